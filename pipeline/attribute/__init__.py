@@ -1,1 +1,1 @@
-"""From profiled ops to layers and passes: by the traced graph, with names only where it is absent."""
+"""From profiled ops to layers and passes: by the graph, by names only where there is none."""

@@ -77,7 +77,7 @@ TRIALS = (
     C("input_ns", "int64", False, "ns", "Same, input pipeline and host-to-device copies."),
     C("other_ns", "int64", False, "ns", "Same, not attributed to a pass."),
     C("busy_ns", "int64", False, "ns", "Per step, union of the ops' intervals on the device."),
-    C("attributed_fraction", "float64", False, "1", "Share of op time with a pass other than other."),
+    C("attributed_fraction", "float64", False, "1", "Share of op time whose pass is not other."),
     C("profiler_overhead", "float64", False, "1", "Profiled / unprofiled step time."),
     C("peak_memory_bytes", "int64", False, "B", "Device memory of the trial alone; null on CPUs."),
     C("energy_joules_per_step", "float64", False, "J", "Device energy; null where not counted."),
@@ -114,7 +114,7 @@ STEPS = (
 OP_COSTS = (
     C("trial_id", "string", True, "", "The trial."),
     C("layer", "string", False, "", "Layer that created the op or whose op it differentiates."),
-    C("pass", "string", True, "", "forward, activation_gradient, weight_gradient, optimizer, input, other."),
+    C("pass", "string", True, "", "The pass; see Method 8 of the guide."),
     C("op_type", "string", True, "", "TensorFlow op type, or HLO opcode."),
     C("op_name", "string", True, "", "Op name as profiled."),
     C("device", "string", True, "", "Plane of the trace."),
@@ -150,7 +150,7 @@ GRAPH_OPS = (
 
 PREDICTIONS = (
     C("trial_id", "string", True, "", "The trial."),
-    C("predictor", "string", True, "", "three_anchor, frozen_fraction, params_2to1, flops_2to1, two_point, elastic_trainer."),
+    C("predictor", "string", True, "", "three_anchor, or a naive predictor's name."),
     C("is_anchor", "bool", True, "", "The configuration is an anchor: never evidence."),
     C("predicted_step_ns", "int64", False, "ns", "baseline_step_ns / predicted_speedup."),
     C("predicted_speedup", "float64", False, "1", "Predicted baseline / predicted configuration."),
