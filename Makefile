@@ -1,0 +1,64 @@
+# Two commands on a fresh machine: `make demo` shows what Frostline does, `make test` checks it.
+#
+# Both create .venv with the first Python 3.11-3.13 found (or PYTHON=/path/to/python) and install
+# the pinned versions of constraints.txt; they do so again when those or pyproject.toml change.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# An import of TensorFlow takes twice as long without .pyc files.
+unexport PYTHONDONTWRITEBYTECODE
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := pyproject.toml constraints.txt
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo test lint clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/.installed-dev  ## create .venv and install Frostline with its development tools
+
+demo: $(VENV)/.installed  ## sweep a small model on this machine; results in demo-out/
+	$(BIN)/frostline sweep studies/demo.toml --out demo-out
+
+lint: $(VENV)/.installed-dev  ## format, lint and types only
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint  ## everything that CI runs
+	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+clean:  ## remove .venv, caches and the demo's results
+	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+
+$(BIN)/python:
+	@python=$${PYTHON:-}; \
+	if [ -z "$$python" ]; then \
+	  for each in python3 python3.13 python3.12 python3.11; do \
+	    if "$$each" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	        2>/dev/null; then python=$$each; break; fi; \
+	  done; \
+	fi; \
+	if [ -z "$$python" ]; then \
+	  echo "make: Frostline needs Python 3.11, 3.12 or 3.13, and none of them is on the PATH;" \
+	    "install one or say PYTHON=/path/to/python" >&2; exit 1; \
+	fi; \
+	echo "creating $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "make: no virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	  exit 1; }
+
+$(VENV)/.installed: $(PINS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+# Installs everything that .installed stands for as well.
+$(VENV)/.installed-dev: $(PINS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $(VENV)/.installed $@

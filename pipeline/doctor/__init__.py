@@ -1,0 +1,14 @@
+"""Is this machine fit to measure on? Observed first, judged after, each check with its remedy.
+
+    observations = observe(storage="results", thorough=False)    # effects: files, child processes
+    checks = judge(observations)                                 # pure
+
+`frostline doctor` prints the checks and exits 1 when one of them is a problem.
+"""
+
+from __future__ import annotations
+
+from pipeline.doctor.judge import Check, judge
+from pipeline.doctor.observe import Observations, observe
+
+__all__ = ["Check", "Observations", "judge", "observe"]
