@@ -1,0 +1,53 @@
+"""Finds the valid name that a mistyped one was probably meant to be.
+
+In: what was given and the names that are valid there. Out: words for an error message. Pure.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_SHOWN = 12
+
+
+def nearest(given: str, valid: Iterable[str]) -> str | None:
+    """Return the valid name closest to `given`, or None where none resembles it.
+
+    Case and the choice between `-` and `_` do not count as differences. A name of which `given` is
+    a part (`conv1` of `block1/conv1`) is taken where no name resembles it as a whole.
+    """
+    by_key: dict[str, str] = {}
+    for name in valid:
+        by_key.setdefault(_key(name), name)
+    close = difflib.get_close_matches(_key(given), by_key, n=1, cutoff=0.6)
+    if close:
+        return by_key[close[0]]
+    tails = {key.rsplit("/", 1)[-1]: name for key, name in by_key.items() if "/" in key}
+    close = difflib.get_close_matches(_key(given), tails, n=1, cutoff=0.6)
+    if close:
+        return tails[close[0]]
+    inside = [name for key, name in by_key.items() if len(given) > 2 and _key(given) in key]
+    return min(inside, key=len) if inside else None
+
+
+def advice(given: str, valid: Iterable[str]) -> str:
+    """Return a sentence that names the nearest valid name, or lists the valid ones.
+
+    Args:
+        given: what was asked for.
+        valid: the names that would have been right; listed in the given order, a dozen at most.
+    """
+    names = list(valid)
+    close = nearest(given, names)
+    if close is not None:
+        return f"Did you mean `{close}`?"
+    if not names:
+        return "There is no valid name here."
+    shown = ", ".join(f"`{name}`" for name in names[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"Valid: {shown}{more}."
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("-", "_")
