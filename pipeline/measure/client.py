@@ -6,7 +6,6 @@ and OOM-prone in ways that spoil a measurement. Imports neither TensorFlow nor K
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import signal
@@ -20,7 +19,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from pipeline.errors import FrostlineError
-from pipeline.measure.messages import REPLIES, REQUESTS, Close, Failed, Progress, Reply, Request
+from pipeline.measure.messages import REPLIES, Close, Failed, Progress, Reply, Request, line_of
 
 POLL_S = 0.05
 _CLOSE_S = 10.0
@@ -98,7 +97,7 @@ class MeasureProcess:
             "FROSTLINE_CORES": ",".join(str(core) for core in cores),
             "FROSTLINE_PARENT": str(os.getpid()),
             "KERAS_BACKEND": "tensorflow",
-            "TF_CPP_MIN_LOG_LEVEL": environment_default("TF_CPP_MIN_LOG_LEVEL", "1"),
+            "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1"),
         }
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("ab") as log:
@@ -140,7 +139,7 @@ class MeasureProcess:
         end = time.monotonic() + deadline_s
         try:
             try:
-                self._stdin.write(REQUESTS.dump_json(request) + b"\n")
+                self._stdin.write(line_of(request))
             except BrokenPipeError:
                 raise self._death() from None
             while True:
@@ -184,7 +183,7 @@ class MeasureProcess:
         """Ask it to end; kill it when it does not within 10 s. Safe to call twice."""
         if self._popen.poll() is None:
             try:
-                self._stdin.write(REQUESTS.dump_json(Close()) + b"\n")
+                self._stdin.write(line_of(Close()))
                 self._stdin.close()
                 self._popen.wait(timeout=_CLOSE_S)
             except (OSError, subprocess.TimeoutExpired):
@@ -210,11 +209,6 @@ class MeasureProcess:
         self.close()
 
 
-def environment_default(name: str, value: str) -> str:
-    """The environment's value of `name`, else `value`."""
-    return os.environ.get(name, value)
-
-
 def how_it_ended(returncode: int | None) -> str:
     """A process's end in words: signal by name, with the usual cause of SIGKILL."""
     if returncode is None:
@@ -224,8 +218,3 @@ def how_it_ended(returncode: int | None) -> str:
     name = signal.Signals(-returncode).name
     hint = " (often the kernel's out-of-memory killer)" if name == "SIGKILL" else ""
     return f"was killed by {name}{hint}"
-
-
-def line_of(reply: Reply) -> str:
-    """A reply as one line of JSON, as the process writes it."""
-    return json.dumps(REPLIES.dump_python(reply, mode="json"))

@@ -79,6 +79,7 @@ class Inspected:
 
     op: Literal["inspected"] = "inspected"
     facts: ModelFacts
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,3 +186,9 @@ Reply = Progress | Inspected | Ready | Measured | Failed
 
 REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
 REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="op")])
+
+
+def line_of(message: Request | Reply) -> bytes:
+    """A message as one line of JSON, newline included."""
+    adapter = REPLIES if isinstance(message, Reply) else REQUESTS
+    return adapter.dump_json(message) + b"\n"  # type: ignore[arg-type]

@@ -1,0 +1,306 @@
+"""A baseline kept warm, and the trials that are measured against it, one after the other.
+
+Importing TensorFlow, building the baseline and compiling its step are paid once for many trials.
+Each trial's model is built, traced and compiled once, checked, measured beside the baseline,
+profiled, and taken down again so that its memory comes back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pipeline.attribute.step_graph import StepGraph
+from pipeline.errors import TrialError
+from pipeline.measure import check, device
+from pipeline.measure.arm import Arm
+from pipeline.measure.batches import batches
+from pipeline.measure.build import build, strategy_for
+from pipeline.measure.interleave import Comparison, interleave, median_ns, sample
+from pipeline.measure.layers import OwnedLayer, freeze, owned_layers
+from pipeline.measure.messages import Measured, OpenGroup, Ready, Sample
+from pipeline.measure.pairing import estimate, looks
+from pipeline.measure.profiler import ProfiledWindow, profile
+from pipeline.measure.recorder import StepRecorder
+from pipeline.measure.tf_graph import analyse_step
+from pipeline.trials import Trial
+
+_SANDWICH_PAIRS = 22
+_ENERGY_WINDOW_S = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Traced:
+    """A trial's arm after its first step, with what tracing it showed."""
+
+    arm: Arm
+    graph: StepGraph | None
+    warnings: tuple[str, ...]
+    peak_memory_bytes: int | None
+
+
+class Group:
+    """One model under one setting, with its baseline; owned by the measuring process."""
+
+    def __init__(self, request: OpenGroup, enter: Callable[[str], None]) -> None:
+        self._spec = request.model
+        self._setting = request.setting
+        self._measure = request.measure
+        self._enter = enter
+        self._seconds: dict[str, float] = {}
+        if not tf.config.list_logical_devices():
+            raise TrialError("build", "NoDevice", "TensorFlow sees no device at all")
+        self._strategy = strategy_for(self._setting)
+        self._baseline: Arm | None = self._warm_baseline()
+        self._seconds_to_open = self._seconds
+
+    def ready(self, *, import_s: float) -> Ready:
+        """What the lease wants to know of an open baseline."""
+        return Ready(
+            device_kind=device.device_kind(),
+            device_id=device.device_id(),
+            jit_compile=bool(self._open_baseline().model.jit_compile),
+            seconds={"import": import_s, **self._seconds_to_open},
+            rss_bytes=device.resident_bytes(),
+        )
+
+    def close(self) -> None:
+        """Drop the baseline and give its memory back."""
+        self._baseline = None
+        keras.utils.clear_session()
+        device.release_memory()
+
+    def run(self, trial: Trial, scratch: Path) -> Measured:
+        """Measure one trial.
+
+        Args:
+            trial: the configuration.
+            scratch: an empty folder for the trace and the graph.
+
+        Raises:
+            TrialError: the freeze check failed, the loss is not finite, or the device memory does
+                not hold the model even alone.
+        """
+        self._seconds = {}
+        steps_before = self._open_baseline().steps
+        try:
+            try:
+                measured = self._interleaved(trial, scratch)
+            except tf.errors.ResourceExhaustedError:
+                device.release_memory()
+                measured = self._sandwiched(trial, scratch)
+        except tf.errors.ResourceExhaustedError as error:
+            raise TrialError(
+                "measure",
+                "OutOfMemory",
+                f"the device's memory does not hold this model even alone; lower batch_size "
+                f"({self._setting.batch_size}): {error.message[:300]}",
+            ) from error
+        finally:
+            device.release_memory()
+        baseline = self._open_baseline()
+        steps = measured.steps + max(0, baseline.steps - steps_before)
+        return replace(measured, steps=steps, rss_bytes=device.resident_bytes())
+
+    def _interleaved(self, trial: Trial, scratch: Path) -> Measured:
+        baseline = self._open_baseline()
+        traced = self._trial_arm(trial)
+        with self._timed("step", "measure"):
+            warm = [
+                sample(block, "trial", -1, position, warmup=True)
+                for position, block in enumerate(traced.arm.warm_up())
+            ]
+            compared = interleave(baseline, traced.arm, self._measure, label=trial.trial_id)
+        return self._report(trial, traced, scratch, (*warm, *compared.samples), compared)
+
+    def _sandwiched(self, trial: Trial, scratch: Path) -> Measured:
+        """Baseline, trial, baseline, one resident at a time, where both do not fit."""
+        pairs = min(_SANDWICH_PAIRS, looks(self._measure.min_pairs, self._measure.max_pairs)[-1])
+        before = self._blocks(self._open_baseline(), "baseline", pairs, position=0)
+        self._baseline = None
+        device.release_memory()
+        traced = self._trial_arm(trial)
+        with self._timed("step", "measure"):
+            traced.arm.warm_up()
+        own = self._blocks(traced.arm, "trial", pairs, position=1)
+        measured = self._report(trial, traced, scratch, (*before, *own), None)
+        del traced
+        device.release_memory()
+        self._baseline = self._warm_baseline()
+        after = self._blocks(self._baseline, "baseline", pairs, position=2)
+        ratios = [
+            (first.step_ns + last.step_ns) / (2 * middle.step_ns)
+            for first, middle, last in zip(before, own, after, strict=True)
+        ]
+        found = estimate(ratios, seed=self._measure.seed)
+        samples = (*before, *own, *after)
+        return replace(
+            measured,
+            samples=samples,
+            pairing="sandwich",
+            stop_reason="max_pairs",
+            speedup=found.speedup,
+            speedup_low=found.low,
+            speedup_high=found.high,
+            baseline_step_ns=median_ns(samples, "baseline"),
+        )
+
+    def _blocks(self, arm: Arm, name: Any, count: int, *, position: int) -> tuple[Sample, ...]:
+        with self._timed("step", "measure"):
+            return tuple(
+                sample(arm.run(arm.block_steps), name, pair, position, warmup=False)
+                for pair in range(count)
+            )
+
+    def _report(
+        self,
+        trial: Trial,
+        traced: _Traced,
+        scratch: Path,
+        samples: tuple[Sample, ...],
+        compared: Comparison | None,
+    ) -> Measured:
+        """Profile the trial, save its graph, and put everything into one message."""
+        energy = self._energy(traced.arm)
+        with self._timed("profile", "profile"):
+            window = self._profiled(traced.arm, scratch)
+        graph_file = None
+        if traced.graph is not None:
+            graph_file = scratch / "graph.json"
+            traced.graph.save(graph_file)
+        found = compared.estimate if compared is not None else None
+        own_ns = median_ns(samples, "trial")
+        base_ns = median_ns(samples, "baseline")
+        return Measured(
+            samples=samples,
+            pairing="interleaved",
+            stop_reason=compared.stop_reason if compared is not None else "max_pairs",
+            speedup=found.speedup if found is not None else base_ns / own_ns,
+            speedup_low=found.low if found is not None else 0.0,
+            speedup_high=found.high if found is not None else 0.0,
+            step_ns=own_ns,
+            baseline_step_ns=base_ns,
+            profiled_step_ns=window.step_ns,
+            trace_file=window.trace_file,
+            profile_error=window.error,
+            hlo_file=None,
+            graph_file=None if graph_file is None else str(graph_file),
+            warnings=traced.warnings,
+            peak_memory_bytes=traced.peak_memory_bytes,
+            energy_joules_per_step=energy,
+            seconds=self._seconds,
+            steps=traced.arm.steps,
+            rss_bytes=device.resident_bytes(),
+        )
+
+    def _profiled(self, arm: Arm, scratch: Path) -> ProfiledWindow:
+        return profile(arm, self._measure.profile_steps, scratch / "profile")
+
+    def _energy(self, arm: Arm) -> float | None:
+        """Joules per step over a window of its own, long enough for the counter's resolution."""
+        before = device.energy_millijoules()
+        if before is None:
+            return None
+        with self._timed("step", "measure"):
+            steps, end = 0, time.monotonic() + _ENERGY_WINDOW_S
+            while time.monotonic() < end:
+                steps += arm.run(arm.block_steps).n_steps
+        after = device.energy_millijoules()
+        return None if after is None else (after - before) / 1000 / steps
+
+    def _warm_baseline(self) -> Arm:
+        arm, _ = self._build()
+        with self._timed("trace", "trace"):
+            arm.build_state()
+            arm.model.make_train_function()
+            arm.run(1)
+        with self._timed("step", "measure"):
+            arm.warm_up()
+        return arm
+
+    def _build(self) -> tuple[Arm, tuple[str, ...]]:
+        with self._timed("build", "build"), self._strategy.scope():
+            model, warnings = build(self._spec, self._setting, seed=self._measure.seed)
+            feed = batches(
+                model, self._spec, self._setting, self._strategy, seed=self._measure.seed
+            )
+        return Arm(model, feed, self._strategy), warnings
+
+    def _trial_arm(self, trial: Trial) -> _Traced:
+        """Build, freeze, trace, compile and check a trial's model."""
+        resident = device.current_bytes()
+        arm, warnings = self._build()
+        owned = owned_layers(arm.model)
+        freeze(arm.model, trial.frozen_variables)
+        with self._timed("trace", "trace"):
+            arm.build_state()
+            expected, watched, still = _what_should_happen(owned, trial)
+        with self._timed("check", "check"):
+            before = check.digests(watched)
+        with self._timed("trace", "trace"):
+            with StepRecorder(arm.model) as recorder:
+                arm.model.make_train_function()
+                arm.run(1)
+            graph, facts, graph_warnings = analyse_step(recorder, owned)
+        with self._timed("check", "check"):
+            if facts is not None:
+                check.check_gradients(facts.gradient_variables, expected)
+                check.check_assigned(facts.assigned_variables, expected)
+            device.reset_peak()
+            arm.run(2)
+            peak = device.peak_bytes()
+            moved = check.check_values(
+                before, check.digests(watched), still=still, trained=expected
+            )
+        alone = None if peak is None or resident is None else peak - resident
+        return _Traced(
+            arm=arm,
+            graph=graph,
+            warnings=(*warnings, *graph_warnings, *moved),
+            peak_memory_bytes=alone,
+        )
+
+    def _open_baseline(self) -> Arm:
+        if self._baseline is None:
+            raise TrialError("build", "NoBaseline", "the baseline is gone; start the group again")
+        return self._baseline
+
+    @contextmanager
+    def _timed(self, phase: str, stage: str) -> Iterator[None]:
+        """Add the block's wall time to a phase, and report the stage."""
+        self._enter(stage)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - started
+            self._seconds[phase] = self._seconds.get(phase, 0.0) + spent
+
+
+def _what_should_happen(
+    owned: tuple[OwnedLayer, ...], trial: Trial
+) -> tuple[frozenset[str], Mapping[str, Any], frozenset[str]]:
+    """Paths that should train, the variables to watch, and the paths that must stand still."""
+    frozen = frozenset(trial.frozen_variables)
+    frozen_layers = frozenset(trial.frozen_layers)
+    watched: dict[str, Any] = {}
+    still = set(frozen)
+    for entry in owned:
+        for variable in entry.variables:
+            watched[variable.path] = variable.variable
+        if entry.is_norm and entry.name in frozen_layers:
+            known = {id(variable.variable) for variable in entry.variables}
+            for statistic in entry.layer.variables:
+                if id(statistic) not in known:
+                    path = f"{entry.name}/{statistic.name}"
+                    watched[path] = statistic
+                    still.add(path)
+    paths = {variable.path for entry in owned for variable in entry.variables}
+    return frozenset(paths - frozen), watched, frozenset(still)

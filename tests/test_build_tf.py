@@ -1,0 +1,181 @@
+"""Building models and feeding them, with Keras."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.errors import TrialError
+from pipeline.trials import ModelSpec, Setting
+
+pytestmark = pytest.mark.tf
+
+HERE = str(Path(__file__).parent)
+SETTING = Setting(
+    batch_size=4, optimizer=None, precision="float32", jit_compile="auto", strategy="single"
+)
+
+
+def spec(name: str, **kwargs: Any) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        builder=f"sample_models:{name}",
+        kwargs_json=json.dumps(kwargs),
+        loss=None,
+        metrics=(),
+        data=None,
+        search_path=(HERE,),
+    )
+
+
+@pytest.fixture(scope="module")
+def built() -> Any:
+    from pipeline.measure import build
+
+    return build
+
+
+def test_two_builds_have_the_same_names_and_weights(built: Any) -> None:
+    first, _ = built.build(spec("convnet"), SETTING, seed=3)
+    second, _ = built.build(spec("convnet"), SETTING, seed=3)
+    assert [v.path for v in first.variables] == [v.path for v in second.variables]
+    assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
+    for one, other in zip(first.variables, second.variables, strict=True):
+        assert np.array_equal(one.numpy(), other.numpy())
+
+
+def test_the_builders_own_compilation_is_kept(built: Any) -> None:
+    model, warnings = built.build(spec("dense", loss="mse"), SETTING, seed=0)
+    assert model.optimizer.name.lower() == "sgd"
+    assert model.loss == "mse"
+    assert warnings == ()
+
+
+def test_the_studys_optimizer_overrides_it(built: Any) -> None:
+    model, _ = built.build(spec("dense"), replace(SETTING, optimizer="adam"), seed=0)
+    assert type(model.optimizer).__name__ == "Adam"
+    assert model.loss == "categorical_crossentropy"
+
+
+def test_what_nobody_chose_is_chosen_and_said(built: Any) -> None:
+    model, warnings = built.build(spec("convnet"), SETTING, seed=0)
+    assert model.loss == "categorical_crossentropy"
+    assert any("adam" in warning for warning in warnings)
+
+
+def test_mixed_float16_scales_the_loss(built: Any) -> None:
+    import keras
+
+    setting = replace(SETTING, precision="mixed_float16", optimizer="adam")
+    for name in ("dense", "convnet"):
+        model, _ = built.build(spec(name), setting, seed=0)
+        assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    built.build(spec("dense"), SETTING, seed=0)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("raises", "RuntimeError", "the weights file is missing"),
+        ("not_a_model", "NotAModel", "returned int"),
+        ("nowhere", "NotCallable", "no callable 'nowhere'"),
+    ],
+)
+def test_bad_builders_are_named(built: Any, name: str, kind: str, words: str) -> None:
+    with pytest.raises(TrialError, match=words) as caught:
+        built.build(spec(name), SETTING, seed=0)
+    assert caught.value.stage == "build"
+    assert caught.value.kind == kind
+
+
+def test_an_error_in_a_builder_says_where(built: Any) -> None:
+    with pytest.raises(TrialError, match=r"sample_models\.py:\d+"):
+        built.build(spec("raises"), SETTING, seed=0)
+
+
+def test_keras_applications_by_name(built: Any) -> None:
+    entry = replace(
+        spec("any"),
+        builder="keras.applications:MobileNetV2",
+        kwargs_json=json.dumps(
+            {"weights": "none", "input_shape": [32, 32, 3], "classes": 4, "alpha": 0.35}
+        ),
+    )
+    model, _ = built.build(entry, SETTING, seed=0)
+    assert model.count_params() > 300_000
+
+
+def test_synthetic_batches_fit_structures_losses_and_vocabulary(built: Any) -> None:
+    from pipeline.measure.batches import synthetic_batch
+
+    model, _ = built.build(spec("two_inputs"), SETTING, seed=0)
+    x, y = synthetic_batch(model, 64, seed=1)
+    assert set(x) == {"a", "tokens"}
+    assert x["a"].shape == (64, 5)
+    assert int(x["tokens"].numpy().max()) == 10
+    assert y["classes"].shape == (64,)
+    assert set(np.unique(y["classes"].numpy())) == {0, 1}
+    assert y["value"].shape == (64, 1)
+
+
+def test_one_hot_targets_for_a_softmax(built: Any) -> None:
+    from pipeline.measure.batches import synthetic_batch
+
+    model, _ = built.build(spec("dense"), SETTING, seed=0)
+    _, y = synthetic_batch(model, 16, seed=1)
+    assert y.shape == (16, 4)
+    assert np.array_equal(y.numpy().sum(axis=1), np.ones(16))
+
+
+def test_an_unknown_size_asks_for_data(built: Any) -> None:
+    from pipeline.measure.batches import synthetic_batch
+
+    model, _ = built.build(spec("unknown_size"), SETTING, seed=0)
+    with pytest.raises(TrialError, match=r"shape \(batch, \?, 3\)"):
+        synthetic_batch(model, 4, seed=0)
+
+
+def test_tracing_a_prepared_step_happens_once(built: Any) -> None:
+    import tensorflow as tf
+
+    from pipeline.measure.arm import Arm
+    from pipeline.measure.batches import batches
+
+    for name in ("dense", "convnet", "two_inputs"):
+        model, _ = built.build(spec(name), SETTING, seed=0)
+        strategy = tf.distribute.get_strategy()
+        arm = Arm(model, batches(model, spec(name), SETTING, strategy, seed=0), strategy)
+        traces = []
+        step = model.train_step
+
+        def counting(data: Any, step: Any = step, traces: list[int] = traces) -> Any:
+            traces.append(1)
+            return step(data)
+
+        model.train_step = counting
+        arm.build_state()
+        model.make_train_function()
+        arm.run(3)
+        assert len(traces) == 1, name
+
+
+def test_a_loss_that_is_not_finite_is_an_error(built: Any) -> None:
+    import tensorflow as tf
+
+    from pipeline.measure.arm import Arm
+    from pipeline.measure.batches import batches
+
+    entry = spec("explodes")
+    model, _ = built.build(entry, SETTING, seed=0)
+    strategy = tf.distribute.get_strategy()
+    arm = Arm(model, batches(model, entry, SETTING, strategy, seed=0), strategy)
+    model.make_train_function()
+    with pytest.raises(TrialError, match="learning rate") as caught:
+        arm.run(50)
+    assert caught.value.kind == "NonFiniteLoss"
