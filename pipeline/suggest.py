@@ -17,17 +17,17 @@ def nearest(given: str, valid: Iterable[str]) -> str | None:
     Case and the choice between `-` and `_` do not count as differences. A name of which `given` is
     a part (`conv1` of `block1/conv1`) is taken where no name resembles it as a whole.
     """
-    by_key: dict[str, str] = {}
+    by_key: dict[str, list[str]] = {}
     for name in valid:
-        by_key.setdefault(_key(name), name)
-    close = difflib.get_close_matches(_key(given), by_key, n=1, cutoff=0.6)
-    if close:
-        return by_key[close[0]]
-    tails = {key.rsplit("/", 1)[-1]: name for key, name in by_key.items() if "/" in key}
-    close = difflib.get_close_matches(_key(given), tails, n=1, cutoff=0.6)
-    if close:
-        return tails[close[0]]
-    inside = [name for key, name in by_key.items() if len(given) > 2 and _key(given) in key]
+        by_key.setdefault(_key(name), []).append(name)
+    close = _close(given, list(by_key))
+    if close is not None:
+        return _close(given, by_key[close], cutoff=0.0) or by_key[close][0]
+    tails = {key.rsplit("/", 1)[-1]: names[0] for key, names in by_key.items() if "/" in key}
+    close = _close(given, list(tails))
+    if close is not None:
+        return tails[close]
+    inside = [names[0] for key, names in by_key.items() if len(given) > 2 and _key(given) in key]
     return min(inside, key=len) if inside else None
 
 
@@ -47,6 +47,14 @@ def advice(given: str, valid: Iterable[str]) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:_SHOWN])
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"Valid: {shown}{more}."
+
+
+def _close(given: str, names: list[str], cutoff: float = 0.6) -> str | None:
+    close = difflib.get_close_matches(given, names, n=3, cutoff=cutoff)
+    close = close or difflib.get_close_matches(_key(given), names, n=3, cutoff=cutoff)
+    # Two letters swapped (`adma`) is the commonest slip, and difflib rates it like a longer word.
+    swapped = [name for name in close if sorted(name) == sorted(_key(given))]
+    return next(iter(swapped + close), None)
 
 
 def _key(name: str) -> str:
