@@ -1,0 +1,260 @@
+"""OUT, the output directory of a sweep: what is published there, and by whom.
+
+In: a path or URI, and per trial its rows. Out: `OutDir`, through which everything that writes OUT
+goes. A trial is published as one file per table, each atomic, `trials` last: that file is the
+commit. Refuses an OUT of another study, one that another driver holds, one written by a newer
+version, and rows that do not fit the schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from pipeline.errors import SweepError
+from pipeline.store import lock
+from pipeline.store.arrow import Rows, TableDefectError, to_parquet, to_table
+from pipeline.store.files import Files, storage_errors
+from pipeline.store.local import LocalFiles
+from pipeline.store.manifest import Manifest, parse_manifest, with_run
+from pipeline.store.read import CommitIndex, table_file
+from pipeline.store.remote import RemoteFiles
+from pipeline.store.schema import TABLES
+
+MANIFEST = "manifest.json"
+STUDY = "study.toml"
+_OWN_ENTRIES = frozenset({MANIFEST, STUDY, "tables", "tensorboard", "report", "logs"})
+_TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=@,+-]{0,199}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialTables:
+    """All rows of one attempt at one trial, by table.
+
+    Attributes:
+        trial_id: of every row.
+        trials: exactly one row.
+        steps, op_costs, layers, graph_ops, predictions: any number of rows, none for a trial that
+            did not get there. Rows are mappings by column, or a `pyarrow.Table`.
+    """
+
+    trial_id: str
+    trials: Rows
+    steps: Rows = ()
+    op_costs: Rows = ()
+    layers: Rows = ()
+    graph_ops: Rows = ()
+    predictions: Rows = ()
+
+
+class OutDir:
+    """The output directory of a sweep, on a disk or in an object store.
+
+    Attributes:
+        uri: as it was opened.
+    """
+
+    def __init__(self, uri: str, files: Files) -> None:
+        """Take files that are open; use `OutDir.open`."""
+        self.uri = uri
+        self.files = files
+        self._index = CommitIndex(files)
+
+    @staticmethod
+    def open(uri: str, *, create: bool) -> OutDir:
+        """Open an output directory.
+
+        Args:
+            uri: a local path, or a URI that `pyarrow.fs.FileSystem.from_uri` opens, options in its
+                query (`s3://bucket/sweep?region=eu-west-1`).
+            create: make the folder when it is not there.
+
+        Raises:
+            SweepError: it is a file, does not exist (without `create`), or is no valid URI.
+            StorageError: it cannot be made or reached.
+        """
+        if not uri:
+            raise SweepError("the output folder is an empty name: pass a path or a URI")
+        if "://" in uri:
+            return OutDir(uri, RemoteFiles.open(uri, create=create))
+        return OutDir(uri, LocalFiles(Path(uri).expanduser(), create=create))
+
+    @property
+    def local_path(self) -> Path | None:
+        """The folder on this machine's disk, absolute; None in an object store."""
+        return self.files.local_root
+
+    def commits(self) -> dict[str, str]:
+        """Status (`ok` or `failed`) of every trial that is committed, by `trial_id`.
+
+        Raises:
+            StorageError: a `trials` file cannot be read; names it.
+        """
+        return self._index.commits()
+
+    def publish(self, tables: TrialTables) -> None:
+        """Publish a trial; an earlier attempt's rows are replaced, in every table.
+
+        The files are all prepared first, so that a full disk changes nothing. Then the old commit
+        is withdrawn, the tables are replaced one by one, and the new commit comes last: a reader
+        never finds the commit of one attempt beside the rows of another.
+
+        Raises:
+            TableDefectError: rows do not fit the schema; names table and column.
+            StorageError: OUT cannot be written; what is published stays.
+        """
+        content = {table: to_table(table, getattr(tables, table)) for table in TABLES}
+        if not _TRIAL_ID.fullmatch(tables.trial_id):
+            raise TableDefectError(f"{tables.trial_id!r} cannot be a trial_id: it names a file")
+        if len(content["trials"]) != 1:
+            raise TableDefectError(f"table trials: {len(content['trials'])} rows instead of one")
+        for table, rows in content.items():
+            if others := set(rows.column("trial_id").unique().to_pylist()) - {tables.trial_id}:
+                raise TableDefectError(
+                    f"table {table}, column trial_id: {others.pop()!r} in the rows of "
+                    f"{tables.trial_id!r}"
+                )
+        commit = content.pop("trials")
+        commit_file = table_file("trials", tables.trial_id)
+        with self.files.batch() as batch:
+            batch.remove(commit_file)
+            for table, rows in content.items():
+                name = table_file(table, tables.trial_id)
+                if len(rows):
+                    batch.put(name, to_parquet(rows))
+                else:
+                    batch.remove(name)
+            batch.put(commit_file, to_parquet(commit))
+
+    def put_file(self, local: Path, relative: str) -> None:
+        """Copy a local file to a name below OUT; it appears whole or not at all."""
+        with self.files.batch() as batch:
+            batch.put(relative, local)
+
+    def put_tree(self, local: Path, relative: str, *, replace: bool = False) -> None:
+        """Copy every file below a local folder to a folder below OUT, each of them atomically.
+
+        Args:
+            local: the folder.
+            relative: its name below OUT.
+            replace: afterwards remove the files there that `local` does not have.
+        """
+        with storage_errors("read", str(local)):
+            names = sorted(
+                path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file()
+            )
+        before = self.files.walk(relative) if replace else []
+        kept = {f"{relative}/{name}" for name in names}
+        with self.files.batch() as batch:
+            for name in names:
+                batch.put(f"{relative}/{name}", local / name)
+            for name in before:
+                if name not in kept:
+                    batch.remove(name)
+
+    def walk(self, relative: str) -> list[str]:
+        """Names, relative to OUT, of all files below a folder; empty when there is none."""
+        return self.files.walk(relative)
+
+    def fetch(self, relative: str, target: Path) -> bool:
+        """Copy a file of OUT to a local path, making its folder; False when there is none."""
+        content = self.files.read(relative)
+        if content is None:
+            return False
+        with storage_errors("write", str(target)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        return True
+
+    def read_text(self, relative: str) -> str | None:
+        """The text of a file below OUT; None when there is none."""
+        content = self.files.read(relative)
+        return None if content is None else content.decode("utf-8", errors="replace")
+
+    def write_text(self, relative: str, text: str) -> None:
+        """Write a text file below OUT; a reader sees the old text or the new one, whole."""
+        with self.files.batch() as batch:
+            batch.put(relative, text.encode("utf-8"))
+
+    def remove_staging(self) -> None:
+        """Remove what dead runs had prepared and never published."""
+        self.files.remove_staging()
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold OUT against other drivers for the length of a block.
+
+        Raises (on entry):
+            SweepError: another driver holds it; names its process, host and start.
+        """
+        return lock.held(self.files)
+
+    def manifest(self) -> Manifest | None:
+        """The manifest; None when no run has begun here.
+
+        Raises:
+            SweepError: it is damaged, or a newer version of the program wrote it.
+        """
+        text = self.read_text(MANIFEST)
+        return None if text is None else parse_manifest(text, self.files.shown)
+
+    def begin_run(
+        self,
+        study_text: str,
+        digest: str,
+        name: str,
+        versions: Mapping[str, str],
+        *,
+        machine: Mapping[str, JsonValue] | None = None,
+        trials_planned: int | None = None,
+    ) -> Manifest:
+        """Enter a run into the manifest and keep the study file; call with the lock held.
+
+        A study of the same name with a changed text goes on in the same OUT: its history shows the
+        digest of each run, and the trials it has in common are not measured again.
+
+        Args:
+            study_text: the study file as it reads.
+            digest: of the study.
+            name: the study's name.
+            versions: programs that measure, by name.
+            machine: facts of this machine.
+            trials_planned: trials of the whole plan.
+
+        Raises:
+            SweepError: OUT holds another study, files that are no sweep's, or a newer schema.
+            StorageError: OUT cannot be written.
+        """
+        before = self.manifest()
+        if before is None:
+            self._refuse_foreign_files()
+        manifest = with_run(
+            before,
+            where=self.files.shown,
+            name=name,
+            digest=digest,
+            versions=versions,
+            machine=machine or {},
+            trials_planned=trials_planned,
+        )
+        with self.files.batch() as batch:
+            batch.put(STUDY, study_text.encode("utf-8"))
+            batch.put(MANIFEST, manifest.text().encode("utf-8"))
+        return manifest
+
+    def _refuse_foreign_files(self) -> None:
+        foreign = [
+            entry
+            for entry in self.files.entries()
+            if entry not in _OWN_ENTRIES and not entry.startswith(".")
+        ]
+        if foreign:
+            listed = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+            raise SweepError(
+                f"{self.files.shown} holds files that are no sweep's ({listed}): choose an empty "
+                "or a new folder for --out"
+            )

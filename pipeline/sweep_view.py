@@ -1,0 +1,154 @@
+"""A finished or running sweep, for notebooks, queries and the program itself.
+
+In: OUT, a local path or a URI. Out: `Sweep`, with the tables as Arrow, pandas or SQL, and the
+trials as typed rows. Counts exactly one commit per trial, as of the moment it was opened; rows that
+trials without a commit have in other tables are left out. Refuses what is no sweep, and one that
+a newer version wrote.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from pipeline.errors import SweepError, UsageError
+from pipeline.store.manifest import Manifest
+from pipeline.store.outdir import MANIFEST, OutDir
+from pipeline.store.read import committed, read_all
+from pipeline.store.schema import TABLES
+from pipeline.store.trial_row import TrialRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def open_sweep(out: str) -> Sweep:
+    """Open what a sweep wrote.
+
+    Args:
+        out: the output folder (`--out`): a local path or a URI that `pyarrow.fs` opens.
+
+    Raises:
+        SweepError: it does not exist, is no sweep, or was written by a newer version.
+        StorageError: it cannot be read.
+    """
+    outdir = OutDir.open(out, create=False)
+    manifest = outdir.manifest()
+    if manifest is None:
+        raise SweepError(
+            f"{outdir.files.shown} is no sweep: it has no {MANIFEST}; pass the folder that "
+            "`frostline sweep STUDY.toml --out FOLDER` wrote"
+        )
+    return Sweep(outdir, manifest)
+
+
+class Sweep:
+    """The tables of one sweep, as they were committed when it was opened.
+
+    Attributes:
+        out: the output directory.
+        manifest: whose it is and what wrote it.
+        commits: status by `trial_id`.
+    """
+
+    def __init__(self, out: OutDir, manifest: Manifest) -> None:
+        """Take an output directory that is a sweep; use `open_sweep`."""
+        self.out = out
+        self.manifest = manifest
+        self.commits = out.commits()
+        self._datasets: dict[str, ds.Dataset] = {}
+
+    def trials(self) -> pa.Table:
+        """The `trials` table: one row a trial, failed ones included."""
+        return self.table("trials")
+
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A table in memory; with its columns and no rows when nothing was written to it.
+
+        Args:
+            name: `trials`, `steps`, `op_costs`, `layers`, `graph_ops` or `predictions`.
+            columns: only these; all when left out.
+
+        Raises:
+            SweepError: there is no such table or column.
+            StorageError: a file cannot be read.
+        """
+        dataset = self._dataset(name)
+        for column in columns or ():
+            if column not in dataset.schema.names:
+                raise SweepError(_unknown("column", column, dataset.schema.names))
+        return read_all(self.out.files, name, dataset, columns)
+
+    def df(self, name: str) -> pd.DataFrame:
+        """A table as a pandas frame.
+
+        Raises:
+            UsageError: pandas is not installed.
+            SweepError: there is no such table.
+        """
+        try:
+            import pandas  # noqa: F401  # not a dependency: only this method needs it
+        except ImportError as error:
+            raise UsageError(
+                "pandas is not installed: `pip install pandas`, or use .table() or .sql()"
+            ) from error
+        frame: pd.DataFrame = self.table(name).to_pandas()
+        return frame
+
+    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+        """A DuckDB query over views named as the tables.
+
+        Only the files and columns that the query needs are read, when its result is fetched.
+        Times (`started_at`) are UTC, as timestamps without a zone.
+
+        Args:
+            query: SQL; `FROM trials JOIN steps USING (trial_id)` and so on.
+
+        Raises:
+            SweepError: the query is wrong; carries DuckDB's message.
+        """
+        try:
+            return self._connection.sql(query)
+        except duckdb.Error as error:
+            raise SweepError(
+                f"the query does not work: {error}; the tables are {', '.join(TABLES)}"
+            ) from error
+
+    def trial_rows(self) -> list[TrialRow]:
+        """Every committed trial as a typed value, in the order of `trial_id`."""
+        rows = [TrialRow.from_mapping(row) for row in self.trials().to_pylist()]
+        return sorted(rows, key=lambda row: row.trial_id)
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect()
+        for name, columns in TABLES.items():
+            # DuckDB hands zoned timestamps to Python through pytz, which it does not bring along.
+            naive = ", ".join(
+                f"make_timestamp(epoch_us({column.name})) AS {column.name}"
+                for column in columns
+                if column.type == "timestamp"
+            )
+            connection.register(f"stored_{name}", self._dataset(name))
+            replaced = f" REPLACE ({naive})" if naive else ""
+            connection.execute(f"CREATE VIEW {name} AS SELECT *{replaced} FROM stored_{name}")
+        return connection
+
+    def _dataset(self, name: str) -> ds.Dataset:
+        if name not in TABLES:
+            raise SweepError(_unknown("table", name, list(TABLES)))
+        if name not in self._datasets:
+            self._datasets[name] = committed(self.out.files, name, self.commits)
+        return self._datasets[name]
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    return f"there is no {what} {name!r}: {hint}"
