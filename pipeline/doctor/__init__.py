@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from pipeline.doctor.judge import Check, judge
-from pipeline.doctor.observe import Observations, observe
+from pipeline.doctor.checks import Check, judge
+from pipeline.doctor.machine import Observations, observe
 
 __all__ = ["Check", "Observations", "judge", "observe"]

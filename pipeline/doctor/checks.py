@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.doctor.observe import Observations
+from pipeline.doctor.machine import Observations
 from pipeline.doctor.probes import NoAnswer
 
 Level = Literal["ok", "warning", "problem"]
