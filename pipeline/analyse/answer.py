@@ -1,0 +1,164 @@
+"""The answer in plain words, with the figures it rests on.
+
+In: the summary of a group. Out: one paragraph: how many configurations are measurably faster, which
+is fastest, whether the frozen fraction explains the speedup, the clearest counter-example, and,
+where nothing differs, why. Says what is not known rather than nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.analyse.words import duration, percent, placement, speedup
+
+if TYPE_CHECKING:
+    from pipeline.analyse.summary import Correlation, GroupSummary
+
+_STRONG = 0.8
+_WEAK = 0.5
+_HOST_BOUND = 0.5
+_NOISY = 0.05
+
+
+def paragraph(group: GroupSummary) -> str:
+    """The paragraph for one model and setting."""
+    if group.candidates:
+        sentences = [_count(group), _best(group), _explained(group), _contrast(group)]
+        sentences.append(_why_nothing(group))
+    elif group.controls:
+        floor = percent(group.noise_floor or 0.0)
+        sentences = [
+            f"{group.key.label}: only the baseline and its controls were measured; they differ by "
+            f"up to {floor}."
+        ]
+    else:
+        sentences = [f"{group.key.label}: no configuration was measured."]
+    if len(group.device_kinds) > 1:
+        sentences.append(
+            f"Measured on different devices ({', '.join(group.device_kinds)}): each speedup "
+            "compares with the baseline on the same device, but speedups of different devices "
+            "differ by more than the configuration."
+        )
+    sentences.append(_failures(group))
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _count(group: GroupSummary) -> str:
+    verdicts = [item.verdict for item in group.candidates]
+    total, faster, slower = len(verdicts), verdicts.count("faster"), verdicts.count("slower")
+    step = group.baseline_step_ns
+    takes = f"the baseline's step takes {duration(step)}; " if step is not None else ""
+    if group.noise_floor is None:
+        floor = "no control was measured, so the noise floor is not known"
+    else:
+        number = "1 control" if group.controls == 1 else f"{group.controls} controls"
+        floor = f"noise floor {percent(group.noise_floor)}, from {number}"
+    return (
+        f"{group.key.label}: {takes}of {_configurations(total)}, {faster} "
+        f"{'is' if faster == 1 else 'are'} measurably faster, {slower} slower, and "
+        f"{total - faster - slower} show{'s' if total - faster - slower == 1 else ''} no "
+        f"measurable difference ({floor})."
+    )
+
+
+def _best(group: GroupSummary) -> str:
+    best = group.best
+    if best is None:
+        return ""
+    of = (
+        f", which freezes {percent(best.frozen_fraction)} of the parameters"
+        if (best.frozen_fraction is not None)
+        else ""
+    )
+    step = f" ({duration(best.step_ns)} a step)" if best.step_ns is not None else ""
+    return f"Fastest is {best.policy} with {speedup(best)}{step}{of}."
+
+
+def _explained(group: GroupSummary) -> str:
+    if group.best is None:
+        return ""  # a correlation of noise with anything says nothing
+    fraction, position = group.by_fraction, group.by_position
+    if fraction is None:
+        return (
+            "There are too few different configurations to say whether the frozen fraction "
+            "explains the speedup."
+        )
+    if fraction.rho >= _STRONG:
+        text = "The frozen fraction orders the speedups well"
+    elif fraction.rho >= _WEAK:
+        text = "The frozen fraction explains the speedup in part only"
+    elif fraction.rho > -_WEAK:
+        text = "The frozen fraction does not explain the speedup"
+    else:
+        text = "More frozen parameters went with less speedup here"
+    text += f" (rank correlation {_rho(fraction)} over {_configurations(fraction.trials)})"
+    if position is None:
+        return f"{text}."
+    link = "; the position of the first layer that still trains does" + (
+        " so better" if position.rho > fraction.rho else " not do so better"
+    )
+    return f"{text}{link} ({_rho(position)})."
+
+
+def _contrast(group: GroupSummary) -> str:
+    pair = group.contrast
+    if pair is None:
+        return ""
+    fast, slow = pair.faster, pair.slower
+    return (
+        f"Where one freezes matters: {percent(fast.frozen_fraction or 0.0)} of the parameters "
+        f"frozen {placement(fast.policy)} gave {speedup(fast)}, "
+        f"{percent(slow.frozen_fraction or 0.0)} frozen {placement(slow.policy)} "
+        f"{speedup(slow)}."
+    )
+
+
+def _why_nothing(group: GroupSummary) -> str:
+    if any(item.verdict != "no measurable difference" for item in group.candidates):
+        return ""
+    busy, removable, step = group.busy_fraction, group.removable_fraction, group.baseline_step_ns
+    if busy is not None and busy < _HOST_BOUND and step is not None:
+        return (
+            f"All differences lie within the noise because the step is host-bound: the device "
+            f"works during {percent(busy)} of it ({duration(busy * step)} of {duration(step)}) "
+            "and otherwise waits for work to be dispatched, so the ops that freezing removes are "
+            "not what the step waits for. A larger batch or jit_compile = true gives the device "
+            "more to do per dispatch."
+        )
+    floor = group.noise_floor
+    if removable is not None and floor is not None and removable <= floor:
+        return (
+            f"All differences lie within the noise because there is little to save: gradients and "
+            f"update are {percent(removable)} of the op time, no more than the noise."
+        )
+    if floor is not None and floor >= _NOISY:
+        return (
+            f"All differences lie within the noise, which is large: copies of the baseline differ "
+            f"by up to {percent(floor)}. A machine without other work would show more."
+        )
+    if removable is None:
+        return "All differences lie within the noise; without a trace nothing says why."
+    return (
+        f"All differences lie within the noise, although gradients and update are "
+        f"{percent(removable)} of the op time: these configurations leave most of it in place."
+    )
+
+
+def _failures(group: GroupSummary) -> str:
+    failed = group.failed
+    if not failed:
+        return ""
+    first = failed[0]
+    where = f" in stage {first.error_stage}" if first.error_stage else ""
+    number = "1 trial" if len(failed) == 1 else f"{len(failed)} trials"
+    return (
+        f"{number} failed; the first, {first.policy},{where} with {first.error_type or 'an error'}."
+    )
+
+
+def _configurations(number: int) -> str:
+    return "1 configuration" if number == 1 else f"{number} configurations"
+
+
+def _rho(correlation: Correlation) -> str:
+    return f"{correlation.rho:+.2f}"

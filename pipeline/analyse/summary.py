@@ -1,0 +1,248 @@
+"""The summary of a sweep: per group its trials with verdicts, and the evidence for an answer.
+
+In: rows of `trials`, in any order. Out: `Summary`, everything that the terminal and the report show
+of it, the answer in plain words included. Numbers that the data do not support are None.
+"""
+
+from __future__ import annotations
+
+import statistics
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from scipy import stats
+
+from pipeline.analyse.answer import paragraph
+from pipeline.analyse.groups import GroupKey, Verdict, group_rows, noise_floor, verdict
+from pipeline.store.trial_row import TrialRow
+
+MIN_TRIALS = 5
+MIN_DISTINCT = 3
+SIMILAR_FRACTION = 0.05
+SIMILAR_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSummary:
+    """One trial and what its speedup is worth; `verdict` is None where it has no speedup."""
+
+    row: TrialRow
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlation:
+    """Spearman's rank correlation with the speedup, over distinct configurations.
+
+    Attributes:
+        rho: from -1 to 1.
+        trials: configurations it rests on.
+    """
+
+    rho: float
+    trials: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """Two configurations that freeze about as much in different places.
+
+    Attributes:
+        faster, slower: the intervals of their speedups do not overlap.
+    """
+
+    faster: TrialRow
+    slower: TrialRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSummary:
+    """One model under one training setting.
+
+    Attributes:
+        key: which.
+        noise_floor: over all controls, dimensionless; None without a measured control.
+        controls: measured controls.
+        trials: all trials, ascending by frozen fraction, failed ones last.
+        device_kinds: devices that measured it.
+        baseline_step_ns: median over its trials; None when nothing was measured.
+        by_fraction, by_position: correlation of the speedup with the frozen fraction, and with
+            the position of the earliest trainable layer; None with fewer than five configurations
+            or three distinct values.
+        best: the configuration with the largest speedup that is `faster`.
+        contrast: the clearest pair at similar frozen fraction; None when there is none.
+        busy_fraction: share of the baseline's step in which the device works (or a bound on it
+            from above); None without trace.
+        removable_fraction: share of the baseline's op time in gradients and update: all that
+            freezing can remove behind the forward pass; None without trace.
+    """
+
+    key: GroupKey
+    noise_floor: float | None
+    controls: int
+    trials: tuple[TrialSummary, ...]
+    device_kinds: tuple[str, ...]
+    baseline_step_ns: int | None
+    by_fraction: Correlation | None
+    by_position: Correlation | None
+    best: TrialRow | None
+    contrast: Contrast | None
+    busy_fraction: float | None
+    removable_fraction: float | None
+
+    @property
+    def candidates(self) -> tuple[TrialSummary, ...]:
+        """Measured trials that freeze something."""
+        return tuple(item for item in self.trials if item.verdict and _freezes(item.row))
+
+    @property
+    def failed(self) -> tuple[TrialRow, ...]:
+        """Failed trials."""
+        return tuple(item.row for item in self.trials if item.row.status == "failed")
+
+    @property
+    def answer(self) -> str:
+        """The answer for this group: one paragraph of plain words with figures."""
+        return paragraph(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A sweep in short.
+
+    Attributes:
+        groups: per model and setting, ascending.
+        ok, failed: committed trials by status.
+    """
+
+    groups: tuple[GroupSummary, ...]
+    ok: int
+    failed: int
+
+    @property
+    def answer(self) -> str:
+        """One paragraph per group; says so when there is nothing yet."""
+        if not self.groups:
+            return "No trial is committed yet."
+        return "\n\n".join(group.answer for group in self.groups)
+
+
+def summarise(rows: Iterable[TrialRow]) -> Summary:
+    """Summarise the committed trials of a sweep; noise floors are recomputed over all controls."""
+    rows = list(rows)
+    return Summary(
+        groups=tuple(_group(key, group) for key, group in group_rows(rows).items()),
+        ok=sum(row.status == "ok" for row in rows),
+        failed=sum(row.status == "failed" for row in rows),
+    )
+
+
+def _group(key: GroupKey, rows: Sequence[TrialRow]) -> GroupSummary:
+    floor = noise_floor(rows)
+    items = [TrialSummary(row=row, verdict=verdict(row, floor)) for row in rows]
+    items.sort(key=_order)
+    measured = [item for item in items if item.verdict and _freezes(item.row)]
+    configurations = _distinct(item.row for item in measured)
+    faster = [item.row for item in measured if item.verdict == "faster"]
+    baselines = [row for row in rows if not _freezes(row)] or list(rows)
+    steps = [row.baseline_step_ns for row in rows if row.baseline_step_ns is not None]
+    return GroupSummary(
+        key=key,
+        noise_floor=floor,
+        controls=sum(row.is_control and row.speedup is not None for row in rows),
+        trials=tuple(items),
+        device_kinds=tuple(sorted({row.device_kind for row in rows if row.device_kind})),
+        baseline_step_ns=round(statistics.median(steps)) if steps else None,
+        by_fraction=_correlation(configurations, lambda row: row.frozen_fraction),
+        by_position=_correlation(configurations, lambda row: row.earliest_trainable_layer),
+        best=max(faster, key=lambda row: row.speedup or 0.0, default=None),
+        contrast=_contrast(configurations, floor or 0.0),
+        busy_fraction=_median(_busy_fraction(row) for row in baselines),
+        removable_fraction=_median(_removable_fraction(row) for row in baselines),
+    )
+
+
+def _freezes(row: TrialRow) -> bool:
+    return bool(row.frozen_variables)
+
+
+def _order(item: TrialSummary) -> tuple[bool, float, int, str]:
+    row = item.row
+    fraction = -1.0 if row.frozen_fraction is None else row.frozen_fraction
+    return (row.status == "failed", fraction, row.replicate, row.trial_id)
+
+
+def _distinct(rows: Iterable[TrialRow]) -> list[TrialRow]:
+    return list({row.frozen_variables: row for row in rows}.values())
+
+
+def _correlation(
+    rows: Sequence[TrialRow], value: Callable[[TrialRow], float | None]
+) -> Correlation | None:
+    pairs = [(value(row), row.speedup) for row in rows]
+    known = [(x, y) for x, y in pairs if x is not None and y is not None]
+    xs, ys = {x for x, _ in known}, {y for _, y in known}
+    if len(known) < MIN_TRIALS or len(xs) < MIN_DISTINCT or len(ys) < MIN_DISTINCT:
+        return None
+    found = stats.spearmanr([x for x, _ in known], [y for _, y in known])
+    return Correlation(rho=float(found.statistic), trials=len(known))
+
+
+def _contrast(rows: Sequence[TrialRow], floor: float) -> Contrast | None:
+    """The pair whose intervals lie furthest apart, among those that freeze about as much.
+
+    About as much: the fractions differ by at most 0.05, and by at most a fifth of the larger. In
+    different places: neither set contains the other.
+    """
+    known = sorted(
+        (
+            (row.frozen_fraction, row.speedup, row.speedup_low, row.speedup_high, row)
+            for row in rows
+            if row.frozen_fraction is not None
+            and row.speedup is not None
+            and row.speedup_low is not None
+            and row.speedup_high is not None
+        ),
+        key=lambda entry: entry[0],
+    )
+    fractions = [entry[0] for entry in known]
+    best, clearest = None, 1.0
+    for fraction, speedup, low, _, row in known:
+        start = bisect_left(fractions, fraction - SIMILAR_FRACTION)
+        for other_fraction, other_speedup, _, high, other in known[start:]:
+            apart = abs(fraction - other_fraction)
+            if other_fraction - fraction > SIMILAR_FRACTION:
+                break
+            if low / high <= clearest or apart > SIMILAR_SHARE * max(fraction, other_fraction):
+                continue
+            mine, theirs = set(row.frozen_variables), set(other.frozen_variables)
+            if speedup / other_speedup - 1 > floor and not (mine <= theirs or theirs <= mine):
+                best, clearest = Contrast(faster=row, slower=other), low / high
+    return best
+
+
+def _busy_fraction(row: TrialRow) -> float | None:
+    if row.step_ns is None:
+        return None
+    profiled_ns = row.step_ns * (row.profiler_overhead or 1.0)
+    if row.busy_ns is not None:
+        return min(1.0, row.busy_ns / profiled_ns)
+    passes = row.passes_ns
+    # Ops may overlap: their sum bounds the busy time from above, and says something when small.
+    bound = sum(passes.values()) / profiled_ns if passes else 1.0
+    return bound if bound < 1 else None
+
+
+def _removable_fraction(row: TrialRow) -> float | None:
+    passes = row.passes_ns
+    total = sum(passes.values()) if passes else 0
+    if not passes or not total:
+        return None
+    gradients = passes["activation_gradient"] + passes["weight_gradient"]
+    return (gradients + passes["optimizer"]) / total
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
