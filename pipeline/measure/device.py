@@ -1,12 +1,10 @@
-"""The device that a measuring process holds: what it is, its memory, its energy, its threads.
+"""The device that a measuring process holds: what it is, its memory account, energy, threads.
 
 Nothing is invented: what this machine cannot tell is None.
 """
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import os
 from pathlib import Path
 
@@ -106,15 +104,6 @@ def peak_bytes() -> int | None:
     if not tf.config.list_logical_devices("GPU"):
         return None
     return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
-
-
-def release_memory() -> None:
-    """Give back what a finished model held: reference cycles, then the C heap's free pages."""
-    gc.collect()
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except (OSError, AttributeError):  # no glibc: the heap keeps its pages
-        return
 
 
 def resident_bytes() -> int:

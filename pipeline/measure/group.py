@@ -29,6 +29,7 @@ from pipeline.measure.messages import Measured, OpenGroup, Ready, Sample
 from pipeline.measure.pairing import estimate, looks
 from pipeline.measure.profiler import ProfiledWindow, profile
 from pipeline.measure.recorder import StepRecorder
+from pipeline.measure.release import release_memory, transient_models
 from pipeline.measure.tf_graph import analyse_step
 from pipeline.trials import Trial
 
@@ -75,7 +76,7 @@ class Group:
         """Drop the baseline and give its memory back."""
         self._baseline = None
         keras.utils.clear_session()
-        device.release_memory()
+        release_memory()
 
     def run(self, trial: Trial, scratch: Path) -> Measured:
         """Measure one trial.
@@ -92,9 +93,10 @@ class Group:
         steps_before = self._open_baseline().steps
         try:
             try:
-                measured = self._interleaved(trial, scratch)
+                with transient_models():
+                    measured = self._interleaved(trial, scratch)
             except tf.errors.ResourceExhaustedError:
-                device.release_memory()
+                release_memory()
                 measured = self._sandwiched(trial, scratch)
         except tf.errors.ResourceExhaustedError as error:
             raise TrialError(
@@ -104,7 +106,7 @@ class Group:
                 f"({self._setting.batch_size}): {error.message[:300]}",
             ) from error
         finally:
-            device.release_memory()
+            release_memory()
         baseline = self._open_baseline()
         steps = measured.steps + max(0, baseline.steps - steps_before)
         return replace(measured, steps=steps, rss_bytes=device.resident_bytes())
@@ -125,14 +127,14 @@ class Group:
         pairs = min(_SANDWICH_PAIRS, looks(self._measure.min_pairs, self._measure.max_pairs)[-1])
         before = self._blocks(self._open_baseline(), "baseline", pairs, position=0)
         self._baseline = None
-        device.release_memory()
-        traced = self._trial_arm(trial)
-        with self._timed("step", "measure"):
-            traced.arm.warm_up()
-        own = self._blocks(traced.arm, "trial", pairs, position=1)
-        measured = self._report(trial, traced, scratch, (*before, *own), None)
-        del traced
-        device.release_memory()
+        release_memory()
+        with transient_models():
+            traced = self._trial_arm(trial)
+            with self._timed("step", "measure"):
+                traced.arm.warm_up()
+            own = self._blocks(traced.arm, "trial", pairs, position=1)
+            measured = self._report(trial, traced, scratch, (*before, *own), None)
+            del traced
         self._baseline = self._warm_baseline()
         after = self._blocks(self._baseline, "baseline", pairs, position=2)
         ratios = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from pipeline.measure import device
 from pipeline.measure.batches import first_batch
 from pipeline.measure.build import build, strategy_for
 from pipeline.measure.inspect_model import inspect
 from pipeline.measure.messages import Inspected, InspectModel
+from pipeline.measure.release import release_memory
 
 
 def inspect_request(request: InspectModel, enter: Callable[[str], None]) -> Inspected:
@@ -29,5 +29,5 @@ def inspect_request(request: InspectModel, enter: Callable[[str], None]) -> Insp
         model, request.model.name, batch[0], build_s=build_s, batch_size=request.setting.batch_size
     )
     del model, batch
-    device.release_memory()
+    release_memory()
     return Inspected(facts=facts, warnings=warnings)

@@ -1,0 +1,38 @@
+"""Giving back what a finished trial held, so that a process can serve many of them."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tensorflow.python.framework import ops
+
+
+@contextmanager
+def transient_models() -> Iterator[None]:
+    """Models traced inside are forgotten by TensorFlow when the block ends.
+
+    Keras's optimizers sum gradients through `ReplicaContext.all_reduce`, a custom gradient, and
+    TensorFlow keeps every custom gradient of a traced function in a registry for ever, closures
+    and with them all variables included (TensorFlow 2.21: about one model's size a trial). The
+    entries are needed only to differentiate that very function again.
+    """
+    registry = ops.gradient_registry._registry
+    before = set(registry)
+    try:
+        yield
+    finally:
+        for name in [name for name in registry if name not in before]:
+            del registry[name]
+        release_memory()
+
+
+def release_memory() -> None:
+    """Collect reference cycles, then return the C heap's free pages to the system."""
+    gc.collect()
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):  # no glibc: the heap keeps its pages
+        return
