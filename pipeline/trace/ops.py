@@ -9,17 +9,34 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpShare:
+    """A TensorFlow op that an XLA instruction computes, alone or together with others.
+
+    Attributes:
+        op_name: TensorFlow op name from the HLO metadata, before grappler.
+        op_type: TensorFlow op type from the HLO metadata, `` where it says none.
+        weight: its part of the instruction's work, relative to the other shares; at least 1.
+    """
+
+    op_name: str
+    op_type: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TraceOp:
     """All events of one op on one device, over all traced steps.
 
     Attributes:
         device: plane of the trace (`/host:CPU`, `/device:GPU:0`).
         op_name: TensorFlow op name as profiled (after grappler), `` when there is none.
-        op_type: TensorFlow op type, or the HLO opcode.
+        op_type: TensorFlow op type, or the HLO opcode; for copies the direction (`MemcpyH2D`).
         hlo_op, hlo_module: XLA's names, `` outside XLA.
         kernel: name of a kernel or copy where no op is known, else ``.
         calls: events.
         self_ns: sum of self times, integer nanoseconds.
+        shares: what an XLA instruction computes, from the HLO; empty outside XLA.
+        in_input: True for ops that the input pipeline ran on threads of its own.
     """
 
     device: str
@@ -30,6 +47,8 @@ class TraceOp:
     kernel: str
     calls: int
     self_ns: int
+    shares: tuple[OpShare, ...] = ()
+    in_input: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,115 @@
+"""The queries over exported events, as literal SQL.
+
+What counts as an op, and what would count its time twice:
+
+- Accelerator planes: the events of streams (GPU) or of the `XLA Ops` line (TPU). The export leaves
+  out the lines that repeat them (`TensorFlow Ops`, `Name Scope`, `Steps`), modules are left out
+  here. Where an accelerator has ops, those of the host are left out: they are dispatches of the
+  same work, and `framework_op_stats` lists them apart, too.
+- Host, graph mode: TensorFlow op events and `Iterator::` events. The `ExecutorState::Process` that
+  contains them is none. Time of an op inside another on the same thread counts for the inner one.
+- Host, XLA: events with an `hlo_op`, which the export leaves in `trace_args`. The TensorFlow op
+  that launched the program and waited for it is left out.
+- Host, eager: TensorFlow writes no op events, only `EagerLocalExecute: <op type>`.
+
+Events outside of the traced steps are left out; the input pipeline's threads carry no step, so that
+for events without one the time decides.
+"""
+
+from __future__ import annotations
+
+# A kernel's annotation, outermost scope first: `scope::scope/op:Type#key=value,...#`. The parts
+# between `#` go first, because copies name other ops there.
+_ANNOTATION = r"""
+regexp_replace(
+    regexp_extract(trace_args, '(?:^|,)annotation=(.*?)(?:,(?:context_id|kernel_details'
+        || '|memcpy_details|memset_details|level 0|group_id|is_eager|shape|edge_name|from|to)=|$)',
+        1),
+    '#[^#]*(#|$)', '', 'g')
+"""
+
+EVENTS = f"""
+CREATE TEMP TABLE found AS
+WITH raw AS (
+    SELECT device AS plane, category, stream_id, thread_id, start_ns::BIGINT AS start_ns,
+        end_ns::BIGINT AS end_ns, self_time_ns::BIGINT AS export_self_ns, step,
+        kernel_name, coalesce(trace_args, '') AS trace_args,
+        category = 'host' AS host,
+        coalesce(tf_op_name, '') AS tf_op_name, coalesce(tf_op_type, '') AS tf_op_type,
+        coalesce(hlo_op, '') AS hlo_op, coalesce(hlo_module, '') AS hlo_module,
+        coalesce(thread_name, '') AS thread_name
+    FROM read_parquet($parquet)
+    WHERE CASE WHEN category = 'host'
+        THEN tf_op_name IS NOT NULL OR kernel_name LIKE 'Iterator::%'
+            OR kernel_name LIKE 'EagerLocalExecute: %' OR trace_args LIKE 'hlo_op=%'
+            OR trace_args LIKE '%,hlo_op=%'
+        ELSE category IN ('device', 'XLA Ops') END
+), accelerated AS (
+    SELECT coalesce(bool_or(NOT host), false) AS yes FROM raw
+), annotated AS (
+    SELECT raw.*, CASE WHEN NOT host AND tf_op_name = '' AND hlo_op = ''
+        THEN regexp_extract({_ANNOTATION}, '(?:.*::)?([^:]+(?::[^:]*)?)(?:::)*$', 1)
+        ELSE NULL END AS annotation
+    FROM raw, accelerated WHERE NOT (host AND yes)
+)
+SELECT CASE WHEN host THEN '/host:' || upper(split_part(plane, ':', 1))
+        ELSE '/device:' || upper(split_part(plane, ':', 1)) || ':' || split_part(plane, ':', 2) END
+        AS device,
+    CASE WHEN host AND tf_op_name = '' AND kernel_name LIKE 'Iterator::%' THEN kernel_name
+        WHEN annotation IS NOT NULL THEN regexp_replace(annotation, ':[^:/]*$', '')
+        ELSE tf_op_name END AS op_name,
+    CASE WHEN NOT host AND regexp_matches(kernel_name, '^Memcpy') THEN kernel_name
+        WHEN host AND tf_op_name = '' AND kernel_name LIKE 'Iterator::%' THEN 'Dataset'
+        WHEN host AND tf_op_name = '' AND kernel_name LIKE 'EagerLocalExecute: %'
+            THEN substr(kernel_name, length('EagerLocalExecute: ') + 1)
+        WHEN annotation IS NOT NULL THEN regexp_extract(annotation, ':([^:/]*)$', 1)
+        ELSE tf_op_type END AS op_type,
+    CASE WHEN host THEN regexp_extract(trace_args, '(?:^|,)hlo_op=([^,]*)', 1)
+        ELSE hlo_op END AS hlo_op,
+    CASE WHEN host AND trace_args LIKE '%hlo_op=%'
+        THEN regexp_extract(trace_args, '(?:^|,)hlo_module=([^,]*)', 1) || '('
+            || regexp_extract(trace_args, '(?:^|,)program_id=(\\d+)', 1) || ')'
+        ELSE hlo_module END AS hlo_module,
+    kernel_name, host,
+    host AND starts_with(thread_name, 'tf_data') AS in_input,
+    kernel_name LIKE 'EagerLocalExecute: %' AND tf_op_name = '' AS eager_call,
+    coalesce(thread_id, stream_id, 0)::BIGINT AS line, start_ns, end_ns,
+    CASE WHEN category = 'XLA Ops' THEN export_self_ns ELSE end_ns - start_ns END AS self_ns,
+    step
+FROM annotated
+"""
+
+STEPS = """
+SELECT count(DISTINCT regexp_extract(trace_args, '(?:^|,)step_num=(-?\\d+)', 1)),
+    min(start_ns)::BIGINT, max(end_ns)::BIGINT
+FROM read_parquet($parquet)
+WHERE category = 'host' AND kernel_name = 'train'
+    AND regexp_matches(trace_args, '(?:^|,)step_num=-?\\d+')
+"""
+
+OVERLAPS = """
+SELECT coalesce(bool_or(start_ns < before), false) FROM (
+    SELECT start_ns, max(end_ns) OVER (PARTITION BY line ORDER BY start_ns, end_ns DESC
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM kept WHERE host)
+"""
+
+BUSY = """
+SELECT coalesce(
+    sum(greatest(0, end_ns - greatest(start_ns, coalesce(before, start_ns)))), 0)::BIGINT
+FROM (SELECT start_ns, end_ns, max(end_ns) OVER (PARTITION BY device ORDER BY start_ns, end_ns DESC
+    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM kept)
+"""
+
+KEY = "device, op_name, op_type, hlo_op, hlo_module, kernel, in_input"
+
+# The launching op holds its thread from before the program starts until it has ended.
+LAUNCHES_AWAY = """
+DELETE FROM found USING (
+    SELECT coalesce(thread_id, 0)::BIGINT AS line, start_ns::BIGINT AS start_ns
+    FROM read_parquet($parquet)
+    WHERE category = 'host' AND kernel_name LIKE '%Executable::Execute%'
+) AS launch
+WHERE found.host AND found.hlo_op = '' AND found.line = launch.line
+    AND launch.start_ns BETWEEN found.start_ns AND found.end_ns
+"""
