@@ -193,7 +193,7 @@ def _contrast(rows: Sequence[TrialRow], floor: float) -> Contrast | None:
     """The pair whose intervals lie furthest apart, among those that freeze about as much.
 
     About as much: the fractions differ by at most 0.05, and by at most a fifth of the larger. In
-    different places: neither set contains the other.
+    different places: two kinds of policy, or two sets of which neither contains the other.
     """
     known = sorted(
         (
@@ -216,10 +216,16 @@ def _contrast(rows: Sequence[TrialRow], floor: float) -> Contrast | None:
                 break
             if low / high <= clearest or apart > SIMILAR_SHARE * max(fraction, other_fraction):
                 continue
-            mine, theirs = set(row.frozen_variables), set(other.frozen_variables)
-            if speedup / other_speedup - 1 > floor and not (mine <= theirs or theirs <= mine):
+            if speedup / other_speedup - 1 > floor and _placed_apart(row, other):
                 best, clearest = Contrast(faster=row, slower=other), low / high
     return best
+
+
+def _placed_apart(one: TrialRow, other: TrialRow) -> bool:
+    if one.policy.partition(":")[0] != other.policy.partition(":")[0]:
+        return True
+    mine, theirs = set(one.frozen_variables), set(other.frozen_variables)
+    return not (mine <= theirs or theirs <= mine)
 
 
 def _busy_fraction(row: TrialRow) -> float | None:

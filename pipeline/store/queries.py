@@ -48,30 +48,30 @@ ORDER BY t.speedup DESC""",
     ),
     Query(
         title="Where does a baseline's step spend its time, layer by layer?",
-        text="Profiled op time of the configuration in which everything trains, in milliseconds.",
+        text="Profiled op time of the first control, in which everything trains, in milliseconds.",
         sql="""\
-SELECT l.index, l.layer, l.kind, l.params,
+SELECT t.model, l.index, l.layer, l.kind, l.params,
        l.forward_ns / 1e6 AS forward_ms,
        l.activation_gradient_ns / 1e6 AS activation_gradient_ms,
        l.weight_gradient_ns / 1e6 AS weight_gradient_ms
 FROM layers AS l
 JOIN trials AS t USING (trial_id)
-WHERE t.anchor = 'trainable'
+WHERE t.is_control AND t.replicate = 0
 ORDER BY t.model, l.index""",
     ),
     Query(
         title="Which ops vanish when a prefix is frozen?",
         text=(
-            "Op time by pass and op type, everything trainable against one configuration; an op "
-            "type that is in neither column of a row costs nothing there."
+            "Op time by pass and op type, the first control against one configuration, for a study "
+            "of one model under one setting; 0 where there is no such op."
         ),
         sql="""\
 SELECT o.pass, o.op_type,
-       coalesce(sum(o.ns_per_step) FILTER (t.anchor = 'trainable'), 0) / 1e6 AS baseline_ms,
+       coalesce(sum(o.ns_per_step) FILTER (t.is_control), 0) / 1e6 AS baseline_ms,
        coalesce(sum(o.ns_per_step) FILTER (t.policy = 'prefix:2'), 0) / 1e6 AS frozen_ms
 FROM op_costs AS o
 JOIN trials AS t USING (trial_id)
-WHERE t.anchor = 'trainable' OR t.policy = 'prefix:2'
+WHERE (t.is_control AND t.replicate = 0) OR t.policy = 'prefix:2'
 GROUP BY ALL
 ORDER BY baseline_ms - frozen_ms DESC, o.pass, o.op_type""",
     ),
