@@ -1,0 +1,130 @@
+"""`frostline plan`: what a study would run, how long it takes and how much disk; runs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.cli.console import err, out
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.model_facts import ModelFacts
+    from pipeline.plan import Estimate
+    from pipeline.study import Study
+    from pipeline.trials import Group, Trial
+
+
+def plan(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    workers: Annotated[
+        int, typer.Option(min=1, help="Groups measured side by side, on a cluster.")
+    ] = 1,
+) -> None:
+    """List the trials of a study and estimate time and disk; run nothing."""
+    from pipeline.plan import estimate
+    from pipeline.study import load_study
+    from pipeline.trials import plan_trials
+
+    asked = load_study(study)
+    facts = _inspect(asked)
+    planned = plan_trials(asked, facts)
+    console = out()
+    for group in planned.groups:
+        console.print(_heading(group, facts[group.model.name]))
+        console.print(_table(group))
+    for notice in planned.notices:
+        console.print(Text.assemble(("note: ", "yellow"), notice))
+    console.print(Text(f"\n{len(planned.trials)} trials."))
+    _print_estimate(console, estimate(planned, facts, asked, workers=workers))
+
+
+def _inspect(study: Study) -> dict[str, ModelFacts]:
+    """Facts of every model.
+
+    Raises:
+        StudyError: a model cannot be built; says which and why.
+    """
+    from pipeline.errors import StudyError
+    from pipeline.measure.inspect_client import inspect_models
+    from pipeline.measure.messages import Failed
+
+    with err().status("building the models once, to know their layers"):
+        found = inspect_models(
+            study.model_specs(),
+            study.settings()[0],
+            seed=study.seed,
+            deadline_s=study.resources.trial_timeout_s,
+        )
+    facts = {}
+    wrong = []
+    for name, each in found.items():
+        if isinstance(each, Failed):
+            wrong.append(f"model `{name}` failed in {each.stage}: {each.kind}: {each.message}")
+        else:
+            facts[name] = each
+    if wrong:
+        raise StudyError("\n".join(wrong))
+    return facts
+
+
+def _heading(group: Group, facts: ModelFacts) -> Text:
+    setting = group.setting
+    parts = [
+        f"batch size {setting.batch_size}",
+        setting.optimizer or "its own optimizer",
+        setting.precision,
+        f"jit_compile {setting.jit_compile}",
+    ]
+    if setting.strategy != "single":
+        parts.append(setting.strategy)
+    return Text.assemble(
+        (f"\n{group.model.name}", "bold"),
+        f", {', '.join(parts)}: {len(facts.layers)} layers, {facts.total_params:,} parameters",
+    )
+
+
+def _table(group: Group) -> Table:
+    from pipeline.report.words import share
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("policy", overflow="fold", min_width=12)
+    table.add_column("frozen", justify="right", no_wrap=True)
+    table.add_column("layers\nfrozen", justify="right", no_wrap=True)
+    table.add_column("trains\nfrom", justify="right", no_wrap=True)
+    table.add_column("part", overflow="fold")
+    for trial in group.trials:
+        table.add_row(
+            Text(trial.policy),
+            share(trial.frozen_fraction),
+            str(len(trial.frozen_layers)),
+            str(trial.earliest_trainable_layer),
+            Text(_part(trial)),
+        )
+    return table
+
+
+def _part(trial: Trial) -> str:
+    parts = [f"control {trial.replicate + 1}"] if trial.is_control else []
+    parts += [f"anchor {trial.anchor}"] if trial.anchor else []
+    parts += [f"also {', '.join(trial.aliases)}"] if trial.aliases else []
+    return "; ".join(parts)
+
+
+def _print_estimate(console: Console, estimated: Estimate) -> None:
+    from pipeline.report.words import duration, size
+
+    console.print(
+        Text(
+            f"Time: {duration(estimated.low_s)} to {duration(estimated.high_s)}. "
+            f"Disk: about {size(estimated.disk_bytes)}. This is a rough estimate:"
+        )
+    )
+    for assumption in estimated.assumptions:
+        console.print(Text(f"  - {assumption}", style="dim"))

@@ -1,0 +1,26 @@
+"""`frostline report`: the page and its figures, and the summary in the terminal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import out
+
+
+def report(
+    sweep: Annotated[str, typer.Argument(metavar="OUT", help="A sweep's folder or URI.")],
+) -> None:
+    """Write OUT/report/index.html and its figures; show the summary."""
+    from pipeline.analyse import summarise
+    from pipeline.cli.results import result
+    from pipeline.report.make import make_report
+    from pipeline.sweep_view import open_sweep
+
+    console = out()
+    opened = open_sweep(sweep)
+    console.print(result(summarise(opened.trial_rows())))
+    with console.status("drawing the report"):
+        page = make_report(opened)
+    console.print(f"\nReport: {page}", soft_wrap=True)

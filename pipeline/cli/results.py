@@ -1,0 +1,97 @@
+"""The result of a sweep in the terminal: per model and setting a table and the answer.
+
+In: `Summary`, `TimeSplit`. Out: things that Rich prints. Eighty columns are enough: long policies
+fold, reasons of failed trials stand below the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.analyse import GroupSummary, Summary, TimeSplit, TrialSummary
+from pipeline.report.content import failure_words, policy_words
+from pipeline.report.words import (
+    duration,
+    floor,
+    interval,
+    milliseconds,
+    number,
+    ratio,
+    share,
+)
+
+_SHORT = {"no measurable difference": "no difference"}
+_STYLES = {"faster": "green", "slower": "red", "no measurable difference": "dim"}
+
+
+def result(summary: Summary) -> RenderableType:
+    """Every group's table, failures and answer."""
+    return Group(*(part for group in summary.groups for part in _group(group)))
+
+
+def time_words(split: TimeSplit) -> str:
+    """Where the time of a run went, in one line."""
+    parts = [
+        ("stepping", split.stepping_s + split.check_s + split.profile_s),
+        ("building", split.build_s),
+        ("compiling", split.compile_s),
+        ("converting profiles", split.convert_s),
+    ]
+    said = [f"{name} {duration(seconds)}" for name, seconds in parts]
+    if split.rest_s is not None:
+        said.append(f"rest {duration(split.rest_s)}")
+    slots = "" if split.slots == 1 else f" on {split.slots} devices"
+    overhead = split.overhead_fraction
+    also = "" if overhead is None else f"; overhead {share(overhead)}"
+    return f"{duration(split.wall_s)}{slots}: {', '.join(said)}{also}."
+
+
+def _group(group: GroupSummary) -> Iterator[RenderableType]:
+    yield Text(f"\n{group.key.label}", style="bold")
+    yield _table(group)
+    for row in group.failed:
+        reason = Text(f"{policy_words(row)} {failure_words(row)}", style="red")
+        yield Padding(reason, (0, 0, 0, 2))
+    yield Text(f"Noise floor {floor(group.noise_floor)}. Layers count from 0 at the input.\n")
+    yield Text(group.answer)
+
+
+def _table(group: GroupSummary) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table.add_column("policy", overflow="fold", min_width=12)
+    table.add_column("frozen", justify="right", no_wrap=True)
+    table.add_column("trains\nfrom", justify="right", no_wrap=True)
+    table.add_column("step\nms", justify="right", no_wrap=True)
+    table.add_column("speedup", justify="right", no_wrap=True)
+    table.add_column("95%\ninterval", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for item in group.trials:
+        table.add_row(*_cells(item))
+    return table
+
+
+def _cells(item: TrialSummary) -> tuple[RenderableType, ...]:
+    row = item.row
+    cells = (Text(policy_words(row)), share(row.frozen_fraction))
+    place = number(row.earliest_trainable_layer)
+    if row.status == "failed":
+        return (*cells, place, "", "", "", Text("failed", style="red"))
+    if row.is_control:
+        word = Text("control", style="dim")
+    else:
+        said = item.verdict or "not measured"
+        word = Text(_SHORT.get(said, said), style=_STYLES.get(said, ""))
+    return (
+        *cells,
+        place,
+        milliseconds(row.step_ns),
+        ratio(row.speedup),
+        interval(row.speedup_low, row.speedup_high),
+        word,
+    )

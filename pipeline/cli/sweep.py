@@ -1,0 +1,55 @@
+"""`frostline sweep`: runs a study, shows its progress, ends with the result and the report."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import err, out
+
+
+def sweep(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    where: Annotated[
+        str, typer.Option("--out", help="Folder or URI for the results; an earlier one resumes.")
+    ],
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster to join; default: this machine alone.")
+    ] = None,
+) -> None:
+    """Run a study; run again on the same OUT, it resumes."""
+    from pipeline.cli.progress import SweepProgress
+    from pipeline.run import run_sweep
+    from pipeline.study import load_study
+
+    asked = load_study(study)
+    began, clock = datetime.now(UTC), time.monotonic()
+    with SweepProgress(err()) as progress:
+        run_sweep(asked, where, address=address, listener=progress)
+    if _conclude(where, began, time.monotonic() - clock):
+        raise typer.Exit(1)
+
+
+def _conclude(where: str, began: datetime, wall_s: float) -> bool:
+    """Print the result and write the report; True when trials failed."""
+    from pipeline.analyse import summarise, time_split
+    from pipeline.cli.results import result, time_words
+    from pipeline.report.make import make_report
+    from pipeline.sweep_view import open_sweep
+
+    console = out()
+    opened = open_sweep(where)
+    rows = opened.trial_rows()
+    summary = summarise(rows)
+    console.print(result(summary))
+    fresh = [row for row in rows if row.started_at >= began]
+    if fresh:
+        console.print(f"\n{len(fresh)} trials in {time_words(time_split(fresh, wall_s))}")
+    with err().status("drawing the report"):
+        page = make_report(opened)
+    console.print(f"Results: {opened.out.files.shown}\nReport:  {page}", soft_wrap=True)
+    return summary.failed > 0

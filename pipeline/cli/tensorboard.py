@@ -1,0 +1,43 @@
+"""`frostline tensorboard`: TensorBoard on a sweep, on this machine only, until Ctrl-C."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import out
+
+
+def tensorboard(
+    sweep: Annotated[str, typer.Argument(metavar="OUT", help="A sweep's folder.")],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
+    ] = 6006,
+) -> None:
+    """Show the profiles of a sweep in TensorBoard, until Ctrl-C."""
+    import tempfile
+    from pathlib import Path
+
+    from pipeline.errors import SweepError
+    from pipeline.tensorboard import TensorBoard, profile_sessions, session_link
+
+    if "://" in sweep:
+        raise SweepError(f"{sweep}: TensorBoard reads local folders; copy the sweep here first")
+    log_dir = Path(sweep, "tensorboard")
+    console = out()
+    with tempfile.TemporaryDirectory(prefix="frostline-") as scratch:
+        log = Path(scratch, "tensorboard.log")
+        with console.status("starting TensorBoard"):
+            server = TensorBoard(log_dir, port=port, log=log)
+        with server:
+            sessions = profile_sessions(log_dir)
+            console.print(f"TensorBoard: http://127.0.0.1:{server.port}/  (Ctrl-C ends it)")
+            if not sessions:
+                console.print("No profiles here: the study kept no traces, or none was recorded.")
+            for session in sessions:
+                console.print(f"  {session_link(server.port, session)}", soft_wrap=True)
+            try:
+                server.wait()
+            except KeyboardInterrupt:
+                console.print("TensorBoard ended.")

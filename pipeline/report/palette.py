@@ -1,0 +1,70 @@
+"""Colours and families: who is drawn how, the same in every figure and in print.
+
+Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), which stays apart for the common kinds
+of colour blindness; a shape says the same a second time where points overlap or ink is grey.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.attribute.step_graph import Pass
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#8A8A8A"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A kind of freeze policy as it appears in the figures.
+
+    Attributes:
+        name: in the legend.
+        colour: as hex.
+        shape: a Vega symbol.
+    """
+
+    name: str
+    colour: str
+    shape: str
+
+
+CONTROL = Family(name="control", colour=BLACK, shape="cross")
+OTHER = Family(name="other", colour=GREY, shape="circle")
+FAMILIES = (
+    CONTROL,
+    Family(name="prefix", colour=BLUE, shape="circle"),
+    Family(name="suffix", colour=VERMILION, shape="square"),
+    Family(name="layer", colour=GREEN, shape="triangle-up"),
+    Family(name="random", colour=PURPLE, shape="diamond"),
+    Family(name="all_but_head", colour=ORANGE, shape="triangle-right"),
+    Family(name="norms", colour=SKY, shape="triangle-down"),
+    Family(name="biases", colour=SKY, shape="triangle-left"),
+    Family(name="regex", colour=ORANGE, shape="diamond"),
+    OTHER,
+)
+_BY_NAME = {family.name: family for family in FAMILIES}
+
+
+def family_of(policy: str, *, is_control: bool) -> Family:
+    """The family of an expanded policy (`prefix:8` is a `prefix`)."""
+    return CONTROL if is_control else _BY_NAME.get(policy.partition(":")[0], OTHER)
+
+
+PASS_COLOURS: dict[Pass, str] = {
+    "forward": BLUE,
+    "activation_gradient": ORANGE,
+    "weight_gradient": GREEN,
+    "optimizer": PURPLE,
+    "input": SKY,
+    "other": GREY,
+}
+
+PASS_LABELS: dict[Pass, str] = {
+    "forward": "forward",
+    "activation_gradient": "activation gradient (dX)",
+    "weight_gradient": "weight gradient (dW)",
+    "optimizer": "optimizer",
+    "input": "input",
+    "other": "other",
+}
