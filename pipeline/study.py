@@ -97,7 +97,7 @@ def parse_study(text: str, *, path: Path | None = None, check_builders: bool = T
         StudyError: the text is not TOML, or has mistakes, all of them named.
     """
     file = checked(text, path=path, check_builders=check_builders)
-    said = json.dumps(file.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    said = json.dumps(file.model_dump(), sort_keys=True, separators=(",", ":"))
     return Study(
         name=file.name,
         seed=file.seed,
