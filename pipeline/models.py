@@ -28,7 +28,8 @@ def mlp_sequential(
         Layers `dense_1`, `dense_2`, ...; Adam and categorical cross-entropy.
     """
     model = keras.Sequential(
-        [keras.Input((inputs,)), *_dense_stack(hidden, classes)], name="mlp_sequential"
+        [keras.Input((inputs,), name="inputs"), *_dense_stack(hidden, classes)],
+        name="mlp_sequential",
     )
     return _compiled(model)
 
@@ -43,7 +44,7 @@ def mlp_functional(
         hidden: units of the hidden layers, each with a ReLU.
         classes: units of the softmax.
     """
-    x = start = keras.Input((inputs,))
+    x = start = keras.Input((inputs,), name="inputs")
     for layer in _dense_stack(hidden, classes):
         x = layer(x)
     return _compiled(keras.Model(start, x, name="mlp_functional"))
@@ -61,7 +62,8 @@ def wide_mlp(
         classes: units of the softmax.
     """
     model = keras.Sequential(
-        [keras.Input((inputs,)), *_dense_stack((width,) * depth, classes)], name="wide_mlp"
+        [keras.Input((inputs,), name="inputs"), *_dense_stack((width,) * depth, classes)],
+        name="wide_mlp",
     )
     return _compiled(model)
 
@@ -95,7 +97,7 @@ def vgg16_transfer(
     )
     model = keras.Sequential(
         [
-            keras.Input(tuple(input_shape)),
+            keras.Input(tuple(input_shape), name="inputs"),
             base,
             layers.Flatten(name="flatten"),
             layers.Dense(256, activation="relu", name="dense"),
@@ -124,7 +126,7 @@ def xception_transfer(
         input_shape=tuple(input_shape),
         name="xception",
     )
-    start = keras.Input(tuple(input_shape))
+    start = keras.Input(tuple(input_shape), name="inputs")
     x = layers.Rescaling(scale=1 / 127.5, offset=-1, name="rescaling")(start)
     x = base(x, training=False)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
@@ -154,7 +156,7 @@ def small_convnet(
     Returns:
         Layers `block<i>_conv`, `block<i>_norm`, i from 1, and `predictions`.
     """
-    x = start = keras.Input((side, side, 3))
+    x = start = keras.Input((side, side, 3), name="inputs")
     for block in range(1, blocks + 1):
         x = _conv_block(x, width, f"block{block}")
         if block % 2 == 0 and block < blocks:
@@ -177,7 +179,7 @@ def small_batchnorm_net(
     Returns:
         Layers `stem_conv`, `stem_norm`, `stage<i>_a_conv`, ..., `stage<i>_skip`, `predictions`.
     """
-    start = keras.Input((side, side, 3))
+    start = keras.Input((side, side, 3), name="inputs")
     x = _conv_block(start, widths[0], "stem")
     for stage, width in enumerate(widths, start=1):
         skip = layers.Conv2D(width, 1, strides=2, name=f"stage{stage}_skip")(x)
@@ -211,7 +213,7 @@ def transformer_encoder(
         Layers `tokens`, `positions`, `block<i>_attention` with four nested ones, `block<i>_mlp_1`,
         `block<i>_mlp_2`, `block<i>_norm_1`, `block<i>_norm_2`, `norm`, `predictions`.
     """
-    start = keras.Input((length,), dtype="int32")
+    start = keras.Input((length,), dtype="int32", name="inputs")
     x = layers.Embedding(vocabulary, width, name="tokens")(start)
     x = PositionEmbedding(length, name="positions")(x)
     for block in range(1, blocks + 1):
