@@ -1,7 +1,7 @@
 """Shared by the tests: rows and sweeps as a small convolutional model might give them."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -103,10 +103,22 @@ def demo_rows() -> Iterator[dict]:
 
 
 @pytest.fixture
+def make_row() -> Callable[..., dict]:
+    """`trial_row`."""
+    return trial_row
+
+
+@pytest.fixture
+def sweep_rows() -> list[dict]:
+    """`demo_rows`."""
+    return list(demo_rows())
+
+
+@pytest.fixture
 def make_sweep(tmp_path: Path) -> Callable[..., Path]:
     """Write a sweep with the given rows (default: `demo_rows`) and return its folder."""
 
-    def make(rows: object = None, name: str = "demo") -> Path:
+    def make(rows: Iterable[dict] | None = None, name: str = "demo") -> Path:
         folder = tmp_path / "out"
         out = OutDir.open(str(folder), create=True)
         with out.lock():
@@ -115,7 +127,7 @@ def make_sweep(tmp_path: Path) -> Callable[..., Path]:
                 {"python": "3.11.7", "tensorflow": "2.21.0", "keras": "3.15.1"},
                 machine={"cpu": "Test CPU", "cores": 8},
             )  # fmt: skip
-            for row in demo_rows() if rows is None else rows:  # type: ignore[attr-defined]
+            for row in demo_rows() if rows is None else rows:
                 row["study"] = name
                 out.publish(TrialTables(trial_id=str(row["trial_id"]), trials=[row]))
         return folder
