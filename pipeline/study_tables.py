@@ -8,6 +8,7 @@ range and policies that are none; what concerns several keys at once is checked 
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -64,6 +65,12 @@ def _json(kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs
 
 
+def _plain(name: str) -> str:
+    if not re.fullmatch(r"\w[\w .+-]*", name):  # it becomes part of file names
+        raise ValueError("use letters, digits, spaces and `_.+-` only, a letter or digit first")
+    return name
+
+
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, strip_whitespace=True)]
 Whole = Annotated[int, Field(strict=True)]
 _Policy = Annotated[str | tuple[str, ...], PlainValidator(_policy)]
@@ -78,7 +85,7 @@ class _Table(BaseModel):
 class ModelTable(_Table):
     """`[[model]]`: how to obtain a model."""
 
-    name: Annotated[Text, StringConstraints(max_length=100)]
+    name: Annotated[Text, StringConstraints(max_length=100), AfterValidator(_plain)]
     builder: Text
     kwargs: Annotated[dict[str, Any], AfterValidator(_json)] = Field(default_factory=dict)
     loss: Text | None = None

@@ -141,6 +141,7 @@ def test_every_mistake_is_named_at_once_with_its_line():
         ("kwargs  = {", 'data = "nowhere_at_all:batches"\nkwargs  = {', "no module"),
         ("pipeline.models:vgg16_transfer", "keras.applications:ResNet5", "mean `ResNet50`?"),
         ("[[model]]", "[model]", "must be a list"),
+        ('"vgg16"', '"a/b"', 'model[0].name = "a/b": use letters, digits'),
     ],
 )
 def test_a_mistake_names_what_is_valid(old, new, says):
