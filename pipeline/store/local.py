@@ -41,14 +41,16 @@ class LocalFiles(Files):
         self.shown = str(root)
         self.filesystem: FileSystem = LocalFileSystem()
         self._root = root.absolute()
-        for place in (self._root, *self._root.parents):
-            if place.exists() and not place.is_dir():
-                raise SweepError(f"{place} is a file, not a folder: pass another output folder")
-        if create:
-            with storage_errors("create", self.shown):
+        with storage_errors("open", self.shown):
+            for place in (self._root, *self._root.parents):
+                if place.exists() and not place.is_dir():
+                    raise SweepError(f"{place} is a file, not a folder: pass another output folder")
+            if create:
                 self._root.mkdir(parents=True, exist_ok=True)
-        elif not self._root.exists():
-            raise SweepError(f"{root} does not exist: pass the folder that a sweep wrote (--out)")
+            elif not self._root.exists():
+                raise SweepError(
+                    f"{root} does not exist: pass the folder that a sweep wrote (--out)"
+                )
 
     @property
     def local_root(self) -> Path | None:
