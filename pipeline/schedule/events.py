@@ -1,0 +1,102 @@
+"""What a lease tells the driver while it works, and the driver its listener: plain, picklable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageEntered:
+    """A trial entered a stage: `start`, then those of the measuring process, `convert`, `store`."""
+
+    trial_id: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupOpened:
+    """A measuring process is up and its baseline is warm.
+
+    Attributes:
+        seconds: wall time by phase (`import`, `build`, `trace`, `step`), and `open`: all of it
+            as the lease saw it, the start of the process included.
+    """
+
+    model: str
+    device_kind: str
+    device_id: str
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialOutcome:
+    """A trial is committed; the rows are in OUT, this is what a progress display needs of them.
+
+    Attributes:
+        attempts: how often it was started.
+        speedup, speedup_low, speedup_high: None where the trial failed.
+        error_stage: on an `ok` trial `profile`: it was timed, and left no usable trace.
+        seconds: wall time by phase, as in the `trials` table; `store` is the publication.
+        noise: what a control says about noise (`pipeline.rows.noise_of`); None for other trials.
+        earlier: True when it was found committed after its lease was lost; the numbers are then
+            in OUT only.
+    """
+
+    trial_id: str
+    model: str
+    policy: str
+    status: Literal["ok", "failed"]
+    attempts: int
+    speedup: float | None = None
+    speedup_low: float | None = None
+    speedup_high: float | None = None
+    noise: float | None = None
+    error_stage: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    earlier: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseNotice:
+    """Something the user should know that is no trial's fault."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseStopped:
+    """The lease gives up and the sweep should too: nothing that follows could be committed.
+
+    Attributes:
+        message: what happened and what to do about it.
+    """
+
+    message: str
+
+
+LeaseEvent = StageEntered | GroupOpened | TrialOutcome | LeaseNotice | LeaseStopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseEnded:
+    """The lease is over; from the executor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseLost:
+    """The lease is gone before its end; from the executor.
+
+    Attributes:
+        cause: `node` when the machine is gone, which is no trial's fault; `worker` when only the
+            lease's own process is; `error` when the lease raised, which is a defect.
+        message: what is known about it.
+    """
+
+    cause: Literal["node", "worker", "error"]
+    message: str
+
+
+ExecutorEvent = LeaseEvent | LeaseEnded | LeaseLost

@@ -1,0 +1,283 @@
+"""A lease: a chunk of trials, run one by one in a measuring process and committed one by one.
+
+In: a `LeaseSpec`, the store, and the GPUs held. Out: events as they happen; a trial's outcome comes
+after its commit. A lease never raises for a trial: what a trial does wrong becomes its row. It ends
+early only with `LeaseStopped`, when results can no longer be stored or no cores are to be had.
+
+A plain generator that knows nothing of Ray: closing it, or an interruption while it works, kills
+its measuring process.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.errors import StorageError, SweepError, UsageError
+from pipeline.measure.client import DeadlineExceeded, ProcessDied
+from pipeline.measure.messages import Failed, Measured
+from pipeline.rows import Failure, TrialRun, noise_of, tables_of
+from pipeline.schedule.asking import pause
+from pipeline.schedule.cores import CoreClaim, claim_cores, holders, pinned
+from pipeline.schedule.events import (
+    LeaseEvent,
+    LeaseNotice,
+    LeaseStopped,
+    StageEntered,
+    TrialOutcome,
+)
+from pipeline.schedule.outcome import outcome_of
+from pipeline.schedule.profile import Converter, Converters, Profile, new_converter, read_profile
+from pipeline.schedule.served import ServedGroup, kind_of
+from pipeline.schedule.spec import LeaseSpec, Store
+from pipeline.store.outdir import OutDir
+from pipeline.trials import Trial
+
+
+def serve(
+    spec: LeaseSpec, store: Store, *, gpu_ids: str = "", converters: Converters = new_converter
+) -> Iterator[LeaseEvent]:
+    """Run the trials of a lease.
+
+    Args:
+        spec: what to run.
+        store: where outcomes are committed.
+        gpu_ids: `CUDA_VISIBLE_DEVICES` of the measuring process.
+        converters: makes the converter of traces.
+
+    Yields:
+        Events; one `TrialOutcome` for every trial unless `LeaseStopped` comes before.
+    """
+    try:
+        with TemporaryDirectory(prefix="frostline-") as scratch, ExitStack() as held:
+            claim = yield from _claim(spec)
+            held.enter_context(claim)
+            held.enter_context(pinned(claim.cores))
+            group = ServedGroup(spec, cores=claim.cores, gpu_ids=gpu_ids, scratch=Path(scratch))
+            held.callback(group.drop)
+            yield from _Lease(spec, store, group, Path(scratch), held, converters).run()
+            group.close()
+    except (StorageError, UsageError) as error:
+        yield LeaseStopped(message=str(error))
+    except OSError as error:
+        yield LeaseStopped(
+            message=f"a lease cannot work on {socket.gethostname()}: {error}; see that the folder "
+            "for temporary files (TMPDIR) has space, then run the same command again"
+        )
+
+
+def serve_out(spec: LeaseSpec, *, gpu_ids: str) -> Iterator[LeaseEvent]:
+    """`serve` on the lease's own `out_uri`; for executors whose leases are other processes."""
+    try:
+        store = OutDir.open(spec.out_uri, create=False)
+    except SweepError as error:
+        yield LeaseStopped(
+            message=f"{socket.gethostname()} does not see the results' folder: {error}. With more "
+            "than one node use a shared folder or an object store for --out"
+        )
+        return
+    except StorageError as error:
+        yield LeaseStopped(message=str(error))
+        return
+    yield from serve(spec, store, gpu_ids=gpu_ids)
+
+
+def _claim(spec: LeaseSpec) -> Generator[LeaseEvent, None, CoreClaim]:
+    """Wait for free cores; say so once."""
+    count, limits = spec.resources.cpus, spec.limits
+    end = time.monotonic() + limits.cores_wait_s
+    told = False
+    while (claim := claim_cores(count)) is None:
+        others = ", ".join(map(str, holders())) or "unknown"
+        where = f"{count} free CPU cores on {socket.gethostname()} (held by process {others})"
+        if time.monotonic() > end:
+            raise UsageError(
+                f"waited {limits.cores_wait_s:.0f} s for {where}: let the other sweep finish, or "
+                "lower cpus_per_trial under [resources]"
+            )
+        if not told:
+            yield LeaseNotice(text=f"waiting for {where}")
+            told = True
+        pause(0.2)
+    return claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """One start of one trial."""
+
+    number: int
+    started_at: datetime
+    started: float
+    folder: Path
+    log: Path
+
+
+class _Lease:
+    def __init__(
+        self,
+        spec: LeaseSpec,
+        store: Store,
+        group: ServedGroup,
+        scratch: Path,
+        held: ExitStack,
+        converters: Converters,
+    ) -> None:
+        self._spec = spec
+        self._store = store
+        self._group = group
+        self._scratch = scratch
+        self._held = held
+        self._converters = converters
+        self._converter: Converter | None = None
+        self._attempts = dict(spec.attempts)
+        self._kills = dict(spec.kills)
+        self._noise_floor = spec.noise_floor
+
+    def run(self) -> Iterator[LeaseEvent]:
+        no_baseline: Failure | None = None
+        for trial in self._spec.trials:
+            outcome: TrialOutcome | None = None
+            while outcome is None:
+                if no_baseline is None:
+                    no_baseline = yield from self._group.opened_for(trial)
+                attempt = self._start(trial)
+                yield StageEntered(trial_id=trial.trial_id, stage="start")
+                if no_baseline is not None:
+                    shutil.copyfile(self._group.log, attempt.log)
+                    outcome = self._commit(trial, attempt, no_baseline)
+                else:
+                    outcome = yield from self._measure(trial, attempt)
+                shutil.rmtree(attempt.folder)
+            yield outcome
+
+    def _start(self, trial: Trial) -> _Attempt:
+        number = self._attempts.get(trial.trial_id, 0) + 1
+        self._attempts[trial.trial_id] = number
+        folder = self._scratch / "trial"
+        folder.mkdir()
+        return _Attempt(
+            number=number,
+            started_at=datetime.now(UTC),
+            started=time.monotonic(),
+            folder=folder,
+            log=self._scratch / f"{trial.trial_id}.log",
+        )
+
+    def _measure(
+        self, trial: Trial, attempt: _Attempt
+    ) -> Generator[LeaseEvent, None, TrialOutcome | None]:
+        """One attempt; None when another should follow."""
+        try:
+            reply = yield from self._group.run(trial, attempt.folder, attempt.log)
+        except ProcessDied as death:
+            kills = self._kills[trial.trial_id] = self._kills.get(trial.trial_id, 0) + 1
+            if self._may_try_again(trial, attempt):
+                pause(self._spec.limits.backoff(attempt.number))
+                return None
+            return self._commit(trial, attempt, _quarantined(death, kills, attempt.number))
+        except DeadlineExceeded as late:
+            return self._commit(
+                trial,
+                attempt,
+                Failure(
+                    stage=late.stage,
+                    kind="Timeout",
+                    message=f"the trial was stopped: {late}; raise trial_timeout_s under "
+                    "[resources] if it needs longer",
+                ),
+            )
+        if isinstance(reply, Failed):
+            if reply.kind == "NoBaseline" and self._may_try_again(trial, attempt):
+                self._group.drop()  # an earlier trial took the baseline with it
+                return None
+            failure = Failure(stage=reply.stage, kind=reply.kind, message=reply.message)
+            return self._commit(trial, attempt, failure)
+        yield StageEntered(trial_id=trial.trial_id, stage="convert")
+        profile = read_profile(
+            reply, self._running_converter, deadline_s=self._spec.limits.convert_s
+        )
+        yield StageEntered(trial_id=trial.trial_id, stage="store")
+        outcome = self._commit(trial, attempt, profile.failure, reply, profile)
+        self._group.relieve(reply.rss_bytes)
+        return outcome
+
+    def _may_try_again(self, trial: Trial, attempt: _Attempt) -> bool:
+        limits = self._spec.limits
+        killed_often = self._kills.get(trial.trial_id, 0) >= limits.kills
+        return attempt.number < limits.max_attempts and not killed_often
+
+    def _commit(
+        self,
+        trial: Trial,
+        attempt: _Attempt,
+        failure: Failure | None,
+        measured: Measured | None = None,
+        profile: Profile | None = None,
+    ) -> TrialOutcome:
+        """Files first, then the rows, whose `trials` row is the commit."""
+        duration_s = time.monotonic() - attempt.started
+        if trial.is_control and measured is not None:
+            self._noise_floor = max(self._noise_floor or 0.0, noise_of(measured))
+        trace_path = self._trace_path(trial, measured)
+        ready = self._group.ready
+        run = TrialRun(
+            trial=trial,
+            facts=self._spec.facts,
+            attempts=attempt.number,
+            started_at=attempt.started_at,
+            duration_s=duration_s,
+            host=socket.gethostname(),
+            device_kind=ready.device_kind if ready else None,
+            device_id=ready.device_id if ready else None,
+            jit_resolved=ready.jit_compile if ready else None,
+            failure=failure,
+            measured=measured,
+            graph=profile.graph if profile else None,
+            trace=profile.trace if profile else None,
+            costs=profile.costs if profile else (),
+            convert_s=profile.seconds if profile else None,
+            trace_path=trace_path,
+            noise_floor=self._noise_floor,
+            process_trials=self._group.trials_served or None,
+        )
+        tables = tables_of(run)
+        storing = time.monotonic()
+        if trace_path is not None and measured is not None and measured.trace_file is not None:
+            self._store.put_file(Path(measured.trace_file), trace_path)
+        if attempt.log.exists():
+            self._store.put_file(attempt.log, f"logs/{trial.trial_id}.log")
+        self._store.publish(tables)
+        return outcome_of(run, store_s=time.monotonic() - storing)
+
+    def _trace_path(self, trial: Trial, measured: Measured | None) -> str | None:
+        keep = self._spec.measure.keep_traces
+        if measured is None or measured.trace_file is None or keep == "none":
+            return None
+        if keep == "anchors" and trial.anchor is None:
+            return None
+        name = Path(measured.trace_file).name
+        session = f"tensorboard/{trial.trial_id}/plugins/profile/{trial.trial_id}"
+        return f"{session}/{name}"
+
+    def _running_converter(self) -> Converter:
+        if self._converter is None:
+            self._converter = self._held.enter_context(self._converters())
+        return self._converter
+
+
+def _quarantined(death: ProcessDied, kills: int, attempts: int) -> Failure:
+    return Failure(
+        stage=death.stage,
+        kind=kind_of(death),
+        message=f"{death} in stage {death.stage!r}, attempt {attempts}; {kills} processes died on "
+        "this trial and it is not tried again. Its log may say more; if memory is short, lower "
+        "batch_size or the number of trials at a time",
+    )

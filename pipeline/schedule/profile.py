@@ -1,0 +1,102 @@
+"""From a measured trial's files to its graph, its trace and what its ops cost.
+
+Runs while the measuring process waits. A trace that cannot be used takes nothing from the timing:
+it becomes the reason why the pass columns are null.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.attribute.attribute import attribute
+from pipeline.attribute.costs import OpCost, check_conserved, per_step
+from pipeline.attribute.step_graph import StepGraph
+from pipeline.errors import TraceError
+from pipeline.measure.messages import Measured
+from pipeline.rows import Failure
+from pipeline.trace.converter import TraceConverter
+from pipeline.trace.ops import Trace
+
+
+class Converter(Protocol):
+    """What `pipeline.trace.TraceConverter` offers."""
+
+    def convert(self, xplane: Path, *, hlo_text: Path | None, deadline_s: float) -> Trace:
+        """Read a trace; `TraceError` when it cannot be used."""
+
+
+Converters = Callable[[], AbstractContextManager[Converter]]
+
+
+def new_converter() -> TraceConverter:
+    """The real one; its process starts with the first trace."""
+    return TraceConverter(env={"PYTHONPATH": python_path()})
+
+
+def python_path() -> str:
+    """This process's module path, for children: a Ray worker's own is not inherited."""
+    return os.pathsep.join(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What is known of where a trial's time goes.
+
+    Attributes:
+        graph: the traced step; None when it could not be analysed.
+        trace, costs: None and empty without a usable trace.
+        failure: why there is none; None also when none was asked for.
+        seconds: spent here.
+    """
+
+    graph: StepGraph | None
+    trace: Trace | None
+    costs: tuple[OpCost, ...]
+    failure: Failure | None
+    seconds: float
+
+
+def read_profile(
+    measured: Measured, converter: Callable[[], Converter], *, deadline_s: float
+) -> Profile:
+    """Convert and attribute a trial's trace.
+
+    Args:
+        measured: the measuring process's answer; its files are read.
+        converter: gives a converter that is running; asked only when there is a trace.
+        deadline_s: for the conversion.
+    """
+    started = time.monotonic()
+    graph = StepGraph.load(Path(measured.graph_file)) if measured.graph_file else None
+    trace: Trace | None = None
+    costs: tuple[OpCost, ...] = ()
+    failure: Failure | None = None
+    if measured.trace_file is None:
+        if measured.profile_error is not None:
+            failure = Failure(stage="profile", kind="NoTrace", message=measured.profile_error)
+    else:
+        try:
+            trace = converter().convert(
+                Path(measured.trace_file),
+                hlo_text=Path(measured.hlo_file) if measured.hlo_file else None,
+                deadline_s=deadline_s,
+            )
+            costs = attribute(trace, graph)
+            check_conserved(per_step(trace.total_ns, trace.steps), costs)
+        except TraceError as error:
+            failure = Failure(stage="profile", kind=type(error).__name__, message=str(error))
+            trace, costs = None, ()
+    return Profile(
+        graph=graph,
+        trace=trace,
+        costs=costs,
+        failure=failure,
+        seconds=time.monotonic() - started,
+    )
