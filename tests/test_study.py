@@ -1,6 +1,7 @@
 """Study files: what they mean, and what a user is told who makes mistakes."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import StudyError
 from pipeline.keras_names import keras_names
+from pipeline.policies import POLICY_NAMES
 from pipeline.study import load_study, parse_study
+from pipeline.study_tables import FreezeTable, MeasureTable, ModelTable, ResourcesTable, TrainTable
 from pipeline.suggest import advice, nearest
 from pipeline.toml_lines import key_lines
 
@@ -323,3 +326,14 @@ def as_toml(value):
             json.dumps(value), json.dumps(value)
         )
     return '""' if value is None else json.dumps(value)
+
+
+def test_the_guide_names_every_key_and_policy():
+    guide = Path(__file__).parent.parent.joinpath("docs", "studies.md").read_text(encoding="utf-8")
+    tables = (ModelTable, TrainTable, FreezeTable, MeasureTable, ResourcesTable)
+    for key in ("name", "seed", *(key for table in tables for key in table.model_fields)):
+        assert f"`{key}`" in guide
+    for policy in POLICY_NAMES:
+        assert re.search(rf"\| `{policy}\b", guide)
+    for path in STUDIES:
+        assert f"`{path.name}`" in guide
