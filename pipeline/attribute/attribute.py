@@ -1,0 +1,125 @@
+"""Attribution: every nanosecond of a trace to a layer and a pass, or visibly to `other`.
+
+In: a `Trace`, and the `StepGraph` of the step that was traced. Out: `OpCost` rows whose times add
+up to the trace's time per step. Refuses (`ConservationError`) to lose or invent time, and
+(`TraceError`) to credit weight gradients to a layer in which nothing trains. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipeline.attribute.costs import OpCost, apportion, check_conserved, per_step
+from pipeline.attribute.index import GraphIndex, Match
+from pipeline.attribute.rules import Context, Piece, place
+from pipeline.attribute.step_graph import StepGraph
+from pipeline.errors import TraceError
+from pipeline.trace.ops import Trace, TraceOp
+
+
+def attribute(trace: Trace, graph: StepGraph | None) -> tuple[OpCost, ...]:
+    """Attribute a trace's ops to layers and passes.
+
+    An XLA instruction that computes several ops is split over them by weight; each share counts the
+    instruction's calls, since each of its ops ran that often. Without a graph, names decide as far
+    as they do (rules `name:...`).
+
+    Args:
+        trace: what was profiled.
+        graph: the traced step; None for a foreign trace.
+
+    Returns:
+        One row per op, device and rule, dearest first. Their `ns_per_step` adds up to
+        `trace.total_ns / trace.steps`, rounded half to even.
+
+    Raises:
+        ConservationError: times do not add up; a defect.
+        TraceError: a frozen layer would have weight gradients; a defect of graph or matching.
+    """
+    check_conserved(trace.total_ns, [op.self_ns for op in trace.ops])
+    pieces = [piece for op in trace.ops for piece in _pieces(op)]
+    totals = [total_ns for _, _, total_ns in pieces]
+    check_conserved(trace.total_ns, totals)
+    index = GraphIndex(graph, (piece.op_name for _, piece, _ in pieces)) if graph else None
+    context = Context(index=index, eager=trace.eager)
+    step_ns = per_step(trace.total_ns, trace.steps)
+    costs = tuple(
+        _cost(op, piece, place(piece, context), ns, trace.steps)
+        for (op, piece, _), ns in zip(pieces, apportion(step_ns, totals), strict=True)
+    )
+    check_conserved(step_ns, costs)
+    merged = _merged(costs)
+    check_conserved(step_ns, merged)
+    if graph is not None:
+        check_frozen(graph, merged)
+    return merged
+
+
+def _pieces(op: TraceOp) -> list[tuple[TraceOp, Piece, int]]:
+    if not op.shares:
+        piece = Piece(op_name=op.op_name, op_type=op.op_type, in_input=op.in_input)
+        return [(op, piece, op.self_ns)]
+    parts = apportion(op.self_ns, [share.weight for share in op.shares])
+    return [
+        (op, Piece(op_name=share.op_name, op_type=share.op_type, in_input=op.in_input), part)
+        for share, part in zip(op.shares, parts, strict=True)
+    ]
+
+
+def _cost(op: TraceOp, piece: Piece, match: Match, ns_per_step: int, steps: int) -> OpCost:
+    return OpCost(
+        layer=match.layer,
+        pass_=match.pass_,
+        op_type=piece.op_type or op.op_type,
+        op_name=piece.op_name or op.hlo_op or op.kernel or op.op_type,
+        device=op.device,
+        calls_per_step=op.calls / steps,
+        ns_per_step=ns_per_step,
+        rule=f"hlo:{match.rule}" if op.shares else match.rule,
+    )
+
+
+def _merged(costs: Sequence[OpCost]) -> tuple[OpCost, ...]:
+    """Rows that differ in nothing but time and calls become one: shares of several instructions."""
+    together: dict[OpCost, list[OpCost]] = defaultdict(list)
+    for cost in costs:
+        together[replace(cost, calls_per_step=0.0, ns_per_step=0)].append(cost)
+    rows = (
+        replace(
+            key,
+            calls_per_step=sum(cost.calls_per_step for cost in same),
+            ns_per_step=sum(cost.ns_per_step for cost in same),
+        )
+        for key, same in together.items()
+    )
+    return tuple(sorted(rows, key=lambda row: (-row.ns_per_step, row.device, row.op_name)))
+
+
+def check_frozen(graph: StepGraph, costs: Sequence[OpCost]) -> None:
+    """Check that weight gradients are credited only where something trains.
+
+    Raises:
+        TraceError: a layer has weight gradients, but none of its variables a gradient.
+    """
+    owners = {path.rpartition("/")[0] for path in graph.trained}
+    for cost in costs:
+        layer = cost.layer
+        if cost.pass_ != "weight_gradient" or layer is None or layer in owners:
+            continue
+        if not any(
+            owner.startswith(f"{layer}/") or layer.startswith(f"{owner}/") for owner in owners
+        ):
+            raise TraceError(
+                f"op {cost.op_name} would be a weight gradient of layer {layer}, in which nothing "
+                f"trains (rule {cost.rule}); this is a defect of the program, please report it "
+                "with the trace"
+            )
+
+
+def attributed_fraction(costs: Sequence[OpCost]) -> float | None:
+    """Share of op time whose pass is not `other`; None where there is no time at all."""
+    total_ns = sum(cost.ns_per_step for cost in costs)
+    other_ns = sum(cost.ns_per_step for cost in costs if cost.pass_ == "other")
+    return (total_ns - other_ns) / total_ns if total_ns else None
