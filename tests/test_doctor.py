@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli import main
 from pipeline.doctor import Observations, judge
 from pipeline.doctor.checks import KNOWN_TO_WORK, Check
 from pipeline.doctor.machine import Gpu, observe
@@ -111,3 +112,19 @@ def test_a_place_that_is_no_folder_is_reported(tmp_path: Path, monkeypatch: pyte
     seen = observe(str(tmp_path / "file" / "out"))
     assert seen.storage_error
     assert seen.storage_free is None
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        ({}, 0, "0 problem(s), 0 warning(s). Ready to measure."),
+        ({"affinity": 1}, 0, "0 problem(s), 1 warning(s). Ready to measure."),
+        ({"ray": NoAnswer("no [bold] module")}, 1, "1 problem(s), 0 warning(s). Mend"),
+    ],
+)
+def test_the_command_exits_one_on_problems_only(monkeypatch, capsys, change, code, said):
+    monkeypatch.setattr("pipeline.doctor.observe", lambda *_, **__: replace(HEALTHY, **change))
+    assert main(["doctor"]) == code
+    text = " ".join(capsys.readouterr().out.split())
+    assert said in text
+    assert ("no [bold] module → run python" in text) == bool(code)

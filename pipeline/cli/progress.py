@@ -90,6 +90,8 @@ class SweepProgress:
     def on_stage(self, trial_id: str, stage: str) -> None:
         """A trial entered a stage."""
         self._running[trial_id] = stage
+        if self._live:
+            self._live.refresh()
 
     def on_outcome(self, outcome: TrialOutcome) -> None:
         """A trial is committed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -27,15 +26,16 @@ def sweep(
     from pipeline.study import load_study
 
     asked = load_study(study)
-    began, clock = datetime.now(UTC), time.monotonic()
+    began = datetime.now(UTC)
     with SweepProgress(err()) as progress:
-        run_sweep(asked, where, address=address, listener=progress)
-    if _conclude(where, began, time.monotonic() - clock):
-        raise typer.Exit(1)
+        done = run_sweep(asked, where, address=address, listener=progress)
+    _conclude(where, began, done.wall_s)
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)
 
 
-def _conclude(where: str, began: datetime, wall_s: float) -> bool:
-    """Print the result and write the report; True when trials failed."""
+def _conclude(where: str, began: datetime, wall_s: float) -> None:
+    """Print the result and write the report."""
     from pipeline.analyse import summarise, time_split
     from pipeline.cli.results import result, time_words
     from pipeline.report.make import make_report
@@ -44,12 +44,10 @@ def _conclude(where: str, began: datetime, wall_s: float) -> bool:
     console = out()
     opened = open_sweep(where)
     rows = opened.trial_rows()
-    summary = summarise(rows)
-    console.print(result(summary))
+    console.print(result(summarise(rows)))
     fresh = [row for row in rows if row.started_at >= began]
     if fresh:
         console.print(f"\n{len(fresh)} trials in {time_words(time_split(fresh, wall_s))}")
     with err().status("drawing the report"):
         page = make_report(opened)
     console.print(f"Results: {opened.out.files.shown}\nReport:  {page}", soft_wrap=True)
-    return summary.failed > 0

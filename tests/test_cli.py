@@ -1,0 +1,229 @@
+"""The command line: exit codes, what goes where, and results that fit eighty columns."""
+
+import gzip
+import io
+import json
+import re
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from pipeline.analyse import TimeSplit, summarise
+from pipeline.cli import main
+from pipeline.cli.progress import SweepProgress
+from pipeline.cli.results import result, time_words
+from pipeline.errors import StorageError
+from pipeline.schedule.events import TrialOutcome
+from pipeline.sweep_view import open_sweep
+from pipeline.tensorboard import TensorBoard, profile_sessions, session_link
+
+MakeSweep = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def eighty_columns(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+
+def test_help_lists_the_commands(capsys):
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    for command in ("plan", "sweep", "report", "tensorboard", "doctor"):
+        assert command in said
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "frostline 0.1.0\n"
+
+
+@pytest.mark.parametrize("wrong", [[], ["swep"], ["sweep"], ["report", "a", "b"], ["plan", "-x"]])
+def test_wrong_use_is_two(wrong, capsys):
+    assert main(wrong) == 2
+    assert "Usage" in "".join(capsys.readouterr())
+
+
+def test_a_users_mistake_is_one_message_on_standard_error(tmp_path: Path, capsys):
+    assert main(["report", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert str(tmp_path) in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"), [(StorageError("the disk is full"), 1), (KeyboardInterrupt(), 130)]
+)
+def test_errors_and_interruptions_have_codes(monkeypatch, raised, code, capsys):
+    def fail(_: str):
+        raise raised
+
+    monkeypatch.setattr("pipeline.sweep_view.open_sweep", fail)
+    assert main(["report", "out"]) == code
+    assert ("the disk is full" in capsys.readouterr().err) == (code == 1)
+
+
+def test_a_defect_of_the_program_keeps_its_traceback(monkeypatch):
+    def fail(_: str):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("pipeline.sweep_view.open_sweep", fail)
+    with pytest.raises(RuntimeError, match="a defect"):
+        main(["report", "out"])
+
+
+def test_names_that_look_like_markup_are_printed_as_they_are(monkeypatch, capsys):
+    def fail(_: str):
+        raise StorageError("cannot write [red]out[/red]: regex:block[12]_.* [/]")
+
+    monkeypatch.setattr("pipeline.sweep_view.open_sweep", fail)
+    assert main(["report", "out"]) == 1
+    assert "[red]out[/red]: regex:block[12]_.* [/]" in capsys.readouterr().err
+
+
+def test_report_shows_the_result_and_says_where_the_page_is(make_sweep: MakeSweep, capsys):
+    out = make_sweep()
+    assert main(["report", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == f"Report: {out}/report/index.html"
+    assert (out / "report" / "index.html").is_file()
+
+
+def test_the_result_fits_eighty_columns_and_leaves_nothing_out(make_sweep: MakeSweep):
+    summary = summarise(open_sweep(str(make_sweep())).trial_rows())
+    console = Console(file=io.StringIO(), width=80)
+    console.print(result(summary))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= 80
+    text = " ".join(" ".join(lines).split())
+    for row in (item.row for group in summary.groups for item in group.trials):
+        assert row.is_control or row.status == "failed" or f"{row.policy} " in text
+    assert "all_but_head 93% 8 16.2 2.60x [2.50, 2.72] faster" in text
+    assert "layer:1 0.37% 0 41.8 1.00x [0.98, 1.03] no difference" in text
+    assert "<b>net/conv2</b>/moving_mean changed" in text
+    assert "Noise floor ±2.0%" in text
+    shares = [
+        float(each)
+        for each in re.findall(r"^(?:prefix|suffix).* ([\d.]+)% ", "\n".join(lines), re.M)
+    ]
+    assert len(shares) == 10
+    assert shares == sorted(shares)
+
+
+def test_the_time_split_is_one_sentence():
+    split = TimeSplit(
+        wall_s=100, slots=1, stepping_s=60, build_s=10, compile_s=15, check_s=3, profile_s=2,
+        convert_s=4, rest_s=6,
+    )  # fmt: skip
+    assert time_words(split) == (
+        "1 min 40 s: stepping 1 min 5 s, building 10 s, compiling 15 s, "
+        "converting profiles 4.0 s, rest 6.0 s; overhead 10%."
+    )
+
+
+def outcome(trial_id: str, **changes: object) -> TrialOutcome:
+    values: dict = {
+        "trial_id": trial_id, "model": "net", "policy": trial_id, "status": "ok", "attempts": 1,
+        "speedup": 1.5, "speedup_low": 1.4, "speedup_high": 1.6,
+    }  # fmt: skip
+    return TrialOutcome(**(values | changes))
+
+
+def run_three(console: Console) -> str:
+    with SweepProgress(console) as progress:
+        progress.on_planned({"a": "net prefix:1", "b": "net norms", "c": "net [b]"}, 2)
+        progress.on_stage("a", "measure")
+        progress.on_notice("one worker left")
+        progress.on_outcome(outcome("a"))
+        progress.on_outcome(outcome("b", error_stage="profile"))
+        failed = {"status": "failed", "error_stage": "build", "error_message": "no such file"}
+        progress.on_outcome(outcome("c", speedup=None, **failed))
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_without_a_terminal_each_trial_is_a_line():
+    said = run_three(Console(file=io.StringIO(), width=80))
+    assert said.splitlines() == [
+        "2 of 5 trials are there already; resuming.",
+        "note: one worker left",
+        "[3/5] net prefix:1  1.50x [1.40, 1.60]",
+        "[4/5] net norms  1.50x [1.40, 1.60] (no profile)",
+        "[5/5] net [b]  failed in build: no such file",
+    ]
+
+
+def test_on_a_terminal_a_bar_stands_in_for_the_lines():
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    said = run_three(console)
+    assert "net prefix:1  1.50x" not in said
+    assert "failed in build: no such file" in said
+    assert "measure  net prefix:1" in said
+    assert "5/5" in said
+    assert "1 failed" in said
+
+
+def test_the_bar_fits_eighty_columns_and_lists_only_some_running_trials():
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    with SweepProgress(console) as progress:
+        progress.on_planned({str(n): f"model-{n} " + "x" * 90 for n in range(1234)}, 0)
+        for n in range(9):
+            progress.on_stage(str(n), "profile")
+        drawn = console.file.getvalue()  # type: ignore[attr-defined]
+    last = re.split(r"\x1b\[2K", drawn)[-1].splitlines()
+    assert max(map(len, last)) <= 80
+    assert "0/1234" in drawn
+    assert sum("model-" in line for line in last) == 4
+    assert "and 5 more" in last[-1]
+
+
+def test_nothing_left_to_do_is_said():
+    console = Console(file=io.StringIO(), width=80)
+    SweepProgress(console).on_planned({}, 7)
+    assert console.file.getvalue() == (  # type: ignore[attr-defined]
+        "All 7 trials are there already; nothing to do.\n"
+    )
+
+
+def test_tensorboard_refuses_what_it_cannot_read(tmp_path: Path, capsys):
+    assert main(["tensorboard", str(tmp_path / "nowhere")]) == 2
+    assert main(["tensorboard", "s3://bucket/out"]) == 2
+    assert "copy the sweep here first" in capsys.readouterr().err
+
+
+def test_sessions_are_named_as_the_plugin_names_them(tmp_path: Path):
+    for trial in ("b-2", "a-1"):
+        folder = tmp_path / trial / "plugins" / "profile" / trial
+        folder.mkdir(parents=True)
+        (folder / "host.xplane.pb").write_bytes(b"")
+    (tmp_path / "no-trace" / "plugins" / "profile" / "no-trace").mkdir(parents=True)
+    assert profile_sessions(tmp_path) == ("a-1/a-1", "b-2/b-2")
+    assert session_link(6006, "a@0.5#2/a") == (
+        "http://127.0.0.1:6006/?run=a%400.5%232/a&tag=overview_page#profile"
+    )
+
+
+@pytest.mark.tf
+def test_tensorboard_lists_the_sessions_on_loopback_only_and_ends(tmp_path: Path):
+    folder = tmp_path / "tensorboard" / "a" / "plugins" / "profile" / "a"
+    folder.mkdir(parents=True)
+    (folder / "host.xplane.pb").write_bytes(b"")
+    with TensorBoard(tmp_path / "tensorboard", log=tmp_path / "log") as server:
+        address = f"http://127.0.0.1:{server.port}/data/plugin/profile/runs"
+        with urllib.request.urlopen(address, timeout=60) as reply:
+            assert json.loads(gzip.decompress(reply.read())) == ["a/a"]
+        children = psutil.Process().children(recursive=True)
+        listening = {
+            connection.laddr.ip
+            for child in children
+            for connection in child.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert listening == {"127.0.0.1"}
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
