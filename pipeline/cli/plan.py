@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.console import err, out
+from pipeline.cli.console import complain, err, out
+from pipeline.errors import StudyError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,8 +35,11 @@ def plan(
     from pipeline.trials import plan_trials
 
     asked = load_study(study)
-    facts = _inspect(asked)
-    planned = plan_trials(asked, facts)
+    facts, failures = _inspect(asked)
+    if not facts:
+        raise StudyError("no model of the study can be built:\n  " + "\n  ".join(failures))
+    buildable = tuple(model for model in asked.models if model.name in facts)
+    planned = plan_trials(replace(asked, models=buildable), facts)
     console = out()
     for group in planned.groups:
         console.print(_heading(group, facts[group.model.name]))
@@ -43,15 +48,14 @@ def plan(
         console.print(Text.assemble(("note: ", "yellow"), notice))
     console.print(Text(f"\n{len(planned.trials)} trials."))
     _print_estimate(console, estimate(planned, facts, asked, workers=workers))
+    for failure in failures:
+        complain(f"{failure}\n  It is left out above; a sweep records its trials as failed.")
+    if failures:
+        raise typer.Exit(1)
 
 
-def _inspect(study: Study) -> dict[str, ModelFacts]:
-    """Facts of every model.
-
-    Raises:
-        StudyError: a model cannot be built; says which and why.
-    """
-    from pipeline.errors import StudyError
+def _inspect(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
+    """Facts by model, and why the others could not be built."""
     from pipeline.measure.inspect_client import inspect_models
     from pipeline.measure.messages import Failed
 
@@ -63,15 +67,13 @@ def _inspect(study: Study) -> dict[str, ModelFacts]:
             deadline_s=study.resources.trial_timeout_s,
         )
     facts = {}
-    wrong = []
+    failures = []
     for name, each in found.items():
         if isinstance(each, Failed):
-            wrong.append(f"model `{name}` failed in {each.stage}: {each.kind}: {each.message}")
+            failures.append(f"model `{name}` failed in {each.stage}: {each.kind}: {each.message}")
         else:
             facts[name] = each
-    if wrong:
-        raise StudyError("\n".join(wrong))
-    return facts
+    return facts, failures
 
 
 def _heading(group: Group, facts: ModelFacts) -> Text:

@@ -21,6 +21,7 @@ from pipeline.report.words import (
     number,
     ratio,
     share,
+    size,
 )
 from pipeline.store.manifest import Manifest
 from pipeline.store.trial_row import TrialRow
@@ -130,7 +131,7 @@ def report_content(summary: Summary, manifest: Manifest) -> ReportContent:
         failed=summary.failed,
         sections=tuple(sections),
         facts=(
-            *(Fact(name=name, value=str(value)) for name, value in manifest.machine.items()),
+            *(_machine_fact(name, value) for name, value in manifest.machine.items()),
             *(Fact(name=name, value=version) for name, version in manifest.versions.items()),
         ),
     )
@@ -235,6 +236,12 @@ def _facts(group: GroupSummary, rows: Sequence[TrialRow]) -> Iterable[Fact]:
         yield Fact(name="Retried", value=f"{len(retried)} trials needed more than one attempt")
     for warning in sorted({warning for row in rows for warning in row.warnings}):
         yield Fact(name="Warning", value=warning)
+
+
+def _machine_fact(name: str, value: object) -> Fact:
+    words = name.removesuffix("_bytes").replace("_", " ")
+    in_bytes = name.endswith("_bytes") and isinstance(value, int)
+    return Fact(name=words, value=size(value) if in_bytes else str(value))  # type: ignore[arg-type]
 
 
 def _distinct(rows: Iterable[TrialRow], value: Callable[[TrialRow], str | None]) -> str:
