@@ -1,0 +1,113 @@
+"""Which layer a backward op belongs to: the one that created the forward op it differentiates.
+
+In: the names of forward ops with their layers, and the backward ops with what they read. Out: a
+layer per backward op, or None. TensorFlow names the ops of a gradient after the scope of the op
+that they differentiate: `gradient_tape/<scope>/...`, and inside of functions and loops
+`.../gradients/<op>_grad/...`. Such a name counts only if it leads back to a forward op or scope
+that was seen while tracing. Ops without a telling name (sums of gradients, constants) go with the
+op that reads them, since a sum of gradients is read by what differentiates the summed value's
+creator; then with the op that they read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+_TAPE = "gradient_tape/"
+_BODY = "/gradients/"
+_GRAD = "_grad"
+
+
+class Unknown:
+    """No layer was found; not the same as None, which is known to be no layer."""
+
+
+UNKNOWN = Unknown()
+Credit = str | None | Unknown
+
+
+class ForwardNames:
+    """Layers by the names and scopes of the forward ops that they created."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Credit] = {}
+        self._by_scope: dict[str, Credit] = {}
+
+    def add(self, name: str, layer: str | None) -> None:
+        """Note a forward op by its name in the function that holds it."""
+        _note(self._by_name, name, layer)
+        _note(self._by_scope, name.rpartition("/")[0], layer)
+
+    def layer_of_gradient(self, name: str) -> Credit:
+        """The layer whose op a backward op differentiates, told from its name.
+
+        The longest part of the name that is a forward op or scope decides; where two layers share
+        it, nothing does.
+        """
+        for scope in _differentiated(name):
+            parts = scope.split("/")
+            for length in range(len(parts), 0, -1):
+                prefix = "/".join(parts[:length])
+                for candidate in (prefix, prefix.removesuffix(_GRAD)):
+                    for known in (self._by_name, self._by_scope):
+                        if candidate in known:
+                            return known[candidate]
+        return UNKNOWN
+
+
+def _note(known: dict[str, Credit], key: str, layer: str | None) -> None:
+    known[key] = layer if known.get(key, layer) == layer else UNKNOWN
+
+
+def _differentiated(name: str) -> Iterator[str]:
+    """What a backward op's name says was differentiated, innermost function first."""
+    while _BODY in name:
+        name, _, within = name.rpartition(_BODY)
+        yield within
+    if _TAPE in name:
+        yield name.rpartition(_TAPE)[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackwardOps:
+    """The backward ops and how they hang together, by position in a list of ops.
+
+    Attributes:
+        named: layer told from the name, `UNKNOWN` where it tells none; the keys are all backward
+            ops, sources before their readers.
+        readers: backward ops that read an op.
+        reads: backward ops that an op reads.
+        owner: the single layer whose variables alone need the op, or None.
+    """
+
+    named: Mapping[int, Credit]
+    readers: Callable[[int], Sequence[int]]
+    reads: Callable[[int], Sequence[int]]
+    owner: Callable[[int], str | None]
+
+
+def credit_backward(ops: BackwardOps) -> dict[int, str | None]:
+    """A layer, or None, for every backward op.
+
+    Ops with a telling name keep it. The others take the layer of the first reader that has one; a
+    gradient that nothing in the backward pass reads any more belongs to the layer whose variables
+    it is for; what is left takes the layer of the first op that it reads.
+    """
+    credits: dict[int, Credit] = dict(ops.named)
+    nameless = [op for op, credit in credits.items() if credit is UNKNOWN]
+    for op in reversed(nameless):
+        readers = ops.readers(op)
+        credits[op] = _first(credits, readers) if readers else ops.owner(op) or UNKNOWN
+    for op in nameless:
+        if credits[op] is UNKNOWN:
+            credits[op] = _first(credits, ops.reads(op))
+    return {op: None if isinstance(credit, Unknown) else credit for op, credit in credits.items()}
+
+
+def _first(credits: Mapping[int, Credit], candidates: Sequence[int]) -> Credit:
+    for candidate in candidates:
+        credit = credits.get(candidate, UNKNOWN)
+        if not isinstance(credit, Unknown):
+            return credit
+    return UNKNOWN
