@@ -55,10 +55,12 @@ $(BIN)/python:
 	  exit 1; }
 
 $(VENV)/.installed: $(PINS) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@echo "installing; the first time takes minutes, TensorFlow is large"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	@touch $@
 
 # Installs everything that .installed stands for as well.
 $(VENV)/.installed-dev: $(PINS) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@echo "installing; the first time takes minutes, TensorFlow is large"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.installed $@

@@ -6,6 +6,7 @@ import json
 import re
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from pipeline.cli import main
 from pipeline.cli.progress import SweepProgress
 from pipeline.cli.results import result, time_words
 from pipeline.errors import StorageError
+from pipeline.run import SweepResult
 from pipeline.schedule.events import TrialOutcome
 from pipeline.sweep_view import open_sweep
 from pipeline.tensorboard import TensorBoard, profile_sessions, session_link
@@ -125,6 +127,82 @@ def test_the_time_split_is_one_sentence():
         "1 min 40 s: stepping 1 min 5 s, building 10 s, compiling 15 s, "
         "converting profiles 4.0 s, rest 6.0 s; overhead 10%."
     )
+
+
+STUDY = """
+name = "demo"
+[[model]]
+name = "net"
+builder = "pipeline.models:mlp_sequential"
+[freeze]
+policies = ["prefix:*"]
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> str:
+    path = tmp_path / "study.toml"
+    path.write_text(STUDY)
+    return str(path)
+
+
+def swept(*, failed: int) -> SweepResult:
+    return SweepResult(
+        planned=17, finished_before=0, ok=17 - failed, failed=failed, wall_s=61.0,
+        ray_start_s=2.0, inspect_s=3.0,
+    )  # fmt: skip
+
+
+def test_a_sweep_ends_with_its_result_and_where_things_are(
+    monkeypatch, make_sweep: MakeSweep, sweep_rows, study, capsys
+):
+    later = datetime.now(UTC) + timedelta(hours=1)
+    out = make_sweep([row | {"started_at": later} for row in sweep_rows])
+
+    def run(asked, where, *, address, listener):
+        assert (asked.name, where, address) == ("demo", str(out), None)
+        listener.on_planned({"t": "net prefix:1"}, 16)
+        listener.on_outcome(outcome("t"))
+        return swept(failed=1)
+
+    monkeypatch.setattr("pipeline.run.run_sweep", run)
+    assert main(["sweep", study, "--out", str(out)]) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        "16 of 17 trials are there already; resuming.",
+        "[17/17] net prefix:1  1.50x [1.40, 1.60]",
+    ]
+    assert "Fastest is all_but_head" in " ".join(said.out.split())
+    assert "17 trials in 1 min 1 s: stepping 39 s" in " ".join(said.out.split())
+    assert said.out.splitlines()[-2:] == [
+        f"Results: {out}",
+        f"Report:  {out}/report/index.html",
+    ]
+
+
+def test_a_sweep_without_failures_is_zero_and_earlier_trials_take_no_time(
+    monkeypatch, make_sweep: MakeSweep, make_row, study, capsys
+):
+    out = make_sweep([make_row("prefix:1", [0], 1.5)])
+    monkeypatch.setattr("pipeline.run.run_sweep", lambda *_, **__: swept(failed=0))
+    assert main(["sweep", study, "--out", str(out)]) == 0
+    assert "trials in" not in capsys.readouterr().out
+
+
+def test_an_interrupted_sweep_is_130_and_says_how_to_go_on(monkeypatch, study, tmp_path, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.run.run_sweep", interrupted)
+    assert main(["sweep", study, "--out", str(tmp_path / "out")]) == 130
+    assert "run the same command again to resume" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_wrong_study_is_two_and_names_the_nearest_key(study, tmp_path, capsys):
+    Path(study).write_text(STUDY + "polices = []\n")
+    assert main(["sweep", study, "--out", str(tmp_path / "out")]) == 2
+    assert "polic" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def outcome(trial_id: str, **changes: object) -> TrialOutcome:

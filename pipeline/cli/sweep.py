@@ -27,8 +27,12 @@ def sweep(
 
     asked = load_study(study)
     began = datetime.now(UTC)
-    with SweepProgress(err()) as progress:
-        done = run_sweep(asked, where, address=address, listener=progress)
+    try:
+        with SweepProgress(err()) as progress:
+            done = run_sweep(asked, where, address=address, listener=progress)
+    except KeyboardInterrupt:
+        err().print("Interrupted; what is finished is kept, run the same command again to resume.")
+        raise
     _conclude(where, began, done.wall_s)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
