@@ -1,0 +1,151 @@
+"""A measuring process without TensorFlow: speaks the real protocol, behaves as it is told.
+
+`FROSTLINE_FAKE` names a folder with `behaviours.json`: by policy (or `open`, for baselines) a list
+of behaviours, one an attempt, the last for all further ones. What is asked of the process is
+appended to `requests.log` there, one line a request: process id, op, policy.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from pipeline.attribute.step_graph import GraphOp, StepGraph
+from pipeline.measure.messages import (
+    REQUESTS,
+    Failed,
+    Measured,
+    OpenGroup,
+    Progress,
+    Ready,
+    RunTrial,
+    Sample,
+    line_of,
+)
+
+STATE = Path(os.environ["FROSTLINE_FAKE"])
+FOREVER_S = 600
+BASELINE_NS = 40_000_000
+
+
+def main() -> None:
+    os.sched_setaffinity(0, {int(core) for core in os.environ["FROSTLINE_CORES"].split(",")})
+    for line in sys.stdin.buffer:
+        request = REQUESTS.validate_json(line)
+        match request:
+            case OpenGroup():
+                misbehave("open", "open")
+                say(Progress(stage="build"))
+                say(ready())
+            case RunTrial():
+                say(Progress(stage="measure"))
+                behaviour = misbehave("run", request.trial.policy)
+                Path(request.log_path).write_text(f"{request.trial.policy} was here\n")
+                say(measured(request, behaviour))
+            case _:
+                break
+
+
+def misbehave(op: str, policy: str) -> str:
+    """Do what the next behaviour says; return it when an answer should follow."""
+    with (STATE / "requests.log").open("a+") as log:
+        log.write(f"{os.getpid()} {op} {policy}\n")
+        log.flush()
+        log.seek(0)
+        earlier = sum(line.split(" ", 1)[1] == f"{op} {policy}\n" for line in log) - 1
+    listed = json.loads((STATE / "behaviours.json").read_text()).get(policy, ["ok"])
+    behaviour = listed[min(earlier, len(listed) - 1)]
+    match behaviour.split(":"):
+        case ["kill"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case ["kill-lease"]:
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(FOREVER_S)
+        case ["exit"]:
+            sys.exit(7)
+        case ["hang"]:
+            time.sleep(FOREVER_S)
+        case ["slow", seconds]:
+            time.sleep(float(seconds))
+        case ["garbage"]:
+            print("Hello from a library", flush=True)
+            time.sleep(FOREVER_S)
+        case ["out-of-turn"]:
+            say(Progress(stage="measure"))
+            say(ready() if op == "run" else Progress(stage="x"))
+            time.sleep(FOREVER_S)
+    return behaviour
+
+
+def ready() -> Ready:
+    return Ready(
+        device_kind="Fake CPU",
+        device_id="cpu:" + ",".join(map(str, sorted(os.sched_getaffinity(0)))),
+        jit_compile=False,
+        seconds={"import": 3.0, "build": 0.5},
+        rss_bytes=1 << 30,
+    )
+
+
+def measured(request: RunTrial, behaviour: str) -> Measured | Failed:
+    kind, _, value = behaviour.partition(":")
+    if kind in ("fail", "fatal"):
+        message = "net/conv2 moved although it is frozen"
+        return Failed(stage="check", kind="FreezeCheck", message=message, fatal=kind == "fatal")
+    if kind == "no-baseline":
+        return Failed(stage="build", kind="NoBaseline", message="the baseline is gone")
+    scratch = Path(request.scratch)
+    step_ns = BASELINE_NS if request.trial.is_control else BASELINE_NS // 2
+    trace = scratch / "fake-host.xplane.pb"
+    trace.write_bytes(b"no XSpace")
+    graph = StepGraph(
+        variables=("net/a/kernel", "net/b/kernel"),
+        trained=("net/b/kernel",),
+        ops=(
+            GraphOp(
+                op_name="net/a/MatMul",
+                op_type="MatMul",
+                layer="net/a",
+                pass_="forward",
+                forward_flops=100,
+            ),
+        ),
+    )
+    graph.save(scratch / "graph.json")
+    samples = tuple(
+        Sample(arm=arm, pair=pair, position=position, warmup=pair < 0, n_steps=4, step_ns=ns)
+        for pair in range(-1, 10)
+        for position, (arm, ns) in enumerate((("baseline", BASELINE_NS), ("trial", step_ns)))
+    )
+    return Measured(
+        samples=samples,
+        pairing="interleaved",
+        stop_reason="target_ci",
+        speedup=BASELINE_NS / step_ns,
+        speedup_low=BASELINE_NS / step_ns - 0.01,
+        speedup_high=BASELINE_NS / step_ns + 0.02,
+        step_ns=step_ns,
+        baseline_step_ns=BASELINE_NS,
+        profiled_step_ns=step_ns + 1_000_000,
+        trace_file=None if kind == "no-trace" else str(trace),
+        profile_error="CUPTI_ERROR_INSUFFICIENT_PRIVILEGES" if kind == "no-trace" else None,
+        hlo_file=None,
+        graph_file=str(scratch / "graph.json"),
+        warnings=(),
+        peak_memory_bytes=None,
+        energy_joules_per_step=None,
+        seconds={"build": 0.5, "trace": 1.0, "step": 2.0, "check": 0.1, "profile": 0.2},
+        steps=100,
+        rss_bytes=int(value) if kind == "rss" else 1 << 30,
+    )
+
+
+def say(reply: Ready | Measured | Failed | Progress) -> None:
+    sys.stdout.buffer.write(line_of(reply))
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,337 @@
+"""A lease against measuring processes that fail in every way they can."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from schedule_kit import FAST, Fake, install_fake, lease, trial
+
+from pipeline.errors import StorageError
+from pipeline.schedule.events import (
+    GroupOpened,
+    LeaseEvent,
+    LeaseNotice,
+    LeaseStopped,
+    StageEntered,
+    TrialOutcome,
+)
+from pipeline.schedule.lease import serve
+from pipeline.schedule.spec import LeaseSpec
+from pipeline.store.outdir import OutDir, TrialTables
+from pipeline.trace.ops import Trace, TraceOp
+
+
+class FakeStore:
+    """Remembers what was published; full after so many trials."""
+
+    def __init__(self, room: int = 100) -> None:
+        self.rows: dict[str, dict] = {}
+        self.tables: dict[str, TrialTables] = {}
+        self.files: dict[str, bytes] = {}
+        self._room = room
+
+    def publish(self, tables: TrialTables) -> None:
+        if len(self.rows) == self._room:
+            raise StorageError("cannot write OUT: the disk is full: free some space")
+        self.tables[tables.trial_id] = tables
+        self.rows[tables.trial_id] = dict(tables.trials[0])
+
+    def put_file(self, local: Path, relative: str) -> None:
+        self.files[relative] = local.read_bytes()
+
+
+class FakeConverter:
+    """Gives the same trace for every profile."""
+
+    def convert(self, xplane: Path, *, hlo_text: Path | None, deadline_s: float) -> Trace:
+        op = TraceOp(
+            device="/host:CPU", op_name="net/a/MatMul", op_type="MatMul", hlo_op="",
+            hlo_module="", kernel="", calls=10, self_ns=1_000_001,
+        )  # fmt: skip
+        return Trace(
+            ops=(op,), steps=2, total_ns=1_000_001, busy_ns=900_000, eager=False, warnings=()
+        )
+
+
+@contextmanager
+def fake_converters() -> Iterator[FakeConverter]:
+    yield FakeConverter()
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    return install_fake(tmp_path / "fake", monkeypatch)
+
+
+def run(spec: LeaseSpec, store: FakeStore) -> list[LeaseEvent]:
+    return list(serve(spec, store, converters=fake_converters))
+
+
+def outcomes(events: list[LeaseEvent]) -> dict[str, TrialOutcome]:
+    found = [event for event in events if isinstance(event, TrialOutcome)]
+    assert len({event.trial_id for event in found}) == len(found)
+    return {event.trial_id: event for event in found}
+
+
+def test_trials_share_a_process_and_are_committed_with_rows_files_and_stages(
+    fake: Fake, tmp_path: Path
+) -> None:
+    store = FakeStore()
+    control = trial("none", is_control=True)
+    spec = lease(tmp_path, ["a", "b"])
+    events = run(replace(spec, trials=(control, *spec.trials)), store)
+
+    assert [type(event) for event in events].count(GroupOpened) == 1
+    assert len({pid for pid, _ in fake.requests("run")}) == 1
+    done = outcomes(events)
+    assert [done[name].speedup for name in ("none", "a", "b")] == [1.0, 2.0, 2.0]
+    assert done["none"].noise == pytest.approx(0.015)
+    assert done["a"].noise is None
+    stages = [event.stage for event in events if isinstance(event, StageEntered)][1:]
+    assert stages[:4] == ["start", "measure", "convert", "store"]
+    row = store.rows["a"]
+    assert (row["status"], row["attempts"], row["error_stage"]) == ("ok", 1, None)
+    assert row["noise_floor"] == pytest.approx(0.015)
+    assert row["forward_ns"] == 500_000
+    assert row["device_kind"] == "Fake CPU"
+    assert row["process_trials"] == 2
+    assert store.files["logs/a.log"] == b"a was here\n"
+    kept = "tensorboard/a/plugins/profile/a/fake-host.xplane.pb"
+    assert row["trace_path"] == kept
+    assert kept in store.files
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("all", 2), ("anchors", 1), ("none", 0)])
+def test_only_the_traces_asked_for_are_kept(
+    fake: Fake, tmp_path: Path, keep: str, kept: int
+) -> None:
+    store = FakeStore()
+    spec = lease(tmp_path, [])
+    trials = (trial("a"), trial("all_but_head", anchor="pruned"))
+    run(replace(spec, trials=trials, measure=replace(spec.measure, keep_traces=keep)), store)
+
+    assert sum(name.startswith("tensorboard/") for name in store.files) == kept
+    assert sum(row["trace_path"] is not None for row in store.rows.values()) == kept
+    assert all(row["forward_ns"] is not None for row in store.rows.values())
+
+
+def test_a_deterministic_failure_is_a_row_and_the_process_goes_on(
+    fake: Fake, tmp_path: Path
+) -> None:
+    fake.behave({"a": ["fail"]})
+    store = FakeStore()
+    done = outcomes(run(lease(tmp_path, ["a", "b"]), store))
+
+    assert (done["a"].status, done["b"].status) == ("failed", "ok")
+    row = store.rows["a"]
+    assert (row["error_stage"], row["error_type"], row["attempts"]) == ("check", "FreezeCheck", 1)
+    assert "net/conv2" in row["error_message"]
+    assert len({pid for pid, _ in fake.requests("run")}) == 1
+
+
+def test_a_fatal_failure_is_a_row_and_the_process_is_replaced(fake: Fake, tmp_path: Path) -> None:
+    fake.behave({"a": ["fatal"]})
+    done = outcomes(run(lease(tmp_path, ["a", "b"]), FakeStore()))
+
+    assert (done["a"].status, done["b"].status) == ("failed", "ok")
+    assert fake.runs() == ["a", "b"]
+    assert len({pid for pid, _ in fake.requests("run")}) == 2
+
+
+@pytest.mark.parametrize("death", ["kill", "exit", "garbage", "out-of-turn"])
+def test_a_dead_process_is_replaced_and_its_trial_tried_again(
+    fake: Fake, tmp_path: Path, death: str
+) -> None:
+    fake.behave({"a": [death, "ok"]})
+    store = FakeStore()
+    done = outcomes(run(lease(tmp_path, ["a", "b"]), store))
+
+    assert (done["a"].status, done["b"].status) == ("ok", "ok")
+    assert store.rows["a"]["attempts"] == 2
+    assert fake.runs() == ["a", "a", "b"]
+
+
+def test_what_kills_its_process_twice_is_quarantined(fake: Fake, tmp_path: Path) -> None:
+    fake.behave({"a": ["kill"]})
+    store = FakeStore()
+    done = outcomes(run(lease(tmp_path, ["a", "b"]), store))
+
+    assert (done["a"].status, done["b"].status) == ("failed", "ok")
+    assert fake.runs() == ["a", "a", "b"]
+    row = store.rows["a"]
+    assert (row["error_type"], row["error_stage"], row["attempts"]) == (
+        "ProcessKilled", "measure", 2,
+    )  # fmt: skip
+    assert "SIGKILL" in row["error_message"]
+
+
+def test_attempts_of_earlier_leases_count(fake: Fake, tmp_path: Path) -> None:
+    fake.behave({"a": ["kill"]})
+    store = FakeStore()
+    run(lease(tmp_path, ["a"], attempts={"a": 1}, kills={"a": 1}), store)
+
+    assert fake.runs() == ["a"]
+    assert store.rows["a"]["attempts"] == 2
+
+
+def test_a_trial_that_hangs_is_stopped_and_not_tried_again(fake: Fake, tmp_path: Path) -> None:
+    fake.behave({"a": ["hang"]})
+    store = FakeStore()
+    spec = lease(tmp_path, ["a", "b"], limits=replace(FAST, trial_timeout_s=2.0))
+    done = outcomes(run(spec, store))
+
+    assert (done["a"].status, done["b"].status) == ("failed", "ok")
+    assert (store.rows["a"]["error_type"], store.rows["a"]["error_stage"]) == ("Timeout", "measure")
+    assert "trial_timeout_s" in store.rows["a"]["error_message"]
+    assert fake.runs() == ["a", "b"]
+    assert not any(psutil.pid_exists(pid) for pid, _ in fake.requests("run"))
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind"), [("exit", "ProcessDied"), ("kill", "ProcessKilled")]
+)
+def test_without_a_baseline_every_trial_fails_with_its_reason(
+    fake: Fake, tmp_path: Path, behaviour: str, kind: str
+) -> None:
+    fake.behave({"open": [behaviour]})
+    store = FakeStore()
+    done = outcomes(run(lease(tmp_path, ["a", "b"]), store))
+
+    assert {outcome.status for outcome in done.values()} == {"failed"}
+    assert all(row["error_type"] == kind for row in store.rows.values())
+    assert all("baseline" in row["error_message"] for row in store.rows.values())
+    assert fake.runs() == []
+    assert len(fake.requests("open")) == 2
+
+
+def test_a_baseline_that_dies_once_is_opened_again(fake: Fake, tmp_path: Path) -> None:
+    fake.behave({"open": ["kill", "ok"]})
+    done = outcomes(run(lease(tmp_path, ["a"]), FakeStore()))
+
+    assert done["a"].status == "ok"
+
+
+def test_a_baseline_that_an_earlier_trial_took_down_is_opened_again(
+    fake: Fake, tmp_path: Path
+) -> None:
+    fake.behave({"a": ["no-baseline", "ok"]})
+    done = outcomes(run(lease(tmp_path, ["a"]), FakeStore()))
+
+    assert done["a"].status == "ok"
+    assert len(fake.requests("open")) == 2
+
+
+def test_a_timed_trial_without_a_trace_is_ok_and_says_so(fake: Fake, tmp_path: Path) -> None:
+    fake.behave({"a": ["no-trace"]})
+    store = FakeStore()
+    done = outcomes(run(lease(tmp_path, ["a"]), store))
+
+    assert (done["a"].status, done["a"].speedup) == ("ok", 2.0)
+    row = store.rows["a"]
+    assert (row["error_stage"], row["error_type"]) == ("profile", "NoTrace")
+    assert "CUPTI" in row["error_message"]
+    assert row.get("forward_ns") is None
+    assert store.tables["a"].op_costs == []
+    assert [layer["mode"] for layer in store.tables["a"].layers] == ["pruned", "trainable"]
+
+
+def test_a_trace_that_cannot_be_read_takes_nothing_from_the_timing(
+    fake: Fake, tmp_path: Path
+) -> None:
+    store = FakeStore()
+    done = outcomes(list(serve(lease(tmp_path, ["a"]), store)))  # the real converter, real junk
+
+    assert done["a"].status == "ok"
+    assert (store.rows["a"]["error_stage"], store.rows["a"]["error_type"]) == (
+        "profile", "TraceError",
+    )  # fmt: skip
+
+
+def test_a_full_disk_stops_the_lease_and_keeps_what_is_there(fake: Fake, tmp_path: Path) -> None:
+    store = FakeStore(room=1)
+    events = run(lease(tmp_path, ["a", "b", "c"]), store)
+
+    assert isinstance(events[-1], LeaseStopped)
+    assert "free some space" in events[-1].message
+    assert list(store.rows) == ["a"]
+    assert fake.runs() == ["a", "b"]
+    assert not any(psutil.pid_exists(pid) for pid, _ in fake.requests("run"))
+
+
+def test_a_process_whose_memory_does_not_come_back_is_replaced(fake: Fake, tmp_path: Path) -> None:
+    fake.behave({"c": [f"rss:{3 << 30}"], "d": [f"rss:{3 << 30}"]})
+    run(lease(tmp_path, ["a", "b", "c", "d", "e"]), FakeStore())
+
+    pids = [pid for pid, _ in fake.requests("run")]
+    assert len(set(pids[:4])) == 1
+    assert pids[4] != pids[3]
+
+
+def test_a_process_is_replaced_after_a_set_number_of_trials(fake: Fake, tmp_path: Path) -> None:
+    spec = lease(tmp_path, ["a", "b", "c"], limits=replace(FAST, trials_per_process=2))
+    run(spec, FakeStore())
+
+    pids = [pid for pid, _ in fake.requests("run")]
+    assert pids[0] == pids[1] != pids[2]
+
+
+def test_closing_a_lease_ends_its_process(fake: Fake, tmp_path: Path) -> None:
+    fake.behave({"a": ["hang"]})
+    events = serve(lease(tmp_path, ["a"]), FakeStore(), converters=fake_converters)
+    while next(events) != StageEntered(trial_id="a", stage="measure"):
+        continue
+    (pid,) = {pid for pid, _ in fake.requests("open")}
+    assert psutil.pid_exists(pid)
+    events.close()
+
+    assert not psutil.pid_exists(pid)
+
+
+def test_the_process_runs_on_the_cores_of_its_lease(fake: Fake, tmp_path: Path) -> None:
+    store = FakeStore()
+    before = os.sched_getaffinity(0)
+    run(lease(tmp_path, ["a"]), store)
+
+    (core,) = store.rows["a"]["device_id"].removeprefix("cpu:").split(",")
+    assert int(core) in before
+    assert os.sched_getaffinity(0) == before
+
+
+def test_a_lease_waits_for_cores_and_says_who_holds_them(fake: Fake, tmp_path: Path) -> None:
+    from pipeline.schedule.cores import claim_cores
+
+    everything = claim_cores(len(os.sched_getaffinity(0)))
+    assert everything is not None
+    events = serve(lease(tmp_path, ["a"]), FakeStore(), converters=fake_converters)
+    notice = next(events)
+    everything.release()
+
+    assert isinstance(notice, LeaseNotice)
+    assert str(os.getpid()) in notice.text
+    assert outcomes(list(events))["a"].status == "ok"
+
+
+def test_a_lease_does_not_wait_for_cores_for_ever(fake: Fake, tmp_path: Path) -> None:
+    from pipeline.schedule.cores import claim_cores
+
+    everything = claim_cores(len(os.sched_getaffinity(0)))
+    assert everything is not None
+    with everything:
+        events = run(lease(tmp_path, ["a"], limits=replace(FAST, cores_wait_s=0.0)), FakeStore())
+
+    assert isinstance(events[-1], LeaseStopped)
+    assert "cpus_per_trial" in events[-1].message
+
+
+def test_rows_published_by_a_lease_are_what_a_reader_finds(fake: Fake, tmp_path: Path) -> None:
+    fake.behave({"b": ["fail"]})
+    out = OutDir.open(str(tmp_path / "out"), create=True)
+    list(serve(lease(tmp_path / "out", ["a", "b"]), out, converters=fake_converters))
+
+    assert out.commits() == {"a": "ok", "b": "failed"}
