@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipeline.attribute.credit import BackwardOps, ForwardNames, credit_backward
+from pipeline.attribute.credit import BackwardOps, Credit, ForwardNames, credit_backward
 from pipeline.attribute.step_graph import GraphOp, Pass
 from pipeline.attribute.uses import ALIAS, ParameterFlow, adopted, uses
 from pipeline.attribute.walk import (
@@ -191,6 +191,12 @@ def _backward_layers(
         if (position := step.op_of[vertex]) is not None and groups[position] is Group.BACKWARD
     }
 
+    def named(op: PlainOp) -> Credit:
+        """A loop keeps values for its gradient in its forward body: there the creator is known."""
+        if op.creator is not None:
+            return op.creator
+        return names.layer_of_gradient(op.own_name)
+
     def neighbours(op: int, edges: Sequence[tuple[int, ...]]) -> list[int]:
         """Ops next to an op; arguments and loop variables between them are passed through."""
         found, seen = set(), set(step.ops[op].vertices)
@@ -211,7 +217,7 @@ def _backward_layers(
 
     return credit_backward(
         BackwardOps(
-            named={op: names.layer_of_gradient(step.ops[op].own_name) for op in backward},
+            named={op: named(step.ops[op]) for op in backward},
             readers=lambda op: neighbours(op, readers),
             reads=lambda op: neighbours(op, step.flow.sources),
             owner=owner,
