@@ -19,7 +19,7 @@ _PLACEMENT = {
 def duration(ns: float) -> str:
     """A time to three digits: `123 ms`, `4.56 µs`."""
     for size, unit in _UNITS:
-        if ns >= size:
+        if ns >= 0.9995 * size:  # what rounds to 1000 of a unit is 1 of the next
             return f"{_three_digits(ns / size)} {unit}"
     return "0 ns" if ns == 0 else f"{ns:.2g} ns"
 
@@ -33,7 +33,7 @@ def percent(share: float) -> str:
         return f"{value:.2g}%"
     for digits in (0 if value >= 10 else 1, 1, 2):
         text = f"{value:.{digits}f}"
-        if share == 1 or text.rstrip("0").rstrip(".") != "100":
+        if share == 1 or float(text) != 100:
             return f"{text}%"
     return "99.99%"
 

@@ -1,0 +1,305 @@
+"""What the rows of a sweep say: noise floor, verdicts, the answer, where the time went."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import open_sweep
+from pipeline.analyse import noise_floor, noise_floors, summarise, time_split, verdict
+from pipeline.analyse.words import duration, percent, placement
+from pipeline.store.trial_row import TrialRow
+
+DATA = Path(__file__).parent / "data" / "sweep_v1"
+ROWS = open_sweep(str(DATA)).trial_rows()
+CONTROL = next(row for row in ROWS if row.is_control)
+PREFIX = next(row for row in ROWS if row.policy == "prefix:2")
+
+
+def control(speedup: float | None, half_width: float = 0.01, **changes: object) -> TrialRow:
+    return measured(CONTROL, speedup, half_width, **changes)
+
+
+def frozen(fraction: float, speedup: float, *, policy: str, position: int = 1, **changes: object):
+    return measured(
+        PREFIX, speedup, 0.02, policy=policy, frozen_fraction=fraction, trial_id=policy,
+        frozen_variables=(f"{policy}/kernel",), earliest_trainable_layer=position, **changes,
+    )  # fmt: skip
+
+
+def measured(row: TrialRow, speedup: float | None, half_width: float, **changes: object):
+    known = speedup is not None
+    return replace(
+        row, speedup=speedup, speedup_low=speedup - half_width if known else None,
+        speedup_high=speedup + half_width if known else None, **changes,
+    )  # fmt: skip
+
+
+# ---- Noise floor and verdicts
+
+
+def test_the_noise_floor_is_the_largest_deviation_or_half_width_of_any_control() -> None:
+    assert noise_floor([control(1.0, 0.01), control(0.95, 0.01)]) == pytest.approx(0.05)
+    assert noise_floor([control(1.0, 0.08), control(0.95, 0.01)]) == pytest.approx(0.08)
+
+
+def test_only_measured_controls_count() -> None:
+    assert noise_floor([control(None), PREFIX]) is None
+    assert noise_floor([control(1.02), measured(PREFIX, 3.0, 0.5)]) == pytest.approx(0.02)
+
+
+def test_each_model_and_setting_has_its_own_floor() -> None:
+    rows = [
+        control(1.02), control(1.1, model="other"), control(1.3, batch_size=64),
+        control(1.2, optimizer=None),
+    ]  # fmt: skip
+    floors = {
+        (key.model, key.batch_size, key.optimizer): floor
+        for key, floor in noise_floors(rows).items()
+    }
+    assert floors == {
+        ("chain", 8, "adam"): pytest.approx(0.02), ("other", 8, "adam"): pytest.approx(0.1),
+        ("chain", 64, "adam"): pytest.approx(0.3), ("chain", 8, ""): pytest.approx(0.2),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("speedup", "half_width", "floor", "expected"),
+    [
+        (1.5, 0.1, 0.05, "faster"),
+        (0.7, 0.1, 0.05, "slower"),
+        (1.04, 0.01, 0.05, "no measurable difference"),  # within the floor
+        (1.2, 0.3, 0.05, "no measurable difference"),  # its interval contains 1
+        (1.04, 0.01, None, "faster"),  # no control: the interval decides
+        (None, 0.0, 0.05, None),
+    ],
+)
+def test_verdicts(speedup, half_width, floor, expected) -> None:
+    assert verdict(measured(PREFIX, speedup, half_width), floor) == expected
+
+
+@given(st.lists(st.tuples(st.floats(0.2, 5), st.floats(0, 0.5)), min_size=1, max_size=6))
+def test_no_control_ever_differs_measurably(controls: list[tuple[float, float]]) -> None:
+    rows = [control(speedup, half) for speedup, half in controls]
+    assert {verdict(row, noise_floor(rows)) for row in rows} == {"no measurable difference"}
+
+
+# ---- The summary
+
+
+def test_trials_are_sorted_by_frozen_fraction_with_failed_ones_last() -> None:
+    (group,) = summarise(reversed(ROWS)).groups
+    assert [item.row.policy for item in group.trials] == [
+        "none", "none", "none", "prefix:1", "layer:2", "prefix:2", "suffix:1", "suffix:2",
+        "all_but_head", "norms",
+    ]  # fmt: skip
+    assert [item.row.replicate for item in group.trials[:3]] == [0, 1, 2]
+    assert [row.policy for row in group.failed] == ["norms"]
+
+
+def test_the_summary_of_the_recorded_sweep() -> None:
+    summary = summarise(ROWS)
+    (group,) = summary.groups
+    assert (summary.ok, summary.failed, group.controls) == (9, 1, 3)
+    assert group.noise_floor == pytest.approx(0.0139, abs=1e-4)
+    assert group.best is not None
+    assert group.best.policy == "all_but_head"
+    assert group.contrast is not None
+    assert (group.contrast.faster.policy, group.contrast.slower.policy) == (
+        "all_but_head",
+        "suffix:2",
+    )
+    assert summary.answer == (
+        "chain, batch size 8, adam, float32, jit_compile auto: the baseline's step takes 11.2 ms; "
+        "of 6 configurations, 6 are measurably faster, 0 slower, and 0 show no measurable "
+        "difference (noise floor 1.4%, from 3 controls). Fastest is all_but_head with 2.88x "
+        "[2.84, 2.93] (3.91 ms a step), which freezes 98% of the parameters. The frozen fraction "
+        "does not explain the speedup (rank correlation +0.49 over 6 configurations); the "
+        "position of the first layer that still trains does so better (+0.82). Where one freezes "
+        "matters: 98% of the parameters frozen as all but the head (all_but_head) gave 2.88x "
+        "[2.84, 2.93], 98% frozen as a suffix (suffix:2) 1.41x [1.40, 1.43]. 1 trial failed; the "
+        "first, norms, in stage check with FreezeCheck."
+    )
+
+
+def test_nothing_committed_is_said() -> None:
+    assert summarise([]).answer == "No trial is committed yet."
+
+
+def test_only_controls_is_said() -> None:
+    answer = summarise([control(1.01), control(0.98)]).answer
+    assert "only the baseline and its controls were measured" in answer
+    assert "up to 2.0%" in answer
+
+
+def test_all_failed_is_said_with_the_first_reason() -> None:
+    failed = next(row for row in ROWS if row.status == "failed")
+    answer = summarise([failed, replace(failed, trial_id="z")]).answer
+    assert (
+        "no configuration was measured. 2 trials failed; the first, norms, in stage check" in answer
+    )
+
+
+def test_a_missing_control_is_said() -> None:
+    (group,) = summarise([PREFIX]).groups
+    assert group.noise_floor is None
+    assert "no control was measured, so the noise floor is not known" in group.answer
+    assert "too few different configurations" in group.answer
+
+
+def test_a_fraction_that_explains_is_said_to() -> None:
+    rows = [frozen(f / 10, 1 + f / 10, policy=f"prefix:{f}", position=f) for f in range(1, 8)]
+    (group,) = summarise([control(1.0), *rows]).groups
+    assert group.by_fraction is not None
+    assert group.by_fraction.rho == pytest.approx(1)
+    assert group.by_fraction.trials == 7
+    assert "The frozen fraction orders the speedups well (rank correlation +1.00" in group.answer
+
+
+def test_correlation_needs_enough_distinct_configurations() -> None:
+    four = [frozen(f / 10, 1 + f / 10, policy=f"prefix:{f}") for f in range(1, 5)]
+    (group,) = summarise([control(1.0), *four]).groups
+    assert group.by_fraction is None
+    same = [frozen(0.5, 1 + f / 10, policy=f"layer:{f}", position=f) for f in range(1, 8)]
+    (group,) = summarise([control(1.0), *same]).groups
+    assert group.by_fraction is None
+    assert group.by_position is not None
+    repeated = [frozen(0.1 * (n % 2), 1.5, policy="prefix:1") for n in range(9)]
+    (group,) = summarise([control(1.0), *repeated]).groups
+    assert group.by_fraction is None
+
+
+def test_a_contrast_is_between_similar_fractions_and_separate_intervals() -> None:
+    prefix = frozen(0.45, 1.9, policy="prefix:8", position=8)
+    suffix = frozen(0.47, 1.2, policy="suffix:3", position=0)
+    (group,) = summarise([control(1.0), prefix, suffix]).groups
+    assert (
+        "45% of the parameters frozen as a prefix (prefix:8) gave 1.90x [1.88, 1.92], "
+        "47% frozen as a suffix (suffix:3) 1.20x [1.18, 1.22]" in group.answer
+    )
+    for other in (
+        replace(suffix, frozen_fraction=0.6),  # freezes more
+        replace(suffix, speedup=1.88, speedup_low=1.85, speedup_high=1.89),  # intervals overlap
+        replace(suffix, policy="prefix:9", frozen_variables=("prefix:8/kernel", "x")),  # nested
+    ):
+        (group,) = summarise([control(1.0), prefix, other]).groups
+        assert group.contrast is None
+    tiny = frozen(0.01, 1.9, policy="norms"), frozen(0.04, 1.2, policy="biases")
+    (group,) = summarise([control(1.0), *tiny]).groups
+    assert group.contrast is None
+
+
+NOISE = [frozen(f / 10, 1.001, policy=f"prefix:{f}", position=f) for f in range(1, 8)]
+
+
+def test_a_host_bound_step_is_named_as_the_reason() -> None:
+    base = control(1.0, step_ns=10_000_000, baseline_step_ns=10_000_000, busy_ns=2_000_000,
+                   profiler_overhead=1.0)  # fmt: skip
+    rows = [replace(row, step_ns=10_000_000, baseline_step_ns=10_000_000) for row in NOISE]
+    (group,) = summarise([base, *rows]).groups
+    assert group.busy_fraction == pytest.approx(0.2)
+    assert group.best is None
+    assert "host-bound: the device works during 20% of it (2.00 ms of 10.0 ms)" in group.answer
+    assert "rank correlation" not in group.answer
+
+
+def test_without_busy_time_the_pass_sum_bounds_it_from_above() -> None:
+    small = {
+        f"{name}_ns": 100_000
+        for name in ("forward", "activation_gradient", "weight_gradient", "optimizer", "input",
+                     "other")
+    }  # fmt: skip
+    base = control(1.0, busy_ns=None, step_ns=10_000_000, profiler_overhead=None, **small)
+    (group,) = summarise([base, *NOISE]).groups
+    assert group.busy_fraction == pytest.approx(0.06)
+    (group,) = summarise([replace(base, step_ns=500_000), *NOISE]).groups
+    assert group.busy_fraction is None  # more op time than step time: ops overlap
+
+
+def test_little_to_save_a_noisy_machine_and_no_trace_are_reasons_too() -> None:
+    busy = {"step_ns": 10_000_000, "busy_ns": 9_900_000, "profiler_overhead": 1.0}
+    passes = {
+        "forward_ns": 9_000_000, "activation_gradient_ns": 50_000, "weight_gradient_ns": 40_000,
+        "optimizer_ns": 0, "input_ns": 0, "other_ns": 0,
+    }  # fmt: skip
+    little = summarise([control(1.0, 0.02, **busy, **passes), *NOISE]).answer
+    assert "little to save: gradients and update are 0.99%" in little
+    noisy = summarise([control(1.2, **busy), *NOISE]).answer
+    assert "noise, which is large: copies of the baseline differ by up to 20%" in noisy
+    unknown = summarise([control(1.0, busy_ns=None, forward_ns=None, step_ns=None), *NOISE]).answer
+    assert "without a trace nothing says why" in unknown
+
+
+def test_devices_of_different_kinds_are_pointed_out() -> None:
+    rows = [control(1.0), PREFIX, replace(PREFIX, trial_id="x", device_kind="another CPU")]
+    assert "different devices (another CPU, fixture CPU)" in summarise(rows).answer
+
+
+# ---- Where the time went
+
+
+def test_phases_and_rest_add_up_to_the_wall_time_of_all_slots() -> None:
+    split = time_split(ROWS, wall_s=300.0)
+    assert (split.slots, split.stepping_s, split.build_s, split.compile_s) == (1, 135, 9, 45)
+    phases = split.stepping_s + split.build_s + split.compile_s + split.check_s + split.profile_s
+    assert split.overhead_s == pytest.approx(300 - phases)
+    assert split.overhead_fraction == pytest.approx((300 - phases) / 300)
+    assert split.rest_s == pytest.approx(300 - phases - split.convert_s)
+
+
+def test_devices_that_measure_side_by_side_have_a_wall_time_each() -> None:
+    elsewhere = [replace(row, device_id=row.device_id and "2-3") for row in ROWS]
+    split = time_split([*ROWS, *elsewhere], wall_s=300.0)
+    assert split.slots == 2
+    assert split.rest_s == pytest.approx(2 * (time_split(ROWS, wall_s=300.0).rest_s or 0))
+    assert time_split(ROWS, wall_s=300.0, slots=3).slots == 3
+
+
+def test_a_split_that_cannot_be_is_not_guessed() -> None:
+    split = time_split(ROWS, wall_s=10.0)
+    assert (split.rest_s, split.overhead_s, split.overhead_fraction) == (None, None, None)
+    with pytest.raises(ValueError, match="not negative"):
+        time_split(ROWS, wall_s=-1.0)
+    with pytest.raises(ValueError, match="at least one slot"):
+        time_split(ROWS, wall_s=1.0, slots=0)
+
+
+def test_failed_trials_leave_their_time_in_the_rest() -> None:
+    failed = next(row for row in ROWS if row.status == "failed")
+    assert time_split([failed], wall_s=5.0).overhead_s == 5.0
+
+
+# ---- Figures in words
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (0, "0 ns"),
+        (12, "12.0 ns"),
+        (4_560, "4.56 µs"),
+        (123_400_000, "123 ms"),
+        (999_900_000, "1.00 s"),
+        (6e10, "60.0 s"),
+    ],
+)
+def test_durations(ns: float, text: str) -> None:
+    assert duration(ns) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0, "0%"), (0.00123, "0.12%"), (0.045, "4.5%"), (0.45, "45%"), (0.999, "99.9%"),
+        (0.9999, "99.99%"), (0.99999999, "99.99%"), (1, "100%"), (1.2, "120%"),
+    ],
+)  # fmt: skip
+def test_shares(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+def test_policies_in_words() -> None:
+    assert placement("prefix:8") == "as a prefix (prefix:8)"
+    assert placement("regex:block1_.*") == "by regex:block1_.*"
