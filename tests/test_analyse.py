@@ -158,6 +158,19 @@ def test_a_fraction_that_explains_is_said_to() -> None:
     assert "The frozen fraction orders the speedups well (rank correlation +1.00" in group.answer
 
 
+@pytest.mark.parametrize(
+    ("speedups", "words"),
+    [
+        ((1.1, 1.4, 1.3, 1.2, 1.5), "explains the speedup in part only (rank correlation +0.60"),
+        ((1.3, 1.5, 1.1, 1.2, 1.4), "does not explain the speedup (rank correlation -0.10"),
+        ((1.5, 1.4, 1.3, 1.2, 1.1), "went with less speedup here (rank correlation -1.00"),
+    ],
+)
+def test_a_fraction_that_does_not_explain_is_said_not_to(speedups, words) -> None:
+    rows = [frozen(n / 9, speedup, policy=f"layer:{n}") for n, speedup in enumerate(speedups)]
+    assert words in summarise([control(1.0), *rows]).answer
+
+
 def test_correlation_needs_enough_distinct_configurations() -> None:
     four = [frozen(f / 10, 1 + f / 10, policy=f"prefix:{f}") for f in range(1, 5)]
     (group,) = summarise([control(1.0), *four]).groups

@@ -102,7 +102,8 @@ class OutDir:
 
         The files are all prepared first, so that a full disk changes nothing. Then the old commit
         is withdrawn, the tables are replaced one by one, and the new commit comes last: a reader
-        never finds the commit of one attempt beside the rows of another.
+        never finds the commit of one attempt beside the rows of another. Two attempts at the same
+        trial must not be published at the same instant; the scheduler runs one at a time.
 
         Raises:
             TableDefectError: rows do not fit the schema; names table and column.
