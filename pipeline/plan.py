@@ -13,8 +13,9 @@ from pipeline.model_facts import ModelFacts
 from pipeline.study import Study
 from pipeline.trials import Group, TrialPlan
 
-CPU_FLOPS_PER_CORE = 4e10
-"""FLOP/s that one CPU core sustains in a training step; convolutions reach twice it."""
+CPU_FLOPS_PER_CORE = 6e10
+"""FLOP/s that one CPU core sustains in a training step: VGG16 reached 1e11 on two cores of a cloud
+machine, a wide perceptron 4.5e10, a small network with BatchNorm 3e10."""
 
 GPU_FLOPS = 1e13
 """FLOP/s that one GPU sustains in float32; recent ones reach several times it."""
@@ -28,8 +29,8 @@ FIRST_STEP_PER_FORWARD_TRACE = 20.0
 BLOCK_S = 0.02
 """Shortest timed block of steps."""
 
-DISCARDED_STEPS = 1
-"""Steps thrown away after each switch between baseline and trial."""
+DISCARDED_SHARE = 0.25
+"""Part of a block, one step or more, thrown away after each switch between baseline and trial."""
 
 PROCESS_START_S = 8.0
 """Start of a measuring process, importing TensorFlow included."""
@@ -51,8 +52,8 @@ class GroupEstimate:
     Attributes:
         group: the trials.
         baseline_step_s: time of a baseline step; None where no FLOP count is known.
-        low_s: every trial stops at the fewest pairs.
-        high_s: every trial runs to the most pairs.
+        low_s: every trial stops at the fewest pairs and steps as fast as a forward pass.
+        high_s: every trial runs to the most pairs and steps as slowly as the baseline.
         trace_bytes: traces that stay on disk.
         table_bytes: rows.
     """
@@ -111,11 +112,12 @@ def estimate(
 def _of_group(group: Group, facts: ModelFacts, study: Study) -> GroupEstimate:
     measure = study.measure
     step_s = _step_s(group, facts, study)
-    first_step_s = FIRST_STEP_PER_FORWARD_TRACE * facts.trace_s + (step_s or 0.0)
+    baseline_s = step_s or 0.0
+    # However much is frozen, the forward pass remains.
+    fastest_s = baseline_s / STEP_PER_FORWARD
+    first_step_s = FIRST_STEP_PER_FORWARD_TRACE * facts.trace_s + baseline_s
     ready_s = facts.build_s + first_step_s
-    block_s = max(BLOCK_S, step_s or 0.0)
-    pair_s = 2 * (block_s + DISCARDED_STEPS * (step_s or 0.0))
-    fixed_s = ready_s + TRIAL_FIXED_S + measure.profile_steps * (step_s or 0.0)
+    trial_s = ready_s + TRIAL_FIXED_S + measure.profile_steps * baseline_s
     trials = len(group.trials)
     kept = {
         "all": trials,
@@ -127,10 +129,22 @@ def _of_group(group: Group, facts: ModelFacts, study: Study) -> GroupEstimate:
     return GroupEstimate(
         group=group,
         baseline_step_s=step_s,
-        low_s=PROCESS_START_S + ready_s + trials * (fixed_s + measure.min_pairs * pair_s),
-        high_s=PROCESS_START_S + ready_s + trials * (fixed_s + measure.max_pairs * pair_s),
+        low_s=PROCESS_START_S
+        + ready_s
+        + trials * (trial_s + measure.min_pairs * _pair_s(baseline_s, fastest_s)),
+        high_s=PROCESS_START_S
+        + ready_s
+        + trials * (trial_s + measure.max_pairs * _pair_s(baseline_s, baseline_s)),
         trace_bytes=trace_bytes,
         table_bytes=trials * layers * TABLE_BYTES_PER_LAYER,
+    )
+
+
+def _pair_s(baseline_s: float, trial_s: float) -> float:
+    """A timed block of each arm, and the steps thrown away before it."""
+    return sum(
+        max(BLOCK_S, step_s) + max(DISCARDED_SHARE * BLOCK_S, step_s)
+        for step_s in (baseline_s, trial_s)
     )
 
 
@@ -157,12 +171,13 @@ def _assumptions(groups: tuple[GroupEstimate, ...], study: Study, workers: int) 
         else f"{resources.cpus_per_trial} CPU cores at {CPU_FLOPS_PER_CORE:.0e} FLOP/s each"
     )
     said = [
-        f"a step costs {STEP_PER_FORWARD:g} times its forward FLOPs, on {device}, frozen or not",
+        f"a step costs {STEP_PER_FORWARD:g} times its forward FLOPs, on {device}; the lower time "
+        "takes frozen trials for forward passes, the upper one for baselines",
         f"tracing and compiling a step takes {FIRST_STEP_PER_FORWARD_TRACE:g} times as long as "
         "tracing the forward pass took here",
         f"between {measure.min_pairs} and {measure.max_pairs} pairs a trial, a block of "
-        f"{BLOCK_S * 1e3:g} ms or one step for each arm, {DISCARDED_STEPS} step discarded at each "
-        "switch",
+        f"{BLOCK_S * 1e3:g} ms or one step for each arm, a quarter of it discarded "
+        "after each switch",
         f"{PROCESS_START_S:g} s to start a measuring process, {TRIAL_FIXED_S:g} s a trial to "
         "check, convert and store; nothing fails",
         f"a trace takes {TRACE_BYTES_PER_LAYER_STEP:,} bytes and the tables "

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from pipeline.model_facts import LayerFacts, ModelFacts, VariableFacts
-from pipeline.plan import estimate
+from pipeline.plan import CPU_FLOPS_PER_CORE, estimate
 from pipeline.study import parse_study
 from pipeline.trials import plan_trials
 
@@ -59,7 +59,7 @@ def estimated(flops=GFLOP, *, train="batch_size = [16]", measure="", resources="
 
 def test_more_work_takes_longer():
     base = estimated()
-    assert base.groups[0].baseline_step_s == pytest.approx(3 * 3 * GFLOP / (2 * 4e10))
+    assert base.groups[0].baseline_step_s == pytest.approx(3 * 3 * GFLOP / (2 * CPU_FLOPS_PER_CORE))
     assert 0 < base.low_s < base.high_s
     assert estimated(2 * GFLOP).low_s > base.low_s
     assert estimated(train="batch_size = [32]").high_s > base.high_s
