@@ -176,8 +176,8 @@ def _assumptions(groups: tuple[GroupEstimate, ...], study: Study, workers: int) 
         f"tracing and compiling a step takes {FIRST_STEP_PER_FORWARD_TRACE:g} times as long as "
         "tracing the forward pass took here",
         f"between {measure.min_pairs} and {measure.max_pairs} pairs a trial, a block of "
-        f"{BLOCK_S * 1e3:g} ms or one step for each arm, a quarter of it discarded "
-        "after each switch",
+        f"{BLOCK_S * 1e3:g} ms or one step for each arm, a quarter of it or one "
+        "step discarded after each switch",
         f"{PROCESS_START_S:g} s to start a measuring process, {TRIAL_FIXED_S:g} s a trial to "
         "check, convert and store; nothing fails",
         f"a trace takes {TRACE_BYTES_PER_LAYER_STEP:,} bytes and the tables "
