@@ -1,0 +1,208 @@
+"""The measuring process, really run: one process serves all of this file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.attribute.step_graph import StepGraph
+from pipeline.measure.client import MeasureProcess
+from pipeline.measure.messages import (
+    Failed,
+    Inspected,
+    InspectModel,
+    Measured,
+    OpenGroup,
+    Ready,
+    RunTrial,
+)
+from pipeline.model_facts import ModelFacts
+from pipeline.trials import MeasureSpec, ModelSpec, Setting, Trial
+
+pytestmark = pytest.mark.tf
+
+HERE = str(Path(__file__).parent)
+SETTING = Setting(
+    batch_size=4, optimizer="adam", precision="float32", jit_compile="auto", strategy="single"
+)
+MEASURE = MeasureSpec(
+    target_ci=0.5, min_pairs=3, max_pairs=4, profile_steps=2, keep_traces="all", seed=5
+)
+
+
+def spec(name: str, **kwargs: Any) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        builder=f"sample_models:{name}",
+        kwargs_json=json.dumps(kwargs),
+        loss=None,
+        metrics=(),
+        data=None,
+        search_path=(HERE,),
+    )
+
+
+def trial_of(facts: ModelFacts, model: ModelSpec, frozen: tuple[str, ...]) -> Trial:
+    """A trial that freezes variables by path."""
+    left = {v.layer for v in facts.variables if v.path not in frozen}
+    layers = tuple(layer.name for layer in facts.layers if layer.name not in left)
+    return Trial(
+        trial_id=f"{model.name}-{len(frozen)}",
+        study="s",
+        model=model,
+        setting=SETTING,
+        policy="test",
+        aliases=(),
+        frozen_layers=layers,
+        frozen_variables=frozen,
+        frozen_params=sum(v.params for v in facts.variables if v.path in frozen),
+        total_params=facts.total_params,
+        earliest_trainable_layer=min(facts.by_name[name].index for name in left),
+        is_control=not frozen,
+        replicate=0,
+        anchor=None,
+    )
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasureProcess]:
+    log = tmp_path_factory.mktemp("log") / "process.log"
+    with MeasureProcess.start(cores=(), gpu_ids="", log_path=log) as running:
+        yield running
+
+
+class Session:
+    """Requests with the deadlines and folders filled in."""
+
+    def __init__(self, process: MeasureProcess, folder: Path) -> None:
+        self.process = process
+        self.log = folder / "trial.log"
+        self.scratch = folder / "scratch"
+        self.scratch.mkdir()
+        self.stages: list[str] = []
+
+    def inspect(self, model: ModelSpec) -> Any:
+        request = InspectModel(model=model, setting=SETTING, seed=5, log_path=str(self.log))
+        return self.process.request(request, deadline_s=120)
+
+    def open(self, model: ModelSpec, setting: Setting = SETTING) -> Any:
+        request = OpenGroup(model=model, setting=setting, measure=MEASURE, log_path=str(self.log))
+        return self.process.request(request, deadline_s=120)
+
+    def run(self, trial: Trial) -> Any:
+        request = RunTrial(trial=trial, scratch=str(self.scratch), log_path=str(self.log))
+        return self.process.request(request, deadline_s=120, on_progress=self.stages.append)
+
+
+@pytest.fixture
+def session(process: MeasureProcess, tmp_path: Path) -> Session:
+    return Session(process, tmp_path)
+
+
+def test_a_frozen_first_layer(session: Session) -> None:
+    model = spec("dense")
+    inspected = session.inspect(model)
+    assert isinstance(inspected, Inspected)
+    assert [layer.name for layer in inspected.facts.layers] == ["first", "second", "head"]
+    ready = session.open(model)
+    assert isinstance(ready, Ready)
+    assert ready.jit_compile is False
+    got = session.run(trial_of(inspected.facts, model, ("first/kernel", "first/bias")))
+    assert isinstance(got, Measured), got
+    assert session.stages.index("build") < session.stages.index("measure")
+    assert session.stages[-1] == "profile"
+    counted = [s for s in got.samples if not s.warmup]
+    assert len([s for s in counted if s.arm == "trial"]) in (3, 4)
+    assert len(counted) == 2 * len({s.pair for s in counted})
+    assert any(s.warmup and s.pair == -1 for s in got.samples)
+    assert got.speedup_low <= got.speedup <= got.speedup_high
+    assert got.profiled_step_ns is not None
+    assert got.peak_memory_bytes is None, "a CPU has no account of a trial's memory"
+    assert Path(got.trace_file or "").stat().st_size > 0
+    graph = StepGraph.load(Path(got.graph_file or ""))
+    assert graph.trained == ("second/kernel", "second/bias", "head/kernel", "head/bias")
+    assert got.steps >= sum(s.n_steps for s in got.samples)
+    assert {"build", "trace", "step", "check", "profile"} <= set(got.seconds)
+
+
+def test_a_bias_alone_can_be_frozen(session: Session) -> None:
+    model = spec("dense")
+    facts = session.inspect(model).facts
+    session.open(model)
+    got = session.run(trial_of(facts, model, ("first/bias", "second/bias", "head/bias")))
+    assert isinstance(got, Measured), got
+    graph = StepGraph.load(Path(got.graph_file or ""))
+    assert graph.trained == ("first/kernel", "second/kernel", "head/kernel")
+
+
+def test_a_frozen_batch_normalisation_keeps_its_statistics(session: Session) -> None:
+    model = spec("convnet")
+    facts = session.inspect(model).facts
+    session.open(model)
+    frozen = tuple(v.path for v in facts.variables if v.layer in ("conv1", "bn1"))
+    got = session.run(trial_of(facts, model, frozen))
+    assert isinstance(got, Measured), got
+
+
+def test_freezing_without_effect_fails_the_trial(session: Session) -> None:
+    model = spec("ignores_freezing")
+    facts = session.inspect(model).facts
+    assert isinstance(session.open(model), Ready)
+    failed = session.run(trial_of(facts, model, ("drifting/kernel", "drifting/bias")))
+    assert isinstance(failed, Failed)
+    assert failed.stage == "check"
+    assert failed.kind == "FreezeCheckFailed"
+    assert "drifting/kernel" in failed.message
+
+
+def test_a_builder_that_raises_is_a_failure_with_its_place(session: Session) -> None:
+    failed = session.open(spec("raises"))
+    assert isinstance(failed, Failed)
+    assert failed.stage == "build"
+    assert "sample_models.py:" in failed.message
+    assert not failed.fatal
+    assert "the weights file is missing" in session.log.read_text()
+
+
+def test_a_model_without_weights_has_no_layers(session: Session) -> None:
+    assert session.inspect(spec("no_weights")).facts.layers == ()
+
+
+def test_an_exploding_loss_is_a_failure(session: Session) -> None:
+    failed = session.open(spec("explodes"), replace(SETTING, optimizer=None))
+    assert isinstance(failed, Failed)
+    assert failed.kind == "NonFiniteLoss"
+    assert "learning rate" in failed.message
+
+
+def test_both_models_too_large_for_the_device_are_sandwiched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import tensorflow as tf
+
+    from pipeline.measure import group as group_module
+    from pipeline.measure.inspection import inspect_request
+
+    def no_room(*args: Any, **kwargs: Any) -> Any:
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+    model = spec("dense")
+    facts = inspect_request(
+        InspectModel(model=model, setting=SETTING, seed=5, log_path="x"), lambda stage: None
+    ).facts
+    opened = group_module.Group(
+        OpenGroup(model=model, setting=SETTING, measure=MEASURE, log_path="x"), lambda stage: None
+    )
+    monkeypatch.setattr(group_module, "interleave", no_room)
+    got = opened.run(trial_of(facts, model, ("first/kernel", "first/bias")), tmp_path)
+    assert got.pairing == "sandwich"
+    assert {s.position for s in got.samples if s.arm == "baseline"} == {0, 2}
+    assert {s.position for s in got.samples if s.arm == "trial"} == {1}
+    assert got.speedup_low <= got.speedup <= got.speedup_high
+    assert got.baseline_step_ns > 0
+    assert opened.ready(import_s=0).rss_bytes > 0, "the baseline stands again"
