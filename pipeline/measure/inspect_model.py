@@ -9,15 +9,15 @@ stage `trace`): a model whose call fails on the batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from pipeline.attribute.uses import ALIAS, LayerUse, ParameterFlow, uses
-from pipeline.attribute.walk import members, spread_down, topological
+from pipeline.attribute.uses import ALIAS, LayerUse, ParameterFlow, adopted, uses
+from pipeline.attribute.walk import members, spread_down, topological, upstream
 from pipeline.errors import TrialError
 from pipeline.measure.captured import CapturedVariables
 from pipeline.measure.flatten import FlatGraph, flatten
@@ -92,7 +92,8 @@ class _Forward:
         flat: FlatGraph, recorded: OpCredits, model: keras.Model, owned: Sequence[OwnedLayer]
     ) -> _Forward:
         captured = CapturedVariables(flat)
-        ops = plain_ops(flat, recorded.calls, model_path(model, tuple(owned)))
+        top = model_path(model, tuple(owned))
+        ops = plain_ops(flat, recorded.calls, top)
         creators: list[str | None] = [ALIAS] * len(flat.sources)
         for op in ops:
             for vertex in op.vertices:
@@ -101,13 +102,12 @@ class _Forward:
             layer.name: frozenset().union(*(captured.of(v.variable) for v in layer.variables))
             for layer in owned
         }
+        writes = captured.writes().keys()
         flow = ParameterFlow(
-            sources=flat.sources,
-            creators=creators,
-            data=captured.data(),
-            ignored=captured.writes().keys(),
+            sources=flat.sources, creators=creators, data=captured.data(), ignored=writes
         )
         found = uses(flow, handles)
+        live = upstream(flat.sources, flat.outputs | writes)
         names = [layer.name for layer in owned]
         seeds: dict[int, int] = {}
         for bit, name in enumerate(names):
@@ -123,20 +123,23 @@ class _Forward:
                 for name, use in found.items()
             },
             uses={
-                name: _calls(flat, recorded, name) + bool(use.outside)
+                name: _calls(flat, recorded, name, live) + bool(use.outside)
                 for name, use in found.items()
             },
-            flops=_flops(flat, creators),
+            flops=_flops(flat, creators, adopted(found, creators, top), live),
         )
 
 
 def _trace(model: keras.Model, spec: Any, recorded: OpCredits) -> Any:
-    """The model's call in training mode, as `fit` makes it, in a graph of its own."""
+    """The model's call in training mode, as `fit` makes it, in a graph of its own.
+
+    The losses that layers add are results too: without them their ops would seem unused.
+    """
+    takes_training = model._call_has_training_arg
 
     def forward(inputs: Any) -> Any:
-        if model._call_has_training_arg:
-            return model(inputs, training=True)
-        return model(inputs)
+        outputs = model(inputs, training=True) if takes_training else model(inputs)
+        return outputs, model.losses
 
     try:
         with recorded:
@@ -203,20 +206,31 @@ def _union(masks: Sequence[int], use: LayerUse) -> int:
     return mask
 
 
-def _calls(flat: FlatGraph, recorded: OpCredits, name: str) -> int:
-    """Calls of a layer that left ops in the graph."""
+def _calls(flat: FlatGraph, recorded: OpCredits, name: str, live: Collection[int]) -> int:
+    """Calls of a layer that left something in the graph that the result depends on."""
     return len(
-        {op.call for op in flat.ops if op.call is not None and recorded.calls[op.call] == name}
+        {
+            op.call
+            for op in flat.ops
+            if op.call is not None
+            and recorded.calls[op.call] == name
+            and any(vertex in live for vertex in op.vertices)
+        }
     )
 
 
-def _flops(flat: FlatGraph, creators: Sequence[str | None]) -> dict[str, int]:
+def _flops(
+    flat: FlatGraph,
+    creators: Sequence[str | None],
+    adoptive: Mapping[int, str],
+    live: Collection[int],
+) -> dict[str, int]:
     """Forward FLOPs by layer; a layer with an op that runs an unknown number of times has none."""
     found: dict[str, int] = {}
     unknown: set[str] = set()
     for op in flat.ops:
-        layer = creators[op.vertices[0]]
-        if layer is None:
+        layer = adoptive.get(op.vertices[0], creators[op.vertices[0]])
+        if layer is None or not any(vertex in live for vertex in op.vertices):
             continue
         if op.trips is None:
             unknown.add(layer)
