@@ -41,13 +41,7 @@ def convert(
         raise TraceError("the export never ends in a process that imported TensorFlow")
     space = read_space(xplane)
     try:
-        events_db.xspace_to_parquet(
-            input_path=xplane,
-            output_path=parquet,
-            options=events_db.ParquetExportOptions(
-                compression_type=events_db.ArrowCompressionType.UNCOMPRESSED
-            ),
-        )
+        events_db.xspace_to_parquet(input_path=xplane, output_path=parquet)
     except RuntimeError as error:
         raise TraceError(f"xprof cannot convert {xplane}: {error}") from error
     aggregate = aggregate_events(parquet, require_steps=require_steps)

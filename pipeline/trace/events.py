@@ -152,9 +152,8 @@ def _groups(connection: duckdb.DuckDBPyConnection) -> tuple[EventGroup, ...]:
     rows = connection.execute(
         f"SELECT {queries.KEY}, count(*), sum(self_ns)::BIGINT FROM kept GROUP BY ALL ORDER BY ALL"
     ).fetchall()
-    inner: dict[tuple[str | bool, ...], int] = {}
-    if _one(connection, queries.OVERLAPS)[0]:
-        inner = _inner_times(connection)
+    nested = [line for (line,) in connection.execute(queries.NESTED_LINES).fetchall()]
+    inner = _inner_times(connection, nested) if nested else {}
     return tuple(
         EventGroup(
             device=device,
@@ -174,14 +173,16 @@ def _groups(connection: duckdb.DuckDBPyConnection) -> tuple[EventGroup, ...]:
 
 
 def _inner_times(
-    connection: duckdb.DuckDBPyConnection,
+    connection: duckdb.DuckDBPyConnection, lines: list[int]
 ) -> dict[tuple[str | bool, ...], int]:
     """Time that each host op spent in ops inside it, by op; children of children count once."""
     cursor = connection.execute(
         f"""
-        SELECT {queries.KEY}, line, start_ns, end_ns FROM kept WHERE host
+        SELECT {queries.KEY}, line, start_ns, end_ns FROM kept
+        WHERE host AND list_contains($lines, line)
         ORDER BY line, start_ns, end_ns DESC
-        """
+        """,
+        {"lines": lines},
     )
     inner: dict[tuple[str | bool, ...], int] = defaultdict(int)
     line: int | None = None

@@ -87,11 +87,13 @@ WHERE category = 'host' AND kernel_name = 'train'
     AND regexp_matches(trace_args, '(?:^|,)step_num=-?\\d+')
 """
 
-OVERLAPS = """
-SELECT coalesce(bool_or(start_ns < before), false) FROM (
-    SELECT start_ns, max(end_ns) OVER (PARTITION BY line ORDER BY start_ns, end_ns DESC
+# Threads of the host on which some op began before an earlier one had ended.
+NESTED_LINES = """
+SELECT DISTINCT line FROM (
+    SELECT line, start_ns, max(end_ns) OVER (PARTITION BY line ORDER BY start_ns, end_ns DESC
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM kept WHERE host)
+WHERE start_ns < before
 """
 
 BUSY = """
