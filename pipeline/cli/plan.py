@@ -128,5 +128,7 @@ def _print_estimate(console: Console, estimated: Estimate) -> None:
             f"Disk: about {size(estimated.disk_bytes)}. This is a rough estimate:"
         )
     )
+    assumptions = Table.grid(padding=(0, 1))
     for assumption in estimated.assumptions:
-        console.print(Text(f"  - {assumption}", style="dim"))
+        assumptions.add_row(" -", Text(assumption, style="dim"))
+    console.print(assumptions)

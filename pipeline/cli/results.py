@@ -63,7 +63,7 @@ def _group(group: GroupSummary) -> Iterator[RenderableType]:
 
 
 def _table(group: GroupSummary) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("policy", overflow="fold", min_width=12)
     table.add_column("frozen", justify="right", no_wrap=True)
     table.add_column("trains\nfrom", justify="right", no_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from pipeline.cli.console import out
 
@@ -20,12 +21,15 @@ def tensorboard(
     from pathlib import Path
 
     from pipeline.errors import SweepError
+    from pipeline.report.content import policy_words
+    from pipeline.sweep_view import open_sweep
     from pipeline.tensorboard import TensorBoard, profile_sessions, session_link
 
     if "://" in sweep:
         raise SweepError(f"{sweep}: TensorBoard reads local folders; copy the sweep here first")
     log_dir = Path(sweep, "tensorboard")
     console = out()
+    policies = {row.trial_id: policy_words(row) for row in open_sweep(sweep).trial_rows()}
     with tempfile.TemporaryDirectory(prefix="frostline-") as scratch:
         log = Path(scratch, "tensorboard.log")
         with console.status("starting TensorBoard"):
@@ -36,7 +40,9 @@ def tensorboard(
             if not sessions:
                 console.print("No profiles here: the study kept no traces, or none was recorded.")
             for session in sessions:
-                console.print(f"  {session_link(server.port, session)}", soft_wrap=True)
+                policy = policies.get(session.rpartition("/")[2], "not committed yet")
+                line = f"  {policy}\n    {session_link(server.port, session)}"
+                console.print(Text(line), soft_wrap=True)
             try:
                 server.wait()
             except KeyboardInterrupt:

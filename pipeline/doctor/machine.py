@@ -192,7 +192,7 @@ def _try_storage(storage: str) -> tuple[str | None, int | None]:
             written.rename(Path(name, "b"))
         return None, shutil.disk_usage(existing).free
     except OSError as error:
-        return str(error), None
+        return error.strerror or str(error), None
 
 
 def _try_object_store(uri: str) -> tuple[str | None, int | None]:

@@ -44,12 +44,11 @@ import sys
 import ray
 
 if sys.argv[1] == "thorough":
-    ray.init(
-        address="local", num_cpus=1, include_dashboard=False,
-        log_to_driver=False, logging_level="ERROR",
-    )
-    ray.get(ray.remote(int).remote(), timeout=90)
-    ray.shutdown()
+    from pipeline.schedule.ray_cluster import start_embedded, stop
+
+    start_embedded()
+    ray.get(ray.remote(lambda: None).remote(), timeout=90)
+    stop()
 print("true")
 """
 

@@ -225,7 +225,7 @@ def _facts(group: GroupSummary, rows: Sequence[TrialRow]) -> Iterable[Fact]:
         yield Fact(name="Profiler overhead", value=value)
     shares = [row.attributed_fraction for row in ok if row.attributed_fraction is not None]
     if shares:
-        value = f"{share(min(shares))} or more of the op time has a pass"
+        value = f"at least {share(min(shares))} of each trial's op time has a pass"
         yield Fact(name="Attribution", value=value)
     without = [row for row in ok if row.error_stage == "profile"]
     if without:

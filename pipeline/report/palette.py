@@ -30,7 +30,7 @@ class Family:
 
 
 CONTROL = Family(name="control", colour=BLACK, shape="cross")
-OTHER = Family(name="other", colour=GREY, shape="circle")
+OTHER = Family(name="other", colour=GREY, shape="square")
 FAMILIES = (
     CONTROL,
     Family(name="prefix", colour=BLUE, shape="circle"),
@@ -41,6 +41,7 @@ FAMILIES = (
     Family(name="norms", colour=SKY, shape="triangle-down"),
     Family(name="biases", colour=SKY, shape="triangle-left"),
     Family(name="regex", colour=ORANGE, shape="diamond"),
+    Family(name="anchors", colour=GREY, shape="circle"),
     OTHER,
 )
 _BY_NAME = {family.name: family for family in FAMILIES}
