@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from pipeline.attribute.step_graph import GraphOp, StepGraph
+from pipeline.measure import process
 from pipeline.measure.messages import (
     REQUESTS,
     Failed,
@@ -31,11 +32,14 @@ BASELINE_NS = 40_000_000
 
 
 def main() -> None:
+    profile_steps = 0
+    process._tie_to_parent()  # the real one: what dies with its parent is part of what is tested
     os.sched_setaffinity(0, {int(core) for core in os.environ["FROSTLINE_CORES"].split(",")})
     for line in sys.stdin.buffer:
         request = REQUESTS.validate_json(line)
         match request:
             case OpenGroup():
+                profile_steps = request.measure.profile_steps
                 misbehave("open", "open")
                 say(Progress(stage="build"))
                 say(ready())
@@ -43,7 +47,7 @@ def main() -> None:
                 say(Progress(stage="measure"))
                 behaviour = misbehave("run", request.trial.policy)
                 Path(request.log_path).write_text(f"{request.trial.policy} was here\n")
-                say(measured(request, behaviour))
+                say(measured(request, behaviour, traced=profile_steps > 0))
             case _:
                 break
 
@@ -89,7 +93,7 @@ def ready() -> Ready:
     )
 
 
-def measured(request: RunTrial, behaviour: str) -> Measured | Failed:
+def measured(request: RunTrial, behaviour: str, *, traced: bool) -> Measured | Failed:
     kind, _, value = behaviour.partition(":")
     if kind in ("fail", "fatal"):
         message = "net/conv2 moved although it is frozen"
@@ -129,7 +133,7 @@ def measured(request: RunTrial, behaviour: str) -> Measured | Failed:
         step_ns=step_ns,
         baseline_step_ns=BASELINE_NS,
         profiled_step_ns=step_ns + 1_000_000,
-        trace_file=None if kind == "no-trace" else str(trace),
+        trace_file=str(trace) if traced and kind != "no-trace" else None,
         profile_error="CUPTI_ERROR_INSUFFICIENT_PRIVILEGES" if kind == "no-trace" else None,
         hlo_file=None,
         graph_file=str(scratch / "graph.json"),

@@ -237,7 +237,7 @@ class Driver:
         attempts = self.attempts[suspect.trial_id]
         given_up = (
             attempts >= self._limits.max_attempts
-            or self._kills[suspect.trial_id] >= self._limits.kills
+            or self._kills.get(suspect.trial_id, 0) >= self._limits.kills
         )
         wait_s = self._limits.backoff(attempts)
         self._listener.on_notice(

@@ -1,0 +1,218 @@
+"""The driver's decisions, against an executor that plays a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from schedule_kit import FAST, Heard, lease, trial
+
+from pipeline.schedule.chunks import Chunk
+from pipeline.schedule.driver import Driver, SweepStoppedError
+from pipeline.schedule.events import (
+    ExecutorEvent,
+    GroupOpened,
+    LeaseEnded,
+    LeaseLost,
+    LeaseNotice,
+    LeaseStopped,
+    StageEntered,
+    TrialOutcome,
+)
+from pipeline.schedule.spec import LeaseSpec
+from pipeline.store.outdir import TrialTables
+from pipeline.trials import Trial
+
+Script = Callable[[LeaseSpec], Sequence[ExecutorEvent]]
+
+
+class Store:
+    """Commits by trial."""
+
+    def __init__(self) -> None:
+        self.status: dict[str, str] = {}
+        self.rows: dict[str, dict] = {}
+
+    def publish(self, tables: TrialTables) -> None:
+        self.rows[tables.trial_id] = dict(tables.trials[0])
+        self.status[tables.trial_id] = self.rows[tables.trial_id]["status"]
+
+    def put_file(self, local: Path, relative: str) -> None:
+        raise AssertionError("the driver copies no files")
+
+    def commits(self) -> dict[str, str]:
+        return dict(self.status)
+
+
+class ScriptedExecutor:
+    """Plays the next script for each lease, one lease at a time."""
+
+    start_s = 0.0
+    slots = 1
+    window = 1
+
+    def __init__(self, *scripts: Script) -> None:
+        self.specs: list[LeaseSpec] = []
+        self.cancelled = 0
+        self._scripts = list(scripts)
+        self._pending: list[tuple[int, ExecutorEvent]] = []
+
+    def submit(self, spec: LeaseSpec) -> int:
+        number = len(self.specs)
+        self.specs.append(spec)
+        script = self._scripts.pop(0) if self._scripts else all_ok
+        self._pending += [(number, event) for event in script(spec)]
+        return number
+
+    def poll(self, timeout_s: float) -> list[tuple[int, ExecutorEvent]]:
+        events, self._pending = self._pending, []
+        return events
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+
+def started(trial_id: str) -> StageEntered:
+    return StageEntered(trial_id=trial_id, stage="start")
+
+
+def ok(trial_id: str, noise: float | None = None) -> TrialOutcome:
+    return TrialOutcome(
+        trial_id=trial_id, model="net", policy=trial_id, status="ok", attempts=1, noise=noise,
+        seconds={"step": 2.0},
+    )  # fmt: skip
+
+
+def all_ok(spec: LeaseSpec) -> list[ExecutorEvent]:
+    ids = [one.trial_id for one in spec.trials]
+    return [event for each in ids for event in (started(each), ok(each))] + [LeaseEnded()]
+
+
+def ids(spec: LeaseSpec) -> list[str]:
+    return [one.trial_id for one in spec.trials]
+
+
+def drive(
+    executor: ScriptedExecutor, store: Store, *chunks: Sequence[Trial]
+) -> tuple[Heard, Driver]:
+    heard = Heard()
+    driver = Driver(
+        executor=executor,
+        store=store,
+        spec_of=lambda trials: replace(lease(Path("out"), []), trials=trials),
+        limits=FAST,
+        listener=heard,
+    )
+    driver.run([Chunk(trials=tuple(chunk)) for chunk in chunks])
+    return heard, driver
+
+
+def trials(*policies: str) -> list[Trial]:
+    return [trial(policy) for policy in policies]
+
+
+def test_what_a_lost_lease_has_committed_is_not_run_again() -> None:
+    store = Store()
+
+    def lost_after_committing_b(spec: LeaseSpec) -> list[ExecutorEvent]:
+        store.status["b"] = "ok"
+        return [started("a"), ok("a"), started("b"), LeaseLost(cause="node", message="gone")]
+
+    executor = ScriptedExecutor(lost_after_committing_b)
+    heard, _ = drive(executor, store, trials("a", "b", "c"))
+
+    assert [ids(spec) for spec in executor.specs] == [["a", "b", "c"], ["c"]]
+    done = heard.by_id()
+    assert set(done) == {"a", "b", "c"}
+    assert done["b"].earlier
+    assert any("gone" in notice for notice in heard.notices)
+
+
+def test_an_outcome_that_comes_twice_counts_once() -> None:
+    heard, driver = drive(
+        ScriptedExecutor(lambda _: [started("a"), ok("a"), ok("a"), LeaseEnded()]),
+        Store(), trials("a"),
+    )  # fmt: skip
+    assert len(heard.outcomes) == 1
+    assert driver.seconds["step"] == 2.0
+
+
+def test_the_trial_at_work_is_charged_and_the_others_are_not() -> None:
+    def lose_b(spec: LeaseSpec) -> list[ExecutorEvent]:
+        before: list[ExecutorEvent] = [started("a"), ok("a")] if "a" in ids(spec) else []
+        return [*before, started("b"), LeaseLost(cause="worker", message="killed")]
+
+    store = Store()
+    executor = ScriptedExecutor(lose_b, lose_b)
+    heard, _ = drive(executor, store, trials("a", "b", "c"))
+
+    assert [ids(spec) for spec in executor.specs] == [["a", "b", "c"], ["b", "c"], ["c"]]
+    assert executor.specs[1].attempts == {"b": 1}
+    assert executor.specs[1].kills == {"b": 1}
+    assert executor.specs[2].attempts == {}
+    row = store.rows["b"]
+    assert (row["status"], row["error_type"], row["attempts"]) == ("failed", "LeaseLost", 2)
+    assert heard.by_id()["b"].status == "failed"
+
+
+def test_a_lost_node_is_held_against_no_trial_before_its_last_attempt() -> None:
+    lose: Script = lambda spec: [  # noqa: E731
+        started(ids(spec)[0]), LeaseLost(cause="node", message="reclaimed"),
+    ]  # fmt: skip
+    store = Store()
+    executor = ScriptedExecutor(lose, lose)
+    heard, _ = drive(executor, store, trials("a", "b"))
+
+    assert heard.by_id()["a"].status == "ok"
+    assert executor.specs[2].attempts == {"a": 2}
+    assert executor.specs[2].kills == {}
+
+
+def test_leases_that_never_start_come_to_an_end() -> None:
+    lose: Script = lambda _: [LeaseLost(cause="error", message="ImportError: pipeline")]  # noqa: E731
+    store = Store()
+    heard, _ = drive(ScriptedExecutor(*[lose] * 4), store, trials("a", "b"))
+
+    assert {outcome.status for outcome in heard.outcomes} == {"failed"}
+    assert {row["error_type"] for row in store.rows.values()} == {"LeaseError"}
+    assert "ImportError" in store.rows["a"]["error_message"]
+
+
+def test_a_lease_that_forgets_a_trial_is_a_lost_lease() -> None:
+    executor = ScriptedExecutor(lambda _: [started("a"), ok("a"), LeaseEnded()])
+    heard, _ = drive(executor, Store(), trials("a", "b"))
+
+    assert set(heard.by_id()) == {"a", "b"}
+
+
+def test_a_stopped_lease_stops_the_sweep_and_cancels_the_others() -> None:
+    executor = ScriptedExecutor(lambda _: [started("a"), LeaseStopped(message="the disk is full")])
+    with pytest.raises(SweepStoppedError, match="disk is full") as caught:
+        drive(executor, Store(), trials("a"), trials("b"))
+
+    assert caught.value.exit_code == 1
+    assert executor.cancelled == 1
+    assert len(executor.specs) == 1
+
+
+def test_later_leases_of_a_group_know_its_noise_floor() -> None:
+    control = trial("none", is_control=True)
+    executor = ScriptedExecutor(lambda _: [started("none"), ok("none", noise=0.04), LeaseEnded()])
+    drive(executor, Store(), [control], trials("a"))
+
+    assert [spec.noise_floor for spec in executor.specs] == [None, 0.04]
+
+
+def test_notices_stages_and_times_are_passed_on() -> None:
+    opened = GroupOpened(model="net", device_kind="", device_id="", seconds={"import": 3.0})
+    heard, driver = drive(
+        ScriptedExecutor(
+            lambda _: [LeaseNotice(text="waiting"), opened, started("a"), ok("a"), LeaseEnded()]
+        ),
+        Store(), trials("a"),
+    )  # fmt: skip
+    assert heard.notices == ["waiting"]
+    assert heard.stages == [("a", "start")]
+    assert driver.seconds == {"open_import": 3.0, "step": 2.0}

@@ -1,0 +1,166 @@
+"""One suite for every executor: leases in child processes, and leases as Ray tasks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from schedule_kit import FAST, MEASURE, Fake, Heard, install_fake, lease, trial
+
+from pipeline.errors import UsageError
+from pipeline.schedule.chunks import Chunk
+from pipeline.schedule.driver import Driver, Executor, SweepStoppedError
+from pipeline.schedule.interrupts import interruptible
+from pipeline.schedule.local import LocalExecutor
+from pipeline.schedule.spec import LeaseSpec, Resources
+from pipeline.store.outdir import OutDir
+from pipeline.store.read import committed, read_all
+from pipeline.trials import Trial
+
+UNPROFILED = replace(MEASURE, profile_steps=0)
+ONE_CORE = Resources(gpus=0, cpus=1)
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    return install_fake(tmp_path / "fake", monkeypatch)
+
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.cluster)])
+def executor(request: pytest.FixtureRequest, fake: Fake) -> Iterator[Executor]:
+    if request.param == "local":
+        with LocalExecutor(ONE_CORE) as local:
+            yield local
+        return
+    from pipeline.schedule.ray_executor import RayExecutor
+
+    with RayExecutor(ONE_CORE, gpus=0) as ray:
+        yield ray
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> OutDir:
+    return OutDir.open(str(tmp_path / "out"), create=True)
+
+
+def drive(executor: Executor, out: OutDir, *chunks: list[str]) -> tuple[Heard, Driver]:
+    heard = Heard()
+
+    def spec_of(trials: tuple[Trial, ...]) -> LeaseSpec:
+        return replace(lease(Path(out.uri), [], measure=UNPROFILED), trials=trials)
+
+    driver = Driver(executor=executor, store=out, spec_of=spec_of, limits=FAST, listener=heard)
+    driver.run([Chunk(trials=tuple(trial(policy) for policy in chunk)) for chunk in chunks])
+    return heard, driver
+
+
+def alive(fake: Fake) -> list[int]:
+    return [pid for pid, _ in fake.requests("open") if psutil.pid_exists(pid)]
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end, "it did not happen within 20 s"
+        time.sleep(0.02)
+
+
+def test_a_sweep_in_all_its_variety(executor: Executor, out: OutDir, fake: Fake) -> None:
+    """GIVEN every kind of trial WHEN driven THEN each is committed exactly once."""
+    fake.behave({
+        "fails": ["fail"], "dies": ["kill", "ok"], "kills": ["kill"],
+        "lost": ["kill-lease", "ok"], "loses": ["kill-lease"],
+    })  # fmt: skip
+    heard, driver = drive(
+        executor, out, ["a", "fails", "b"], ["dies", "kills", "c"], ["d", "lost", "e"],
+        ["loses", "f"],
+    )  # fmt: skip
+    done = heard.by_id()
+
+    good = {"a", "b", "c", "d", "e", "f", "dies", "lost"}
+    bad = {"fails": "FreezeCheck", "kills": "ProcessKilled", "loses": "LeaseLost"}
+    assert out.commits() == {**dict.fromkeys(good, "ok"), **dict.fromkeys(bad, "failed")}
+    assert {name for name, outcome in done.items() if outcome.status == "ok"} == good
+    assert {name: done[name].error_type for name in bad} == bad
+    started = Counter(fake.runs())
+    assert all(started[name] == 1 for name in ("a", "b", "c", "d", "e", "f", "fails"))
+    assert {name: started[name] for name in ("dies", "kills", "lost", "loses")} == {
+        "dies": 2, "kills": 2, "lost": 2, "loses": 2,
+    }  # fmt: skip
+    assert any("lost a lease (worker)" in notice for notice in heard.notices)
+    assert driver.seconds["step"] == pytest.approx(2.0 * len(good))
+    assert not alive(fake)
+
+
+def test_leases_on_one_node_never_share_a_core(executor: Executor, out: OutDir, fake: Fake) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one core only")
+    fake.behave({policy: ["slow:1.5"] for policy in "ab"})
+    drive(executor, out, ["a"], ["b"])
+
+    assert len({pid for pid, _ in fake.requests("run")}) == 2
+    trials = read_all(out.files, "trials", committed(out.files, "trials", out.commits()), None)
+    assert len(set(trials.column("device_id").to_pylist())) == 2
+
+
+def test_a_lease_that_cannot_store_ends_the_sweep(
+    executor: Executor, out: OutDir, fake: Fake
+) -> None:
+    drive(executor, out, ["a"])
+    blocked = Path(out.uri) / "tables" / "layers"
+    blocked.rename(out.uri + "/moved")
+    blocked.write_text("a file where a folder should be")
+    with pytest.raises(SweepStoppedError, match="cannot write .*layers"):
+        drive(executor, out, ["b", "c"])
+
+    assert out.commits() == {"a": "ok"}
+    assert "c" not in fake.runs()
+    wait_until(lambda: not alive(fake))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_leaves_no_process_and_resumes(
+    executor: Executor, out: OutDir, fake: Fake, number: signal.Signals
+) -> None:
+    fake.behave({"b": ["hang", "ok"]})
+
+    def interrupt() -> None:
+        wait_until(lambda: "b" in fake.runs())
+        os.kill(os.getpid(), number)
+
+    executor.slots  # noqa: B018 - waits until it is started
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        drive(executor, out, ["a", "b", "c"])
+    thread.join()
+
+    assert out.commits() == {"a": "ok"}
+    wait_until(lambda: not alive(fake))
+    heard, _ = drive(executor, out, ["b", "c"])
+    assert set(heard.by_id()) == {"b", "c"}
+    assert out.commits() == dict.fromkeys("abc", "ok")
+
+
+def test_a_trial_that_fits_nowhere_is_refused(fake: Fake) -> None:
+    with pytest.raises(UsageError, match="gpus_per_trial = 0"):
+        LocalExecutor(Resources(gpus=1, cpus=1))
+
+
+@pytest.mark.cluster
+def test_ray_refuses_what_it_would_wait_for_for_ever(fake: Fake) -> None:
+    from pipeline.schedule.ray_executor import RayExecutor
+
+    with (
+        RayExecutor(Resources(gpus=1, cpus=1), gpus=0) as ray,
+        pytest.raises(UsageError, match="gpus_per_trial = 0"),
+    ):
+        ray.slots  # noqa: B018
