@@ -224,6 +224,7 @@ def _op_costs(run: TrialRun) -> list[Row]:
             "calls_per_step": cost.calls_per_step,
             "ns_per_step": cost.ns_per_step,
             "rule": cost.rule,
+            "graph_op": cost.graph_op,
         }
         for cost in run.costs
     ]

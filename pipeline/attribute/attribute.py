@@ -78,6 +78,7 @@ def _cost(op: TraceOp, piece: Piece, match: Match, ns_per_step: int, steps: int)
         calls_per_step=op.calls / steps,
         ns_per_step=ns_per_step,
         rule=f"hlo:{match.rule}" if op.shares else match.rule,
+        graph_op=match.graph_op,
     )
 
 

@@ -27,6 +27,8 @@ class OpCost:
         calls_per_step: events per step.
         ns_per_step: self time per step; sums exactly to the trace's total per step.
         rule: how it was attributed, see `pipeline.attribute.rules`.
+        graph_op: name of the traced step's op that it was matched to; None where it was placed by
+            other means.
     """
 
     layer: str | None
@@ -37,6 +39,7 @@ class OpCost:
     calls_per_step: float
     ns_per_step: int
     rule: str
+    graph_op: str | None = None
 
 
 def apportion(total: int, weights: Sequence[int]) -> list[int]:

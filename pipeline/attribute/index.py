@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.attribute.names import canonical, originals, scopes
 from pipeline.attribute.step_graph import GraphOp, Pass, StepGraph
@@ -30,11 +30,12 @@ _FUSED = re.compile(r"^_(?:Mkl)?(?:Native)?Fused(\w+)$")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where an op belongs: layer, pass, and the rule that found it."""
+    """Where an op belongs: layer, pass, the rule that found it, and the graph's op if it is one."""
 
     layer: str | None
     pass_: Pass
     rule: str
+    graph_op: str | None = field(default=None, compare=False)
 
 
 class GraphIndex:

@@ -92,8 +92,8 @@ def in_graph(piece: Piece, context: Context) -> Match | None:
         return None
     inside = context.index.contraction_inside(op, piece.op_type)
     if inside is not None:
-        return Match(inside.layer, inside.pass_, "grappler:fused")
-    return Match(op.layer, op.pass_, rule)
+        return Match(inside.layer, inside.pass_, "grappler:fused", inside.op_name)
+    return Match(op.layer, op.pass_, rule, op.op_name)
 
 
 def in_scope(piece: Piece, context: Context) -> Match | None:

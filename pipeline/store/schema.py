@@ -121,6 +121,7 @@ OP_COSTS = (
     C("calls_per_step", "float64", True, "1", "Events per step."),
     C("ns_per_step", "int64", True, "ns", "Self time per step; sums exactly to the trial's total."),
     C("rule", "string", True, "", "How it was attributed; docs/method.md lists the rules."),
+    C("graph_op", "string", False, "", "Op of graph_ops that it was matched to, if any."),
 )  # fmt: skip
 
 LAYERS = (
