@@ -241,6 +241,7 @@ def test_on_a_terminal_a_bar_stands_in_for_the_lines():
     said = run_three(console)
     assert "net prefix:1  1.50x" not in said
     assert "failed in build: no such file" in said
+    assert "starting Ray" in said
     assert "measure  net prefix:1" in said
     assert "5/5" in said
     assert "1 failed" in said

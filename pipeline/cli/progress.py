@@ -34,6 +34,7 @@ class SweepProgress:
         """Show on this console; its being a terminal decides how."""
         self._console = console
         self._done = self._failed = self._total = 0
+        self._planned = False
         self._labels: dict[str, str] = {}
         self._running: dict[str, str] = {}
         self._bar = Progress(
@@ -79,7 +80,7 @@ class SweepProgress:
             labels: how to call each trial that will run, by `trial_id`.
             finished: trials of the plan that are committed already.
         """
-        self._labels = dict(labels)
+        self._labels, self._planned = dict(labels), True
         self._total, self._done = len(labels) + finished, finished
         self._bar.update(self._task, total=self._total, completed=finished)
         if finished and labels:
@@ -127,6 +128,8 @@ class SweepProgress:
             Text(f"  {stage:<8} {self._label(trial_id)}", overflow="ellipsis", no_wrap=True)
             for trial_id, stage in shown
         ]
+        if not self._planned:
+            lines.append(Text("  starting Ray, and building each model once to know its layers"))
         more = len(self._running) - len(shown)
         if more > 0:
             lines.append(Text(f"  and {more} more"))
