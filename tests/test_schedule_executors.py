@@ -118,7 +118,7 @@ def test_a_lease_that_cannot_store_ends_the_sweep(
     blocked = Path(out.uri) / "tables" / "layers"
     blocked.rename(out.uri + "/moved")
     blocked.write_text("a file where a folder should be")
-    with pytest.raises(SweepStoppedError, match="cannot write .*layers"):
+    with pytest.raises(SweepStoppedError, match=r"cannot write .*layers"):
         drive(executor, out, ["b", "c"])
 
     assert out.commits() == {"a": "ok"}
