@@ -30,14 +30,15 @@ _APPLY = re.compile(r"^(?:Resource)?(?:Sparse)?Apply[A-Z]")
 _FILTER = re.compile(r"^\w*Conv\w*BackpropFilter\w*$|^BiasAddGrad(?:_\d+)?$")
 _PRODUCT = re.compile(r"^_?(?:Mkl)?(?:Native)?(?:Fused)?MatMul$")
 _ACTIVATION = re.compile(r"^\w*Conv\w*BackpropInput\w*$|^Conv[23]D(?:_\d+)?$|^\w+Pool\w*Grad\w*$")
-# Scopes that ops open inside of their layer, upper case ones only as ops, never as layers.
+# Scopes that ops open inside of their layer: op types and operators, numbered when repeated, and
+# names that Keras code gives, which with a number are rather a layer's (`dropout_1`).
 _OP_SCOPE = re.compile(
     r"^(?:Add(?:N|V2)?|AvgPool\w*|BatchMatMul\w*|BiasAdd|Cast|Conv\dD\w*|Depthwise\w*|Einsum|Exp"
     r"|FusedBatchNorm\w*|GatherV2|MatMul|MaxPool\w*|Maximum|Mean|Minimum|Mul|Neg|Pow|RealDiv|Relu6?"
     r"|Reshape|Rsqrt|Sigmoid|Softmax\w*|Sqrt|Squared?\w*|Sub|Sum|Tanh|Tensordot|Tile|Transpose"
-    r"|add|batchnorm|conv_transpose|convolution|depthwise|dropout|einsum|moments|mul|neg|pow"
-    r"|random_uniform|separable_conv2d|stateless_dropout|stateless_random_uniform|strided_slice|sub"
-    r"|truediv)(?:_\d+)?$"
+    r"|add|mul|neg|pow|strided_slice|sub|truediv)(?:_\d+)?$"
+    r"|^(?:batchnorm|conv_transpose|convolution|depthwise|dropout|einsum|moments|random_uniform"
+    r"|separable_conv2d|stateless_dropout|stateless_random_uniform)$"
 )
 
 
@@ -50,9 +51,8 @@ def by_name(name: str, op_type: str) -> Match | None:
         return _of_jax(plain)
     if _GRADIENT.match(plain):
         return _backward(_GRADIENT.sub("", plain), op_type)
-    if "/" not in plain:
-        return None
-    return Match(layer_of(plain), "forward", "name:forward")
+    layer = layer_of(plain)
+    return Match(layer, "forward", "name:forward") if layer else None
 
 
 def _before_grappler(name: str) -> str:
@@ -82,6 +82,7 @@ def _backward(name: str, op_type: str) -> Match:
 def layer_of(name: str) -> str | None:
     """The layer's scope in an op name: without the op, and without scopes that ops open."""
     parts = name.split("/")[:-1]
-    while parts and _OP_SCOPE.match(parts[-1]):
-        parts.pop()
+    opened: set[str] = set()
+    while parts and _OP_SCOPE.match(parts[-1]) and parts[-1] not in opened:
+        opened.add(parts.pop())
     return "/".join(parts) or None

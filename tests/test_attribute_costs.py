@@ -1,0 +1,164 @@
+"""Nothing is lost and nothing invented: apportioning, rounding, and attribution as a whole."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.attribute.attribute import attribute, attributed_fraction
+from pipeline.attribute.costs import OpCost, apportion, check_conserved, per_step
+from pipeline.attribute.step_graph import PASSES, GraphOp, StepGraph
+from pipeline.errors import ConservationError, TraceError
+from pipeline.trace.ops import OpShare, Trace, TraceOp
+
+WEIGHTS = st.lists(st.integers(0, 10**12), min_size=1, max_size=40)
+
+
+@given(total=st.integers(0, 10**15), weights=WEIGHTS)
+def test_parts_add_up_and_none_is_off_by_one_nanosecond(total: int, weights: list[int]):
+    parts = apportion(total, weights)
+    assert sum(parts) == total
+    whole = sum(weights)
+    for part, weight in zip(parts, weights, strict=True):
+        share = Fraction(total * weight, whole) if whole else Fraction(total, len(weights))
+        assert abs(part - share) < 1
+
+
+def test_nothing_to_split_needs_no_weights():
+    assert apportion(0, []) == []
+    with pytest.raises(ValueError, match="no weights"):
+        apportion(1, [])
+
+
+@given(total_ns=st.integers(0, 10**15), steps=st.integers(1, 1000))
+def test_time_per_step_is_rounded_half_to_even(total_ns: int, steps: int):
+    assert per_step(total_ns, steps) == round(Fraction(total_ns, steps))
+
+
+NAMES = st.sampled_from(
+    [
+        "net/conv/Conv2D",
+        "net/conv/Relu",
+        "gradient_tape/net/conv/Conv2D/Conv2DBackpropFilter",
+        "sgd/AssignSub",
+        "AddN_7",
+        "",
+    ]
+)
+SHARES = st.lists(
+    st.builds(OpShare, op_name=NAMES, op_type=st.just("Mul"), weight=st.integers(1, 10**6)),
+    max_size=4,
+).map(tuple)
+OPS = st.lists(
+    st.builds(
+        TraceOp,
+        device=st.sampled_from(["/host:CPU", "/device:GPU:0"]),
+        op_name=NAMES,
+        op_type=st.sampled_from(["Conv2D", "MemcpyH2D", "Mul"]),
+        hlo_op=st.sampled_from(["", "fusion.1", "dot"]),
+        hlo_module=st.just(""),
+        kernel=st.just(""),
+        calls=st.integers(1, 50),
+        self_ns=st.integers(0, 10**10),
+        shares=SHARES,
+    ),
+    max_size=12,
+)
+GRAPH = StepGraph(
+    variables=("net/conv/kernel",),
+    trained=("net/conv/kernel",),
+    ops=(
+        GraphOp(op_name="net/conv/Conv2D", op_type="Conv2D", layer="net/conv", pass_="forward"),
+        GraphOp(
+            op_name="gradient_tape/net/conv/Conv2D/Conv2DBackpropFilter",
+            op_type="Conv2DBackpropFilter",
+            layer="net/conv",
+            pass_="weight_gradient",
+            needed_by=(0,),
+        ),
+    ),
+)
+
+
+def trace_of(ops: list[TraceOp], steps: int = 1, *, eager: bool = False) -> Trace:
+    return Trace(
+        ops=tuple(ops),
+        steps=steps,
+        total_ns=sum(op.self_ns for op in ops),
+        busy_ns=0,
+        eager=eager,
+        warnings=(),
+    )
+
+
+@given(
+    ops=OPS,
+    steps=st.integers(1, 9),
+    graph=st.sampled_from([None, GRAPH]),
+    eager=st.booleans(),
+)
+def test_every_nanosecond_is_somewhere(
+    ops: list[TraceOp], steps: int, graph: StepGraph | None, eager: bool
+):
+    trace = trace_of(ops, steps, eager=eager)
+    costs = attribute(trace, graph)
+    assert sum(cost.ns_per_step for cost in costs) == round(Fraction(trace.total_ns, steps))
+    assert all(cost.ns_per_step >= 0 and cost.pass_ in PASSES and cost.rule for cost in costs)
+    calls = sum(op.calls * max(len(op.shares), 1) for op in ops)
+    assert sum(cost.calls_per_step for cost in costs) == pytest.approx(calls / steps)
+
+
+def op(name: str, self_ns: int, **changes: object) -> TraceOp:
+    fields: dict[str, object] = {
+        "device": "/host:CPU", "op_name": name, "op_type": "Mul", "hlo_op": "", "hlo_module": "",
+        "kernel": "", "calls": 1, "self_ns": self_ns,
+    }  # fmt: skip
+    return TraceOp(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def cost(ns: int) -> OpCost:
+    return OpCost(
+        layer=None, pass_="other", op_type="", op_name="a", device="", calls_per_step=1,
+        ns_per_step=ns, rule="unmatched",
+    )  # fmt: skip
+
+
+def test_what_does_not_add_up_is_refused():
+    check_conserved(7, [cost(3), cost(4)])
+    with pytest.raises(ConservationError, match=r"6 ns.*7 ns.*-1 ns"):
+        check_conserved(7, [cost(3), cost(3)])
+
+
+def test_a_trace_that_contradicts_itself_is_refused():
+    trace = Trace(
+        ops=(op("a", 5),), steps=1, total_ns=6, busy_ns=0, eager=False, warnings=()
+    )  # fmt: skip
+    with pytest.raises(ConservationError):
+        attribute(trace, None)
+
+
+def test_a_fusion_is_split_by_weight_and_its_parts_keep_its_calls():
+    shares = (
+        OpShare(op_name="net/conv/Conv2D", op_type="Conv2D", weight=3),
+        OpShare(op_name="nowhere", op_type="Mul", weight=1),
+    )
+    fused = op("", 1000, hlo_op="fusion.1", shares=shares, calls=4)
+    forward, unmatched = attribute(trace_of([fused], steps=2), GRAPH)
+    assert (forward.ns_per_step, forward.layer, forward.pass_) == (375, "net/conv", "forward")
+    assert (unmatched.ns_per_step, unmatched.pass_) == (125, "other")
+    assert (forward.rule, unmatched.rule) == ("hlo:exact", "hlo:unmatched")
+    assert forward.calls_per_step == unmatched.calls_per_step == 2
+
+
+def test_weight_gradients_of_a_frozen_layer_are_a_defect():
+    frozen = StepGraph(variables=GRAPH.variables, trained=(), ops=GRAPH.ops)
+    gradient = op("gradient_tape/net/conv/Conv2D/Conv2DBackpropFilter", 10)
+    with pytest.raises(TraceError, match="net/conv, in which nothing trains"):
+        attribute(trace_of([gradient]), frozen)
+
+
+def test_the_attributed_fraction_counts_everything_but_other():
+    costs = attribute(trace_of([op("net/conv/Conv2D", 75), op("nowhere", 25)]), GRAPH)
+    assert attributed_fraction(costs) == 0.75
+    assert attributed_fraction(()) is None

@@ -1,0 +1,312 @@
+"""Each rule by itself: names as grappler, inlining and XLA leave them, and where they lead."""
+
+import pytest
+
+from pipeline.attribute.attribute import attribute
+from pipeline.attribute.costs import OpCost
+from pipeline.attribute.index import GraphIndex, Match
+from pipeline.attribute.names import canonical
+from pipeline.attribute.rules import (
+    Context,
+    Piece,
+    copy_to_device,
+    eager_op,
+    in_graph,
+    in_scope,
+    input_pipeline,
+    name_only,
+    no_op_known,
+    place,
+)
+from pipeline.attribute.step_graph import GraphOp, Pass, StepGraph
+from pipeline.trace.ops import Trace, TraceOp
+
+FORWARD: Pass = "forward"
+DX: Pass = "activation_gradient"
+DW: Pass = "weight_gradient"
+
+
+def g(name: str, op_type: str, layer: str | None, pass_: Pass = FORWARD) -> GraphOp:
+    return GraphOp(op_name=name, op_type=op_type, layer=layer, pass_=pass_)
+
+
+OPS = (
+    g("net_1/a_1/Conv2D", "Conv2D", "a"),
+    g("net_1/a_1/BiasAdd", "BiasAdd", "a"),
+    g("net_1/a_1/Relu", "Relu", "a"),
+    g("net_1/b_1/Conv2D", "Conv2D", "b"),
+    g("net_1/b_1/BiasAdd", "BiasAdd", "b"),
+    g("net_1/join_1/Add", "AddV2", "join"),
+    g("net_1/norm_1/add_2", "AddV2", "norm"),
+    g("net_1/pool_1/Cast_1", "Cast", "pool"),
+    g("net_1/lstm_1/while", "While", "lstm"),
+    g("net_1/lstm_1/while/net_1/lstm_1/while/cell/MatMul", "MatMul", "lstm"),
+    g("gradient_tape/net_1/a_1/Conv2D/Conv2DBackpropFilter", "Conv2DBackpropFilter", "a", DW),
+    g("gradient_tape/net_1/b_1/Conv2D/Conv2DBackpropInput", "Conv2DBackpropInput", "b", DX),
+    g("gradient_tape/net_1/b_1/Conv2D/Conv2DBackpropFilter", "Conv2DBackpropFilter", "b", DW),
+    g("gradient_tape/net_1/act_1/Gelu/Exp", "Exp", "act", DX),
+    g("AddN_107", "AddN", None, DX),
+    g("cond", "If", None, "optimizer"),
+    g("cond/cond/sgd/Mul_48", "Mul", None, "optimizer"),
+)
+GRAPH = StepGraph(variables=("a/kernel", "b/kernel"), trained=("a/kernel", "b/kernel"), ops=OPS)
+
+
+def piece(name: str, op_type: str = "Mul", *, in_input: bool = False) -> Piece:
+    return Piece(op_name=name, op_type=op_type, in_input=in_input)
+
+
+def context(*profiled: str, graph: StepGraph | None = GRAPH, eager: bool = False) -> Context:
+    return Context(index=GraphIndex(graph, profiled) if graph else None, eager=eager)
+
+
+@pytest.mark.parametrize(
+    ("name", "op_type", "expected"),
+    [
+        ("net_1/a_1/Conv2D", "_MklNativeConv2D", Match("a", FORWARD, "exact")),
+        ("AddN_107", "AddN", Match(None, DX, "exact")),
+        (
+            "gradient_tape/net_1/a_1/Conv2D/Conv2DBackpropFilter",
+            "_MklNativeConv2DBackpropFilterWithBias",
+            Match("a", DW, "exact"),
+        ),
+        ("StatefulPartitionedCall/net_1/a_1/Relu", "Relu", Match("a", FORWARD, "inlined")),
+        (
+            "StatefulPartitionedCall/StatefulPartitionedCall_2/net_1/a_1/Relu",
+            "Relu",
+            Match("a", FORWARD, "inlined"),
+        ),
+        ("cond/then/_0/cond/sgd/Mul_48", "Mul", Match(None, "optimizer", "inlined")),
+        (
+            "net_1/lstm_1/while/body/_109/net_1/lstm_1/while/cell/MatMul",
+            "_MklMatMul",
+            Match("lstm", FORWARD, "inlined"),
+        ),
+        ("net_1/lstm_1/while/cell/MatMul", "MatMul", Match("lstm", FORWARD, "exact")),
+        (
+            "net_1/norm_1/ArithmeticOptimizer/AddOpsRewrite_Leaf_1_add_2",
+            "AddN",
+            Match("norm", FORWARD, "grappler:arithmetic"),
+        ),
+        (
+            "net_1/pool_1/ArithmeticOptimizer/ReorderCastLikeAndValuePreserving_float_Cast_1",
+            "Cast",
+            Match("pool", FORWARD, "grappler:arithmetic"),
+        ),
+        (
+            "gradient_tape/net_1/act_1/Gelu/Exp/unary_ops_composition",
+            "_UnaryOpsComposition",
+            Match("act", DX, "grappler:composition"),
+        ),
+        (
+            "gradient_tape/net_1/b_1/Conv2D/Conv2DBackpropFilter-0-TransposeNHWCToNCHW-"
+            "LayoutOptimizer",
+            "Transpose",
+            Match("b", DW, "grappler:layout"),
+        ),
+        (
+            "net_1/a_1/Relu-0-1-TransposeNCHWToNHWC-LayoutOptimizer",
+            "Transpose",
+            Match("a", FORWARD, "grappler:layout"),
+        ),
+        ("net_1/a_1/Relu/_123", "_Send", Match("a", FORWARD, "grappler:edge")),
+        (
+            "net_1/a_1/Relu-0-CastToFp16-AutoMixedPrecision",
+            "Cast",
+            Match("a", FORWARD, "grappler:cast"),
+        ),
+        (
+            "ConstantFolding/net_1/norm_1/add_2-folded-0",
+            "Const",
+            Match("norm", FORWARD, "grappler:folding"),
+        ),
+        (
+            "ConstantFolding/net_1/norm_1/add_2_recip",
+            "Reciprocal",
+            Match("norm", FORWARD, "grappler:folding"),
+        ),
+    ],
+)
+def test_names_lead_back_to_the_graph(name: str, op_type: str, expected: Match):
+    assert in_graph(piece(name, op_type), context()) == expected
+
+
+def test_a_name_the_graph_does_not_know_is_not_matched():
+    assert in_graph(piece("somewhere/else/Mul"), context()) is None
+    assert in_graph(piece("net_1/a_1/Conv2D"), context(graph=None)) is None
+
+
+def test_a_convolution_fused_into_another_layers_op_counts_for_its_own_layer():
+    """`b`'s convolution, bias and the addition of another layer run as one op named after `Add`."""
+    profiled = context("net_1/a_1/Relu", "net_1/join_1/Add", "net_1/a_1/Conv2D")
+    match = in_graph(piece("net_1/join_1/Add", "_MklNativeFusedConv2D"), profiled)
+    assert match == Match("b", FORWARD, "grappler:fused")
+
+
+def test_a_convolution_fused_within_its_layer_keeps_the_name_it_has():
+    profiled = context("net_1/a_1/Relu", "net_1/b_1/BiasAdd")
+    match = in_graph(piece("net_1/a_1/Relu", "_FusedConv2D"), profiled)
+    assert match == Match("a", FORWARD, "exact")
+
+
+def test_ops_of_one_inner_name_that_disagree_are_not_guessed():
+    ops = (
+        g("w1", "While", "x"),
+        g("w1/body/MatMul", "MatMul", "x"),
+        g("w2", "While", "y"),
+        g("w2/body/MatMul", "MatMul", "y"),
+    )
+    graph = StepGraph(variables=(), trained=(), ops=ops)
+    assert in_graph(piece("body/MatMul"), context(graph=graph)) is None
+
+
+def test_an_unknown_op_in_a_scope_of_one_layer_and_pass_belongs_there():
+    assert in_scope(piece("net_1/a_1/new_op"), context()) == Match("a", FORWARD, "scope")
+    assert in_scope(piece("gradient_tape/net_1/b_1/Conv2D/new_op"), context()) is None
+    assert in_scope(piece("unheard/of"), context()) is None
+
+
+@pytest.mark.parametrize("op_type", ["MemcpyH2D", "MemcpyHtoD"])
+def test_copies_to_the_device_are_input(op_type: str):
+    assert copy_to_device(piece("net_1/a_1/Relu/_1", op_type), context()) == Match(
+        None, "input", "copy:h2d"
+    )
+    assert copy_to_device(piece("net_1/a_1/Relu", "MemcpyD2H"), context()) is None
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        piece("Iterator::Root::Prefetch", "Dataset"),
+        piece("IteratorGetNext", "IteratorGetNext"),
+        piece("PyFunc", "PyFunc"),
+        piece("flip/ReverseV2", "ReverseV2", in_input=True),
+    ],
+)
+def test_the_input_pipeline_is_input(item: Piece):
+    assert input_pipeline(item, context()) == Match(None, "input", "input")
+    assert input_pipeline(piece("net_1/a_1/Relu", "Relu"), context()) is None
+
+
+def test_eager_ops_are_other_and_say_so():
+    eager = context(graph=None, eager=True)
+    assert place(piece("Conv2DBackpropFilter", "Conv2DBackpropFilter"), eager) == Match(
+        None, "other", "eager"
+    )
+    assert place(piece("copy", "MemcpyH2D"), eager).pass_ == "input"
+    assert eager_op(piece("a"), context()) is None
+
+
+def test_what_names_no_op_is_other():
+    assert no_op_known(piece(""), context()) == Match(None, "other", "nameless")
+    assert place(piece("nowhere"), context()) == Match(None, "other", "unmatched")
+
+
+@pytest.mark.parametrize(
+    ("name", "op_type", "expected"),
+    [
+        ("Enc/c1/Conv2D", "Conv2D", ("Enc/c1", FORWARD, "name:forward")),
+        ("Enc/c1/Relu", "_FusedConv2D", ("Enc/c1", FORWARD, "name:forward")),
+        ("net/norm/batchnorm/mul_1", "Mul", ("net/norm", FORWARD, "name:forward")),
+        ("replica_4/bert/layer_5/dropout/Mul", "Mul", ("bert/layer_5", FORWARD, "name:forward")),
+        ("net/dropout_1/dropout/Mul", "Mul", ("net/dropout_1", FORWARD, "name:forward")),
+        ("net/dropout/dropout/Mul", "Mul", ("net/dropout", FORWARD, "name:forward")),
+        (
+            "gradient_tape/Enc/c1/Conv2D/Conv2DBackpropFilter",
+            "Conv2DBackpropFilter",
+            ("Enc/c1", DW, "name:weight_gradient"),
+        ),
+        (
+            "gradient_tape/Enc/c1/BiasAdd/BiasAddGrad",
+            "BiasAddGrad",
+            ("Enc/c1", DW, "name:weight_gradient"),
+        ),
+        (
+            "gradient_tape/Enc/d/MatMul/MatMul_1",
+            "_MklMatMul",
+            ("Enc/d", DW, "name:weight_gradient"),
+        ),
+        (
+            "gradient_tape/Enc/c1/Conv2D/Conv2DBackpropFilter-0-TransposeNHWCToNCHW-"
+            "LayoutOptimizer",
+            "Transpose",
+            ("Enc/c1", DW, "name:weight_gradient"),
+        ),
+        (
+            "gradient_tape/Enc/c1/Conv2D/Conv2DBackpropInput",
+            "Conv2DBackpropInput",
+            ("Enc/c1", DX, "name:activation_gradient"),
+        ),
+        (
+            "gradient_tape/Dec/up/conv2d_transpose/Conv2D",
+            "Conv2D",
+            ("Dec/up/conv2d_transpose", DX, "name:activation_gradient"),
+        ),
+        (
+            "gradient_tape/Enc/pool/MaxPool/MaxPoolGrad",
+            "MaxPoolGrad",
+            ("Enc/pool", DX, "name:activation_gradient"),
+        ),
+        ("gradient_tape/Enc/d/MatMul/MatMul", "MatMul", ("Enc/d", "other", "name:undecided")),
+        ("gradient_tape/Enc/c1/ReluGrad", "ReluGrad", ("Enc/c1", "other", "name:undecided")),
+        (
+            "gradient_tape/att/MatMul/MatMul_1",
+            "BatchMatMulV2",
+            ("att", "other", "name:undecided"),
+        ),
+        (
+            "gradient_tape/net/norm/FusedBatchNormGradV3",
+            "FusedBatchNormGradV3",
+            ("net/norm", "other", "name:undecided"),
+        ),
+        (
+            "Adam/Adam/update_8/ResourceApplyAdam",
+            "ResourceApplyAdam",
+            (None, "optimizer", "name:optimizer"),
+        ),
+        ("adam/mul_12", "Mul", (None, "optimizer", "name:optimizer")),
+        ("jit(f)/jvp()/dot_general", "dot_general", (None, FORWARD, "name:forward")),
+        ("jit(f)/transpose(jvp())/dot_general", "", (None, "other", "name:undecided")),
+    ],
+)
+def test_without_a_graph_names_decide_as_far_as_they_do(
+    name: str, op_type: str, expected: tuple[str | None, Pass, str]
+):
+    assert name_only(piece(name, op_type), context(graph=None)) == Match(*expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["MatMul", "jit(f)/jit(main)/add", "truediv_2", "Add_2/ReadVariableOp"]
+)
+def test_without_a_graph_names_without_a_scope_decide_nothing(name: str):
+    assert name_only(piece(name), context(graph=None)) is None
+
+
+def test_with_a_graph_names_alone_decide_nothing():
+    assert name_only(piece("Enc/c1/Conv2D", "Conv2D"), context()) is None
+
+
+def test_canonical_names_are_stable():
+    name = "StatefulPartitionedCall/cond/then/_0/cond/cond/else/_257/cond/cond/Add"
+    assert canonical(name) == "cond/cond/cond/cond/cond/Add"
+    assert canonical(canonical(name)) == canonical(name)
+
+
+def test_rows_that_differ_only_in_time_become_one():
+    ops = [
+        TraceOp(
+            device="/host:CPU", op_name="net_1/a_1/Relu", op_type="Relu", hlo_op="",
+            hlo_module="", kernel="", calls=2, self_ns=ns,
+        )
+        for ns in (10, 20)
+    ]  # fmt: skip
+    trace = Trace(
+        ops=tuple(ops), steps=2, total_ns=30, busy_ns=30, eager=False, warnings=()
+    )  # fmt: skip
+    assert attribute(trace, GRAPH) == (
+        OpCost(
+            layer="a", pass_="forward", op_type="Relu", op_name="net_1/a_1/Relu",
+            device="/host:CPU", calls_per_step=2.0, ns_per_step=15, rule="exact",
+            graph_op="net_1/a_1/Relu",
+        ),
+    )  # fmt: skip

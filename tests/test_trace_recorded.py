@@ -1,0 +1,140 @@
+"""Profiles that others recorded on GPUs and TPUs, against what is known of their models."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.attribute.attribute import attribute
+from pipeline.attribute.costs import OpCost, per_step
+from pipeline.trace.converter import TraceConverter
+from pipeline.trace.ops import Trace
+
+TRACES = Path(__file__).parents[2] / "shared" / "traces"
+
+pytestmark = [
+    pytest.mark.traces,
+    pytest.mark.skipif(not TRACES.is_dir(), reason=f"no recorded traces in {TRACES}"),
+]
+NAMES = [
+    "pong-vae-frozen-vgg",
+    "pong-vae-plain",
+    "pong-vae-eager",
+    "tfprofiler-bert-replicas-8xV100",
+    "tracelens-jax-te-attn-xla",
+    "tracelens-jax-conv-8gpu-xla",
+    "xprof-tpu-v6e-psum",
+]
+
+
+@pytest.fixture(scope="module")
+def traces() -> Iterator[dict[str, Trace]]:
+    with TraceConverter() as converter:
+        yield {
+            name: converter.convert(
+                next((TRACES / name).rglob("*.xplane.pb")), require_steps=False, deadline_s=120
+            )
+            for name in NAMES
+        }
+
+
+@pytest.fixture(scope="module")
+def costs(traces: dict[str, Trace]) -> dict[str, tuple[OpCost, ...]]:
+    return {name: attribute(trace, None) for name, trace in traces.items()}
+
+
+def passes(costs: tuple[OpCost, ...], layer: str) -> set[str]:
+    return {cost.pass_ for cost in costs if cost.layer == layer and cost.pass_ != "other"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_nanosecond_is_somewhere(traces, costs, name: str):
+    trace = traces[name]
+    assert trace.total_ns == sum(op.self_ns for op in trace.ops) > 0
+    assert 0 < trace.busy_ns <= trace.total_ns
+    assert sum(cost.ns_per_step for cost in costs[name]) == per_step(trace.total_ns, trace.steps)
+
+
+def test_frozen_convolutions_pass_gradients_on_and_compute_none(costs):
+    frozen = costs["pong-vae-frozen-vgg"]
+    convolutions = {
+        cost.layer
+        for cost in frozen
+        if cost.layer and cost.layer.startswith("PerceptualNetwork/") and "conv" in cost.layer
+    }
+    assert convolutions == {
+        f"PerceptualNetwork/block{block}_conv{conv}" for block in (1, 2) for conv in (1, 2)
+    }
+    for layer in convolutions:
+        assert passes(frozen, layer) == {"forward", "activation_gradient"}
+
+
+@pytest.mark.parametrize("name", ["pong-vae-frozen-vgg", "pong-vae-plain"])
+def test_the_first_convolution_computes_its_own_gradient_alone(costs, name: str):
+    assert passes(costs[name], "Encoder/conv1_enc") == {"forward", "weight_gradient"}
+
+
+@pytest.mark.parametrize("name", ["pong-vae-frozen-vgg", "pong-vae-plain"])
+def test_convolutions_that_train_have_both_gradients(costs, name: str):
+    for layer in ("Encoder/conv2_enc", "Decoder/conv2_dec", "Decoder/output"):
+        everything = {"forward", "activation_gradient", "weight_gradient"}
+        assert passes(costs[name], layer) == everything
+
+
+def test_streams_are_counted_and_the_lines_derived_from_them_are_not(traces):
+    """Sums of the `Stream #` lines alone, as the file states them."""
+    assert traces["pong-vae-frozen-vgg"].total_ns == 28_956_049
+    assert traces["tracelens-jax-te-attn-xla"].total_ns == 12_133_585
+
+
+def test_an_eager_trace_says_so_and_knows_no_layer(traces, costs):
+    assert traces["pong-vae-eager"].eager
+    assert any("eagerly" in warning for warning in traces["pong-vae-eager"].warnings)
+    assert {cost.layer for cost in costs["pong-vae-eager"]} == {None}
+    assert {cost.pass_ for cost in costs["pong-vae-eager"]} == {"other", "input"}
+    assert {cost.rule for cost in costs["pong-vae-eager"]} == {"eager", "copy:h2d"}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "pong-vae-eager"])
+def test_other_traces_are_not_taken_for_eager(traces, name: str):
+    assert not traces[name].eager
+
+
+def test_replicas_share_their_layers_and_keep_their_devices(traces, costs):
+    name = "tfprofiler-bert-replicas-8xV100"
+    layers = {cost.layer for cost in costs[name] if cost.layer}
+    assert not any("replica_" in layer for layer in layers)
+    dropout = "bert_span_labeler/bert_encoder_1/transformer/layer_5/dropout_1"
+    devices = {cost.device for cost in costs[name] if cost.layer == dropout}
+    assert devices == {"/device:GPU:4", "/device:GPU:6"}
+    assert {op.device for op in traces[name].ops} == {f"/device:GPU:{i}" for i in (1, 4, 6)}
+    empty = [f"device plane /device:GPU:{i} is empty" for i in (0, 2, 3, 5, 7)]
+    assert list(traces[name].warnings) == empty
+
+
+def test_kernels_of_xla_are_resolved_through_the_programs_in_the_file(traces):
+    trace = traces["tracelens-jax-te-attn-xla"]
+    assert sum(op.calls for op in trace.ops) == 150
+    assert all(op.shares for op in trace.ops)
+
+
+def test_forward_and_backward_of_jax_are_told_apart_and_no_more_is_claimed(costs):
+    for cost in costs["tracelens-jax-te-attn-xla"]:
+        backward = "transpose(" in cost.op_name.partition("/")[2]
+        assert cost.pass_ == ("other" if backward else "forward")
+        assert cost.layer is None
+
+
+def test_each_device_counts_and_events_without_an_op_stay_visible(traces, costs):
+    name = "tracelens-jax-conv-8gpu-xla"
+    assert {op.device for op in traces[name].ops} == {f"/device:GPU:{i}" for i in range(8)}
+    nameless = [cost for cost in costs[name] if cost.rule == "nameless"]
+    assert "__amd_rocclr_copyBuffer.kd" in {cost.op_name for cost in nameless}
+    assert {cost.pass_ for cost in nameless} == {"other"}
+
+
+def test_tpu_planes_count_instructions_and_not_the_modules_that_contain_them(traces):
+    trace = traces["xprof-tpu-v6e-psum"]
+    assert {op.device for op in trace.ops} == {f"/device:TPU:{i}" for i in range(4)}
+    assert sum(op.calls for op in trace.ops) == 1504 + 3 * 1503
+    assert all(op.hlo_op for op in trace.ops)
