@@ -1,0 +1,315 @@
+"""Traced training steps of real Keras models: passes, layers, needs, and what freezing removes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.attribute.step_graph import StepGraph
+
+pytestmark = pytest.mark.tf
+
+
+@pytest.fixture(scope="module")
+def zoo() -> Any:
+    import traced_models
+
+    return traced_models
+
+
+def test_every_convolution_gradient_of_a_nested_model_is_told_apart(zoo: Any) -> None:
+    step = zoo.trace(zoo.vgg, optimizer="adam")
+    dw = step.passes("Conv2DBackpropFilter")
+    dx = step.passes("Conv2DBackpropInput")
+    assert dw == {
+        "vgg16/block1_conv1": {"weight_gradient"},
+        "vgg16/block2_conv1": {"weight_gradient"},
+    }
+    # The first layer's input gradient exists in the raw graph and reaches nothing.
+    assert dx == {"vgg16/block2_conv1": {"activation_gradient"}, None: {"other"}}
+    assert step.passes("MaxPoolGrad") == {"vgg16/block1_pool": {"activation_gradient"}}
+    assert step.warnings == ()
+
+
+def test_matmuls_are_told_apart_by_the_graph_where_their_names_cannot(zoo: Any) -> None:
+    step = zoo.trace(zoo.shared)
+    found = {
+        (op.layer, op.pass_, frozenset(step.needs(op)))
+        for op in step.graph.ops
+        if op.op_type == "MatMul" and op.pass_ != "forward"
+    }
+    before = {"pre/kernel", "pre/bias"}
+    assert found == {
+        ("pre", "weight_gradient", frozenset({"pre/kernel"})),
+        ("twice", "weight_gradient", frozenset({"twice/kernel"})),
+        ("twice", "activation_gradient", frozenset(before)),
+        ("twice", "activation_gradient", frozenset({*before, "twice/kernel", "twice/bias"})),
+        ("head", "weight_gradient", frozenset({"head/kernel"})),
+        ("head", "activation_gradient", frozenset({*before, "twice/kernel", "twice/bias"})),
+    }
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"optimizer": "adam"}, id="adam"),
+        pytest.param({"clip": 1.0}, id="global_clipnorm"),
+        pytest.param({"policy": "mixed_float16"}, id="loss_scaling"),
+        pytest.param({"jit": True}, id="xla"),
+        pytest.param({"dataset": True}, id="tf.data"),
+    ],
+)
+def test_optimizer_precision_compiler_and_input_change_no_ops_pass(
+    zoo: Any, settings: dict[str, Any]
+) -> None:
+    import keras
+
+    settings = dict(settings)
+    if clip := settings.pop("clip", None):
+        settings["optimizer"] = keras.optimizers.Adam(global_clipnorm=clip)
+    if settings.get("policy"):
+        settings["optimizer"] = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
+    step = zoo.trace(zoo.residual, **settings)
+    convolutions = ["stem", "conv1", "conv2"]
+    assert step.passes("Conv2DBackpropFilter") == {
+        name: {"weight_gradient"} for name in convolutions
+    }
+    assert step.passes("Conv2DBackpropInput") == {
+        "conv1": {"activation_gradient"},
+        "conv2": {"activation_gradient"},
+        None: {"other"},
+    }
+    every = set(step.graph.variables)
+    assert step.facts.gradient_variables == every
+    assert step.facts.assigned_variables == every
+    assert set(step.graph.trained) == every
+    assigns = {op.pass_ for op in step.graph.ops if op.op_type == "AssignSubVariableOp"}
+    assert assigns == {"optimizer"}
+    updated = {op.layer for op in step.graph.ops if op.op_type == "AssignSubVariableOp"}
+    assert updated == {*convolutions, "head"}
+
+
+def test_a_dataset_iterator_puts_the_step_behind_a_call(zoo: Any) -> None:
+    step = zoo.trace(zoo.residual, dataset=True)
+    assert {op.pass_ for op in step.graph.ops if op.op_type == "IteratorGetNext"} == {"input"}
+    forward = [op for op in step.graph.ops if op.op_type == "Conv2D"]
+    assert all(op.op_name.startswith("StatefulPartitionedCall/") for op in forward)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
+def test_a_recurrent_layers_loop_is_split_by_pass(zoo: Any, kind: str) -> None:
+    step = zoo.trace(lambda: zoo.recurrent(kind))
+    inside = [op for op in step.graph.ops if "_grad/" in op.op_name and op.op_type == "MatMul"]
+    split = {(op.layer, op.pass_, frozenset(step.needs(op))) for op in inside}
+    before = frozenset({"pre/kernel", "pre/bias"})
+    assert ("rnn", "weight_gradient", frozenset({"rnn/kernel"})) in split
+    assert ("rnn", "weight_gradient", frozenset({"rnn/recurrent_kernel"})) in split
+    assert ("rnn", "activation_gradient", before) in split
+    kept = [op for op in step.graph.ops if op.op_type == "TensorListPushBack" and op.needed_by]
+    assert kept
+    assert {op.layer for op in kept} == {"rnn"}
+
+
+def test_wrapped_layers_get_their_own_ops(zoo: Any) -> None:
+    step = zoo.trace(zoo.bidirectional)
+    gradients = {
+        (op.layer, op.pass_)
+        for op in step.graph.ops
+        if op.op_type == "MatMul" and op.needed_by and (op.layer or "").startswith("each")
+    }
+    assert gradients == {
+        ("each/inner", "weight_gradient"),
+        ("each/inner", "activation_gradient"),
+    }
+    layers = {op.layer for op in step.graph.ops if op.pass_ == "weight_gradient"}
+    assert layers == {"both/forward_gru", "both/backward_gru", "each/inner"}
+
+
+def test_attention_has_gradients_of_its_own_between_its_inner_layers(zoo: Any) -> None:
+    step = zoo.trace(zoo.attention)
+    own = [op for op in step.graph.ops if op.layer == "mha" and op.needed_by]
+    assert {op.pass_ for op in own} == {"activation_gradient"}
+    inner = {op.layer for op in step.graph.ops if op.pass_ == "weight_gradient"}
+    assert {"mha/query", "mha/key", "mha/value", "mha/attention_output"} <= inner
+    query = {"mha/query/kernel", "mha/query/bias"}
+    assert not any(query & step.needs(op) for op in step.graph.ops if op.layer == "mha/value")
+
+
+def test_tied_weights_gather_gradients_from_both_ends(zoo: Any) -> None:
+    step = zoo.trace(zoo.tied)
+    products = {
+        (op.layer, op.pass_, frozenset(step.needs(op)))
+        for op in step.graph.ops
+        if op.op_type == "MatMul" and op.needed_by
+    }
+    middle = frozenset({"middle/kernel", "middle/bias"})
+    # The output head is the embedding's: its dX serves the embedding too, and what is between.
+    assert products == {
+        ("embed", "weight_gradient", frozenset({"embed/embeddings"})),
+        ("embed", "activation_gradient", middle | {"embed/embeddings"}),
+        ("middle", "weight_gradient", frozenset({"middle/kernel"})),
+        ("middle", "activation_gradient", frozenset({"embed/embeddings"})),
+    }
+
+
+def test_a_train_step_of_ones_own_is_seen_through(zoo: Any) -> None:
+    step = zoo.trace(zoo.custom)
+    assert step.facts.gradient_variables == set(step.graph.variables)
+    backward = {op.layer for op in step.graph.ops if op.pass_ == "weight_gradient"}
+    assert backward == {"first", "head"}
+
+
+def test_a_regulariser_and_its_gradient_belong_to_its_layer(zoo: Any) -> None:
+    step = zoo.trace(zoo.regularised)
+    squares = [op for op in step.graph.ops if op.op_type == "Square" and op.layer is not None]
+    assert {(op.layer, op.pass_) for op in squares} == {("first", "forward")}
+    sums = [op for op in step.graph.ops if op.op_type == "AddN" and op.needed_by]
+    assert {(op.layer, op.pass_) for op in sums} == {("first", "weight_gradient")}
+
+
+def test_statistics_of_a_norm_are_forward_and_its_freezing_shows_in_the_facts(zoo: Any) -> None:
+    step = zoo.trace(lambda: zoo.residual(norm=True))
+    assigned = {
+        op.pass_ for op in step.graph.ops if op.op_type == "AssignVariableOp" and op.layer == "norm"
+    }
+    assert assigned == {"forward"}
+    frozen = {"norm/gamma", "norm/beta", "stem/bias"}
+    after = zoo.trace(lambda: zoo.residual(norm=True), frozen=frozen)
+    every = set(step.graph.variables)
+    assert after.graph.variables == step.graph.variables
+    assert after.facts.gradient_variables == every - frozen == set(after.graph.trained)
+    assert after.facts.assigned_variables == every - frozen
+    # Inference mode: nothing updates the statistics any more.
+    assert not any(
+        op.op_type == "AssignVariableOp" and op.layer == "norm" for op in after.graph.ops
+    )
+
+
+def test_an_eager_step_gives_no_graph_but_a_reason(zoo: Any) -> None:
+    step = zoo.trace(zoo.towers, eager=True)
+    assert step.graph is None
+    assert step.facts is None
+    assert "not traced" in step.warnings[0]
+
+
+def test_tracing_is_the_same_with_and_without_the_recorder(zoo: Any) -> None:
+    import itertools
+
+    import keras
+    import tensorflow as tf
+
+    before = (keras.Layer.__dict__["__call__"], tf.GradientTape.__dict__["gradient"])
+
+    def step_of(record: bool) -> list[tuple[str, str]]:
+        from contextlib import nullcontext
+
+        from pipeline.measure.recorder import StepRecorder
+
+        model = zoo.build(zoo.recurrent)
+        model.compile("sgd", "mse", jit_compile=False)
+        model.optimizer.build(model.trainable_variables)
+        graphs = []
+
+        @tf.function(autograph=False)
+        def step(data: Any) -> Any:
+            graphs.append(tf.compat.v1.get_default_graph())
+            return model.train_step(data)
+
+        with StepRecorder(model) if record else nullcontext():
+            step(next(itertools.repeat(zoo.batch_for(model))))
+        return [(op.name, op.type) for op in graphs[-1].get_operations()]
+
+    assert step_of(record=True) == step_of(record=False)
+    assert before == (keras.Layer.__dict__["__call__"], tf.GradientTape.__dict__["gradient"])
+
+
+def test_originals_are_back_after_a_step_that_raises(zoo: Any) -> None:
+    import keras
+    from tensorflow.python.framework import ops
+
+    from pipeline.measure.recorder import StepRecorder
+
+    before = (keras.Layer.__call__, ops.Graph._create_op_internal)
+    with pytest.raises(RuntimeError, match="user"), StepRecorder(zoo.build(zoo.towers)):
+        raise RuntimeError("user")
+    assert before == (keras.Layer.__call__, ops.Graph._create_op_internal)
+
+
+def test_a_recorder_keeps_no_model_alive(zoo: Any) -> None:
+    import gc
+    import weakref
+
+    step = zoo.trace(zoo.towers)
+    model, variable, recorder = (
+        weakref.ref(step.model),
+        weakref.ref(step.owned[0].variables[0].variable),
+        step.recorder,
+    )
+    del step
+    gc.collect()
+    assert model() is None
+    assert variable() is None
+    assert recorder.model is None
+
+
+def test_a_step_graph_survives_its_file(zoo: Any, tmp_path: Path) -> None:
+    graph = zoo.trace(zoo.towers).graph
+    graph.save(tmp_path / "graph.json")
+    assert StepGraph.load(tmp_path / "graph.json") == graph
+
+
+def ops_left(graph: StepGraph, trained: set[str]) -> Counter[str]:
+    """Prediction: forward ops, and those that some trained variable needs."""
+    live = {i for i, path in enumerate(graph.variables) if path in trained}
+    return Counter(
+        op.op_type for op in graph.ops if op.pass_ == "forward" or live & set(op.needed_by)
+    )
+
+
+def ops_pruned_by_tensorflow(step: Any) -> Counter[str]:
+    """Truth: the traced function pruned by TensorFlow to gradients, losses, outputs, metrics."""
+    import tensorflow as tf
+
+    [graph] = {call.graph() for call in step.recorder.tape_calls}
+    kept = {tensor.op.name for tensor in graph.outputs}
+    for call in step.recorder.tape_calls:
+        kept |= {target.op_name for target in call.targets}
+        kept |= {ref.op_name for gradient in call.gradients for ref in gradient.tensors}
+    counter = {id(step.model.optimizer.iterations.value.handle)}
+    handles = {id(inner.op): id(outer) for outer, inner in graph.captures}
+    kept |= {
+        op.name
+        for op in graph.get_operations()
+        if op.type == "AssignVariableOp" and handles[id(op.inputs[0].op)] not in counter
+    }
+    definition = graph.as_graph_def()
+    for node in definition.node:
+        data = [name for name in node.input if not name.startswith("^")]
+        del node.input[:]
+        node.input.extend(data)
+    arguments = {tensor.op.name for tensor in graph.inputs}
+    pruned = tf.compat.v1.graph_util.extract_sub_graph(definition, sorted(kept))
+    return Counter(node.op for node in pruned.node if node.name not in arguments)
+
+
+@pytest.mark.parametrize("architecture", ["vgg", "residual", "attention", "shared"])
+def test_freezing_leaves_exactly_the_ops_that_the_baselines_graph_says(
+    zoo: Any, architecture: str
+) -> None:
+    # GIVEN the baseline's graph
+    make = getattr(zoo, architecture)
+    baseline = zoo.trace(make)
+    assert ops_left(baseline.graph, set(baseline.graph.variables)) == ops_pruned_by_tensorflow(
+        baseline
+    )
+    paths = baseline.graph.variables
+    middle = len(paths) // 2
+    for frozen in (paths[:middle], paths[middle:], paths[::2], paths[:-1], paths[1:2]):
+        # WHEN some variables are frozen and the step is traced anew
+        after = zoo.trace(make, frozen=frozen)
+        # THEN TensorFlow's own pruning leaves, op type by op type, what was predicted
+        trained = set(paths) - set(frozen)
+        assert ops_left(baseline.graph, trained) == ops_pruned_by_tensorflow(after)
