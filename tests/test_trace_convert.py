@@ -232,5 +232,21 @@ def test_conversion_runs_without_tensorflow():
     assert done.stdout.split() == ["False", "False", "TraceError"]
 
 
+def test_the_parent_imports_neither_xprof_nor_duckdb():
+    program = "import pipeline.trace.converter, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert not {"xprof", "duckdb", "google.protobuf"} & set(done.stdout.split())
+
+
+def test_the_process_keeps_to_its_cores():
+    core = min(os.sched_getaffinity(0))
+    with TraceConverter(cores=(core,)) as converter:
+        converter.convert(PROFILES / "graph.xplane.pb", deadline_s=60)
+        assert converter.pid is not None
+        assert os.sched_getaffinity(converter.pid) == {core}
+
+
 def test_one_profile_alone():
     assert convert_trace(PROFILES / "graph.xplane.pb").steps == 3

@@ -55,7 +55,8 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
     Raises:
         TraceError: no op event, or no step where one is required.
     """
-    with duckdb.connect(config={"memory_limit": _MEMORY_LIMIT}) as connection:
+    config = {"memory_limit": _MEMORY_LIMIT, "temp_directory": str(parquet.parent)}
+    with duckdb.connect(config=config) as connection:
         connection.execute("SET preserve_insertion_order = false")
         where = {"parquet": str(parquet)}
         steps, first_ns, last_ns = _one(connection, queries.STEPS, where)
