@@ -218,10 +218,19 @@ def scaled() -> Any:
     return keras.Model(inputs, L.Dense(2, name="head")(x))
 
 
-def positions() -> Any:
+class Embedded(L.Layer):
     """Token and position embeddings, added."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tokens = L.Embedding(11, 4, name="tokens")
+        self.places = L.Embedding(5, 4, name="places")
+
+    def call(self, tokens: Any) -> Any:
+        return self.tokens(tokens) + self.places(keras.ops.arange(5))
+
+
+def positions() -> Any:
     tokens = keras.Input((5,), dtype="int32")
-    x = L.Embedding(11, 4, name="tokens")(tokens)
-    place = L.Embedding(5, 4, name="places")(keras.ops.arange(5))
-    x = L.Flatten(name="flatten")(x + place)
+    x = L.Flatten(name="flatten")(Embedded(name="embedded")(tokens))
     return keras.Model(tokens, L.Dense(2, name="head")(x))
