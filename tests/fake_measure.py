@@ -85,7 +85,7 @@ def misbehave(op: str, policy: str) -> str:
 
 def ready() -> Ready:
     return Ready(
-        device_kind="Fake CPU",
+        device_kind=f"Fake CPU, GPUs {os.environ['CUDA_VISIBLE_DEVICES']}",
         device_id="cpu:" + ",".join(map(str, sorted(os.sched_getaffinity(0)))),
         jit_compile=False,
         seconds={"import": 3.0, "build": 0.5},

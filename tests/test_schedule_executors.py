@@ -51,15 +51,24 @@ def out(tmp_path: Path) -> OutDir:
     return OutDir.open(str(tmp_path / "out"), create=True)
 
 
-def drive(executor: Executor, out: OutDir, *chunks: list[str]) -> tuple[Heard, Driver]:
+def drive(
+    executor: Executor, out: OutDir, *chunks: list[str], resources: Resources = ONE_CORE
+) -> tuple[Heard, Driver]:
     heard = Heard()
 
     def spec_of(trials: tuple[Trial, ...]) -> LeaseSpec:
-        return replace(lease(Path(out.uri), [], measure=UNPROFILED), trials=trials)
+        return replace(
+            lease(Path(out.uri), [], measure=UNPROFILED, resources=resources), trials=trials
+        )
 
     driver = Driver(executor=executor, store=out, spec_of=spec_of, limits=FAST, listener=heard)
     driver.run([Chunk(trials=tuple(trial(policy) for policy in chunk)) for chunk in chunks])
     return heard, driver
+
+
+def rows_of(out: OutDir) -> list[dict]:
+    found = committed(out.files, "trials", out.commits())
+    return read_all(out.files, "trials", found, None).to_pylist()
 
 
 def alive(fake: Fake) -> list[int]:
@@ -107,8 +116,7 @@ def test_leases_on_one_node_never_share_a_core(executor: Executor, out: OutDir, 
     drive(executor, out, ["a"], ["b"])
 
     assert len({pid for pid, _ in fake.requests("run")}) == 2
-    trials = read_all(out.files, "trials", committed(out.files, "trials", out.commits()), None)
-    assert len(set(trials.column("device_id").to_pylist())) == 2
+    assert len({row["device_id"] for row in rows_of(out)}) == 2
 
 
 def test_a_lease_that_cannot_store_ends_the_sweep(
@@ -156,11 +164,53 @@ def test_a_trial_that_fits_nowhere_is_refused(fake: Fake) -> None:
 
 
 @pytest.mark.cluster
-def test_ray_refuses_what_it_would_wait_for_for_ever(fake: Fake) -> None:
+def test_an_embedded_ray_is_private_and_refuses_what_it_would_wait_for_for_ever(
+    fake: Fake,
+) -> None:
     from pipeline.schedule.ray_executor import RayExecutor
 
-    with (
-        RayExecutor(Resources(gpus=1, cpus=1), gpus=0) as ray,
-        pytest.raises(UsageError, match="gpus_per_trial = 0"),
-    ):
-        ray.slots  # noqa: B018
+    with RayExecutor(Resources(gpus=1, cpus=1), gpus=0) as ray:
+        with pytest.raises(UsageError, match="gpus_per_trial = 0"):
+            ray.slots  # noqa: B018
+        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        listening = {
+            connection.laddr.ip
+            for process in processes
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+    assert listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+
+
+@pytest.mark.cluster
+def test_rays_token_is_for_this_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.schedule.ray_cluster import prepare_environment
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    prepare_environment()
+    token = tmp_path / ".ray" / "auth_token"
+    first = token.read_text()
+    token.chmod(0o644)  # as Ray itself leaves it
+    prepare_environment()
+
+    assert len(first) == 64
+    assert token.read_text() == first
+    assert token.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.cluster
+def test_each_lease_sees_the_gpus_it_holds_and_no_other(
+    out: OutDir, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIVEN two GPUs (announced, not there) THEN two leases see one each, one without sees none."""
+    from pipeline.schedule.ray_executor import RayExecutor
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    fake.behave({policy: ["slow:1.5"] for policy in "ab"})
+    cores = len(os.sched_getaffinity(0))
+    for gpus, expected in ((1, ["0", "1"] if cores > 1 else None), (0, ["", ""])):
+        resources = Resources(gpus=gpus, cpus=1)
+        with RayExecutor(resources, gpus=2) as ray:
+            drive(ray, out, ["a"], ["b"], resources=resources)
+        seen = sorted(row["device_kind"].partition("GPUs ")[2] for row in rows_of(out))
+        assert expected is None or seen == expected

@@ -99,7 +99,7 @@ def test_trials_share_a_process_and_are_committed_with_rows_files_and_stages(
     assert (row["status"], row["attempts"], row["error_stage"]) == ("ok", 1, None)
     assert row["noise_floor"] == pytest.approx(0.015)
     assert row["forward_ns"] == 500_000
-    assert row["device_kind"] == "Fake CPU"
+    assert row["device_kind"].startswith("Fake CPU")
     assert row["process_trials"] == 2
     assert store.files["logs/a.log"] == b"a was here\n"
     kept = "tensorboard/a/plugins/profile/a/fake-host.xplane.pb"

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import ray
+from ray._private import ray_constants
 
 from pipeline.errors import UsageError
 from pipeline.schedule.spec import Resources, too_small
@@ -21,11 +22,12 @@ _OBJECT_STORE_BYTES = 100 * 1024**2  # events are a few hundred bytes each; Ray'
 _NODE_WAIT_S = 900.0  # what a cloud takes to start a GPU machine, with reserve
 _POLL_S = 0.5
 
+# Spelled for other systems; on Linux, too, it decides that a local Ray keeps to 127.0.0.1.
+_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _ENVIRONMENT = {
     # Ray nices its workers by 15, and a measuring process would inherit that.
     "RAY_worker_niceness": "0",
-    # Spelled for other systems; on Linux, too, it decides that a local Ray keeps to 127.0.0.1.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    _LOOPBACK: "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -37,9 +39,7 @@ def start_embedded(*, gpus: int | None = None) -> None:
     Args:
         gpus: GPUs to announce; None: those that Ray finds.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    _make_token()
+    prepare_environment()
     ray.init(
         address="local",  # without it, Ray may join a stale cluster
         num_cpus=len(os.sched_getaffinity(0)),
@@ -49,6 +49,21 @@ def start_embedded(*, gpus: int | None = None) -> None:
         log_to_driver=False,
         logging_level="ERROR",
     )
+
+
+def prepare_environment() -> None:
+    """Set what a Ray started on this machine reads; before it starts.
+
+    A value that the user has set stays. The token is the one that Ray would write, but readable by
+    this user alone.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # Ray reads this one when it is imported, which has happened above.
+    if os.environ[_LOOPBACK] == "0":
+        ray_constants.ENABLE_RAY_CLUSTER = False
+    if os.environ.get("RAY_AUTH_MODE") != "disabled":
+        _make_token(Path.home() / ".ray" / "auth_token")
 
 
 def join(address: str) -> None:
@@ -74,6 +89,9 @@ def join(address: str) -> None:
 def stop() -> None:
     """Leave the cluster; an embedded one ends."""
     ray.shutdown()
+    # This process may join a cluster next, and needs its real address there.
+    os.environ.pop(_LOOPBACK, None)
+    ray_constants.ENABLE_RAY_CLUSTER = True
 
 
 def largest_node() -> tuple[int, int]:
@@ -142,11 +160,7 @@ def wait_for_room(
     return slots
 
 
-def _make_token() -> None:
-    """Write the token that Ray would write, readable by this user alone."""
-    if os.environ.get("RAY_AUTH_MODE") == "disabled":
-        return
-    path = Path.home() / ".ray" / "auth_token"
+def _make_token(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
