@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from pydantic import TypeAdapter
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariableFacts:
@@ -116,3 +118,25 @@ class ModelFacts:
         fed = {name for layer in self.layers for name in layer.upstream}
         ends = [layer for layer in self.layers if layer.name not in fed and layer.uses <= 1]
         return ends[-1] if ends else self.layers[-1]
+
+
+_FACTS: TypeAdapter[ModelFacts] = TypeAdapter(ModelFacts)
+
+
+def facts_path(model: str) -> str:
+    """Where a model's facts lie in an output directory, relative to it."""
+    return f"models/{model}.json"
+
+
+def dump_facts(facts: ModelFacts) -> str:
+    """Facts as JSON."""
+    return _FACTS.dump_json(facts, indent=1).decode()
+
+
+def parse_facts(text: str) -> ModelFacts:
+    """Facts from what `dump_facts` made.
+
+    Raises:
+        pydantic.ValidationError: it is no such JSON.
+    """
+    return _FACTS.validate_json(text)

@@ -27,7 +27,7 @@ from pydantic import JsonValue
 import pipeline
 from pipeline.measure.inspect_client import inspect_models
 from pipeline.measure.messages import Failed
-from pipeline.model_facts import ModelFacts
+from pipeline.model_facts import ModelFacts, dump_facts, facts_path
 from pipeline.schedule.chunks import chunks_of
 from pipeline.schedule.driver import LEASE_LOST, Driver, Executor
 from pipeline.schedule.events import TrialOutcome
@@ -168,6 +168,8 @@ def run_sweep(
                     heard.on_notice(text)
                 planned = len(plan.trials) + len(unbuilt) * len(study.settings())
                 _begin(out, study, planned)
+                for name, known in facts.items():
+                    out.write_text(facts_path(name), dump_facts(known))
                 settle_unbuilt(out, study, unbuilt, Path(logs))
                 done = _done(out, plan)
                 heard.on_planned(_labels(plan, done), len(done))
@@ -310,7 +312,7 @@ def _labels(plan: TrialPlan, done: Collection[str]) -> dict[str, str]:
         setting = trial.setting
         words = [
             trial.model.name if several_models else "",
-            trial.policy + (f" #{trial.replicate}" if trial.is_control else ""),
+            trial.policy if not trial.is_control else f"control {trial.replicate + 1}",
         ]
         if several_settings:
             words += [

@@ -1,0 +1,1 @@
+"""From a few profiled anchors to the step time of every freeze configuration. Pure."""
