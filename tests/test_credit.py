@@ -104,6 +104,12 @@ def test_a_loops_gradient_is_named_after_the_op_in_the_forward_body() -> None:
     assert names.layer_of_gradient("gradient_tape/model/lstm/while/gradients/AddN") is UNKNOWN
 
 
+def test_a_functions_gradient_is_named_after_the_op_in_the_function() -> None:
+    names = ForwardNames()
+    names.add("dense/MatMul", "outer/dense")
+    assert names.layer_of_gradient("gradients/dense/MatMul_grad/MatMul_1") == "outer/dense"
+
+
 def test_a_scope_shared_by_two_layers_tells_nothing() -> None:
     names = ForwardNames()
     names.add("scope/Mul", "first")

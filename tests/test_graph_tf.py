@@ -90,6 +90,8 @@ def test_optimizer_precision_compiler_and_input_change_no_ops_pass(
     assert assigns == {"optimizer"}
     updated = {op.layer for op in step.graph.ops if op.op_type == "AssignSubVariableOp"}
     assert updated == {*convolutions, "head"}
+    finite = {op.pass_ for op in step.graph.ops if op.op_type == "IsFinite"}
+    assert finite <= {"optimizer"}
 
 
 def test_a_dataset_iterator_puts_the_step_behind_a_call(zoo: Any) -> None:
@@ -160,6 +162,36 @@ def test_a_train_step_of_ones_own_is_seen_through(zoo: Any) -> None:
     assert step.facts.gradient_variables == set(step.graph.variables)
     backward = {op.layer for op in step.graph.ops if op.pass_ == "weight_gradient"}
     assert backward == {"first", "head"}
+
+
+def test_two_tapes_in_one_step_are_both_seen(zoo: Any) -> None:
+    step = zoo.trace(zoo.sharpness_aware)
+    assert len(step.recorder.tape_calls) == 2
+    products = Counter(
+        (op.layer, op.pass_) for op in step.graph.ops if op.op_type == "MatMul" and op.layer
+    )
+    assert products == {
+        ("first", "forward"): 2,
+        ("head", "forward"): 2,
+        ("first", "weight_gradient"): 2,
+        ("head", "weight_gradient"): 2,
+        ("head", "activation_gradient"): 2,
+    }
+
+
+def test_a_function_called_by_a_layer_is_entered_and_so_is_its_gradient(zoo: Any) -> None:
+    step = zoo.trace(zoo.function_inside)
+    products = {
+        (op.pass_, frozenset(step.needs(op)))
+        for op in step.graph.ops
+        if op.op_type == "MatMul" and op.layer == "function/inner"
+    }
+    assert products == {
+        ("forward", frozenset()),
+        ("weight_gradient", frozenset({"function/inner/kernel"})),
+        ("activation_gradient", frozenset({"pre/kernel", "pre/bias"})),
+    }
+    assert step.warnings == ()
 
 
 def test_a_regulariser_and_its_gradient_belong_to_its_layer(zoo: Any) -> None:

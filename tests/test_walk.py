@@ -113,6 +113,28 @@ def test_a_reported_gradient_norm_does_not_turn_the_backward_pass_into_forward()
     assert walked.groups[net.names["norm"]] is Group.FORWARD
 
 
+def test_what_hangs_on_a_gradient_and_leads_nowhere_is_no_optimizer() -> None:
+    # GIVEN a frozen layer below: the tape makes ops for it that read a gradient and reach nothing
+    net, flow = two_dense_layers()
+    net.add("dead", "d_w1")
+    # AND a branch that is taken where all gradients are finite
+    net.add("finite", "d_w1", "d_w2")
+    net.add("branch", "finite")
+    walked = walk(
+        StepFlow(
+            sources=net.sources,
+            losses=flow.losses,
+            gradients=flow.gradients,
+            results=flow.results,
+            updates=flow.updates,
+            effects=net.of("branch"),
+        )
+    )
+    assert walked.groups[net.names["dead"]] is Group.OTHER
+    assert walked.groups[net.names["finite"]] is Group.OPTIMIZER
+    assert walked.groups[net.names["branch"]] is Group.OPTIMIZER
+
+
 def test_a_gradient_inside_the_loss_is_forward() -> None:
     # GIVEN a penalty on an inner gradient, as in adversarial training
     net = Net()

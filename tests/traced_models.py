@@ -234,3 +234,55 @@ def positions() -> Any:
     tokens = keras.Input((5,), dtype="int32")
     x = L.Flatten(name="flatten")(Embedded(name="embedded")(tokens))
     return keras.Model(tokens, L.Dense(2, name="head")(x))
+
+
+class Function(L.Layer):
+    """A layer whose call is a `tf.function` of its own."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = L.Dense(4, name="inner")
+
+    def build(self, shape: Any) -> None:
+        self.inner.build(shape)
+
+    @tf.function
+    def compute(self, x: Any) -> Any:
+        return tf.nn.relu(self.inner(x))
+
+    def call(self, x: Any) -> Any:
+        return self.compute(x)
+
+
+def function_inside() -> Any:
+    inputs = keras.Input((4,))
+    x = Function(name="function")(L.Dense(4, name="pre")(inputs))
+    return keras.Model(inputs, L.Dense(2, name="head")(x))
+
+
+class TwoPasses(keras.Model):
+    """Sharpness-aware training: two tapes, and weights that move between them."""
+
+    def train_step(self, data: Any) -> Any:
+        x, y = data
+        variables = self.trainable_variables
+
+        def gradients() -> Any:
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+            return loss, tape.gradient(loss, variables)
+
+        loss, ascent = gradients()
+        for variable, gradient in zip(variables, ascent, strict=True):
+            variable.assign_add(0.01 * gradient)
+        _, descent = gradients()
+        for variable, gradient in zip(variables, ascent, strict=True):
+            variable.assign_sub(0.01 * gradient)
+        self.optimizer.apply_gradients(zip(descent, variables, strict=True))
+        return {"loss": loss}
+
+
+def sharpness_aware() -> Any:
+    inputs = keras.Input((4,))
+    x = L.Dense(4, activation="relu", name="first")(inputs)
+    return TwoPasses(inputs, L.Dense(2, name="head")(x))

@@ -3,7 +3,7 @@
 In: the names of forward ops with their layers, and the backward ops with what they read. Out: a
 layer per backward op, or None. TensorFlow names the ops of a gradient after the scope of the op
 that they differentiate: `gradient_tape/<scope>/...`, and inside of functions and loops
-`.../gradients/<op>_grad/...`. Such a name counts only if it leads back to a forward op or scope
+`gradients/<op>_grad/...`. Such a name counts only if it leads back to a forward op or scope
 that was seen while tracing. Ops without a telling name (sums of gradients, constants) go with the
 op that reads them, since a sum of gradients is read by what differentiates the summed value's
 creator; then with the op that they read.
@@ -62,6 +62,7 @@ def _note(known: dict[str, Credit], key: str, layer: str | None) -> None:
 
 def _differentiated(name: str) -> Iterator[str]:
     """What a backward op's name says was differentiated, innermost function first."""
+    name = f"/{name}"
     while _BODY in name:
         name, _, within = name.rpartition(_BODY)
         yield within

@@ -24,11 +24,15 @@ class GraphOp:
 
     Attributes:
         op_name: unique name; ops of functions called inside carry the caller's name and `/`
-            before their own.
+            before their own, and `#1`, `#2`, ... behind it where two branches hold equal names.
         op_type: TensorFlow op type (`Conv2DBackpropFilter`).
         layer: ownership path of the Keras layer that created it, or whose op it differentiates
-            (weightless layers included: `vgg16/block1_pool`); None where no layer did.
-        pass_: the pass it belongs to.
+            (weightless layers included: `vgg16/block1_pool`), or whose variables alone it updates;
+            None where there is no such layer.
+        pass_: the pass it belongs to. A backward op that serves the variables of its own layer
+            alone is `weight_gradient`; one that serves any other layer, or both, and every one of
+            a layer without variables is `activation_gradient` (`walk.backward_pass`). Ops that
+            nothing depends on, which TensorFlow prunes before running, are `other`.
         needed_by: indices into `StepGraph.variables` of the variables whose gradient needs this
             op; empty for forward, optimizer, input and other ops.
         forward_flops: FLOPs of a forward op where TensorFlow registers a count, else None.
@@ -47,7 +51,7 @@ class StepGraph:
     """All ops of one traced training step.
 
     Attributes:
-        variables: paths of the variables trainable in the baseline, in layer order.
+        variables: paths of the variables trainable in the baseline, in ownership order.
         trained: paths of the variables whose gradient the tape returned in this step.
         ops: in creation order.
     """

@@ -7,8 +7,9 @@ Control edges are no data flow and take no part: they tie everything to everythi
 
 The order of the walk decides (Method 8): ops that reach the loss are forward and are taken out
 first; then whatever leads to a result (output, metric, updated state) without passing through a
-gradient; what is left upstream of a gradient is backward; what is left downstream of a gradient or
-upstream of an update is the optimizer's.
+gradient; what is left upstream of a gradient is backward; what is left upstream of an update, or
+between a gradient and another effect, is the optimizer's. The rest does nothing (TensorFlow prunes
+it) or only keeps order.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class StepFlow:
         gradients: per variable (its bit's position), the vertices of its gradient.
         results: outputs of the step and updates of states that are not the optimizer's.
         updates: updates of trained variables and of the optimizer's own.
+        effects: whatever else is run for what it does and not for what it returns (branches that
+            hold updates).
     """
 
     sources: Sources
@@ -48,6 +51,7 @@ class StepFlow:
     gradients: Mapping[int, frozenset[int]]
     results: frozenset[int]
     updates: frozenset[int]
+    effects: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +84,9 @@ def walk(flow: StepFlow) -> Walked:
             seeds[vertex] = seeds.get(vertex, 0) | 1 << position
     needed_by = spread_up(sources, order, seeds, stop=forward)
     backward = {vertex for vertex, mask in enumerate(needed_by) if mask}
-    optimizer = upstream(sources, flow.updates, stop=forward | backward)
-    optimizer |= downstream(sources, tips)
+    before = forward | backward
+    optimizer = upstream(sources, flow.updates, stop=before)
+    optimizer |= downstream(sources, tips) & upstream(sources, flow.effects, stop=before)
     groups = [Group.OTHER] * len(sources)
     for group, vertices in (
         (Group.OPTIMIZER, optimizer),

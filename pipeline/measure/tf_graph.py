@@ -24,6 +24,8 @@ from pipeline.measure.flops import flops_of
 from pipeline.measure.layers import MODEL_PATH, OwnedLayer, OwnedVariable
 from pipeline.measure.recorder import StepRecorder, TapeCall, TensorRef, variable_key
 
+_EFFECTFUL_OPS = frozenset({"Case", "If", "StatefulPartitionedCall", "While"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFacts:
@@ -169,6 +171,12 @@ def _flow(
         gradients={position: frozenset(vertices) for position, vertices in gradients.items()},
         results=flat.outputs | (writes.keys() - updates),
         updates=updates,
+        effects=frozenset(
+            vertex
+            for op in flat.ops
+            if op.op_type in _EFFECTFUL_OPS or not op.operation.outputs
+            for vertex in op.vertices
+        ),
     )
 
 
