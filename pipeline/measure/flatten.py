@@ -10,18 +10,13 @@ warning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import tensorflow as tf
-from tensorflow.python.framework import func_graph, ops, smart_cond
+from tensorflow.python.framework import func_graph, ops
 
+from pipeline.measure.called import BRANCHES, CALLS, LOOPS, called_functions, loop_rounds
 from pipeline.measure.recorder import OpCredits, TensorRef
-
-_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
-_BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
-_LOOPS = frozenset({"While", "StatelessWhile"})
-_MAX_ITERATIONS_INPUT = 1  # second loop variable of every while loop that tf.while_loop makes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +170,7 @@ class _Flattener:
 
     def _op(self, operation: ops.Operation, scope: _Scope, call: int | None) -> FlatOp:
         position = len(self._flat.ops)
-        functional = operation.type in _CALLS | _BRANCHES | _LOOPS
+        functional = operation.type in CALLS | BRANCHES | LOOPS
         apart = functional or operation.type == "IdentityN"
         count = max(1, len(operation.outputs)) if apart else 1
         flat_op = FlatOp(
@@ -201,13 +196,13 @@ class _Flattener:
     def _bodies(self, flat_op: FlatOp) -> list[_Scope]:
         """Enter the functions that an op calls; none if it calls none or one cannot be seen."""
         operation = flat_op.operation
-        graphs = list(_functions(operation))
+        graphs = list(called_functions(operation))
         if any(graph is None for graph in graphs):
             self._flat.warnings.append(f"the function called by {flat_op.name} cannot be entered")
             return []
         trips: list[int | None] = [flat_op.trips] * len(graphs)
-        if operation.type in _LOOPS:
-            rounds = _rounds(operation)
+        if operation.type in LOOPS:
+            rounds = loop_rounds(operation)
             if flat_op.trips is None or rounds is None:
                 trips = [None, None]
             else:
@@ -225,10 +220,10 @@ class _Flattener:
             for position, vertex in enumerate(vertices):
                 sources[vertex] = (inputs[position],) if apart else tuple(inputs)
             return
-        if flat_op.op_type in _LOOPS:
+        if flat_op.op_type in LOOPS:
             self._wire_loop(vertices, bodies[0], bodies[1], inputs)
             return
-        chosen_by = inputs[:1] if flat_op.op_type in _BRANCHES else []
+        chosen_by = inputs[:1] if flat_op.op_type in BRANCHES else []
         for body in bodies:
             given = zip(body.arguments, inputs[len(chosen_by) :], strict=True)
             for argument, value in given:
@@ -260,48 +255,3 @@ def _pick(vertices: tuple[int, ...], index: int) -> int:
 def _steering(tensor: tf.Tensor, predicate: list[int]) -> list[int]:
     """What decides where a value comes from; a resource handle is the same whatever happens."""
     return [] if tensor.dtype == tf.resource else predicate
-
-
-def _functions(operation: ops.Operation) -> Iterator[func_graph.FuncGraph | None]:
-    """Functions that an op calls, a loop's body before its condition; None for one unseen."""
-    kind = operation.type
-    if kind in _CALLS:
-        yield _function(operation, operation.get_attr("f").name)
-    elif kind in _LOOPS:
-        yield _function(operation, operation.get_attr("body").name)
-        yield _function(operation, operation.get_attr("cond").name, outputs=1)
-    elif kind in ("If", "StatelessIf"):
-        yield _function(operation, operation.get_attr("then_branch").name)
-        yield _function(operation, operation.get_attr("else_branch").name)
-    elif kind in _BRANCHES:
-        for branch in operation.get_attr("branches"):
-            yield _function(operation, branch.name)
-
-
-def _function(
-    operation: ops.Operation, name: str, outputs: int | None = None
-) -> func_graph.FuncGraph | None:
-    """The body of a function, or None where it is gone or does not fit the op's signature."""
-    takes = len(operation.inputs) - (operation.type in _BRANCHES)
-    returns = len(operation.outputs) if outputs is None else outputs
-    graph: ops.Graph | None = operation.graph
-    while isinstance(graph, func_graph.FuncGraph):
-        found = graph._get_function(name)
-        if found is not None:
-            body: func_graph.FuncGraph = found.graph
-            fits = len(body.inputs) == takes and len(body.outputs) == returns
-            return body if fits else None
-        graph = graph.outer_graph
-    return None
-
-
-def _rounds(operation: ops.Operation) -> int | None:
-    """How often a loop made by `tf.while_loop` runs at most, where tracing fixes that, else None.
-
-    For a recurrent layer over a known number of time steps that is how often it runs.
-    """
-    inputs = operation.inputs
-    if len(inputs) < 2 or not inputs[0].op.name.endswith("loop_counter"):
-        return None
-    value = smart_cond.smart_constant_value(inputs[_MAX_ITERATIONS_INPUT])
-    return int(value) if value is not None and value >= 0 else None

@@ -1,0 +1,62 @@
+"""Functions that an op of a graph calls: a call's, the branches of a condition, a loop's two.
+
+In: an op. Out: the traced bodies, while TensorFlow still holds them, and how often a loop runs
+where tracing fixes that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tensorflow.python.framework import func_graph, ops, smart_cond
+
+CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
+LOOPS = frozenset({"While", "StatelessWhile"})
+
+_MAX_ITERATIONS_INPUT = 1  # second loop variable of every while loop that tf.while_loop makes
+
+
+def called_functions(operation: ops.Operation) -> Iterator[func_graph.FuncGraph | None]:
+    """Functions that an op calls, a loop's body before its condition; None for one unseen."""
+    kind = operation.type
+    if kind in CALLS:
+        yield _function(operation, operation.get_attr("f").name)
+    elif kind in LOOPS:
+        yield _function(operation, operation.get_attr("body").name)
+        yield _function(operation, operation.get_attr("cond").name, outputs=1)
+    elif kind in ("If", "StatelessIf"):
+        yield _function(operation, operation.get_attr("then_branch").name)
+        yield _function(operation, operation.get_attr("else_branch").name)
+    elif kind in BRANCHES:
+        for branch in operation.get_attr("branches"):
+            yield _function(operation, branch.name)
+
+
+def _function(
+    operation: ops.Operation, name: str, outputs: int | None = None
+) -> func_graph.FuncGraph | None:
+    """The body of a function, or None where it is gone or does not fit the op's signature."""
+    takes = len(operation.inputs) - (operation.type in BRANCHES)
+    returns = len(operation.outputs) if outputs is None else outputs
+    graph: ops.Graph | None = operation.graph
+    while isinstance(graph, func_graph.FuncGraph):
+        found = graph._get_function(name)
+        if found is not None:
+            body: func_graph.FuncGraph = found.graph
+            fits = len(body.inputs) == takes and len(body.outputs) == returns
+            return body if fits else None
+        graph = graph.outer_graph
+    return None
+
+
+def loop_rounds(operation: ops.Operation) -> int | None:
+    """How often a loop made by `tf.while_loop` runs at most, where tracing fixes that, else None.
+
+    For a recurrent layer over a known number of time steps that is how often it runs.
+    """
+    inputs = operation.inputs
+    if len(inputs) < 2 or not inputs[0].op.name.endswith("loop_counter"):
+        return None
+    value = smart_cond.smart_constant_value(inputs[_MAX_ITERATIONS_INPUT])
+    return int(value) if value is not None and value >= 0 else None
