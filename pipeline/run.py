@@ -152,7 +152,7 @@ def run_sweep(
         device=study.resources.device,
     )
     make_executor = make_executor or _ray(address, heard)
-    with interruptible():
+    with interruptible() as take_signals:
         out = OutDir.open(out_uri, create=True)
         with out.lock():
             manifest = out.manifest()
@@ -181,7 +181,9 @@ def run_sweep(
                     listener=heard,
                 )
                 if len(done) < len(plan.trials):
-                    driver.run(chunks_of(plan.groups, done=done, slots=executor.slots))
+                    slots = executor.slots  # waits until it has started
+                    take_signals()
+                    driver.run(chunks_of(plan.groups, done=done, slots=slots))
                 ray_start_s = executor.start_s
             commits = out.commits()
     ok = sum(commits.get(trial.trial_id) == "ok" for trial in plan.trials)

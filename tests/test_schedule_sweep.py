@@ -92,7 +92,7 @@ def test_a_sweep_runs_its_plan_and_a_second_one_finds_it_done(fake: Fake, tmp_pa
     assert result.exit_code == 0
     assert result.ok == result.planned == len(heard.labels) == len(heard.outcomes)
     assert Counter(fake.runs())["none"] == 3
-    assert "none #2" in heard.labels.values()
+    assert "control 3" in heard.labels.values()
     manifest = OutDir.open(str(out), create=False).manifest()
     assert manifest is not None
     assert manifest.runs[-1].trials_planned == result.planned

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[Callable[[], None]]:
     """Raise `KeyboardInterrupt` in the main thread on SIGINT and SIGTERM inside the block.
 
     Only the first of them: while the block cleans up, further ones are ignored, so that an
     impatient second Ctrl-C leaves no process behind. Outside the main thread nothing is changed.
+
+    Yields:
+        A function that takes the signals again from a library that has helped itself to them, as
+        Ray's native code does to SIGTERM when it starts.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
     told = False
 
@@ -27,9 +31,14 @@ def interruptible() -> Iterator[None]:
             told = True
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    def take() -> None:
+        for number in _SIGNALS:
+            signal.signal(number, interrupt)
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    take()
     try:
-        yield
+        yield take
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
