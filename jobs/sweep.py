@@ -18,7 +18,7 @@ from pipeline.study import load_study
 
 
 class Lines:
-    """A `pipeline.run.SweepListener` for a job's log: a line for whatever happens."""
+    """A `pipeline.schedule.listener.SweepListener` for a job's log: a line for whatever happens."""
 
     def on_notice(self, text: str) -> None:  # noqa: D102
         print(f"note: {text}", flush=True)

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
 
 import psutil
 from pydantic import JsonValue
@@ -30,8 +29,9 @@ from pipeline.measure.messages import Failed
 from pipeline.model_facts import ModelFacts, dump_facts, facts_path
 from pipeline.schedule.chunks import chunks_of
 from pipeline.schedule.driver import LEASE_LOST, Driver, Executor
-from pipeline.schedule.events import TrialOutcome
 from pipeline.schedule.interrupts import interruptible
+from pipeline.schedule.labels import labels_of
+from pipeline.schedule.listener import SilentListener, SweepListener
 from pipeline.schedule.spec import LeaseSpec, Limits, Resources
 from pipeline.schedule.unbuilt import settle_unbuilt
 from pipeline.store.outdir import OutDir
@@ -42,43 +42,6 @@ from pipeline.trials import Trial, TrialPlan, plan_trials
 _VERSIONS = (
     "tensorflow", "keras", "ray", "tensorboard-plugin-profile", "numpy", "pyarrow",
 )  # fmt: skip
-
-
-class SweepListener(Protocol):
-    """Hears what happens during a sweep; called in the sweep's own thread."""
-
-    def on_notice(self, text: str) -> None:
-        """Something the user should know that is no trial's fault."""
-
-    def on_planned(self, labels: dict[str, str], finished: int) -> None:
-        """The trials are known.
-
-        Args:
-            labels: how to call each trial that will run, by `trial_id`, in run order.
-            finished: trials of the plan that are committed already.
-        """
-
-    def on_stage(self, trial_id: str, stage: str) -> None:
-        """A trial entered a stage."""
-
-    def on_outcome(self, outcome: TrialOutcome) -> None:
-        """A trial is committed."""
-
-
-class SilentListener:
-    """Hears and says nothing."""
-
-    def on_notice(self, text: str) -> None:
-        """Nothing."""
-
-    def on_planned(self, labels: dict[str, str], finished: int) -> None:
-        """Nothing."""
-
-    def on_stage(self, trial_id: str, stage: str) -> None:
-        """Nothing."""
-
-    def on_outcome(self, outcome: TrialOutcome) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +135,7 @@ def run_sweep(
                     out.write_text(facts_path(name), dump_facts(known))
                 settle_unbuilt(out, study, unbuilt, Path(logs))
                 done = _done(out, plan)
-                heard.on_planned(_labels(plan, done), len(done))
+                heard.on_planned(labels_of(plan, done), len(done))
                 driver = Driver(
                     executor=executor,
                     store=out,
@@ -301,28 +264,3 @@ def _done(out: OutDir, plan: TrialPlan) -> frozenset[str]:
         for trial in plan.trials
         if trial.trial_id in commits and trial.trial_id not in lost
     )
-
-
-def _labels(plan: TrialPlan, done: Collection[str]) -> dict[str, str]:
-    """How to call the trials that will run: no longer than it takes to tell them apart."""
-    several_models = len({group.model for group in plan.groups}) > 1
-    several_settings = len({group.setting for group in plan.groups}) > 1
-    labels: dict[str, str] = {}
-    for trial in plan.trials:
-        if trial.trial_id in done:
-            continue
-        setting = trial.setting
-        words = [
-            trial.model.name if several_models else "",
-            trial.policy if not trial.is_control else f"control {trial.replicate + 1}",
-        ]
-        if several_settings:
-            words += [
-                f"batch={setting.batch_size}",
-                setting.optimizer or "",
-                setting.precision,
-                f"jit={setting.jit_compile}",
-                setting.strategy,
-            ]
-        labels[trial.trial_id] = " ".join(filter(None, words))
-    return labels

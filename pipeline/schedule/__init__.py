@@ -1,10 +1,13 @@
-"""Trials to workers: leases hold a device and its cores, executors hand leases out, retries end.
+"""Trials to workers: leases hold a device and its cores, executors run leases, one driver decides.
 
-chunks          groups of trials -> chunks, one a lease
-cores           disjoint CPU cores for the leases of a node
-lease           a chunk of trials in measuring processes of its own, committed one by one
-driver          which chunk next, what to do when a lease is lost, when to stop
-local           leases in threads of this process
-ray_cluster     starting or joining Ray
-ray_executor    leases as Ray tasks
+chunks         groups of trials -> chunks, one a lease
+spec           what a lease is given
+cores          disjoint CPU cores for the leases of a node
+lease          a chunk of trials, committed one by one
+served         the measuring process of a lease, replaced when it has to be
+profile        a trial's files -> its graph, trace and costs
+driver         which chunk next, what to do when a lease is lost, when to stop
+local          an executor: leases in child processes
+ray_executor   an executor: leases as Ray tasks, on what ray_cluster starts or joins
+unbuilt        rows of models that cannot be built
 """

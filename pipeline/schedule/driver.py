@@ -33,6 +33,7 @@ from pipeline.schedule.events import (
     StageEntered,
     TrialOutcome,
 )
+from pipeline.schedule.listener import SweepListener
 from pipeline.schedule.outcome import found_committed, outcome_of
 from pipeline.schedule.spec import LeaseSpec, Limits, Store
 from pipeline.trials import ModelSpec, Setting, Trial
@@ -79,19 +80,6 @@ class CommittedStore(Store, Protocol):
         """Status by committed trial."""
 
 
-class DriveListener(Protocol):
-    """Hears what happens while the driver works."""
-
-    def on_notice(self, text: str) -> None:
-        """Something the user should know."""
-
-    def on_stage(self, trial_id: str, stage: str) -> None:
-        """A trial entered a stage."""
-
-    def on_outcome(self, outcome: TrialOutcome) -> None:
-        """A trial is committed."""
-
-
 @dataclass(slots=True, kw_only=True)
 class _Lease:
     """A submitted lease: its trials that are not yet accounted for, and the one it is at."""
@@ -117,7 +105,7 @@ class Driver:
         store: CommittedStore,
         spec_of: Callable[[tuple[Trial, ...]], LeaseSpec],
         limits: Limits,
-        listener: DriveListener,
+        listener: SweepListener,
     ) -> None:
         """Take what a drive needs.
 
