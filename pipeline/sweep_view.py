@@ -9,7 +9,7 @@ a newer version wrote.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -68,18 +68,26 @@ class Sweep:
         """The `trials` table: one row a trial, failed ones included."""
         return self.table("trials")
 
-    def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    def table(
+        self,
+        name: str,
+        columns: Sequence[str] | None = None,
+        *,
+        trials: Collection[str] | None = None,
+    ) -> pa.Table:
         """A table in memory; with its columns and no rows when nothing was written to it.
 
         Args:
             name: `trials`, `steps`, `op_costs`, `layers`, `graph_ops` or `predictions`.
             columns: only these; all when left out.
+            trials: ids of the trials whose rows are wanted, only their files are read; all when
+                left out. Ids without a commit give no rows.
 
         Raises:
             SweepError: there is no such table or column.
             StorageError: a file cannot be read.
         """
-        dataset = self._dataset(name)
+        dataset = self._dataset(name) if trials is None else self._dataset_of(name, trials)
         for column in columns or ():
             if column not in dataset.schema.names:
                 raise SweepError(_unknown("column", column, dataset.schema.names))
@@ -139,6 +147,14 @@ class Sweep:
             replaced = f" REPLACE ({naive})" if naive else ""
             connection.execute(f"CREATE VIEW {name} AS SELECT *{replaced} FROM stored_{name}")
         return connection
+
+    def _dataset_of(self, name: str, trials: Collection[str]) -> ds.Dataset:
+        if name not in TABLES:
+            raise SweepError(_unknown("table", name, list(TABLES)))
+        wanted = {
+            trial_id: self.commits[trial_id] for trial_id in trials if trial_id in self.commits
+        }
+        return committed(self.out.files, name, wanted)
 
     def _dataset(self, name: str) -> ds.Dataset:
         if name not in TABLES:

@@ -48,6 +48,11 @@ def speedup(row: TrialRow) -> str:
     return text
 
 
+def policy_words(row: TrialRow) -> str:
+    """A trial's policy as shown: controls are told apart by their number."""
+    return f"control {row.replicate + 1}" if row.is_control else row.policy
+
+
 def placement(policy: str) -> str:
     """Where a policy freezes, in words: `as a prefix (prefix:8)`."""
     words = _PLACEMENT.get(policy.partition(":")[0])

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.analyse import GroupSummary, Summary, TimeSplit, TrialSummary
-from pipeline.report.content import failure_words, policy_words
+from pipeline.analyse.words import policy_words
+from pipeline.report.content import failure_words
 from pipeline.report.words import (
     duration,
     floor,

@@ -20,10 +20,10 @@ def tensorboard(
     import tempfile
     from pathlib import Path
 
+    from pipeline.analyse.words import policy_words
     from pipeline.errors import SweepError
-    from pipeline.report.content import policy_words
     from pipeline.sweep_view import open_sweep
-    from pipeline.tensorboard import TensorBoard, profile_sessions, session_link
+    from pipeline.tensorboard.server import TensorBoard, profile_sessions, session_link
 
     if "://" in sweep:
         raise SweepError(f"{sweep}: TensorBoard reads local folders; copy the sweep here first")

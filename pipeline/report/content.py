@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.analyse import GroupSummary, Summary, TrialSummary
+from pipeline.analyse.words import policy_words
 from pipeline.report.charts import Bar, Point
 from pipeline.report.words import (
     floor,
@@ -135,11 +136,6 @@ def report_content(summary: Summary, manifest: Manifest) -> ReportContent:
             *(Fact(name=name, value=version) for name, version in manifest.versions.items()),
         ),
     )
-
-
-def policy_words(row: TrialRow) -> str:
-    """A trial's policy as shown: controls are told apart by their number."""
-    return f"control {row.replicate + 1}" if row.is_control else row.policy
 
 
 def _section(group: GroupSummary, anchor: str) -> Section:
