@@ -206,3 +206,4 @@ def test_both_models_too_large_for_the_device_are_sandwiched(
     assert got.speedup_low <= got.speedup <= got.speedup_high
     assert got.baseline_step_ns > 0
     assert opened.ready(import_s=0).rss_bytes > 0, "the baseline stands again"
+    opened.close()

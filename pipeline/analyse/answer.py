@@ -24,7 +24,7 @@ def paragraph(group: GroupSummary) -> str:
     """The paragraph for one model and setting."""
     if group.candidates:
         sentences = [_count(group), _best(group), _explained(group), _contrast(group)]
-        sentences.append(_why_nothing(group))
+        sentences += [_why_nothing(group), _why_little(group)]
     elif group.controls:
         floor = percent(group.noise_floor or 0.0)
         sentences = [
@@ -141,6 +141,19 @@ def _why_nothing(group: GroupSummary) -> str:
     return (
         f"All differences lie within the noise, although gradients and update are "
         f"{percent(removable)} of the op time: these configurations leave most of it in place."
+    )
+
+
+def _why_little(group: GroupSummary) -> str:
+    """Differences there are, but the device is idle for most of the step."""
+    busy, step = group.busy_fraction, group.baseline_step_ns
+    if group.best is None or busy is None or step is None or busy >= _HOST_BOUND:
+        return ""
+    return (
+        f"Do not expect more: the step is host-bound. Of its {duration(step)}, ops that take long "
+        f"enough to be profiled are {duration(busy * step)} ({percent(busy)}); the rest is "
+        "dispatch, which shrinks only with the number of ops. A larger batch or "
+        "jit_compile = true gives the device more to do per dispatch."
     )
 
 

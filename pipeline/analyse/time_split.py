@@ -8,7 +8,7 @@ measuring slot by phase. The phases and `rest_s` add up to slots x wall time; wh
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.store.trial_row import TrialRow
@@ -57,7 +57,13 @@ class TimeSplit:
         return None if self.overhead_s is None or total == 0 else self.overhead_s / total
 
 
-def time_split(rows: Iterable[TrialRow], wall_s: float, *, slots: int | None = None) -> TimeSplit:
+def time_split(
+    rows: Iterable[TrialRow],
+    wall_s: float,
+    *,
+    slots: int | None = None,
+    openings: Mapping[str, float] | None = None,
+) -> TimeSplit:
     """Split the time of a run.
 
     Args:
@@ -65,6 +71,8 @@ def time_split(rows: Iterable[TrialRow], wall_s: float, *, slots: int | None = N
             failed early) count as zero, which leaves them in the rest.
         wall_s: wall time of the run, seconds.
         slots: trials that ran side by side; by default the distinct devices in the rows.
+        openings: seconds of building, compiling and warming up the baselines, which no row knows:
+            `open_build`, `open_trace` and `open_step` of `SweepResult.seconds`.
 
     Raises:
         ValueError: a negative or non-finite wall time, or no slot.
@@ -76,10 +84,13 @@ def time_split(rows: Iterable[TrialRow], wall_s: float, *, slots: int | None = N
         slots = max(1, len({(row.host, row.device_id) for row in rows if row.device_id}))
     if slots < 1:
         raise ValueError(f"a run has at least one slot, got {slots}")
+    opened = openings or {}
     phases = {
-        "stepping_s": math.fsum(row.stepping_s or 0.0 for row in rows),
-        "build_s": math.fsum(row.build_s or 0.0 for row in rows),
-        "compile_s": math.fsum(row.compile_s or 0.0 for row in rows),
+        "stepping_s": math.fsum(row.stepping_s or 0.0 for row in rows)
+        + opened.get("open_step", 0.0),
+        "build_s": math.fsum(row.build_s or 0.0 for row in rows) + opened.get("open_build", 0.0),
+        "compile_s": math.fsum(row.compile_s or 0.0 for row in rows)
+        + opened.get("open_trace", 0.0),
         "check_s": math.fsum(row.check_s or 0.0 for row in rows),
         "profile_s": math.fsum(row.profile_s or 0.0 for row in rows),
         "convert_s": math.fsum(row.convert_s or 0.0 for row in rows),

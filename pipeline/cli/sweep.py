@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.console import err, out
+
+if TYPE_CHECKING:
+    from pipeline.run import SweepResult
 
 
 def sweep(
@@ -33,12 +36,12 @@ def sweep(
     except KeyboardInterrupt:
         err().print("Interrupted; what is finished is kept, run the same command again to resume.")
         raise
-    _conclude(where, began, done.wall_s)
+    _conclude(where, began, done)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
 
 
-def _conclude(where: str, began: datetime, wall_s: float) -> None:
+def _conclude(where: str, began: datetime, done: SweepResult) -> None:
     """Print the result and write the report."""
     from pipeline.analyse import summarise, time_split
     from pipeline.cli.results import result, time_words
@@ -51,7 +54,8 @@ def _conclude(where: str, began: datetime, wall_s: float) -> None:
     console.print(result(summarise(rows)))
     fresh = [row for row in rows if row.started_at >= began]
     if fresh:
-        console.print(f"\n{len(fresh)} trials in {time_words(time_split(fresh, wall_s))}")
+        split = time_split(fresh, done.wall_s, openings=done.seconds)
+        console.print(f"\n{len(fresh)} trials in {time_words(split)}")
     with err().status("drawing the report"):
         page = make_report(opened)
     console.print(f"Results: {opened.out.files.shown}\nReport:  {page}", soft_wrap=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from pipeline.errors import TrialError
@@ -55,6 +56,18 @@ class Arm:
         self.block_steps = 1
         self._batches = batches
         self._strategy = strategy
+
+    def build_variables(self) -> None:
+        """Give a subclassed model its variables, which it has only once it has been called.
+
+        Naming layers and freezing them come before the first step.
+        """
+        if self.model.built:
+            return
+        batch = next(self._batches)
+        inputs = batch[0] if isinstance(batch, tuple) else batch
+        with self._strategy.scope():
+            self.model(inputs)
 
     def build_state(self) -> None:
         """Create metric and optimizer variables before the step is traced.
@@ -135,4 +148,4 @@ def _to_host(logs: Any) -> float:
             "NoLoss",
             "the training step returns nothing; let train_step return its metrics",
         )
-    return float(tf.reduce_mean(tf.cast(value, tf.float32)).numpy())
+    return float(np.mean(keras.ops.convert_to_numpy(value), dtype=np.float64))

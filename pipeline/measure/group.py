@@ -29,7 +29,7 @@ from pipeline.measure.messages import Measured, OpenGroup, Ready, Sample
 from pipeline.measure.pairing import estimate, looks
 from pipeline.measure.profiler import ProfiledWindow, profile
 from pipeline.measure.recorder import StepRecorder
-from pipeline.measure.release import release_memory, transient_models
+from pipeline.measure.release import release_memory, settle, transient_models, unsettle
 from pipeline.measure.tf_graph import analyse_step
 from pipeline.trials import Trial
 
@@ -61,6 +61,7 @@ class Group:
         self._strategy = strategy_for(self._setting)
         self._baseline: Arm | None = self._warm_baseline()
         self._seconds_to_open = self._seconds
+        settle()
 
     def ready(self, *, import_s: float) -> Ready:
         """What the lease wants to know of an open baseline."""
@@ -75,6 +76,7 @@ class Group:
     def close(self) -> None:
         """Drop the baseline and give its memory back."""
         self._baseline = None
+        unsettle()
         keras.utils.clear_session()
         release_memory()
 
@@ -96,7 +98,6 @@ class Group:
                 with transient_models():
                     measured = self._interleaved(trial, scratch)
             except tf.errors.ResourceExhaustedError:
-                release_memory()
                 measured = self._sandwiched(trial, scratch)
         except tf.errors.ResourceExhaustedError as error:
             raise TrialError(
@@ -105,8 +106,6 @@ class Group:
                 f"the device's memory does not hold this model even alone; lower batch_size "
                 f"({self._setting.batch_size}): {error.message[:300]}",
             ) from error
-        finally:
-            release_memory()
         baseline = self._open_baseline()
         steps = measured.steps + max(0, baseline.steps - steps_before)
         return replace(measured, steps=steps, rss_bytes=device.resident_bytes())
@@ -127,6 +126,7 @@ class Group:
         pairs = min(_SANDWICH_PAIRS, looks(self._measure.min_pairs, self._measure.max_pairs)[-1])
         before = self._blocks(self._open_baseline(), "baseline", pairs, position=0)
         self._baseline = None
+        unsettle()
         release_memory()
         with transient_models():
             traced = self._trial_arm(trial)
@@ -136,6 +136,7 @@ class Group:
             measured = self._report(trial, traced, scratch, (*before, *own), None)
             del traced
         self._baseline = self._warm_baseline()
+        settle()
         after = self._blocks(self._baseline, "baseline", pairs, position=2)
         ratios = [
             (first.step_ns + last.step_ns) / (2 * middle.step_ns)
@@ -233,7 +234,9 @@ class Group:
             feed = batches(
                 model, self._spec, self._setting, self._strategy, seed=self._measure.seed
             )
-        return Arm(model, feed, self._strategy), warnings
+            arm = Arm(model, feed, self._strategy)
+            arm.build_variables()
+        return arm, warnings
 
     def _trial_arm(self, trial: Trial) -> _Traced:
         """Build, freeze, trace, compile and check a trial's model."""
