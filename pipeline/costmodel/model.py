@@ -1,7 +1,7 @@
 """The cost model: the step time of any freeze configuration as a sum over layers and passes.
 
 In: the facts of a model and its priced anchors. Out: predicted step times relative to the baseline.
-Refuses (UsageError): anchors that leave a layer without a price for a mode it can take.
+Refuses (UsageError): configurations that put a layer into a mode which no anchor shows.
 
 The sum (Method 10). A layer is `trainable`, `pass_through` or `pruned`:
 
@@ -12,17 +12,21 @@ The sum (Method 10). A layer is `trainable`, `pass_through` or `pruned`:
 - optimizer: the trainable anchor's, in proportion to the layer's parameters that still train; what
   serves all layers at once grows with the trained parameters between what two anchors show;
 - everything else is the same in all configurations: the mean over the anchors.
+
+Each of these is a `Term`: a price and the condition under which it is paid. Predictions are sums of
+terms, and so is the program by which `pipeline.recommend` searches for configurations.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from pipeline.attribute.step_graph import Pass
-from pipeline.costmodel.anchor import FIXED, AnchorRun, PricedAnchor, PricedOp, priced, units_of
+from pipeline.costmodel.anchor import FIXED, AnchorRun, PricedAnchor, priced, units_of
+from pipeline.costmodel.terms import PARTS, Part, SharedOptimizer, Term
 from pipeline.errors import UsageError
 from pipeline.model_facts import ModelFacts
 from pipeline.policies import layer_modes
@@ -61,9 +65,15 @@ class CostModel:
         facts: the model.
         runs: measured anchors; the one called `trainable` has to be there.
 
+    Attributes:
+        facts: the model.
+        terms: every price with its condition; what a configuration costs is the sum of those that
+            it pays, and `shared_optimizer`.
+        shared_optimizer: the optimizer's part that belongs to no layer.
+        priced_modes: the (layer, mode) pairs that the anchors show.
+
     Raises:
-        UsageError: the trainable anchor is missing, or a layer has no price for a mode that it
-            takes in some configuration.
+        UsageError: the trainable anchor is missing.
     """
 
     def __init__(self, facts: ModelFacts, runs: Sequence[AnchorRun]) -> None:
@@ -74,25 +84,34 @@ class CostModel:
                 "with a trace); run the study with profile_steps > 0"
             )
         self.facts = facts
-        base = by_name["trainable"]
-        self._units = units_of(facts, base.graph)
-        self._anchors = [priced(run, facts, self._units) for run in runs]
+        units = units_of(facts, by_name["trainable"].graph)
+        self._anchors = [priced(run, facts, units) for run in runs]
         self._base = next(anchor for anchor in self._anchors if anchor.name == "trainable")
-        self._needs = {
-            op.graph_op: op.needed_by for op in self._base.ops if op.graph_op and op.needed_by
-        }
-        self._by_unit: dict[str, list[PricedOp]] = defaultdict(list)
-        for op in self._base.ops:
-            self._by_unit[op.unit].append(op)
-        self._forward = self._by_mode("forward")
-        self._passing = self._passing_ops()
         self._params = {variable.path: variable.params for variable in facts.variables}
+        forward = self._forward()
+        self.priced_modes = frozenset(forward)
+        self.terms = tuple(
+            _merged(
+                [
+                    Term(unit=layer, part="forward", price=price, mode=mode)
+                    for (layer, mode), price in forward.items()
+                ]
+                + self._backward()
+                + self._passing()
+                + self._updates()
+                + [Term(unit=FIXED, part="forward", price=self._rest())]
+            )
+        )
+        self.shared_optimizer = self._shared_optimizer()
 
     def predict(self, frozen_variables: Collection[str]) -> float:
         """Step time of a configuration / the baseline's, both by the model.
 
         Args:
             frozen_variables: paths of the frozen variables.
+
+        Raises:
+            UsageError: no anchor shows a layer in the mode that it takes in this configuration.
         """
         return self._total(frozen_variables) / self._total(())
 
@@ -104,25 +123,38 @@ class CostModel:
         """Every layer's price in a configuration, in layer order, and the fixed rest last."""
         frozen = frozenset(frozen_variables)
         modes = layer_modes(self.facts, frozen)
+        self.refuse_unpriced(modes)
         training = self._params.keys() - frozen
-        rows = [
+        sums: dict[tuple[str, Part], float] = defaultdict(float)
+        for term in self.terms:
+            if term.paid(modes, training):
+                sums[term.unit, term.part] += term.price
+        trained_params = sum(self._params[path] for path in training)
+        sums[FIXED, "optimizer"] += self.shared_optimizer.at(trained_params)
+        return tuple(
             LayerPrice(
-                layer=layer.name,
-                mode=modes[layer.name],
-                forward=self._in_mode(self._forward, layer.name, modes[layer.name]),
-                activation_gradient=self._gradient(layer.name, modes[layer.name], training),
-                weight_gradient=self._needed(layer.name, "weight_gradient", training),
-                optimizer=self._optimizer(layer.name, training),
+                layer=unit, mode=modes.get(unit), **{part: sums[unit, part] for part in PARTS}
             )
-            for layer in self.facts.layers
-        ]
-        rows.append(self._rest(training))
-        return tuple(rows)
+            for unit in (*modes, FIXED)
+        )
+
+    def refuse_unpriced(self, modes: Mapping[str, Mode]) -> None:
+        """Raise where no anchor shows a layer in its mode.
+
+        Raises:
+            UsageError: names the layer and the mode.
+        """
+        for layer, mode in modes.items():
+            if (layer, mode) not in self.priced_modes:
+                raise UsageError(
+                    f"no measured anchor shows layer {layer!r} in mode {mode!r}; run the study's "
+                    'anchors (policy "anchors") again'
+                )
 
     def _total(self, frozen_variables: Collection[str]) -> float:
         return sum(row.total for row in self.prices(frozen_variables))
 
-    def _by_mode(self, pass_: Pass) -> dict[tuple[str, Mode], float]:
+    def _forward(self) -> dict[tuple[str, Mode], float]:
         """Price of each (layer, mode): from the trainable anchor where that shows it.
 
         Other modes from the first anchor that shows them.
@@ -131,75 +163,76 @@ class CostModel:
         for anchor in (self._base, *self._anchors):
             sums: dict[str, float] = defaultdict(float)
             for op in anchor.ops:
-                if op.pass_ == pass_:
+                if op.pass_ == "forward":
                     sums[op.unit] += op.price
             for layer, mode in anchor.modes.items():
                 found.setdefault((layer, mode), sums[layer])
         return found
 
-    def _in_mode(self, prices: Mapping[tuple[str, Mode], float], layer: str, mode: Mode) -> float:
-        if (layer, mode) not in prices:
-            raise UsageError(
-                f"no measured anchor shows layer {layer!r} in mode {mode!r}; run the study's "
-                'anchors (policy "anchors") again'
-            )
-        return prices[layer, mode]
+    def _backward(self) -> list[Term]:
+        """The trainable anchor's gradient ops, each paid while a variable trains that needs it.
 
-    def _passing_ops(self) -> dict[str, list[PricedOp]]:
-        """Per layer, its gradient ops in the anchor that shows it passing gradients through."""
-        found: dict[str, list[PricedOp]] = {}
+        dX is a layer's own only while it trains: passing gradients on has a price of its own.
+        """
+        return [
+            Term(
+                unit=op.unit,
+                part=op.pass_,
+                price=op.price,
+                mode=(
+                    "trainable" if op.pass_ == "activation_gradient" and op.unit != FIXED else None
+                ),
+                needed_by=op.needed_by,
+            )
+            for op in self._base.ops
+            if op.pass_ in ("activation_gradient", "weight_gradient")
+        ]
+
+    def _passing(self) -> list[Term]:
+        """Gradient ops of each layer in the anchor that shows it passing gradients through."""
+        needs = {op.graph_op: op.needed_by for op in self._base.ops if op.graph_op and op.needed_by}
+        shown: set[str] = set()
+        terms: list[Term] = []
         for anchor in self._anchors:
             passed = {layer for layer, mode in anchor.modes.items() if mode == "pass_through"}
-            sums: dict[str, list[PricedOp]] = {layer: [] for layer in passed - found.keys()}
-            for op in anchor.ops:
-                if op.unit in sums and op.pass_ in BACKWARD:
-                    sums[op.unit].append(op)
-            found.update(sums)
-        return found
+            fresh = passed - shown
+            shown |= fresh
+            terms += [
+                Term(
+                    unit=op.unit,
+                    part="activation_gradient",
+                    price=op.price,
+                    mode="pass_through",
+                    needed_by=needs.get(op.graph_op or "", frozenset()),
+                )
+                for op in anchor.ops
+                if op.unit in fresh and op.pass_ in BACKWARD
+            ]
+        return terms
 
-    def _gradient(self, layer: str, mode: Mode, training: Collection[str]) -> float:
-        if mode == "pruned":
-            return 0.0
-        if mode == "trainable":
-            return self._needed(layer, "activation_gradient", training)
-        if layer not in self._passing:
-            self._in_mode({}, layer, mode)
-        return sum(
-            op.price
-            for op in self._passing[layer]
-            if not (needs := self._needs.get(op.graph_op or "")) or not needs.isdisjoint(training)
-        )
+    def _updates(self) -> list[Term]:
+        """The optimizer's price of each layer, shared out over its variables by their size."""
+        return [
+            Term(
+                unit=layer.name,
+                part="optimizer",
+                price=self._base.price(layer.name, "optimizer") * variable.params / layer.params,
+                needed_by=frozenset((variable.path,)),
+            )
+            for layer in self.facts.layers
+            for variable in layer.variables
+            if variable.params
+        ]
 
-    def _needed(self, unit: str, pass_: Pass, training: Collection[str]) -> float:
-        """Price of the trainable anchor's ops of a unit that some training variable needs."""
-        return sum(
-            op.price
-            for op in self._by_unit[unit]
-            if op.pass_ == pass_ and (not op.needed_by or not op.needed_by.isdisjoint(training))
-        )
-
-    def _optimizer(self, layer: str, training: Collection[str]) -> float:
-        facts = self.facts.by_name[layer]
-        still = sum(v.params for v in facts.variables if v.path in training)
-        return self._base.price(layer, "optimizer") * (still / facts.params)
-
-    def _rest(self, training: Collection[str]) -> LayerPrice:
-        """What no layer decides about: input, loss, metrics, and the optimizer's shared part."""
-        forward = fmean(
+    def _rest(self) -> float:
+        """What no layer decides about: input, loss and metrics."""
+        return fmean(
             anchor.price(FIXED, "forward")
             + sum(op.price for op in anchor.ops if op.pass_ in ("input", "other"))
             for anchor in self._anchors
         )
-        return LayerPrice(
-            layer=FIXED,
-            mode=None,
-            forward=forward,
-            activation_gradient=self._needed(FIXED, "activation_gradient", training),
-            weight_gradient=self._needed(FIXED, "weight_gradient", training),
-            optimizer=self._shared_optimizer(training),
-        )
 
-    def _shared_optimizer(self, training: Collection[str]) -> float:
+    def _shared_optimizer(self) -> SharedOptimizer:
         """Linear in the trained parameters, through the most and the least that anchors train."""
 
         def size(anchor: PricedAnchor) -> int:
@@ -208,7 +241,16 @@ class CostModel:
         least = min(self._anchors, key=size)
         low, high = least.price(FIXED, "optimizer"), self._base.price(FIXED, "optimizer")
         if size(least) == size(self._base):
-            return high
-        trained = sum(self._params[path] for path in training)
-        share = (trained - size(least)) / (size(self._base) - size(least))
-        return max(0.0, low + share * (high - low))
+            return SharedOptimizer(base=high, slope=0.0)
+        slope = (high - low) / (size(self._base) - size(least))
+        return SharedOptimizer(base=low - slope * size(least), slope=slope)
+
+
+def _merged(terms: Iterable[Term]) -> Iterator[Term]:
+    """One term for all that are paid together; prices of nothing are left out."""
+    sums: dict[tuple[str, Part, Mode | None, frozenset[str]], float] = defaultdict(float)
+    for term in terms:
+        sums[term.unit, term.part, term.mode, term.needed_by] += term.price
+    for (unit, part, mode, needed_by), price in sums.items():
+        if price:
+            yield Term(unit=unit, part=part, price=price, mode=mode, needed_by=needed_by)
