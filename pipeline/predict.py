@@ -202,7 +202,13 @@ def _group(sweep: Sweep, key: GroupKey, rows: Sequence[TrialRow]) -> Group:
 
 
 def _anchor_run(sweep: Sweep, row: TrialRow) -> AnchorRun:
-    costs = _rows(sweep, "op_costs", row.trial_id, 'layer, "pass" as pass_, graph_op, ns_per_step')
+    costs = _rows(
+        sweep,
+        "op_costs",
+        row.trial_id,
+        'layer, "pass" as pass_, graph_op, '
+        "coalesce(typical_ns_per_step, ns_per_step) as ns_per_step",
+    )
     graph = _rows(
         sweep, "graph_ops", row.trial_id, 'op_name, op_type, layer, "pass" as pass_, needed_by'
     )

@@ -109,9 +109,14 @@ def noise_of(measured: Measured) -> float:
     return max(abs(measured.speedup - 1.0), half_width)
 
 
-def _trial_row(run: TrialRun) -> Row:
-    trial, setting, failure = run.trial, run.trial.setting, run.failure
-    known = run.facts is not None
+def planned_columns(trial: Trial, *, known: bool = True) -> Row:
+    """The columns of `trials` that do not take a run to be known.
+
+    Args:
+        trial: the trial.
+        known: False where the model could not be built, so that its size is not known.
+    """
+    setting = trial.setting
     return {
         "trial_id": trial.trial_id,
         "study": trial.study,
@@ -128,11 +133,18 @@ def _trial_row(run: TrialRun) -> Row:
         "optimizer": setting.optimizer,
         "precision": setting.precision,
         "jit_compile": setting.jit_compile,
-        "jit_resolved": run.jit_resolved,
         "strategy": setting.strategy,
         "is_control": trial.is_control,
         "replicate": trial.replicate,
         "anchor": trial.anchor,
+    }
+
+
+def _trial_row(run: TrialRun) -> Row:
+    failure = run.failure
+    return {
+        **planned_columns(run.trial, known=run.facts is not None),
+        "jit_resolved": run.jit_resolved,
         "status": run.status,
         "error_stage": failure.stage if failure else None,
         "error_type": failure.kind if failure else None,
@@ -225,6 +237,7 @@ def _op_costs(run: TrialRun) -> list[Row]:
             "ns_per_step": cost.ns_per_step,
             "rule": cost.rule,
             "graph_op": cost.graph_op,
+            "typical_ns_per_step": cost.typical_ns_per_step,
         }
         for cost in run.costs
     ]

@@ -8,7 +8,7 @@ up to the trace's time per step. Refuses (`ConservationError`) to lose or invent
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pipeline.attribute.costs import OpCost, apportion, check_conserved, per_step
@@ -46,8 +46,8 @@ def attribute(trace: Trace, graph: StepGraph | None) -> tuple[OpCost, ...]:
     context = Context(index=index, eager=trace.eager)
     step_ns = per_step(trace.total_ns, trace.steps)
     costs = tuple(
-        _cost(op, piece, place(piece, context), ns, trace.steps)
-        for (op, piece, _), ns in zip(pieces, apportion(step_ns, totals), strict=True)
+        _cost(op, piece, place(piece, context), total_ns, ns, trace.steps)
+        for (op, piece, total_ns), ns in zip(pieces, apportion(step_ns, totals), strict=True)
     )
     check_conserved(step_ns, costs)
     merged = _merged(costs)
@@ -68,7 +68,9 @@ def _pieces(op: TraceOp) -> list[tuple[TraceOp, Piece, int]]:
     ]
 
 
-def _cost(op: TraceOp, piece: Piece, match: Match, ns_per_step: int, steps: int) -> OpCost:
+def _cost(
+    op: TraceOp, piece: Piece, match: Match, total_ns: int, ns_per_step: int, steps: int
+) -> OpCost:
     return OpCost(
         layer=match.layer,
         pass_=match.pass_,
@@ -79,23 +81,39 @@ def _cost(op: TraceOp, piece: Piece, match: Match, ns_per_step: int, steps: int)
         ns_per_step=ns_per_step,
         rule=f"hlo:{match.rule}" if op.shares else match.rule,
         graph_op=match.graph_op,
+        typical_ns_per_step=_typical(op, total_ns, steps),
     )
+
+
+def _typical(op: TraceOp, total_ns: int, steps: int) -> int | None:
+    """A piece's share of its op's median events in a step."""
+    if op.median_ns is None:
+        return None
+    share = total_ns / op.self_ns if op.self_ns else 0.0
+    return round(op.median_ns * op.calls / steps * share)
 
 
 def _merged(costs: Sequence[OpCost]) -> tuple[OpCost, ...]:
     """Rows that differ in nothing but time and calls become one: shares of several instructions."""
     together: dict[OpCost, list[OpCost]] = defaultdict(list)
     for cost in costs:
-        together[replace(cost, calls_per_step=0.0, ns_per_step=0)].append(cost)
+        key = replace(cost, calls_per_step=0.0, ns_per_step=0, typical_ns_per_step=None)
+        together[key].append(cost)
     rows = (
         replace(
             key,
             calls_per_step=sum(cost.calls_per_step for cost in same),
             ns_per_step=sum(cost.ns_per_step for cost in same),
+            typical_ns_per_step=_sum(cost.typical_ns_per_step for cost in same),
         )
         for key, same in together.items()
     )
     return tuple(sorted(rows, key=lambda row: (-row.ns_per_step, row.device, row.op_name)))
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    known = list(values)
+    return None if None in known else sum(value for value in known if value is not None)
 
 
 def check_frozen(graph: StepGraph, costs: Sequence[OpCost]) -> None:

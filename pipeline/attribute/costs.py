@@ -29,6 +29,8 @@ class OpCost:
         rule: how it was attributed, see `pipeline.attribute.rules`.
         graph_op: name of the traced step's op that it was matched to; None where it was placed by
             other means.
+        typical_ns_per_step: calls per step x the median event, so that a step which was disturbed
+            while it was profiled does not count; None where medians are not known.
     """
 
     layer: str | None
@@ -40,6 +42,7 @@ class OpCost:
     ns_per_step: int
     rule: str
     graph_op: str | None = None
+    typical_ns_per_step: int | None = None
 
 
 def apportion(total: int, weights: Sequence[int]) -> list[int]:

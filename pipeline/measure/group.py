@@ -35,6 +35,7 @@ from pipeline.trials import Trial
 
 _SANDWICH_PAIRS = 22
 _ENERGY_WINDOW_S = 1.5
+_ANCHOR_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +174,7 @@ class Group:
         """Profile the trial, save its graph, and put everything into one message."""
         energy = self._energy(traced.arm)
         with self._timed("profile", "profile"):
-            window = self._profiled(traced.arm, scratch)
+            window = self._profiled(traced.arm, scratch, anchor=trial.anchor is not None)
         graph_file = None
         if traced.graph is not None:
             graph_file = scratch / "graph.json"
@@ -203,8 +204,10 @@ class Group:
             rss_bytes=device.resident_bytes(),
         )
 
-    def _profiled(self, arm: Arm, scratch: Path) -> ProfiledWindow:
-        return profile(arm, self._measure.profile_steps, scratch / "profile")
+    def _profiled(self, arm: Arm, scratch: Path, *, anchor: bool) -> ProfiledWindow:
+        """An anchor's ops price every prediction: more steps, for medians that mean something."""
+        steps = self._measure.profile_steps * (_ANCHOR_STEPS if anchor else 1)
+        return profile(arm, steps, scratch / "profile")
 
     def _energy(self, arm: Arm) -> float | None:
         """Joules per step over a window of its own, long enough for the counter's resolution."""

@@ -122,6 +122,7 @@ OP_COSTS = (
     C("ns_per_step", "int64", True, "ns", "Self time per step; sums exactly to the trial's total."),
     C("rule", "string", True, "", "How it was attributed; docs/method.md lists the rules."),
     C("graph_op", "string", False, "", "Op of graph_ops that it was matched to, if any."),
+    C("typical_ns_per_step", "int64", False, "ns", "Calls per step x the median event."),
 )  # fmt: skip
 
 LAYERS = (

@@ -56,6 +56,7 @@ def convert(
             kernel=group.kernel,
             calls=group.calls,
             self_ns=group.self_ns,
+            median_ns=group.median_ns,
             shares=shares.get(group.hlo_module, {}).get(group.hlo_op, ()),
             in_input=group.in_input,
         )

@@ -8,8 +8,10 @@ without training steps where steps are required. What counts as an op: `pipeline
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -32,6 +34,7 @@ class EventGroup:
     in_input: bool
     calls: int
     self_ns: int
+    median_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,26 +154,39 @@ def _keep(connection: duckdb.DuckDBPyConnection, window: tuple[int, int] | None)
 
 def _groups(connection: duckdb.DuckDBPyConnection) -> tuple[EventGroup, ...]:
     rows = connection.execute(
-        f"SELECT {queries.KEY}, count(*), sum(self_ns)::BIGINT FROM kept GROUP BY ALL ORDER BY ALL"
+        f"SELECT {queries.KEY}, count(*), sum(self_ns)::BIGINT, median(self_ns)::BIGINT "
+        "FROM kept GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     nested = [line for (line,) in connection.execute(queries.NESTED_LINES).fetchall()]
     inner = _inner_times(connection, nested) if nested else {}
     return tuple(
-        EventGroup(
-            device=device,
-            op_name=op_name,
-            op_type=op_type,
-            hlo_op=hlo_op,
-            hlo_module=hlo_module,
-            kernel=kernel,
-            in_input=in_input,
-            calls=calls,
-            self_ns=self_ns - inner.get(
-                (device, op_name, op_type, hlo_op, hlo_module, kernel, in_input), 0
-            ),
-        )
-        for device, op_name, op_type, hlo_op, hlo_module, kernel, in_input, calls, self_ns in rows
-    )  # fmt: skip
+        _group(tuple(key), calls, total_ns, median_ns, inner)
+        for *key, calls, total_ns, median_ns in rows
+    )
+
+
+def _group(
+    key: tuple[Any, ...],
+    calls: int,
+    total_ns: int,
+    median_ns: int,
+    inner: Mapping[tuple[str | bool, ...], int],
+) -> EventGroup:
+    device, op_name, op_type, hlo_op, hlo_module, kernel, in_input = key
+    self_ns = total_ns - inner.get(key, 0)
+    return EventGroup(
+        device=device,
+        op_name=op_name,
+        op_type=op_type,
+        hlo_op=hlo_op,
+        hlo_module=hlo_module,
+        kernel=kernel,
+        in_input=in_input,
+        calls=calls,
+        self_ns=self_ns,
+        # Time of ops inside leaves the median in proportion: which events held them is not kept.
+        median_ns=median_ns * self_ns // total_ns if total_ns else 0,
+    )
 
 
 def _inner_times(

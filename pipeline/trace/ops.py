@@ -37,6 +37,8 @@ class TraceOp:
         self_ns: sum of self times, integer nanoseconds.
         shares: what an XLA instruction computes, from the HLO; empty outside XLA.
         in_input: True for ops that the input pipeline ran on threads of its own.
+        median_ns: median self time of an event, what the op takes when nothing disturbs it; None
+            where it is not known.
     """
 
     device: str
@@ -49,6 +51,7 @@ class TraceOp:
     self_ns: int
     shares: tuple[OpShare, ...] = ()
     in_input: bool = False
+    median_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
