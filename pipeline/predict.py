@@ -25,6 +25,7 @@ from pipeline.store.trial_row import TrialRow
 from pipeline.sweep_view import Sweep
 
 THREE_ANCHOR = "three_anchor"
+TRAINABLE = "trainable"
 GroupKey = tuple[str, int, str | None, str, str, str]
 
 
@@ -181,13 +182,15 @@ def answer(group: Group, policies: Sequence[Any], *, granularity: Any, seed: int
 
 def _group(sweep: Sweep, key: GroupKey, rows: Sequence[TrialRow]) -> Group:
     facts = load_facts(sweep, key[0])
-    anchors = [row for row in rows if row.anchor is not None and row.trace_steps]
-    runs = [_anchor_run(sweep, row) for row in anchors]
+    anchors = _anchors(sweep, rows)
     pruned = next((row for row in rows if row.anchor == "pruned"), None)
-    base = next((row for row in anchors if row.anchor == "trainable"), None)
-    model = CostModel(facts, runs)
+    base = anchors.get(TRAINABLE)
     if base is None:
-        raise UsageError("the trainable anchor has no trace")
+        raise UsageError(
+            "no control of it left a trace; run the study with profile_steps > 0, and see "
+            "`frostline doctor` where profiling fails"
+        )
+    model = CostModel(facts, [_anchor_run(sweep, name, row) for name, row in anchors.items()])
     return Group(
         key=key,
         rows=tuple(rows),
@@ -201,7 +204,27 @@ def _group(sweep: Sweep, key: GroupKey, rows: Sequence[TrialRow]) -> Group:
     )
 
 
-def _anchor_run(sweep: Sweep, row: TrialRow) -> AnchorRun:
+def _anchors(sweep: Sweep, rows: Sequence[TrialRow]) -> dict[str, TrialRow]:
+    """The profiled trial of each anchor.
+
+    Every control is the trainable anchor's configuration; the one that was disturbed least, by the
+    total of its ops, stands for it.
+    """
+    found: dict[str, tuple[int, TrialRow]] = {}
+    for row in rows:
+        name = TRAINABLE if row.is_control else row.anchor
+        if name is None or not row.trace_steps:
+            continue
+        ((total_ns,),) = sweep.sql(
+            "select coalesce(sum(coalesce(typical_ns_per_step, ns_per_step)), 0)::bigint "
+            f"from op_costs where trial_id = '{row.trial_id}'"
+        ).fetchall()
+        if total_ns and (name not in found or total_ns < found[name][0]):
+            found[name] = (total_ns, row)
+    return {name: row for name, (_, row) in found.items()}
+
+
+def _anchor_run(sweep: Sweep, name: str, row: TrialRow) -> AnchorRun:
     costs = _rows(
         sweep,
         "op_costs",
@@ -215,9 +238,9 @@ def _anchor_run(sweep: Sweep, row: TrialRow) -> AnchorRun:
     variables = tuple(sorted({path for op in graph for path in cast("list[str]", op["needed_by"])}))
     position = {path: i for i, path in enumerate(variables)}
     return AnchorRun(
-        name=str(row.anchor),
+        name=name,
         frozen_variables=frozenset(row.frozen_variables),
-        relative_step=1.0 if row.anchor == "trainable" else 1 / (row.speedup or float("nan")),
+        relative_step=1.0 if name == TRAINABLE else 1 / (row.speedup or float("nan")),
         ops=tuple(ProfiledOp(**op) for op in costs),
         graph=StepGraph(
             variables=variables,

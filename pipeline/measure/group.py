@@ -27,7 +27,7 @@ from pipeline.measure.interleave import Comparison, interleave, median_ns, sampl
 from pipeline.measure.layers import OwnedLayer, freeze, owned_layers
 from pipeline.measure.messages import Measured, OpenGroup, Ready, Sample
 from pipeline.measure.pairing import estimate, looks
-from pipeline.measure.profiler import ProfiledWindow, profile
+from pipeline.measure.profiler import ProfiledWindow, least_disturbed, profile
 from pipeline.measure.recorder import StepRecorder
 from pipeline.measure.release import release_memory, settle, transient_models, unsettle
 from pipeline.measure.tf_graph import analyse_step
@@ -35,7 +35,8 @@ from pipeline.trials import Trial
 
 _SANDWICH_PAIRS = 22
 _ENERGY_WINDOW_S = 1.5
-_ANCHOR_STEPS = 4
+_ANCHOR_STEPS = 2
+_ANCHOR_WINDOWS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +175,7 @@ class Group:
         """Profile the trial, save its graph, and put everything into one message."""
         energy = self._energy(traced.arm)
         with self._timed("profile", "profile"):
-            window = self._profiled(traced.arm, scratch, anchor=trial.anchor is not None)
+            window = self._profiled(trial, traced.arm, scratch)
         graph_file = None
         if traced.graph is not None:
             graph_file = scratch / "graph.json"
@@ -204,10 +205,21 @@ class Group:
             rss_bytes=device.resident_bytes(),
         )
 
-    def _profiled(self, arm: Arm, scratch: Path, *, anchor: bool) -> ProfiledWindow:
-        """An anchor's ops price every prediction: more steps, for medians that mean something."""
-        steps = self._measure.profile_steps * (_ANCHOR_STEPS if anchor else 1)
-        return profile(arm, steps, scratch / "profile")
+    def _profiled(self, trial: Trial, arm: Arm, scratch: Path) -> ProfiledWindow:
+        """Profile a trial: once, or for an anchor the least disturbed of several windows.
+
+        An anchor's ops price every prediction. Its windows are longer, for medians that mean
+        something, and apart from each other, because whatever else the machine does comes in
+        phases that slow some ops more than others.
+        """
+        steps = self._measure.profile_steps
+        if trial.anchor is None and not trial.is_control:
+            return profile(arm, steps, scratch / "profile")
+        windows = []
+        for number in range(_ANCHOR_WINDOWS if steps else 1):
+            arm.run(arm.block_steps)
+            windows.append(profile(arm, _ANCHOR_STEPS * steps, scratch / f"profile-{number}"))
+        return least_disturbed(windows)
 
     def _energy(self, arm: Arm) -> float | None:
         """Joules per step over a window of its own, long enough for the counter's resolution."""

@@ -8,6 +8,7 @@ trial's timing stands without it.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,12 @@ def profile(arm: Arm, n_steps: int, folder: Path) -> ProfiledWindow:
             trace_file=None, step_ns=step_ns, error="profiler: it wrote no .xplane.pb"
         )
     return ProfiledWindow(trace_file=str(files[-1]), step_ns=step_ns, error=None)
+
+
+def least_disturbed(windows: Sequence[ProfiledWindow]) -> ProfiledWindow:
+    """The window with the fastest median step; the last failure where no window left a trace."""
+    usable = [window for window in windows if window.trace_file is not None]
+    return min(usable, key=lambda window: window.step_ns or 0, default=windows[-1])
 
 
 def _stop() -> str | None:
