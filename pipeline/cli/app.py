@@ -11,6 +11,7 @@ import typer
 from pipeline import __version__
 from pipeline.cli.console import complain
 from pipeline.cli.doctor import doctor
+from pipeline.cli.explain import explain
 from pipeline.cli.plan import plan
 from pipeline.cli.report import report
 from pipeline.cli.sweep import sweep
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (plan, sweep, report, tensorboard, doctor):
+for command in (plan, sweep, report, explain, tensorboard, doctor):
     app.command()(command)
 
 

@@ -1,0 +1,18 @@
+"""Why a trial is or is not faster: its step in parts that add up, and the named reasons.
+
+    profiles     tables -> op time by layer and pass, per trial
+    ledger       profile + step time -> the step split exactly
+    case         everything about one trial, and the parts of its step
+    saved        the rules for what the speedup is worth and what freezing saved
+    remains      the rules for what is left and why
+    explain      a sweep and a trial -> Explanation
+    terminal     Explanation -> what Rich prints
+    document     Explanation -> JSON
+
+docs/explain.md states every rule and formula for users.
+"""
+
+from pipeline.explain.explain import explain
+from pipeline.explain.explanation import Ceiling, Explanation, Figure, Part, Reason
+
+__all__ = ["Ceiling", "Explanation", "Figure", "Part", "Reason", "explain"]
