@@ -113,7 +113,7 @@ class CostModel:
         Raises:
             UsageError: no anchor shows a layer in the mode that it takes in this configuration.
         """
-        return self._total(frozen_variables) / self._total(())
+        return self.total(frozen_variables) / self.total(())
 
     def speedup(self, frozen_variables: Collection[str]) -> float:
         """Predicted baseline / predicted configuration."""
@@ -123,7 +123,7 @@ class CostModel:
         """Every layer's price in a configuration, in layer order, and the fixed rest last."""
         frozen = frozenset(frozen_variables)
         modes = layer_modes(self.facts, frozen)
-        self.refuse_unpriced(modes)
+        self.refuse_unpriced(modes.items())
         training = self._params.keys() - frozen
         sums: dict[tuple[str, Part], float] = defaultdict(float)
         for term in self.terms:
@@ -138,20 +138,21 @@ class CostModel:
             for unit in (*modes, FIXED)
         )
 
-    def refuse_unpriced(self, modes: Mapping[str, Mode]) -> None:
-        """Raise where no anchor shows a layer in its mode.
+    def refuse_unpriced(self, modes: Iterable[tuple[str, Mode]]) -> None:
+        """Raise where no anchor shows one of these layers in its mode.
 
         Raises:
             UsageError: names the layer and the mode.
         """
-        for layer, mode in modes.items():
+        for layer, mode in modes:
             if (layer, mode) not in self.priced_modes:
                 raise UsageError(
                     f"no measured anchor shows layer {layer!r} in mode {mode!r}; run the study's "
                     'anchors (policy "anchors") again'
                 )
 
-    def _total(self, frozen_variables: Collection[str]) -> float:
+    def total(self, frozen_variables: Collection[str]) -> float:
+        """Predicted step time of a configuration, in steps of the measured baseline."""
         return sum(row.total for row in self.prices(frozen_variables))
 
     def _forward(self) -> dict[tuple[str, Mode], float]:
