@@ -70,7 +70,7 @@ def program_of(model: CostModel) -> Program:
         builder.pay(term, term.price / scale)
     builder.pay_shared(model.shared_optimizer, scale)
     # Freezing everything is no configuration.
-    builder.row({column: 1.0 for column in range(len(builder.layers))}, lower=1.0)
+    builder.row(dict.fromkeys(range(len(builder.layers)), 1.0), lower=1.0)
     return builder.program()
 
 
@@ -220,7 +220,7 @@ class _Builder:
         passing: Expression = {self._pass_through(i): 1.0} if self.upstream[i] else {}
         if mode == "pass_through":
             return passing
-        return {None: 1.0, i: -1.0, **{column: -1.0 for column in passing}}
+        return {None: 1.0, i: -1.0, **dict.fromkeys(passing, -1.0)}
 
     def _pass_through(self, i: int) -> int:
         if i not in self.passing:
