@@ -9,7 +9,7 @@ exactly, and rows that would not are refused.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -97,7 +97,7 @@ def tables_of(run: TrialRun) -> TrialTables:
         trial_id=run.trial.trial_id,
         trials=trials,
         steps=_steps(run),
-        op_costs=_op_costs(run),
+        op_costs=op_cost_rows(run.trial.trial_id, run.costs),
         layers=_layers(run),
         graph_ops=_graph_ops(run),
     )
@@ -161,7 +161,7 @@ def _trial_row(run: TrialRun) -> Row:
         "convert_s": run.convert_s,
         "process_trials": run.process_trials,
         **_measured_columns(run),
-        **_pass_columns(run),
+        **(pass_columns(run.trace, run.costs) if run.trace is not None else {}),
     }
 
 
@@ -194,18 +194,17 @@ def _measured_columns(run: TrialRun) -> Row:
     }
 
 
-def _pass_columns(run: TrialRun) -> Row:
-    if run.trace is None:
-        return {}
+def pass_columns(trace: Trace, costs: Sequence[OpCost]) -> Row:
+    """The columns of `trials` that come from a trace and its attribution."""
     by_pass: dict[Pass, int] = dict.fromkeys(PASSES, 0)
-    for cost in run.costs:
+    for cost in costs:
         by_pass[cost.pass_] += cost.ns_per_step
     total_ns = sum(by_pass.values())
     return {
         **{f"{name}_ns": ns for name, ns in by_pass.items()},
-        "busy_ns": per_step(run.trace.busy_ns, run.trace.steps),
+        "busy_ns": per_step(trace.busy_ns, trace.steps),
         "attributed_fraction": 1 - by_pass["other"] / total_ns if total_ns else None,
-        "trace_steps": run.trace.steps,
+        "trace_steps": trace.steps,
     }
 
 
@@ -224,10 +223,11 @@ def _steps(run: TrialRun) -> list[Row]:
     ]
 
 
-def _op_costs(run: TrialRun) -> list[Row]:
+def op_cost_rows(trial_id: str, costs: Sequence[OpCost]) -> list[Row]:
+    """A trial's rows of `op_costs`."""
     return [
         {
-            "trial_id": run.trial.trial_id,
+            "trial_id": trial_id,
             "layer": cost.layer,
             "pass": cost.pass_,
             "op_type": cost.op_type,
@@ -239,29 +239,54 @@ def _op_costs(run: TrialRun) -> list[Row]:
             "graph_op": cost.graph_op,
             "typical_ns_per_step": cost.typical_ns_per_step,
         }
-        for cost in run.costs
+        for cost in costs
     ]
 
 
 def _layers(run: TrialRun) -> list[Row]:
     if run.facts is None:
         return []
+    return layer_rows(
+        run.trial.trial_id,
+        run.facts,
+        run.trial.frozen_variables,
+        costs=run.costs if run.trace is not None else None,
+        forward_flops=_forward_flops(run),
+    )
+
+
+def layer_rows(
+    trial_id: str,
+    facts: ModelFacts,
+    frozen_variables: Sequence[str],
+    *,
+    costs: Sequence[OpCost] | None,
+    forward_flops: Mapping[str, int],
+) -> list[Row]:
+    """A trial's rows of `layers`.
+
+    Args:
+        trial_id: the trial.
+        facts: of its model.
+        frozen_variables: paths of what it froze.
+        costs: per step; None without a usable trace.
+        forward_flops: by layer, for the trial's batch size; layers that are not known are left out.
+    """
     times: dict[tuple[str | None, Pass], int] = defaultdict(int)
-    for cost in run.costs:
+    for cost in costs or ():
         times[cost.layer, cost.pass_] += cost.ns_per_step
     # Fused and grouped updates belong to no layer; then no layer's share is known.
     optimizer_known = any(layer is not None and name == "optimizer" for layer, name in times)
-    modes = layer_modes(run.facts, run.trial.frozen_variables)
-    flops = _forward_flops(run)
+    modes = layer_modes(facts, frozen_variables)
 
     def time_ns(layer: str, name: Pass) -> int | None:
-        if run.trace is None or (name == "optimizer" and not optimizer_known):
+        if costs is None or (name == "optimizer" and not optimizer_known):
             return None
         return times[layer, name]
 
     return [
         {
-            "trial_id": run.trial.trial_id,
+            "trial_id": trial_id,
             "layer": layer.name,
             "index": layer.index,
             "kind": layer.kind,
@@ -272,9 +297,9 @@ def _layers(run: TrialRun) -> list[Row]:
             "activation_gradient_ns": time_ns(layer.name, "activation_gradient"),
             "weight_gradient_ns": time_ns(layer.name, "weight_gradient"),
             "optimizer_ns": time_ns(layer.name, "optimizer"),
-            "forward_flops": flops.get(layer.name),
+            "forward_flops": forward_flops.get(layer.name),
         }
-        for layer in run.facts.layers
+        for layer in facts.layers
     ]
 
 

@@ -37,6 +37,7 @@ from pipeline.schedule.unbuilt import settle_unbuilt
 from pipeline.store.outdir import OutDir
 from pipeline.store.read import committed, read_all
 from pipeline.study import Study
+from pipeline.tensorboard.experiment import write_experiment
 from pipeline.trials import Trial, TrialPlan, plan_trials
 
 _VERSIONS = (
@@ -134,6 +135,7 @@ def run_sweep(
                 for name, known in facts.items():
                     out.write_text(facts_path(name), dump_facts(known))
                 settle_unbuilt(out, study, unbuilt, Path(logs))
+                write_experiment(out, study.name, plan.trials)
                 done = _done(out, plan)
                 heard.on_planned(labels_of(plan, done), len(done))
                 driver = Driver(

@@ -2,7 +2,8 @@
 
 `FROSTLINE_FAKE` names a folder with `behaviours.json`: by policy (or `open`, for baselines) a list
 of behaviours, one an attempt, the last for all further ones. What is asked of the process is
-appended to `requests.log` there, one line a request: process id, op, policy.
+appended to `requests.log` there, one line a request: process id, op, policy. Traces are copies of
+`recorded.xplane.pb` where the folder has one.
 """
 
 import json
@@ -103,7 +104,8 @@ def measured(request: RunTrial, behaviour: str, *, traced: bool) -> Measured | F
     scratch = Path(request.scratch)
     step_ns = BASELINE_NS if request.trial.is_control else BASELINE_NS // 2
     trace = scratch / "fake-host.xplane.pb"
-    trace.write_bytes(b"no XSpace")
+    recorded = STATE / "recorded.xplane.pb"
+    trace.write_bytes(recorded.read_bytes() if recorded.exists() else b"no XSpace")
     graph = StepGraph(
         variables=("net/a/kernel", "net/b/kernel"),
         trained=("net/b/kernel",),

@@ -21,7 +21,7 @@ from pipeline.errors import StorageError
 from pipeline.run import SweepResult
 from pipeline.schedule.events import TrialOutcome
 from pipeline.sweep_view import open_sweep
-from pipeline.tensorboard import TensorBoard, profile_sessions, session_link
+from pipeline.tensorboard.server import TensorBoard, profile_sessions, session_link
 
 MakeSweep = Callable[..., Path]
 

@@ -23,6 +23,7 @@ from pipeline.schedule.events import (
 )
 from pipeline.schedule.spec import LeaseSpec
 from pipeline.store.outdir import TrialTables
+from pipeline.tensorboard.events import events_path
 from pipeline.trials import Trial
 
 Script = Callable[[LeaseSpec], Sequence[ExecutorEvent]]
@@ -34,13 +35,14 @@ class Store:
     def __init__(self) -> None:
         self.status: dict[str, str] = {}
         self.rows: dict[str, dict] = {}
+        self.files: list[str] = []
 
     def publish(self, tables: TrialTables) -> None:
         self.rows[tables.trial_id] = dict(tables.trials[0])
         self.status[tables.trial_id] = self.rows[tables.trial_id]["status"]
 
-    def put_file(self, local: Path, relative: str) -> None:
-        raise AssertionError("the driver copies no files")
+    def put_file(self, source: bytes | Path, relative: str) -> None:
+        self.files.append(relative)
 
     def commits(self) -> dict[str, str]:
         return dict(self.status)
@@ -153,6 +155,7 @@ def test_the_trial_at_work_is_charged_and_the_others_are_not() -> None:
     assert executor.specs[1].kills == {"b": 1}
     assert executor.specs[2].attempts == {}
     row = store.rows["b"]
+    assert store.files == [events_path("b")]
     assert (row["status"], row["error_type"], row["attempts"]) == ("failed", "LeaseLost", 2)
     assert heard.by_id()["b"].status == "failed"
 

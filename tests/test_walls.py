@@ -26,7 +26,7 @@ def imported_by(statement: str) -> set[str]:
         "import pipeline.trials, pipeline.model_facts, pipeline.measure.messages",
         "import pipeline.study",
         "import pipeline.doctor",
-        "import pipeline.tensorboard",
+        "import pipeline.tensorboard.server",
     ],
 )
 def test_imports_nothing_heavy(statement: str):

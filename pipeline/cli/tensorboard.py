@@ -16,14 +16,14 @@ def tensorboard(
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
     ] = 6006,
 ) -> None:
-    """Show the profiles of a sweep in TensorBoard, until Ctrl-C."""
+    """Show a sweep in TensorBoard, trials and profiles, until Ctrl-C."""
     import tempfile
     from pathlib import Path
 
     from pipeline.analyse.words import policy_words
     from pipeline.errors import SweepError
     from pipeline.sweep_view import open_sweep
-    from pipeline.tensorboard.server import TensorBoard, profile_sessions, session_link
+    from pipeline.tensorboard.server import TensorBoard, profile_sessions, session_link, table_link
 
     if "://" in sweep:
         raise SweepError(f"{sweep}: TensorBoard reads local folders; copy the sweep here first")
@@ -37,7 +37,10 @@ def tensorboard(
         with server:
             sessions = profile_sessions(log_dir)
             console.print(f"TensorBoard: http://127.0.0.1:{server.port}/  (Ctrl-C ends it)")
-            if not sessions:
+            console.print(Text(f"All trials: {table_link(server.port)}"), soft_wrap=True)
+            if sessions:
+                console.print("Profiles:")
+            else:
                 console.print("No profiles here: the study kept no traces, or none was recorded.")
             for session in sessions:
                 policy = policies.get(session.rpartition("/")[2], "not committed yet")

@@ -21,8 +21,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from pipeline.errors import FrostlineError
-from pipeline.rows import Failure, TrialRun, tables_of
+from pipeline.rows import Failure, TrialRun
 from pipeline.schedule.chunks import Chunk
+from pipeline.schedule.commit import commit
 from pipeline.schedule.events import (
     ExecutorEvent,
     GroupOpened,
@@ -253,7 +254,7 @@ class Driver:
                 f"({lost.cause}): {lost.message}",
             ),
         )
-        self._store.publish(tables_of(run))
+        commit(self._store, run)
         return outcome_of(run, store_s=0.0)
 
     def _add(self, seconds: Mapping[str, float], prefix: str = "") -> None:

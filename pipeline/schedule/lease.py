@@ -23,8 +23,9 @@ from tempfile import TemporaryDirectory
 from pipeline.errors import StorageError, SweepError, UsageError
 from pipeline.measure.client import DeadlineExceeded, ProcessDied
 from pipeline.measure.messages import Failed, Measured
-from pipeline.rows import Failure, TrialRun, noise_of, tables_of
+from pipeline.rows import Failure, TrialRun, noise_of
 from pipeline.schedule.asking import pause
+from pipeline.schedule.commit import commit
 from pipeline.schedule.cores import CoreClaim, claim_cores, holders, pinned
 from pipeline.schedule.events import (
     LeaseEvent,
@@ -222,11 +223,9 @@ class _Lease:
         measured: Measured | None = None,
         profile: Profile | None = None,
     ) -> TrialOutcome:
-        """Files first, then the rows, whose `trials` row is the commit."""
         duration_s = time.monotonic() - attempt.started
         if trial.is_control and measured is not None:
             self._noise_floor = max(self._noise_floor or 0.0, noise_of(measured))
-        trace_path = self._trace_path(trial, measured)
         ready = self._group.ready
         run = TrialRun(
             trial=trial,
@@ -244,17 +243,12 @@ class _Lease:
             trace=profile.trace if profile else None,
             costs=profile.costs if profile else (),
             convert_s=profile.seconds if profile else None,
-            trace_path=trace_path,
+            trace_path=self._trace_path(trial, measured),
             noise_floor=self._noise_floor,
             process_trials=self._group.trials_served or None,
         )
-        tables = tables_of(run)
         storing = time.monotonic()
-        if trace_path is not None and measured is not None and measured.trace_file is not None:
-            self._store.put_file(Path(measured.trace_file), trace_path)
-        if attempt.log.exists():
-            self._store.put_file(attempt.log, f"logs/{trial.trial_id}.log")
-        self._store.publish(tables)
+        commit(self._store, run, log=attempt.log)
         return outcome_of(run, store_s=time.monotonic() - storing)
 
     def _trace_path(self, trial: Trial, measured: Measured | None) -> str | None:

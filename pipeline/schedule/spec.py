@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from pipeline.model_facts import ModelFacts
+from pipeline.store.files import Source
 from pipeline.store.outdir import TrialTables
 from pipeline.trials import MeasureSpec, Trial
 
@@ -18,8 +18,8 @@ class Store(Protocol):
     def publish(self, tables: TrialTables) -> None:
         """Commit a trial's rows."""
 
-    def put_file(self, local: Path, relative: str) -> None:
-        """Copy a file to a place below OUT."""
+    def put_file(self, source: Source, relative: str) -> None:
+        """Put bytes, or a copy of a local file, at a place below OUT."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +31,24 @@ class Resources:
     device: str | None = None
 
 
-def too_small(resources: Resources, *, cpus: int, gpus: int) -> str:
-    """What to say where not even one lease fits."""
+def too_small(resources: Resources, *, cpus: int, gpus: int, kinds: tuple[str, ...] = ()) -> str:
+    """What to say where not even one lease fits.
+
+    Args:
+        resources: what a lease holds.
+        cpus, gpus: of the largest node.
+        kinds: of accelerators that any node has.
+    """
     wanted = f"{resources.cpus} CPU cores and {resources.gpus} GPUs"
     if resources.device:
         wanted += f" of kind {resources.device}"
-    advice = (
-        "set gpus_per_trial = 0 under [resources] to measure on CPUs"
-        if gpus < resources.gpus
-        else "lower cpus_per_trial under [resources]"
-    )
+    if resources.device and resources.device not in kinds:
+        there = ", ".join(kinds) or "none"
+        advice = f"correct or leave out device under [resources] (kinds here: {there})"
+    elif gpus < resources.gpus:
+        advice = "set gpus_per_trial = 0 under [resources] to measure on CPUs"
+    else:
+        advice = "lower cpus_per_trial under [resources]"
     return (
         f"a trial needs {wanted} on one node, and the largest here has {cpus} and {gpus}: {advice}"
     )

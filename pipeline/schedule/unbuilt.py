@@ -16,10 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.measure.messages import Failed
-from pipeline.rows import Failure, TrialRun, tables_of
+from pipeline.rows import Failure, TrialRun
+from pipeline.schedule.commit import commit
 from pipeline.store.outdir import OutDir
 from pipeline.store.read import table_file
 from pipeline.study import Study
+from pipeline.tensorboard.events import events_path
 from pipeline.trials import ModelSpec, Trial
 
 
@@ -72,12 +74,11 @@ def settle_unbuilt(out: OutDir, study: Study, failed: Mapping[str, Failed], logs
             _publish(out, trial, failed[model.name], logs / f"inspect-{model.name}.log")
     with out.files.batch() as batch:
         for trial in stale:
+            batch.remove(events_path(trial.trial_id))
             batch.remove(table_file("trials", trial.trial_id))
 
 
 def _publish(out: OutDir, trial: Trial, failed: Failed, log: Path) -> None:
-    if log.exists():
-        out.put_file(log, f"logs/{trial.trial_id}.log")
     run = TrialRun(
         trial=trial,
         facts=None,
@@ -86,4 +87,4 @@ def _publish(out: OutDir, trial: Trial, failed: Failed, log: Path) -> None:
         duration_s=sum(failed.seconds.values()),
         failure=Failure(stage=failed.stage, kind=failed.kind, message=failed.message),
     )
-    out.publish(tables_of(run))
+    commit(out, run, log=log)

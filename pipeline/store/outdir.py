@@ -14,15 +14,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 from pydantic import JsonValue
 
 from pipeline.errors import SweepError
 from pipeline.store import lock
 from pipeline.store.arrow import Rows, TableDefectError, to_parquet, to_table
-from pipeline.store.files import Files, storage_errors
+from pipeline.store.files import Files, Source, storage_errors
 from pipeline.store.local import LocalFiles
 from pipeline.store.manifest import Manifest, parse_manifest, with_run
-from pipeline.store.read import CommitIndex, table_file
+from pipeline.store.read import CommitIndex, read_trials, table_file
 from pipeline.store.remote import RemoteFiles
 from pipeline.store.schema import TABLES
 
@@ -97,6 +98,14 @@ class OutDir:
         """
         return self._index.commits()
 
+    def trials(self) -> tuple[dict[str, str], pa.Table]:
+        """The commits, and the rows of `trials` with the schema of this version, of one moment.
+
+        Raises:
+            StorageError: a `trials` file cannot be read; names it.
+        """
+        return read_trials(self.files, self._index)
+
     def publish(self, tables: TrialTables) -> None:
         """Publish a trial; an earlier attempt's rows are replaced, in every table.
 
@@ -132,10 +141,10 @@ class OutDir:
                     batch.remove(name)
             batch.put(commit_file, to_parquet(commit))
 
-    def put_file(self, local: Path, relative: str) -> None:
-        """Copy a local file to a name below OUT; it appears whole or not at all."""
+    def put_file(self, source: Source, relative: str) -> None:
+        """Put bytes, or a copy of a local file, at a name below OUT; it appears whole or not."""
         with self.files.batch() as batch:
-            batch.put(relative, local)
+            batch.put(relative, source)
 
     def put_tree(self, local: Path, relative: str, *, replace: bool = False) -> None:
         """Copy every file below a local folder to a folder below OUT, each of them atomically.

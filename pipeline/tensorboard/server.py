@@ -33,6 +33,11 @@ def profile_sessions(log_dir: Path) -> tuple[str, ...]:
     return tuple(sorted(f"{each.parents[2].name}/{each.name}" for each in folders))
 
 
+def table_link(port: int) -> str:
+    """Address of the table of hyperparameters: every trial, and parallel coordinates."""
+    return f"http://{HOST}:{port}/#hparams"
+
+
 def session_link(port: int, session: str) -> str:
     """Address of a session's overview page."""
     return f"http://{HOST}:{port}/?run={quote(session)}&tag=overview_page#profile"

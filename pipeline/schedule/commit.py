@@ -1,0 +1,37 @@
+"""A trial's end: its files, then its rows, whose `trials` row is the commit.
+
+In: everything that is known after an attempt, and what it left on this machine's disk. Out: the
+trace, the log and TensorBoard's events below OUT, and the rows. What is written before the commit
+belongs to a trial without one, and the next attempt overwrites it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.rows import TrialRun, tables_of
+from pipeline.schedule.spec import Store
+from pipeline.tensorboard.events import events_path, trial_events
+
+
+def commit(store: Store, run: TrialRun, *, log: Path | None = None) -> None:
+    """Publish a trial.
+
+    Args:
+        store: where.
+        run: what is known; its trace goes to `run.trace_path`.
+        log: what was printed, if that file exists.
+
+    Raises:
+        StorageError: OUT cannot be written.
+        ConservationError: the costs do not add up to the trace's total.
+    """
+    tables = tables_of(run)
+    trial_id = run.trial.trial_id
+    trace_file = run.measured.trace_file if run.measured is not None else None
+    if run.trace_path is not None and trace_file is not None:
+        store.put_file(Path(trace_file), run.trace_path)
+    if log is not None and log.exists():
+        store.put_file(log, f"logs/{trial_id}.log")
+    store.put_file(trial_events(tables.trials[0], tables.steps), events_path(trial_id))
+    store.publish(tables)
