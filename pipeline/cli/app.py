@@ -10,6 +10,7 @@ import typer
 
 from pipeline import __version__
 from pipeline.cli.console import complain
+from pipeline.cli.diff import diff
 from pipeline.cli.doctor import doctor
 from pipeline.cli.explain import explain
 from pipeline.cli.plan import plan
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (plan, sweep, report, explain, tensorboard, doctor):
+for command in (plan, sweep, report, explain, diff, tensorboard, doctor):
     app.command()(command)
 
 

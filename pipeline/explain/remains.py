@@ -27,6 +27,7 @@ def gradient_flows_through(case: Case) -> Reason | None:
     if not _worth(case, share_ns) or not through or first is None:
         return None
     last = through[-1].index
+    beyond = any(layer.mode == "trainable" and layer.index > last for layer in case.layers)
     names = [layer.layer for layer in through]
     return Reason(
         kind="gradient_flows_through",
@@ -43,8 +44,10 @@ def gradient_flows_through(case: Case) -> Reason | None:
             Figure(name="first layer that trains", value=first.layer, unit=""),
         ),
         advice=(
-            f"Freeze the layers before them as well (0 to {last}): then no gradient enters them. "
-            "Or freeze as many layers from the input on instead."
+            f"Freeze the layers before them as well (0 to {last}): then no gradient enters them."
+            if beyond
+            else "Freeze from the input on instead, and train the last layers: a gradient that has "
+            "to reach the first ones passes all of them."
         ),
     )
 
@@ -63,7 +66,7 @@ def still_trains(case: Case) -> Reason | None:
         effect="remains",
         share_ns=share_ns,
         text=(
-            f"gradients of the {_layers(training)} that train: dX "
+            f"gradients of the {_layers(training)} that train{'s' if training == 1 else ''}: dX "
             f"{duration(case.remaining('dx_trainable'))}, dW "
             f"{duration(case.remaining('dw_trainable'))}; dearest: {shown}"
         ),

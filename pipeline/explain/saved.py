@@ -152,7 +152,9 @@ def gradients_changed(case: Case) -> Reason | None:
     """DX changed though the gradient still reaches every layer that it reached before."""
     found = case.change(_dx_beside_norms(case))
     pruned = any(layer.mode == "pruned" for layer in case.layers)
-    if found is None or not found.is_real or (pruned and found.saved_ns > 0):
+    if found is None or not case.freezes or not found.is_real:
+        return None
+    if pruned and found.saved_ns > 0:
         return None
     less = found.saved_ns > 0
     return Reason(
@@ -275,7 +277,7 @@ def forward_changed(case: Case) -> Reason | None:
     found = case.change(
         lambda cell: cell.pass_ == "forward" and not cell.exchange and cell.layer not in norms
     )
-    if found is None or not found.is_real:
+    if found is None or not case.freezes or not found.is_real:
         return None
     less = found.saved_ns > 0
     beside = " beside the normalisations" if norms else ""
@@ -303,7 +305,7 @@ def forward_changed(case: Case) -> Reason | None:
 def waiting_changed(case: Case) -> Reason | None:
     """The device waits less or more than in the baseline."""
     found = case.change(lambda cell: cell.pass_ is None)
-    if found is None or not found.is_real:
+    if found is None or not case.freezes or not found.is_real:
         return None
     less = found.saved_ns > 0
     return Reason(
@@ -311,11 +313,12 @@ def waiting_changed(case: Case) -> Reason | None:
         effect="saved",
         share_ns=found.saved_ns,
         text=(
-            f"the device waits {'less' if less else 'more'}: "
+            f"no op runs during {'less' if less else 'more'} of the step: "
             + (
-                "there is less to dispatch"
+                "there is less to dispatch, or the machine was doing less beside it"
                 if less
-                else "its work got shorter, the host's work for it did not"
+                else "the device's work got shorter and the host's work for it did not, or the "
+                "machine was doing more beside it"
             )
         ),
         figures=(
