@@ -217,7 +217,8 @@ def _anchors(sweep: Sweep, rows: Sequence[TrialRow]) -> dict[str, TrialRow]:
             continue
         ((total_ns,),) = sweep.sql(
             "select coalesce(sum(coalesce(typical_ns_per_step, ns_per_step)), 0)::bigint "
-            f"from op_costs where trial_id = '{row.trial_id}'"
+            "from op_costs",
+            trials=(row.trial_id,),
         ).fetchall()
         if total_ns and (name not in found or total_ns < found[name][0]):
             found[name] = (total_ns, row)
@@ -279,6 +280,6 @@ def _profiles(sweep: Sweep, trial_id: str) -> dict[str, LayerProfile]:
 
 
 def _rows(sweep: Sweep, table: str, trial_id: str, columns: str) -> list[dict[str, Any]]:
-    relation = sweep.sql(f"select {columns} from {table} where trial_id = '{trial_id}'")
+    relation = sweep.sql(f"select {columns} from {table}", trials=(trial_id,))
     names = relation.columns
     return [dict(zip(names, row, strict=True)) for row in relation.fetchall()]

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from pipeline.errors import SweepError, UsageError
 from pipeline.store.manifest import Manifest
 from pipeline.store.outdir import MANIFEST, OutDir
-from pipeline.store.read import committed, read_all
+from pipeline.store.read import dataset_of, read_rows, row_files, scanned
+from pipeline.store.scan import naive_utc, scan
 from pipeline.store.schema import TABLES
 from pipeline.store.trial_row import TrialRow
 
@@ -61,8 +61,8 @@ class Sweep:
         """Take an output directory that is a sweep; use `open_sweep`."""
         self.out = out
         self.manifest = manifest
-        self.commits = out.commits()
-        self._datasets: dict[str, ds.Dataset] = {}
+        self.commits, self._trials = out.trials()
+        self._paths: dict[str, list[str]] = {}
 
     def trials(self) -> pa.Table:
         """The `trials` table: one row a trial, failed ones included."""
@@ -87,11 +87,15 @@ class Sweep:
             SweepError: there is no such table or column.
             StorageError: a file cannot be read.
         """
-        dataset = self._dataset(name) if trials is None else self._dataset_of(name, trials)
+        if name not in TABLES:
+            raise SweepError(_unknown("table", name, list(TABLES)))
+        known = [column.name for column in TABLES[name]]
         for column in columns or ():
-            if column not in dataset.schema.names:
-                raise SweepError(_unknown("column", column, dataset.schema.names))
-        return read_all(self.out.files, name, dataset, columns)
+            if column not in known:
+                raise SweepError(_unknown("column", column, known))
+        if name == "trials" and trials is None:
+            return self._trials if columns is None else self._trials.select(columns)
+        return read_rows(self.out.files, name, self._files(name, trials), columns)
 
     def df(self, name: str) -> pd.DataFrame:
         """A table as a pandas frame.
@@ -109,7 +113,7 @@ class Sweep:
         frame: pd.DataFrame = self.table(name).to_pandas()
         return frame
 
-    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+    def sql(self, query: str, *, trials: Collection[str] | None = None) -> duckdb.DuckDBPyRelation:
         """A DuckDB query over views named as the tables.
 
         Only the files and columns that the query needs are read, when its result is fetched.
@@ -117,12 +121,15 @@ class Sweep:
 
         Args:
             query: SQL; `FROM trials JOIN steps USING (trial_id)` and so on.
+            trials: ids of the trials that the views show, only their files are read; all when left
+                out.
 
         Raises:
             SweepError: the query is wrong; carries DuckDB's message.
         """
+        connection = self._connection if trials is None else self._connect(trials)
         try:
-            return self._connection.sql(query)
+            return connection.sql(query)
         except duckdb.Error as error:
             raise SweepError(
                 f"the query does not work: {error}; the tables are {', '.join(TABLES)}"
@@ -130,38 +137,40 @@ class Sweep:
 
     def trial_rows(self) -> list[TrialRow]:
         """Every committed trial as a typed value, in the order of `trial_id`."""
-        rows = [TrialRow.from_mapping(row) for row in self.trials().to_pylist()]
+        return list(self._trial_rows)
+
+    @cached_property
+    def _trial_rows(self) -> list[TrialRow]:
+        rows = [TrialRow.from_mapping(row) for row in self._trials.to_pylist()]
         return sorted(rows, key=lambda row: row.trial_id)
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
+        return self._connect(None)
+
+    def _connect(self, trials: Collection[str] | None) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect()
-        for name, columns in TABLES.items():
-            # DuckDB hands zoned timestamps to Python through pytz, which it does not bring along.
-            naive = ", ".join(
-                f"make_timestamp(epoch_us({column.name})) AS {column.name}"
-                for column in columns
-                if column.type == "timestamp"
-            )
-            connection.register(f"stored_{name}", self._dataset(name))
-            replaced = f" REPLACE ({naive})" if naive else ""
-            connection.execute(f"CREATE VIEW {name} AS SELECT *{replaced} FROM stored_{name}")
+        for name in TABLES:
+            paths = self._files(name, trials)
+            if name == "trials" and trials is None:
+                connection.register("stored_trials", self._trials)
+                source = "stored_trials"
+            elif paths and scanned(self.out.files, paths):
+                connection.execute(f"SET VARIABLE files_{name} = $paths", {"paths": paths})
+                source = scan(name, f"getvariable('files_{name}')")
+            else:
+                connection.register(f"stored_{name}", dataset_of(self.out.files, name, paths))
+                source = f"stored_{name}"
+            connection.execute(f"CREATE VIEW {name} AS SELECT {naive_utc(name)} FROM {source}")
         return connection
 
-    def _dataset_of(self, name: str, trials: Collection[str]) -> ds.Dataset:
-        if name not in TABLES:
-            raise SweepError(_unknown("table", name, list(TABLES)))
-        wanted = {
-            trial_id: self.commits[trial_id] for trial_id in trials if trial_id in self.commits
-        }
-        return committed(self.out.files, name, wanted)
-
-    def _dataset(self, name: str) -> ds.Dataset:
-        if name not in TABLES:
-            raise SweepError(_unknown("table", name, list(TABLES)))
-        if name not in self._datasets:
-            self._datasets[name] = committed(self.out.files, name, self.commits)
-        return self._datasets[name]
+    def _files(self, name: str, trials: Collection[str] | None) -> list[str]:
+        """The files of a table, as they were found when first asked for."""
+        if trials is not None:
+            return row_files(self.out.files, name, self.commits.keys() & set(trials))
+        if name not in self._paths:
+            self._paths[name] = row_files(self.out.files, name, self.commits)
+        return self._paths[name]
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:

@@ -167,3 +167,41 @@ def test_the_bare_import_is_light_and_the_name_is_there_on_use() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = pipeline.nonsense
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_read_all_the_same(tmp_path: Path) -> None:
+    copy = shutil.copytree(DATA, tmp_path / "sweep[1]*")
+    sweep = open_sweep(str(copy))
+    assert sweep.trial_rows() == open_sweep(str(DATA)).trial_rows()
+    assert sweep.sql("SELECT count(*) FROM layers").fetchall() == [(9 * 4,)]
+
+
+def test_sql_over_some_trials_reads_only_their_files(copy: Path) -> None:
+    wanted, damaged = "chain-prefix-1-0001", "chain-prefix-2-0002"
+    sweep = open_sweep(str(copy))
+    (copy / "tables" / "layers" / f"{damaged}.parquet").write_bytes(b"PAR1 and no more")
+    found = sweep.sql("SELECT DISTINCT trial_id FROM layers", trials=(wanted, "nobody"))
+    assert found.fetchall() == [(wanted,)]
+    assert sweep.sql("SELECT count(*) FROM steps", trials=()).fetchall() == [(0,)]
+    assert set(sweep.table("layers", trials=(wanted,))["trial_id"].to_pylist()) == {wanted}
+
+
+def test_many_files_keep_the_order_of_their_trials(tmp_path: Path) -> None:
+    rows = pq.read_table(DATA / "tables" / "trials" / "chain-prefix-1-0001.parquet")
+    folder = tmp_path / "sweep" / "tables" / "trials"
+    shutil.copytree(DATA, tmp_path / "sweep", ignore=shutil.ignore_patterns("*.parquet"))
+    names = [f"chain-{number:04d}" for number in range(450)]
+    for name in reversed(names):
+        column = rows.schema.get_field_index("trial_id")
+        pq.write_table(
+            rows.set_column(column, "trial_id", pa.array([name])), folder / f"{name}.parquet"
+        )
+    sweep = open_sweep(str(tmp_path / "sweep"))
+    assert [row.trial_id for row in sweep.trial_rows()] == names
+    assert list(sweep.commits) == names
+
+
+def test_a_commit_that_is_damaged_is_named(copy: Path) -> None:
+    (copy / "tables" / "trials" / "chain-prefix-1-0001.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(StorageError, match=r"is damaged.*chain-prefix-1-0001"):
+        open_sweep(str(copy))

@@ -1,14 +1,16 @@
 """Reading tables back: the commits of a sweep, and the rows of its committed trials.
 
-In: the files of OUT. Out: status by trial, and Arrow datasets with the schema of this version;
-columns that older files lack read as null. Refuses files that are no Parquet, naming them.
+In: the files of OUT. Out: status by trial, and rows with the schema of this version; columns that
+older files lack read as null. Refuses files that are no Parquet, naming them. Files on a local disk
+are scanned by DuckDB (`pipeline.store.scan`), others through an Arrow dataset.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -16,6 +18,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import StorageError
 from pipeline.store.arrow import reader_schema
 from pipeline.store.files import Files, Stamp, storage_errors
+from pipeline.store.scan import read_scanned, scannable
 
 SUFFIX = ".parquet"
 _DISK_READERS = 4
@@ -86,6 +89,35 @@ class CommitIndex:
         return str(statuses[0])
 
 
+def row_files(files: Files, table: str, trial_ids: Iterable[str]) -> list[str]:
+    """Where the rows lie that some trials have in a table; ascending, only files that are there.
+
+    Args:
+        files: OUT.
+        table: a key of `pipeline.store.schema.TABLES`.
+        trial_ids: what counts; rows of other trials are left out.
+    """
+    there = files.stamps(table_folder(table))
+    return [
+        files.path(table_file(table, trial_id))
+        for trial_id in sorted(trial_ids)
+        if f"{trial_id}{SUFFIX}" in there
+    ]
+
+
+def scanned(files: Files, paths: Sequence[str]) -> bool:
+    """Whether DuckDB reads these files itself."""
+    return files.local_root is not None and scannable(paths)
+
+
+def dataset_of(files: Files, table: str, paths: Sequence[str]) -> ds.Dataset:
+    """Files of a table as an Arrow dataset, which is read when needed."""
+    schema = reader_schema(table)
+    if not paths:
+        return ds.dataset(schema.empty_table())
+    return ds.dataset(paths, schema=schema, format="parquet", filesystem=files.filesystem)
+
+
 def committed(files: Files, table: str, commits: Mapping[str, str]) -> ds.Dataset:
     """The rows that committed trials have in a table, as a dataset that is read when needed.
 
@@ -94,16 +126,7 @@ def committed(files: Files, table: str, commits: Mapping[str, str]) -> ds.Datase
         table: a key of `pipeline.store.schema.TABLES`.
         commits: what counts; rows of other trials are left out.
     """
-    schema = reader_schema(table)
-    there = files.stamps(table_folder(table))
-    paths = [
-        files.path(table_file(table, trial_id))
-        for trial_id in sorted(commits)
-        if f"{trial_id}{SUFFIX}" in there
-    ]
-    if not paths:
-        return ds.dataset(schema.empty_table())
-    return ds.dataset(paths, schema=schema, format="parquet", filesystem=files.filesystem)
+    return dataset_of(files, table, row_files(files, table, commits))
 
 
 def read_all(
@@ -120,6 +143,57 @@ def read_all(
             return dataset.to_table(columns=None if columns is None else list(columns))
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
             raise _damaged(shown, error) from error
+
+
+def read_rows(
+    files: Files, table: str, paths: Sequence[str], columns: Sequence[str] | None
+) -> pa.Table:
+    """The rows of some files of a table, in memory, in the order of the files.
+
+    Raises:
+        StorageError: a file cannot be read or does not fit the schema.
+    """
+    if not scanned(files, paths):
+        return read_all(files, table, dataset_of(files, table, paths), columns)
+    shown = f"{files.shown}/{table_folder(table)}"
+    with storage_errors("read", shown):
+        try:
+            return read_scanned(table, paths, columns)
+        except duckdb.IOException as error:
+            raise OSError(str(error)) from error
+        except duckdb.Error as error:
+            raise _damaged(shown, error) from error
+
+
+def read_trials(files: Files, index: CommitIndex) -> tuple[dict[str, str], pa.Table]:
+    """Status by trial, ascending, and the rows of `trials`, as of one moment.
+
+    Raises:
+        StorageError: a file cannot be read; names it.
+    """
+    paths = row_files(files, "trials", _listed(files))
+    if scanned(files, paths):
+        try:
+            rows = read_rows(files, "trials", paths, None)
+            statuses = dict(
+                zip(rows["trial_id"].to_pylist(), rows["status"].to_pylist(), strict=True)
+            )
+            if len(statuses) == len(rows) == len(paths) and None not in statuses.values():
+                return statuses, rows
+        except StorageError as error:
+            if isinstance(error.__cause__, duckdb.Error):
+                raise
+            # A retry has just withdrawn a commit; or something is wrong that is named below.
+    commits = index.commits()
+    return commits, read_rows(files, "trials", row_files(files, "trials", commits), None)
+
+
+def _listed(files: Files) -> list[str]:
+    return [
+        name.removesuffix(SUFFIX)
+        for name in files.stamps(table_folder("trials"))
+        if name.endswith(SUFFIX) and not name.startswith(".")
+    ]
 
 
 def _damaged(shown: str, reason: object) -> StorageError:
