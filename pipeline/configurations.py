@@ -46,14 +46,16 @@ def refuse_misfits(study: Study, facts: Mapping[str, ModelFacts]) -> None:
     Raises:
         PolicyError: with the reason of every model.
     """
+    # A model in which nothing trains is told of elsewhere: every policy would misfit it.
+    models = [model for model in study.models if facts[model.name].layers]
     for policy in study.freeze.policies:
         misfits: list[PolicyMismatchError] = []
-        for model in study.models:
+        for model in models:
             try:
                 _expand(study, policy, facts[model.name])
             except PolicyMismatchError as error:
                 misfits.append(error)
-        if len(misfits) == len(study.models):
+        if models and len(misfits) == len(models):
             raise PolicyError(
                 "\n".join(f"freeze.policies, `{_spelled(policy)}`: {error}" for error in misfits)
             )

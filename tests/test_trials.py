@@ -214,3 +214,16 @@ def test_every_plan(count, policies, with_anchors):
     shown = {trial.anchor for trial in trials} - {None}
     known = {anchor.name for anchor in anchors(facts)}
     assert shown == known if with_anchors else shown <= known
+
+
+def test_a_model_in_which_nothing_trains_is_named():
+    study = parse_study(
+        'name = "s"\n[[model]]\nname = "m"\nbuilder = "pipeline.models:mlp_sequential"\n'
+        '[train]\nbatch_size = [8]\n[freeze]\npolicies = ["prefix:1"]\n',
+        check_builders=False,
+    )
+    bare = ModelFacts(
+        name="m", layers=(), untrainable_params=0, batch_size=8, build_s=0.0, trace_s=0.0
+    )
+    with pytest.raises(StudyError, match="nothing in it trains"):
+        plan_trials(study, {"m": bare})
