@@ -1,0 +1,468 @@
+"""Explanations of trials whose causes are known by construction: one test a cause."""
+
+import json
+from pathlib import Path
+
+import pytest
+from built_trials import FAILED, GPU, MS, NO_TRACE, Built, Chain
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.cli import main
+from pipeline.errors import UsageError
+from pipeline.explain import Explanation, explain
+from pipeline.explain.explanation import ReasonKind
+from pipeline.explain.ledger import mean_ledger, step_ledger
+from pipeline.explain.profiles import Cell, Profile
+from pipeline.sweep_view import open_sweep
+
+DATA = Path(__file__).parent / "data" / "sweep_v1"
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Built:
+    return Built(folder=tmp_path / "out")
+
+
+def kinds(explanation: Explanation) -> set[ReasonKind]:
+    return {reason.kind for reason in explanation.reasons}
+
+
+def part(explanation: Explanation, kind: str):
+    return next(part for part in explanation.parts if part.kind == kind)
+
+
+def adds_up(explanation: Explanation) -> bool:
+    return (
+        sum(part.baseline_ns or 0 for part in explanation.parts) == explanation.baseline_step_ns
+        and sum(part.trial_ns or 0 for part in explanation.parts) == explanation.step_ns
+        and sum(part.saved_ns or 0 for part in explanation.parts)
+        == explanation.baseline_step_ns - explanation.step_ns
+    )
+
+
+def test_the_step_in_parts_adds_up_and_the_ceiling_is_the_formula(built: Built):
+    built.controls().trial("prefix:2", [0, 1])
+    found = explain(built.sweep(), "prefix:2")
+    assert adds_up(found)
+    assert found.ceiling is not None
+    # six layers: forward 12 ms, dX 10 (none in the first), dW 12, update 3
+    assert found.ceiling.speedup == pytest.approx(1 + (10 + 12 + 3) / 12)
+    assert found.ceiling.with_rest == pytest.approx(found.ceiling.speedup)
+    assert len(found.ceiling.controls) == 3
+    assert found.speedup == pytest.approx(37 / 28)
+    assert found.verdict == "faster"
+    assert found.trains_from == "net/layer2"
+    # What was in the baseline's step and is not in the trial's, by pass.
+    assert part(found, "dx_pruned").saved_ns == pytest.approx(2 * MS, abs=2)
+    assert part(found, "dw_frozen").saved_ns == pytest.approx(4 * MS, abs=2)
+    assert part(found, "update").saved_ns == pytest.approx(MS, abs=2)
+    assert part(found, "forward").saved_ns == pytest.approx(0, abs=2)
+
+
+def test_backward_ends_at_the_first_layer_that_trains(built: Built):
+    built.controls().trial("prefix:2", [0, 1])
+    reason = explain(built.sweep(), "prefix:2").reason("backward_ends")
+    assert reason is not None
+    assert reason.effect == "saved"
+    # dX of layer 1, frozen, and of layer 2, which is the first that trains now
+    assert reason.share_ns == pytest.approx(4 * MS, abs=2)
+    assert "ends at layer 2 (net/layer2)" in reason.text
+
+
+def test_weight_gradients_that_are_gone_have_their_share(built: Built):
+    built.controls().trial("layer:3", [2])
+    reason = explain(built.sweep(), "layer:3").reason("weight_gradients_gone")
+    assert reason is not None
+    assert reason.share_ns == pytest.approx(2 * MS, abs=2)
+    assert "1 layer" in reason.text
+
+
+def test_a_gradient_that_flows_through_frozen_layers(built: Built):
+    built.controls().trial("suffix:3", [2, 3, 4])
+    found = explain(built.sweep(), "suffix:3")
+    reason = found.reason("gradient_flows_through")
+    assert reason is not None
+    assert reason.effect == "remains"
+    assert reason.share_ns == part(found, "dx_through").trial_ns
+    assert reason.share_ns == pytest.approx(6 * MS, abs=3)
+    assert "through 3 layers that are frozen" in reason.text
+    assert "down to layer 0 (net/layer0)" in reason.text
+    assert "(0 to 4)" in reason.advice
+    assert "backward_ends" not in kinds(found)
+
+
+def test_there_is_no_advice_to_freeze_everything(built: Built):
+    built.controls().trial("anchors:pass_through", range(1, 6))
+    reason = explain(built.sweep(), "anchors:pass_through").reason("gradient_flows_through")
+    assert reason is not None
+    assert "0 to" not in reason.advice
+    assert "from the input on" in reason.advice
+
+
+def test_a_layer_without_weights_counts_with_the_one_its_gradient_reaches_first(built: Built):
+    chain = built.chain
+    relu = chain.op("net/relu", "activation_gradient", "ReluGrad", 3 * MS)
+    graph = [
+        {
+            "op_name": relu["op_name"], "op_type": "ReluGrad", "layer": "net/relu",
+            "pass": "activation_gradient",
+            "needed_by": [f"net/layer{i}/kernel" for i in range(4)],
+        }
+    ]  # fmt: skip
+    built.controls(ops=[*chain.ops(), relu], graph=graph)
+    built.trial("suffix:3", [2, 3, 4], ops=[*chain.ops([2, 3, 4]), relu])
+    found = explain(built.sweep(), "suffix:3")  # layer 3, behind which it stands, is frozen
+    assert part(found, "dx_through").trial_ns == pytest.approx(9 * MS, abs=3)
+    assert all(part.kind != "dx_elsewhere" for part in found.parts)
+
+
+def test_the_forward_pass_dominates_when_all_else_is_gone(built: Built):
+    built.controls().trial("all_but_head", range(5))
+    found = explain(built.sweep(), "all_but_head")
+    reason = found.reason("forward_dominates")
+    assert reason is not None
+    assert reason.share_ns == part(found, "forward").trial_ns == pytest.approx(12 * MS, abs=3)
+    assert "gradient_flows_through" not in kinds(found)
+
+
+def test_a_large_update_pays_by_parameters(tmp_path: Path):
+    built = Built(folder=tmp_path / "out", chain=Chain(update=6 * MS))
+    built.controls().trial("suffix:3", [2, 3, 4])
+    found = explain(built.sweep(), "suffix:3")
+    reason = found.reason("update_large")
+    assert reason is not None
+    assert reason.share_ns == pytest.approx(18 * MS, abs=3)
+    assert "update_small" not in kinds(found)
+
+
+def test_a_small_update_is_no_reason_to_freeze_many_parameters(tmp_path: Path):
+    built = Built(folder=tmp_path / "out", chain=Chain(update=20_000))
+    built.controls().trial("suffix:3", [2, 3, 4])
+    reason = explain(built.sweep(), "suffix:3").reason("update_small")
+    assert reason is not None
+    assert reason.share_ns == pytest.approx(60_000, abs=3)
+    assert reason.text.startswith("50% of the parameters are frozen")
+
+
+def test_batch_normalisations_in_inference_mode_are_told_apart(tmp_path: Path):
+    chain = Chain(kinds=("Conv2D", "BatchNormalization", "Conv2D", "BatchNormalization", "Dense"))
+    built = Built(folder=tmp_path / "out", chain=chain)
+    frozen = [1, 3]
+    cheaper = [
+        op | {"ns_per_step": op["ns_per_step"] // 4}
+        if op["layer"] in ("net/layer1", "net/layer3") and op["pass"] != "optimizer"
+        else op
+        for op in chain.ops(frozen)
+    ]
+    built.controls().trial("norms", frozen, ops=cheaper)
+    found = explain(built.sweep(), "norms")
+    reason = found.reason("norms_in_inference")
+    assert reason is not None
+    # forward and dX of both, three quarters of 2 ms each
+    assert reason.share_ns == pytest.approx(6 * MS, abs=6)
+    assert "2 batch normalisations" in reason.text
+    assert "in 2 that it still flows through" in reason.text
+    # what the norms explain is no second time a change of forward or dX
+    assert not {"forward_changed", "gradients_changed", "backward_ends"} & kinds(found)
+    assert adds_up(found)
+
+
+def test_norms_before_the_first_trainable_layer_differ_in_forward_alone(tmp_path: Path):
+    chain = Chain(kinds=("Conv2D", "BatchNormalization", "Conv2D", "Dense"))
+    built = Built(folder=tmp_path / "out", chain=chain)
+    built.controls().trial("prefix:2", [0, 1])
+    reason = explain(built.sweep(), "prefix:2").reason("norms_in_inference")
+    assert reason is not None
+    assert reason.share_ns == pytest.approx(0, abs=2)
+    assert "lies within the noise" in reason.text
+
+
+@pytest.mark.parametrize(("factor", "word"), [(0.5, "less"), (1.5, "more")])
+def test_a_forward_pass_that_changed_is_named(built: Built, factor: float, word: str):
+    ops = [
+        op | {"ns_per_step": round(op["ns_per_step"] * factor)} if op["pass"] == "forward" else op
+        for op in built.chain.ops([2])
+    ]
+    built.controls().trial("layer:3", [2], ops=ops)
+    reason = explain(built.sweep(), "layer:3").reason("forward_changed")
+    assert reason is not None
+    assert reason.share_ns == pytest.approx((1 - factor) * 12 * MS, abs=3)
+    assert f"takes {word} than" in reason.text
+
+
+def test_dx_that_changed_on_the_same_way_is_named(built: Built):
+    ops = [
+        op | {"ns_per_step": 3 * MS} if op["pass"] == "activation_gradient" else op
+        for op in built.chain.ops([2])
+    ]
+    built.controls().trial("layer:3", [2], ops=ops)
+    reason = explain(built.sweep(), "layer:3").reason("gradients_changed")
+    assert reason is not None
+    assert reason.share_ns == pytest.approx(-5 * MS, abs=3)
+
+
+def test_a_device_that_waits_is_host_bound(tmp_path: Path):
+    built = Built(folder=tmp_path / "out", chain=Chain(device=GPU), waiting_ns=40 * MS)
+    # Profiling doubles what the host takes; the kernels' time against the unprofiled step counts.
+    built.controls(profiler_overhead=2.0)
+    built.trial("prefix:2", [0, 1], profiler_overhead=2.0)
+    found = explain(built.sweep(), "prefix:2")
+    reason = found.reason("host_bound")
+    assert reason is not None
+    assert reason.share_ns == part(found, "waiting").trial_ns == pytest.approx(40 * MS, abs=3)
+    assert "jit_compile = true" in reason.advice
+    assert found.ceiling is not None
+    assert found.ceiling.with_rest == pytest.approx(77 / 52)
+    assert adds_up(found)
+
+
+def test_a_cpu_that_was_profiled_in_a_slow_minute_is_not_host_bound(built: Built):
+    built.controls()
+    built.trial("prefix:2", [0, 1], step_ns=56 * MS, profiler_overhead=0.5)
+    found = explain(built.sweep(), "prefix:2")
+    assert not {"host_bound", "waiting_changed"} & kinds(found)
+    assert all(part.kind != "waiting" for part in found.parts)
+
+
+def test_waiting_that_freezing_took_away_is_named(tmp_path: Path):
+    built = Built(folder=tmp_path / "out", chain=Chain(device=GPU), waiting_ns=20 * MS)
+    built.controls().trial("prefix:2", [0, 1], waiting_ns=5 * MS)
+    found = explain(built.sweep(), "prefix:2")
+    reason = found.reason("waiting_changed")
+    assert reason is not None
+    assert reason.share_ns == pytest.approx(15 * MS, abs=3)
+    assert "host_bound" not in kinds(found)
+
+
+def test_a_step_that_reads_more_than_it_computes_is_input_bound(built: Built):
+    read = built.chain.op(None, "input", "Dataset", 30 * MS)
+    built.controls(ops=[*built.chain.ops(), read])
+    built.trial("prefix:2", [0, 1], ops=[*built.chain.ops([0, 1]), read])
+    reason = explain(built.sweep(), "prefix:2").reason("input_bound")
+    assert reason is not None
+    assert reason.share_ns == pytest.approx(30 * MS, abs=3)
+
+
+def test_exchange_between_replicas_is_a_part_of_its_own(tmp_path: Path):
+    built = Built(folder=tmp_path / "out", chain=Chain(device=GPU))
+    second = Chain(device="/device:GPU:1")
+
+    def both(frozen, exchange_ns):
+        reduce = second.op(None, "optimizer", "CollectiveReduceV2", exchange_ns)
+        return [*built.chain.ops(frozen), *second.ops(frozen), reduce]
+
+    def step(frozen, exchange_ns):
+        ops = both(frozen, exchange_ns)
+        return {"ops": ops, "step_ns": sum(op["ns_per_step"] for op in ops) // 2}
+
+    built.controls(**step([], 30 * MS))
+    built.trial("suffix:2", [3, 4], **step([3, 4], 20 * MS))
+    found = explain(built.sweep(), "suffix:2")
+    reason = found.reason("communication")
+    assert reason is not None
+    assert reason.share_ns == part(found, "communication").trial_ns
+    assert "between 2 devices" in reason.text
+    assert part(found, "communication").saved_ns > 0
+    assert adds_up(found)
+
+
+def test_several_devices_without_a_known_exchange_are_not_given_a_number(tmp_path: Path):
+    built = Built(folder=tmp_path / "out", chain=Chain(device=GPU))
+    second = Chain(device="/device:GPU:1")
+    built.controls(ops=[*built.chain.ops(), *second.ops()])
+    built.trial("layer:3", [2], ops=[*built.chain.ops([2]), *second.ops([2])])
+    reason = explain(built.sweep(), "layer:3").reason("communication")
+    assert reason is not None
+    assert reason.share_ns is None
+    assert "names no op" in reason.text
+
+
+def test_ops_without_a_place_are_named(built: Built):
+    unknown = built.chain.op(None, "other", "", 10 * MS)
+    built.controls(ops=[*built.chain.ops(), unknown])
+    built.trial("layer:3", [2], ops=[*built.chain.ops([2]), unknown])
+    reason = explain(built.sweep(), "layer:3").reason("unattributed")
+    assert reason is not None
+    assert reason.share_ns == pytest.approx(10 * MS, abs=3)
+
+
+def test_a_speedup_inside_the_noise_is_said_to_be_none(built: Built):
+    built.controls(speedups=(0.9, 1.0, 1.0)).trial("layer:3", [2])
+    found = explain(built.sweep(), "layer:3")
+    reason = found.reason("within_noise")
+    assert reason is not None
+    assert found.verdict == "no measurable difference"
+    assert reason.share_ns == pytest.approx(0.1 * 37 * MS, rel=1e-6)
+    assert reason.effect == "verdict"
+    # nothing that lies inside the noise is sold as a saving
+    assert not {"weight_gradients_gone", "forward_changed"} & kinds(found)
+
+
+def test_a_freeze_that_removes_nothing_is_without_effect(built: Built):
+    built.controls().trial("biases", [2], ops=built.chain.ops(), speedup=1.0005)
+    found = explain(built.sweep(), "biases")
+    assert {"freeze_without_effect", "within_noise"} <= kinds(found)
+    reason = found.reason("freeze_without_effect")
+    assert reason is not None
+    assert reason.share_ns == pytest.approx(0, abs=40_000)
+
+
+def test_a_failed_check_is_a_freeze_without_effect(built: Built):
+    built.controls().trial(
+        "layer:3", [2],
+        **(FAILED | {
+            "error_stage": "check", "error_type": "FreezeCheckFailed", "attempts": 1,
+            "error_message": "the training step updates frozen variables: net/layer2/kernel",
+        }),
+    )  # fmt: skip
+    found = explain(built.sweep(), "layer:3")
+    assert kinds(found) == {"freeze_without_effect"}
+    assert "updates frozen variables" in found.reasons[0].text
+    assert found.parts == ()
+
+
+def test_a_failed_trial_says_error_stage_and_log(built: Built, capsys):
+    trial_id = built.controls().trial(
+        "layer:3", [2],
+        **(FAILED | {
+            "error_stage": "measure", "error_type": "ResourceExhausted", "attempts": 2,
+            "error_message": "out of device memory",
+        }),
+    )  # fmt: skip
+    built.sweep()
+    (built.folder / "logs").mkdir()
+    (built.folder / "logs" / f"{trial_id}.log").write_text("OOM")
+    found = explain(open_sweep(str(built.folder)), "layer:3")
+    assert kinds(found) == {"failed"}
+    assert found.log_path == f"logs/{trial_id}.log"
+    assert main(["explain", str(built.folder), "layer:3"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Failed in stage measure after 2 attempts: ResourceExhausted: out of device" in said
+    assert f"logs/{trial_id}.log" in said
+
+
+def test_a_trial_without_a_trace_says_what_cannot_be_known(built: Built):
+    built.controls().trial(
+        "prefix:2", [0, 1],
+        **(NO_TRACE | {
+            "error_stage": "profile", "error_type": "NoTrace",
+            "error_message": "reading kernels needs permission for the CUPTI counters.",
+        }),
+    )  # fmt: skip
+    found = explain(built.sweep(), "prefix:2")
+    reason = found.reason("no_trace")
+    assert reason is not None
+    assert reason.effect == "unknown"
+    assert "CUPTI" in reason.text
+    assert "cannot be known" in reason.text
+    assert found.ceiling is not None  # the baseline's profile is there
+    assert found.speedup is not None
+    assert all(part.trial_ns is None and part.baseline_ns for part in found.parts)
+
+
+def test_without_a_profiled_control_there_is_no_ceiling(built: Built):
+    built.controls(**NO_TRACE).trial("prefix:2", [0, 1])
+    found = explain(built.sweep(), "prefix:2")
+    assert found.ceiling is None
+    assert "no_baseline_profile" in kinds(found)
+    assert all(part.baseline_ns is None for part in found.parts)
+    assert sum(part.trial_ns or 0 for part in found.parts) == found.step_ns
+    assert "still_trains" in kinds(found)
+
+
+def test_a_control_on_another_device_is_no_reference(built: Built):
+    built.controls().trial("prefix:2", [0, 1], device_kind="Another CPU")
+    found = explain(built.sweep(), "prefix:2")
+    assert found.ceiling is None
+    assert "no_baseline_profile" in kinds(found)
+
+
+def test_old_rows_without_busy_time_say_so(built: Built):
+    built.controls(busy_ns=None).trial("prefix:2", [0, 1])
+    found = explain(built.sweep(), "prefix:2")
+    assert "waiting_not_recorded" in kinds(found)
+    assert adds_up(found)
+
+
+def test_a_control_is_explained_as_noise(built: Built):
+    built.controls()
+    found = explain(built.sweep(), "control 2")
+    assert "control" in kinds(found)
+    assert found.ceiling is not None
+    assert len(found.ceiling.controls) == 2  # itself is no reference for itself
+    assert {reason.effect for reason in found.reasons} == {"verdict", "remains"}
+
+
+CELLS = st.dictionaries(
+    st.builds(
+        Cell,
+        layer=st.sampled_from([None, "a", "b"]),
+        pass_=st.sampled_from(["forward", "activation_gradient", "weight_gradient", "other"]),
+        exchange=st.booleans(),
+    ),
+    st.integers(0, 10**9),
+    min_size=1,
+).filter(lambda cells: sum(cells.values()) > 0)
+
+
+@given(
+    cells=st.lists(CELLS, min_size=1, max_size=3),
+    step_ns=st.integers(1, 10**10),
+    busy=st.floats(0, 2),
+    data=st.data(),
+)
+def test_ledgers_add_up_to_the_step_whatever_the_profile(cells, step_ns, busy, data):
+    class Row:  # the three columns that a profile asks for
+        busy_ns = data.draw(st.sampled_from([None, round(step_ns * busy)]))
+        profiler_overhead = 1.0
+
+    Row.step_ns = step_ns
+    ledgers = [
+        step_ledger(Profile(row=Row, cells=each, devices=("/host:CPU",), layers=()), step_ns)
+        for each in cells
+    ]
+    for ledger in (*ledgers, mean_ledger(ledgers, step_ns)):
+        assert sum(ledger.cells.values()) == step_ns
+        assert min(ledger.cells.values()) >= 0
+
+
+def test_every_trial_of_the_stored_sweep_is_explained(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    sweep = open_sweep(str(DATA))
+    for trial_id, status in sweep.commits.items():
+        found = explain(sweep, trial_id)
+        assert found.status == status
+        assert found.reasons
+        assert status == "failed" or adds_up(found)
+        assert main(["explain", str(DATA), trial_id]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= 80
+
+
+def test_the_stored_suffix_is_held_up_by_the_gradient_that_flows_through_it():
+    found = explain(open_sweep(str(DATA)), "suffix:2")
+    reason = found.reason("gradient_flows_through")
+    assert reason is not None
+    assert "(conv2, dense), down to layer 0 (conv1)" in reason.text
+    truncated = explain(open_sweep(str(DATA)), "prefix:2")
+    assert truncated.reason("backward_ends") is not None
+    assert truncated.reason("gradient_flows_through") is None
+
+
+def test_json_holds_everything(capsys):
+    assert main(["explain", str(DATA), "prefix:2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["policy"] == "prefix:2"
+    assert sum(part["saved_ns"] for part in found["parts"]) == (
+        found["baseline_step_ns"] - found["step_ns"]
+    )
+    assert all({"kind", "share_ns", "text", "figures"} <= set(one) for one in found["reasons"])
+    assert found["ceiling"]["speedup"] > found["speedup"] > 1
+
+
+def test_an_unknown_trial_is_wrong_use(capsys):
+    assert main(["explain", str(DATA), "prefx:2"]) == 2
+    assert "Did you mean `prefix:2`?" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="no trial"):
+        explain(open_sweep(str(DATA)), "zzz")
