@@ -51,6 +51,7 @@ class LayerFacts:
         forward_flops: FLOPs of the forward operations it creates, for one batch of
             `ModelFacts.batch_size`; None where no FLOP count is registered for any of them.
         uses: how often it is called in one forward pass (2 and more: shared).
+        access: the layer as a Python expression, the model being `model`; None where not known.
     """
 
     name: str
@@ -62,6 +63,7 @@ class LayerFacts:
     upstream: tuple[str, ...]
     forward_flops: int | None
     uses: int
+    access: str | None = None
 
     @property
     def params(self) -> int:

@@ -252,6 +252,7 @@ def _layers(run: TrialRun) -> list[Row]:
         run.trial.frozen_variables,
         costs=run.costs if run.trace is not None else None,
         forward_flops=_forward_flops(run),
+        gradient_norms=run.measured.gradient_norms if run.measured else None,
     )
 
 
@@ -262,6 +263,7 @@ def layer_rows(
     *,
     costs: Sequence[OpCost] | None,
     forward_flops: Mapping[str, int],
+    gradient_norms: Mapping[str, float] | None = None,
 ) -> list[Row]:
     """A trial's rows of `layers`.
 
@@ -271,6 +273,7 @@ def layer_rows(
         frozen_variables: paths of what it froze.
         costs: per step; None without a usable trace.
         forward_flops: by layer, for the trial's batch size; layers that are not known are left out.
+        gradient_norms: by layer, where the trial recorded them.
     """
     times: dict[tuple[str | None, Pass], int] = defaultdict(int)
     for cost in costs or ():
@@ -298,6 +301,7 @@ def layer_rows(
             "weight_gradient_ns": time_ns(layer.name, "weight_gradient"),
             "optimizer_ns": time_ns(layer.name, "optimizer"),
             "forward_flops": forward_flops.get(layer.name),
+            "gradient_norm": (gradient_norms or {}).get(layer.name),
         }
         for layer in facts.layers
     ]

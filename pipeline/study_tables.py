@@ -133,6 +133,7 @@ class MeasureTable(_Table):
     max_pairs: Annotated[Whole, Field(ge=MIN_PAIRS, le=10_000)] = 60
     profile_steps: Annotated[Whole, Field(ge=0, le=1_000)] = 5
     keep_traces: Literal["all", "anchors", "none"] = "all"
+    gradient_norms: StrictBool = False
 
 
 class ResourcesTable(_Table):

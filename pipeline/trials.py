@@ -79,6 +79,7 @@ class MeasureSpec:
         profile_steps: steps in the profiled window; 0 profiles nothing.
         keep_traces: which traces stay on disk.
         seed: the study's seed.
+        gradient_norms: whether the first control records gradient norms, after all else.
     """
 
     target_ci: float
@@ -87,6 +88,7 @@ class MeasureSpec:
     profile_steps: int
     keep_traces: Literal["all", "anchors", "none"]
     seed: int
+    gradient_norms: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +293,8 @@ def _trial_id(
     del spec["search_path"]
     measure = asdict(study.measure_spec())
     del measure["keep_traces"]
+    if not (measure["gradient_norms"] and replicate == 0):
+        del measure["gradient_norms"]  # what only the first control records measures no other anew
     affecting = {
         "model": spec,
         "setting": asdict(setting),

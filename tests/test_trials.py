@@ -146,6 +146,16 @@ def test_ids_follow_what_affects_the_result_and_nothing_else():
         assert not known & ids("prefix:4", "norms", **change)
 
 
+def test_recording_gradient_norms_measures_the_first_control_anew_and_nothing_else():
+    plain = plan("prefix:4").trials
+    recording = plan("prefix:4", extra="[measure]\ngradient_norms = true").trials
+    changed = [
+        trial for trial, other in zip(recording, plain, strict=True)
+        if trial.trial_id != other.trial_id
+    ]  # fmt: skip
+    assert [(trial.is_control, trial.replicate) for trial in changed] == [(True, 0)]
+
+
 def test_ids_are_safe_file_names():
     facts = dataclasses.replace(CONV, name="Ünïcode + model. " + "x" * 70)
     for trial in plan("prefix:1", models=(facts.name,), facts=facts).trials:

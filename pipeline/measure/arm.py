@@ -57,6 +57,11 @@ class Arm:
         self._batches = batches
         self._strategy = strategy
 
+    @property
+    def batches(self) -> Iterator[Any]:
+        """What the train function takes."""
+        return self._batches
+
     def build_variables(self) -> None:
         """Give a subclassed model its variables, which it has only once it has been called.
 

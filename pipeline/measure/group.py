@@ -23,6 +23,7 @@ from pipeline.measure import check, device
 from pipeline.measure.arm import Arm
 from pipeline.measure.batches import batches
 from pipeline.measure.build import build, strategy_for
+from pipeline.measure.gradient_norms import gradient_norms
 from pipeline.measure.interleave import Comparison, interleave, median_ns, sample
 from pipeline.measure.layers import OwnedLayer, freeze, owned_layers
 from pipeline.measure.messages import Measured, OpenGroup, Ready, Sample
@@ -47,6 +48,14 @@ class _Traced:
     graph: StepGraph | None
     warnings: tuple[str, ...]
     peak_memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Norms:
+    """Gradient norms by layer, or why there are none."""
+
+    by_layer: dict[str, float] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Group:
@@ -176,6 +185,7 @@ class Group:
         energy = self._energy(traced.arm)
         with self._timed("profile", "profile"):
             window = self._profiled(trial, traced.arm, scratch)
+        norms = self._gradient_norms(trial, traced.arm)
         graph_file = None
         if traced.graph is not None:
             graph_file = scratch / "graph.json"
@@ -197,13 +207,28 @@ class Group:
             profile_error=window.error,
             hlo_file=None,
             graph_file=None if graph_file is None else str(graph_file),
-            warnings=traced.warnings,
+            warnings=(*traced.warnings, *norms.warnings),
             peak_memory_bytes=traced.peak_memory_bytes,
             energy_joules_per_step=energy,
             seconds=self._seconds,
             steps=traced.arm.steps,
             rss_bytes=device.resident_bytes(),
+            gradient_norms=norms.by_layer,
         )
+
+    def _gradient_norms(self, trial: Trial, arm: Arm) -> _Norms:
+        """Gradient norms by layer, if this is the trial that records them."""
+        if not (self._measure.gradient_norms and trial.is_control and trial.replicate == 0):
+            return _Norms()
+        try:
+            with self._timed("profile", "gradients"):
+                found = gradient_norms(
+                    arm.model, arm.batches, self._strategy, owned_layers(arm.model)
+                )
+        except (TrialError, tf.errors.OpError, ValueError, TypeError) as error:
+            # A second trace of foreign code: the timing is done, and good without it.
+            return _Norms(warnings=(f"no gradient norms: {error}"[:500],))
+        return _Norms(by_layer=dict(found))
 
     def _profiled(self, trial: Trial, arm: Arm, scratch: Path) -> ProfiledWindow:
         """Profile a trial: once, or for an anchor the least disturbed of several windows.

@@ -19,6 +19,7 @@ import tensorflow as tf
 from pipeline.attribute.uses import ALIAS, LayerUse, ParameterFlow, adopted, uses
 from pipeline.attribute.walk import members, spread_down, topological, upstream
 from pipeline.errors import TrialError
+from pipeline.measure.access import expressions
 from pipeline.measure.captured import CapturedVariables
 from pipeline.measure.flatten import FlatGraph, flatten
 from pipeline.measure.layers import OwnedLayer, owned_layers
@@ -55,6 +56,7 @@ def inspect(
     unused = [layer for layer in owned if forward.first_use[layer.name] is None]
     used.sort(key=lambda layer: forward.first_use[layer.name] or 0)
     ordered = (*used, *unused)
+    access = expressions(model)
     trains = sum(_size(entry.variable) for layer in owned for entry in layer.variables)
     warnings = [*flat.warnings]
     if unused:
@@ -62,7 +64,10 @@ def inspect(
         warnings.append(f"the forward pass does not use these layers: {names}")
     return ModelFacts(
         name=spec_name,
-        layers=tuple(_layer_facts(layer, index, forward) for index, layer in enumerate(ordered)),
+        layers=tuple(
+            _layer_facts(layer, index, forward, access.get(id(layer.layer)))
+            for index, layer in enumerate(ordered)
+        ),
         untrainable_params=sum(_size(variable) for variable in model.weights) - trains,
         batch_size=_batch_size(spec) if batch_size is None else batch_size,
         build_s=build_s,
@@ -162,7 +167,9 @@ def _batch_size(spec: Any) -> int:
     return int(tf.nest.flatten(spec)[0].shape[0])
 
 
-def _layer_facts(layer: OwnedLayer, index: int, forward: _Forward) -> LayerFacts:
+def _layer_facts(
+    layer: OwnedLayer, index: int, forward: _Forward, access: str | None
+) -> LayerFacts:
     return LayerFacts(
         name=layer.name,
         index=index,
@@ -183,6 +190,7 @@ def _layer_facts(layer: OwnedLayer, index: int, forward: _Forward) -> LayerFacts
         upstream=forward.upstream[layer.name],
         forward_flops=forward.flops.get(layer.name),
         uses=forward.uses[layer.name],
+        access=access,
     )
 
 

@@ -140,6 +140,7 @@ class Measured:
         peak_memory_bytes, energy_joules_per_step: None where they were not measured.
         seconds: wall time by phase (`build`, `trace`, `step`, `check`, `profile`).
         steps: training steps run, all arms, warm-up and profile included.
+        gradient_norms: mean gradient norm by layer; None where the trial does not record them.
         rss_bytes: resident size of the process after the trial was taken down.
     """
 
@@ -163,6 +164,7 @@ class Measured:
     seconds: dict[str, float]
     steps: int
     rss_bytes: int
+    gradient_norms: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
