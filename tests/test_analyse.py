@@ -116,11 +116,12 @@ def test_the_summary_of_the_recorded_sweep() -> None:
         "of 6 configurations, 6 are measurably faster, 0 slower, and 0 show no measurable "
         "difference (noise floor 1.4%, from 3 controls). Fastest is all_but_head with 2.88x "
         "[2.84, 2.93] (3.91 ms a step), which freezes 98% of the parameters. The frozen fraction "
-        "does not explain the speedup (rank correlation +0.49 over 6 configurations); the "
-        "position of the first layer that still trains does so better (+0.82). Where one freezes "
-        "matters: 98% of the parameters frozen as all but the head (all_but_head) gave 2.88x "
-        "[2.84, 2.93], 98% frozen as a suffix (suffix:2) 1.41x [1.40, 1.43]. 1 trial failed; the "
-        "first, norms, in stage check with FreezeCheck."
+        "does not explain the speedup: rank correlation +0.49 [-0.80, +1.00], and a straight line "
+        "explains 7% [0, 99] of the variance over 6 configurations. The position of the first "
+        "layer that still trains does better (+0.82 [+0.00, +1.00], 90% [9, 100]). Where one "
+        "freezes matters: 98% of the parameters frozen as all but the head (all_but_head) gave "
+        "2.88x [2.84, 2.93], 98% frozen as a suffix (suffix:2) 1.41x [1.40, 1.43]. 1 trial failed; "
+        "the first, norms, in stage check with FreezeCheck."
     )
 
 
@@ -155,15 +156,15 @@ def test_a_fraction_that_explains_is_said_to() -> None:
     assert group.by_fraction is not None
     assert group.by_fraction.rho == pytest.approx(1)
     assert group.by_fraction.trials == 7
-    assert "The frozen fraction orders the speedups well (rank correlation +1.00" in group.answer
+    assert "The frozen fraction orders the speedups well: rank correlation +1.00" in group.answer
 
 
 @pytest.mark.parametrize(
     ("speedups", "words"),
     [
-        ((1.1, 1.4, 1.3, 1.2, 1.5), "explains the speedup in part only (rank correlation +0.60"),
-        ((1.3, 1.5, 1.1, 1.2, 1.4), "does not explain the speedup (rank correlation -0.10"),
-        ((1.5, 1.4, 1.3, 1.2, 1.1), "went with less speedup here (rank correlation -1.00"),
+        ((1.1, 1.4, 1.3, 1.2, 1.5), "explains the speedup in part only: rank correlation +0.60"),
+        ((1.3, 1.5, 1.1, 1.2, 1.4), "does not explain the speedup: rank correlation -0.10"),
+        ((1.5, 1.4, 1.3, 1.2, 1.1), "went with less speedup here: rank correlation -1.00"),
     ],
 )
 def test_a_fraction_that_does_not_explain_is_said_not_to(speedups, words) -> None:
@@ -245,9 +246,45 @@ def test_little_to_save_a_noisy_machine_and_no_trace_are_reasons_too() -> None:
     assert "without a trace nothing says why" in unknown
 
 
-def test_devices_of_different_kinds_are_pointed_out() -> None:
-    rows = [control(1.0), PREFIX, replace(PREFIX, trial_id="x", device_kind="another CPU")]
-    assert "different devices (another CPU, fixture CPU)" in summarise(rows).answer
+def test_devices_of_different_kinds_are_groups_of_their_own() -> None:
+    failed = next(row for row in ROWS if row.status == "failed")
+    elsewhere = replace(PREFIX, trial_id="x", device_kind="another CPU")
+    groups = summarise([control(1.02), PREFIX, elsewhere, replace(failed, device_kind=None)]).groups
+    assert [group.device_kind for group in groups] == ["another CPU", "fixture CPU"]
+    assert [group.title for group in groups] == [
+        f"chain, batch size 8, adam, float32, jit_compile auto, on {kind} CPU"
+        for kind in ("another", "fixture")
+    ]
+    assert [len(group.trials) for group in groups] == [2, 2]  # a failed one has no device yet
+    assert groups[0].noise_floor is None  # a control on another device says nothing of this one
+    assert groups[1].noise_floor == pytest.approx(0.02)
+
+
+def test_the_ceiling_is_a_step_without_gradients_and_update() -> None:
+    passes = {
+        "forward_ns": 4_000_000, "activation_gradient_ns": 5_000_000,
+        "weight_gradient_ns": 2_000_000,
+        "optimizer_ns": 1_000_000, "input_ns": 9, "other_ns": 9,
+    }  # fmt: skip
+    (group,) = summarise([control(1.0, **passes), PREFIX]).groups
+    assert group.ceiling == pytest.approx(3.0)
+    (group,) = summarise([PREFIX]).groups
+    assert group.ceiling is None
+
+
+def test_several_models_have_an_answer_together() -> None:
+    rising = [frozen(f / 10, 1 + f / 10, policy=f"prefix:{f}", position=9 - f) for f in range(1, 8)]
+    other = [
+        replace(row, model="other", trial_id=f"other-{row.trial_id}", frozen_fraction=0.9 - n / 9)
+        for n, row in enumerate(rising)
+    ]
+    noise = [control(1.0), control(1.0, model="other")]
+    said = summarise([*noise, *rising, *other]).overall
+    assert "2 models and settings: 14 of 14 configurations are measurably faster" in said
+    assert "Fastest is prefix:7 of chain" in said
+    assert "runs from -1.00 (other, batch size 8, adam, float32, jit_compile auto) to +1.00" in said
+    assert "In 0 of 2 the position of the first layer" in said
+    assert summarise([control(1.0), *rising]).overall.startswith("chain, batch size 8")
 
 
 # ---- Where the time went

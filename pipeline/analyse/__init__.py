@@ -1,5 +1,6 @@
 """What the rows of a sweep say: noise, verdicts, the answer in words, where the time went. Pure."""
 
+from pipeline.analyse.association import Association, associate
 from pipeline.analyse.groups import (
     GroupKey,
     Verdict,
@@ -10,7 +11,6 @@ from pipeline.analyse.groups import (
 )
 from pipeline.analyse.summary import (
     Contrast,
-    Correlation,
     GroupSummary,
     Summary,
     TrialSummary,
@@ -19,14 +19,15 @@ from pipeline.analyse.summary import (
 from pipeline.analyse.time_split import TimeSplit, time_split
 
 __all__ = [
+    "Association",
     "Contrast",
-    "Correlation",
     "GroupKey",
     "GroupSummary",
     "Summary",
     "TimeSplit",
     "TrialSummary",
     "Verdict",
+    "associate",
     "group_rows",
     "noise_floor",
     "noise_floors",

@@ -7,12 +7,14 @@ where nothing differs, why. Says what is not known rather than nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.analyse.words import duration, percent, placement, speedup
 
 if TYPE_CHECKING:
-    from pipeline.analyse.summary import Correlation, GroupSummary
+    from pipeline.analyse.association import Association
+    from pipeline.analyse.summary import GroupSummary
 
 _STRONG = 0.8
 _WEAK = 0.5
@@ -28,19 +30,50 @@ def paragraph(group: GroupSummary) -> str:
     elif group.controls:
         floor = percent(group.noise_floor or 0.0)
         sentences = [
-            f"{group.key.label}: only the baseline and its controls were measured; they differ by "
+            f"{group.title}: only the baseline and its controls were measured; they differ by "
             f"up to {floor}."
         ]
     else:
-        sentences = [f"{group.key.label}: no configuration was measured."]
-    if len(group.device_kinds) > 1:
-        sentences.append(
-            f"Measured on different devices ({', '.join(group.device_kinds)}): each speedup "
-            "compares with the baseline on the same device, but speedups of different devices "
-            "differ by more than the configuration."
-        )
+        sentences = [f"{group.title}: no configuration was measured."]
     sentences.append(_failures(group))
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def overall(groups: Sequence[GroupSummary]) -> str:
+    """The paragraph for several models and settings."""
+    candidates = [item for group in groups for item in group.candidates]
+    faster = sum(item.verdict == "faster" for item in candidates)
+    sentences = [
+        f"{len(groups)} models and settings: {faster} of {_configurations(len(candidates))} "
+        f"{'is' if faster == 1 else 'are'} measurably faster than their baseline."
+    ]
+    best = max(
+        ((group, group.best) for group in groups if group.best),
+        key=lambda found: found[1].speedup or 0.0,
+        default=None,
+    )
+    if best is not None:
+        sentences.append(f"Fastest is {best[1].policy} of {best[0].title} with {speedup(best[1])}.")
+    known = [(group.title, group.by_fraction, group.by_position) for group in groups if group.best]
+    fractions = sorted(((f.rho, t) for t, f, _ in known if f), key=lambda found: found[0])
+    if fractions:
+        (low, least), (high, most) = fractions[0], fractions[-1]
+        sentences.append(
+            f"The rank correlation of the speedup with the frozen fraction runs from {low:+.2f} "
+            f"({least}) to {high:+.2f} ({most}), over {len(fractions)} of them that hold enough "
+            "different configurations."
+        )
+    both = [(f, p) for _, f, p in known if f and p]
+    if both:
+        better = sum(p.rho > f.rho for f, p in both)
+        sentences.append(
+            f"In {better} of {len(both)} the position of the first layer that still trains orders "
+            "the speedups better."
+        )
+    failed = sum(len(group.failed) for group in groups)
+    if failed:
+        sentences.append(f"{failed} trial{'' if failed == 1 else 's'} failed.")
+    return " ".join(sentences)
 
 
 def _count(group: GroupSummary) -> str:
@@ -54,7 +87,7 @@ def _count(group: GroupSummary) -> str:
         number = "1 control" if group.controls == 1 else f"{group.controls} controls"
         floor = f"noise floor {percent(group.noise_floor)}, from {number}"
     return (
-        f"{group.key.label}: {takes}of {_configurations(total)}, {faster} "
+        f"{group.title}: {takes}of {_configurations(total)}, {faster} "
         f"{'is' if faster == 1 else 'are'} measurably faster, {slower} slower, and "
         f"{total - faster - slower} show{'s' if total - faster - slower == 1 else ''} no "
         f"measurable difference ({floor})."
@@ -83,21 +116,27 @@ def _explained(group: GroupSummary) -> str:
             "There are too few different configurations to say whether the frozen fraction "
             "explains the speedup."
         )
-    if fraction.rho >= _STRONG:
-        text = "The frozen fraction orders the speedups well"
-    elif fraction.rho >= _WEAK:
-        text = "The frozen fraction explains the speedup in part only"
-    elif fraction.rho > -_WEAK:
-        text = "The frozen fraction does not explain the speedup"
-    else:
-        text = "More frozen parameters went with less speedup here"
-    text += f" (rank correlation {_rho(fraction)} over {_configurations(fraction.trials)})"
-    if position is None:
-        return f"{text}."
-    link = "; the position of the first layer that still trains does" + (
-        " so better" if position.rho > fraction.rho else " not do so better"
+    text = (
+        f"{_verdict(fraction)}: rank correlation {_rho(fraction)}, and a straight line explains "
+        f"{_r_squared(fraction)} of the variance over {_configurations(fraction.trials)}."
     )
-    return f"{text}{link} ({_rho(position)})."
+    if position is None:
+        return text
+    does = "does better" if position.rho > fraction.rho else "does not do better"
+    return (
+        f"{text} The position of the first layer that still trains {does} "
+        f"({_rho(position)}, {_r_squared(position)})."
+    )
+
+
+def _verdict(fraction: Association) -> str:
+    if fraction.rho >= _STRONG:
+        return "The frozen fraction orders the speedups well"
+    if fraction.rho >= _WEAK:
+        return "The frozen fraction explains the speedup in part only"
+    if fraction.rho > -_WEAK:
+        return "The frozen fraction does not explain the speedup"
+    return "More frozen parameters went with less speedup here"
 
 
 def _contrast(group: GroupSummary) -> str:
@@ -173,5 +212,10 @@ def _configurations(number: int) -> str:
     return "1 configuration" if number == 1 else f"{number} configurations"
 
 
-def _rho(correlation: Correlation) -> str:
-    return f"{correlation.rho:+.2f}"
+def _rho(found: Association) -> str:
+    return f"{found.rho:+.2f} [{found.rho_low:+.2f}, {found.rho_high:+.2f}]"
+
+
+def _r_squared(found: Association) -> str:
+    low, high = round(100 * found.r_squared_low), round(100 * found.r_squared_high)
+    return f"{round(100 * found.r_squared)}% [{low}, {high}]"

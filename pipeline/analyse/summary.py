@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import statistics
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from scipy import stats
-
-from pipeline.analyse.answer import paragraph
+from pipeline.analyse.answer import overall, paragraph
+from pipeline.analyse.association import Association, associate
 from pipeline.analyse.groups import GroupKey, Verdict, group_rows, noise_floor, verdict
+from pipeline.analyse.placement import SIMILAR_FRACTION, similar
 from pipeline.store.trial_row import TrialRow
-
-MIN_TRIALS = 5
-MIN_DISTINCT = 3
-SIMILAR_FRACTION = 0.05
-SIMILAR_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +24,6 @@ class TrialSummary:
 
     row: TrialRow
     verdict: Verdict | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Correlation:
-    """Spearman's rank correlation with the speedup, over distinct configurations.
-
-    Attributes:
-        rho: from -1 to 1.
-        trials: configurations it rests on.
-    """
-
-    rho: float
-    trials: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,38 +40,55 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSummary:
-    """One model under one training setting.
+    """One model under one training setting on one kind of device.
 
     Attributes:
-        key: which.
+        key: which model and setting.
+        device_kind: device that measured it; None where no trial came that far.
+        title: all of that in words; the device only where the setting was measured on several.
         noise_floor: over all controls, dimensionless; None without a measured control.
         controls: measured controls.
         trials: all trials, ascending by frozen fraction, failed ones last.
-        device_kinds: devices that measured it.
         baseline_step_ns: median over its trials; None when nothing was measured.
-        by_fraction, by_position: correlation of the speedup with the frozen fraction, and with
-            the position of the earliest trainable layer; None with fewer than five configurations
-            or three distinct values.
+        by_fraction, by_position: the frozen fraction, and the position of the earliest trainable
+            layer, held against the speedup; None with fewer than five configurations or three
+            distinct values.
         best: the configuration with the largest speedup that is `faster`.
         contrast: the clearest pair at similar frozen fraction; None when there is none.
         busy_fraction: share of the baseline's step in which the device works (or a bound on it
             from above); None without trace.
         removable_fraction: share of the baseline's op time in gradients and update: all that
             freezing can remove behind the forward pass; None without trace.
+        ceiling: 1 + (B + U) / F, the speedup of a forward pass without gradients and update, with
+            forward F, backward B and update U of the baseline's op time; None without trace.
     """
 
     key: GroupKey
+    device_kind: str | None
+    title: str
     noise_floor: float | None
     controls: int
     trials: tuple[TrialSummary, ...]
-    device_kinds: tuple[str, ...]
     baseline_step_ns: int | None
-    by_fraction: Correlation | None
-    by_position: Correlation | None
+    by_fraction: Association | None
+    by_position: Association | None
     best: TrialRow | None
     contrast: Contrast | None
     busy_fraction: float | None
     removable_fraction: float | None
+    ceiling: float | None
+
+    @property
+    def configurations(self) -> tuple[TrialRow, ...]:
+        """Measured configurations that freeze something, each once."""
+        return tuple(_distinct(item.row for item in self.candidates))
+
+    @property
+    def control_rows(self) -> tuple[TrialRow, ...]:
+        """Measured copies of the baseline."""
+        return tuple(
+            item.row for item in self.trials if item.row.is_control and item.verdict is not None
+        )
 
     @property
     def candidates(self) -> tuple[TrialSummary, ...]:
@@ -127,18 +126,40 @@ class Summary:
             return "No trial is committed yet."
         return "\n\n".join(group.answer for group in self.groups)
 
+    @property
+    def overall(self) -> str:
+        """One paragraph for the whole sweep: the group's own where there is one."""
+        return overall(self.groups) if len(self.groups) > 1 else self.answer
+
 
 def summarise(rows: Iterable[TrialRow]) -> Summary:
     """Summarise the committed trials of a sweep; noise floors are recomputed over all controls."""
     rows = list(rows)
     return Summary(
-        groups=tuple(_group(key, group) for key, group in group_rows(rows).items()),
+        groups=tuple(
+            _group(key, kind, group, several=len(kinds) > 1)
+            for key, setting in group_rows(rows).items()
+            for kinds in [_by_device_kind(setting)]
+            for kind, group in kinds.items()
+        ),
         ok=sum(row.status == "ok" for row in rows),
         failed=sum(row.status == "failed" for row in rows),
     )
 
 
-def _group(key: GroupKey, rows: Sequence[TrialRow]) -> GroupSummary:
+def _by_device_kind(rows: Sequence[TrialRow]) -> dict[str | None, list[TrialRow]]:
+    """Rows by device kind, ascending; trials that failed before they had one go with the first."""
+    kinds: list[str | None] = [*sorted({row.device_kind for row in rows if row.device_kind})]
+    first = kinds[0] if kinds else None
+    found: dict[str | None, list[TrialRow]] = {kind: [] for kind in kinds or [None]}
+    for row in rows:
+        found[row.device_kind or first].append(row)
+    return found
+
+
+def _group(
+    key: GroupKey, device_kind: str | None, rows: Sequence[TrialRow], *, several: bool
+) -> GroupSummary:
     floor = noise_floor(rows)
     items = [TrialSummary(row=row, verdict=verdict(row, floor)) for row in rows]
     items.sort(key=_order)
@@ -149,17 +170,21 @@ def _group(key: GroupKey, rows: Sequence[TrialRow]) -> GroupSummary:
     steps = [row.baseline_step_ns for row in rows if row.baseline_step_ns is not None]
     return GroupSummary(
         key=key,
+        device_kind=device_kind,
+        title=f"{key.label}, on {device_kind}" if several else key.label,
         noise_floor=floor,
         controls=sum(row.is_control and row.speedup is not None for row in rows),
         trials=tuple(items),
-        device_kinds=tuple(sorted({row.device_kind for row in rows if row.device_kind})),
         baseline_step_ns=round(statistics.median(steps)) if steps else None,
-        by_fraction=_correlation(configurations, lambda row: row.frozen_fraction),
-        by_position=_correlation(configurations, lambda row: row.earliest_trainable_layer),
+        by_fraction=associate((row.frozen_fraction, row.speedup) for row in configurations),
+        by_position=associate(
+            (row.earliest_trainable_layer, row.speedup) for row in configurations
+        ),
         best=max(faster, key=lambda row: row.speedup or 0.0, default=None),
         contrast=_contrast(configurations, floor or 0.0),
         busy_fraction=_median(_busy_fraction(row) for row in baselines),
         removable_fraction=_median(_removable_fraction(row) for row in baselines),
+        ceiling=_median(_ceiling(row) for row in rows if not _freezes(row)),
     )
 
 
@@ -175,18 +200,6 @@ def _order(item: TrialSummary) -> tuple[bool, float, int, str]:
 
 def _distinct(rows: Iterable[TrialRow]) -> list[TrialRow]:
     return list({row.frozen_variables: row for row in rows}.values())
-
-
-def _correlation(
-    rows: Sequence[TrialRow], value: Callable[[TrialRow], float | None]
-) -> Correlation | None:
-    pairs = [(value(row), row.speedup) for row in rows]
-    known = [(x, y) for x, y in pairs if x is not None and y is not None]
-    xs, ys = {x for x, _ in known}, {y for _, y in known}
-    if len(known) < MIN_TRIALS or len(xs) < MIN_DISTINCT or len(ys) < MIN_DISTINCT:
-        return None
-    found = stats.spearmanr([x for x, _ in known], [y for _, y in known])
-    return Correlation(rho=float(found.statistic), trials=len(known))
 
 
 def _contrast(rows: Sequence[TrialRow], floor: float) -> Contrast | None:
@@ -211,10 +224,9 @@ def _contrast(rows: Sequence[TrialRow], floor: float) -> Contrast | None:
     for fraction, speedup, low, _, row in known:
         start = bisect_left(fractions, fraction - SIMILAR_FRACTION)
         for other_fraction, other_speedup, _, high, other in known[start:]:
-            apart = abs(fraction - other_fraction)
             if other_fraction - fraction > SIMILAR_FRACTION:
                 break
-            if low / high <= clearest or apart > SIMILAR_SHARE * max(fraction, other_fraction):
+            if low / high <= clearest or not similar(fraction, other_fraction):
                 continue
             if speedup / other_speedup - 1 > floor and _placed_apart(row, other):
                 best, clearest = Contrast(faster=row, slower=other), low / high
@@ -247,6 +259,14 @@ def _removable_fraction(row: TrialRow) -> float | None:
         return None
     gradients = passes["activation_gradient"] + passes["weight_gradient"]
     return (gradients + passes["optimizer"]) / total
+
+
+def _ceiling(row: TrialRow) -> float | None:
+    passes = row.passes_ns
+    if not passes or not passes["forward"]:
+        return None
+    gradients = passes["activation_gradient"] + passes["weight_gradient"]
+    return 1 + (gradients + passes["optimizer"]) / passes["forward"]
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -54,7 +54,7 @@ def time_words(split: TimeSplit) -> str:
 
 
 def _group(group: GroupSummary) -> Iterator[RenderableType]:
-    yield Text(f"\n{group.key.label}", style="bold")
+    yield Text(f"\n{group.title}", style="bold")
     yield _table(group)
     for row in group.failed:
         reason = Text(f"{policy_words(row)} {failure_words(row)}", style="red")

@@ -120,7 +120,7 @@ def report_content(summary: Summary, manifest: Manifest) -> ReportContent:
     models = [group.key.model for group in summary.groups]
     for group in summary.groups:
         alone = models.count(group.key.model) == 1
-        anchor = _anchor(group.key.model if alone else group.key.label, taken)
+        anchor = _anchor(group.key.model if alone else group.title, taken)
         taken.add(anchor)
         sections.append(_section(group, anchor))
     runs = manifest.runs
@@ -143,7 +143,7 @@ def _section(group: GroupSummary, anchor: str) -> Section:
     indices = [row.earliest_trainable_layer for row in rows]
     return Section(
         anchor=anchor,
-        title=group.key.label,
+        title=group.title,
         answer=group.answer,
         noise_floor=group.noise_floor,
         layers=1 + max((index for index in indices if index is not None), default=0),
@@ -203,7 +203,7 @@ def _facts(group: GroupSummary, rows: Sequence[TrialRow]) -> Iterable[Fact]:
     controls = f"{group.controls} control{'' if group.controls == 1 else 's'}"
     yield Fact(name="Noise floor", value=f"{floor(group.noise_floor)}, from {controls}")
     yield Fact(name="Baseline step", value=f"{milliseconds(group.baseline_step_ns)} ms (median)")
-    yield Fact(name="Device", value=", ".join(group.device_kinds) or "not known")
+    yield Fact(name="Device", value=group.device_kind or "not known")
     yield Fact(name="Hosts", value=_distinct(rows, lambda row: row.host))
     yield Fact(name="XLA", value=_distinct(ok, lambda row: _yes_no(row.jit_resolved)))
     yield Fact(name="Pairing", value=_distinct(ok, lambda row: row.pairing))

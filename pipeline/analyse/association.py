@@ -1,0 +1,103 @@
+"""How well one figure of a configuration explains its speedup.
+
+In: that figure and the speedup, for each distinct configuration. Out: `Association`: Spearman's
+rank correlation and the R2 of a straight line, each with a 95% bootstrap interval over the
+configurations; None where there are too few different ones to say. Pure and repeatable: the
+resampling is seeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+MIN_TRIALS = 5
+MIN_DISTINCT = 3
+CONFIDENCE = 0.95
+_RESAMPLES = 2_000
+_MIN_RESAMPLES = 200
+_DRAWS = 1_000_000  # resampled values in all; large sweeps need fewer resamples
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Association:
+    """A figure held against the speedup, over distinct configurations.
+
+    Attributes:
+        rho, rho_low, rho_high: Spearman's rank correlation, -1 to 1, and its 95% interval.
+        r_squared, r_squared_low, r_squared_high: share of the speedup's variance that a straight
+            line through the configurations explains, 0 to 1, and its 95% interval.
+        trials: configurations it rests on.
+    """
+
+    rho: float
+    rho_low: float
+    rho_high: float
+    r_squared: float
+    r_squared_low: float
+    r_squared_high: float
+    trials: int
+
+
+def associate(pairs: Iterable[tuple[float | None, float | None]]) -> Association | None:
+    """Hold a figure against the speedup.
+
+    The intervals are percentile bootstrap intervals over the configurations: they say how far the
+    result depends on which configurations the study happened to hold.
+
+    Args:
+        pairs: figure and speedup of each distinct configuration; pairs with a None are left out.
+
+    Returns:
+        None with fewer than `MIN_TRIALS` pairs, or fewer than `MIN_DISTINCT` different figures or
+        speedups.
+    """
+    known = [(x, y) for x, y in pairs if x is not None and y is not None]
+    xs = np.array([x for x, _ in known], dtype=np.float64)
+    ys = np.array([y for _, y in known], dtype=np.float64)
+    distinct = min(np.unique(xs).size, np.unique(ys).size)
+    if xs.size < MIN_TRIALS or distinct < MIN_DISTINCT:
+        return None
+    resamples = int(np.clip(_DRAWS // xs.size, _MIN_RESAMPLES, _RESAMPLES))
+    drawn = np.random.default_rng(0).integers(xs.size, size=(resamples, xs.size))
+    rho_low, rho_high = _interval(_spearman(xs[drawn], ys[drawn]))
+    r_squared_low, r_squared_high = _interval(_r_squared(xs[drawn], ys[drawn]))
+    return Association(
+        rho=float(_spearman(xs, ys)),
+        rho_low=rho_low,
+        rho_high=rho_high,
+        r_squared=float(_r_squared(xs, ys)),
+        r_squared_low=r_squared_low,
+        r_squared_high=r_squared_high,
+        trials=int(xs.size),
+    )
+
+
+def _interval(resampled: Floats) -> tuple[float, float]:
+    # A resample may hold one configuration only; it says nothing about an association.
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _pearson(xs: Floats, ys: Floats) -> Floats:
+    x = xs - xs.mean(axis=-1, keepdims=True)
+    y = ys - ys.mean(axis=-1, keepdims=True)
+    spread = np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Floats = np.where(spread > 0, (x * y).sum(axis=-1) / spread, np.nan)
+    return np.clip(found, -1, 1)
+
+
+def _spearman(xs: Floats, ys: Floats) -> Floats:
+    return _pearson(stats.rankdata(xs, axis=-1), stats.rankdata(ys, axis=-1))
+
+
+def _r_squared(xs: Floats, ys: Floats) -> Floats:
+    return np.square(_pearson(xs, ys))
