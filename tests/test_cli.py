@@ -35,7 +35,7 @@ def eighty_columns(monkeypatch: pytest.MonkeyPatch):
 def test_help_lists_the_commands(capsys):
     assert main(["--help"]) == 0
     said = capsys.readouterr().out
-    for command in ("plan", "sweep", "report", "tensorboard", "doctor"):
+    for command in ("plan", "sweep", "report", "explain", "diff", "tensorboard", "doctor"):
         assert command in said
 
 
