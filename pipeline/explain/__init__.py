@@ -3,7 +3,8 @@
     profiles     tables -> op time by layer and pass, per trial
     ledger       profile + step time -> the step split exactly
     case         everything about one trial, and the parts of its step
-    saved        the rules for what the speedup is worth and what freezing saved
+    worth        the rules for what the speedup is worth
+    saved        the rules for what freezing changed
     remains      the rules for what is left and why
     explain      a sweep and a trial -> Explanation
     terminal     Explanation -> what Rich prints

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import get_args
 
 from pipeline.analyse import Verdict
-from pipeline.explain.explanation import Ceiling, Part, PartKind
+from pipeline.explain.explanation import Ceiling, Part, PartKind, Reason
 from pipeline.explain.ledger import Ledger, mean_ledger
 from pipeline.explain.profiles import Cell, LayerMode
 from pipeline.store.trial_row import TrialRow
@@ -203,6 +203,8 @@ class Case:
     def _spread(self, where: Where, mean_ns: int) -> int:
         return max((abs(control.total(where) - mean_ns) for control in self.controls), default=0)
 
+
+Rule = Callable[[Case], Reason | None]
 
 _DX: Mapping[str | None, PartKind] = {
     "pruned": "dx_pruned",

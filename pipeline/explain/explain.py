@@ -16,6 +16,7 @@ from pipeline.explain.ledger import step_ledger
 from pipeline.explain.profiles import LayerMode, Profile, read_profiles, weightless_layers
 from pipeline.explain.remains import REMAINS
 from pipeline.explain.saved import SAVED
+from pipeline.explain.worth import WORTH
 from pipeline.store.trial_row import TrialRow
 from pipeline.sweep_view import Sweep
 from pipeline.trial_lookup import find_trial
@@ -37,7 +38,7 @@ def explain(sweep: Sweep, trial_id: str) -> Explanation:
     rows = sweep.trial_rows()
     row = find_trial(rows, trial_id)
     case = _case(sweep, row, [one for one in rows if GroupKey.of(one) == GroupKey.of(row)])
-    reasons = [reason for rule in (*SAVED, *REMAINS) if (reason := rule(case)) is not None]
+    reasons = [reason for rule in (*WORTH, *SAVED, *REMAINS) if (reason := rule(case)) is not None]
     first = case.first_trainable
     log = f"logs/{row.trial_id}.log"
     return Explanation(

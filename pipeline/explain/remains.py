@@ -7,9 +7,8 @@ states each in words. Shares are disjoint parts of the trial's step. Pure.
 from __future__ import annotations
 
 from pipeline.analyse.words import duration, percent
-from pipeline.explain.case import Case, layer_words
+from pipeline.explain.case import Case, Rule, layer_words
 from pipeline.explain.explanation import Figure, PartKind, Reason
-from pipeline.explain.saved import Rule
 
 NAMED = 0.02
 """Share of the trial's step from which on a remaining part is named."""
