@@ -11,29 +11,17 @@ import os
 import sys
 from pathlib import Path
 
+from rich.console import Console
+
+from pipeline.analyse import summarise
+from pipeline.cli.progress import SweepProgress
+from pipeline.cli.results import result
 from pipeline.errors import FrostlineError
+from pipeline.report.make import make_report
 from pipeline.run import run_sweep
-from pipeline.schedule.events import TrialOutcome
+from pipeline.schedule.ray_metrics import MeteredListener
 from pipeline.study import load_study
-
-
-class Lines:
-    """A `pipeline.schedule.listener.SweepListener` for a job's log: a line for whatever happens."""
-
-    def on_notice(self, text: str) -> None:  # noqa: D102
-        print(f"note: {text}", flush=True)
-
-    def on_planned(self, labels: dict[str, str], finished: int) -> None:  # noqa: D102
-        self._labels = labels
-        print(f"{len(labels)} trials to run, {finished} are there already", flush=True)
-
-    def on_stage(self, trial_id: str, stage: str) -> None:  # noqa: D102
-        if stage == "start":
-            print(f"{self._labels[trial_id]} ...", flush=True)
-
-    def on_outcome(self, outcome: TrialOutcome) -> None:  # noqa: D102
-        found = f"{outcome.speedup:.3f}x" if outcome.speedup else outcome.error_message
-        print(f"{self._labels[outcome.trial_id]}: {outcome.status} {found}", flush=True)
+from pipeline.sweep_view import open_sweep
 
 
 def main() -> int:
@@ -44,16 +32,22 @@ def main() -> int:
     parser.add_argument("--address", help="a Ray cluster; default: the one this job runs on")
     asked = parser.parse_args()
     address = asked.address or ("auto" if "RAY_ADDRESS" in os.environ else None)
+    console = Console(highlight=False)
     try:
-        result = run_sweep(load_study(asked.study), asked.out, address=address, listener=Lines())
+        study = load_study(asked.study)
+        with SweepProgress(console) as progress:
+            listener = MeteredListener(progress, study=study.name) if address else progress
+            done = run_sweep(study, asked.out, address=address, listener=listener)
+        sweep = open_sweep(asked.out)
+        console.print(result(summarise(sweep.trial_rows())))
+        console.print(f"Report: {make_report(sweep)}", soft_wrap=True)
     except FrostlineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; run the same command again to resume", file=sys.stderr)
         return 130
-    print(f"{result.ok} of {result.planned} trials are ok, {result.wall_s:.0f} s: {asked.out}")
-    return result.exit_code
+    return done.exit_code
 
 
 if __name__ == "__main__":

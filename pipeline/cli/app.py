@@ -15,6 +15,9 @@ from pipeline.cli.doctor import doctor
 from pipeline.cli.explain import explain
 from pipeline.cli.plan import plan
 from pipeline.cli.report import report
+from pipeline.cli.status import status
+from pipeline.cli.stop import stop
+from pipeline.cli.submit import submit
 from pipeline.cli.sweep import sweep
 from pipeline.cli.tensorboard import tensorboard
 from pipeline.errors import FrostlineError
@@ -30,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (plan, sweep, report, explain, diff, tensorboard, doctor):
+for command in (plan, sweep, submit, status, stop, report, explain, diff, tensorboard, doctor):
     app.command()(command)
 
 

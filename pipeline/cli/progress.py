@@ -85,6 +85,8 @@ class SweepProgress:
         self._bar.update(self._task, total=self._total, completed=finished)
         if finished and labels:
             self._say(Text(f"{finished} of {self._total} trials are there already; resuming."))
+        elif labels and self._live is None:
+            self._say(Text(f"{self._total} trials to run."))
         elif finished:
             self._say(Text(f"All {finished} trials are there already; nothing to do."))
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ray
 from ray._private import ray_constants
@@ -18,9 +20,14 @@ from ray._private import ray_constants
 from pipeline.errors import UsageError
 from pipeline.schedule.spec import Resources, too_small
 
+if TYPE_CHECKING:
+    from pipeline.schedule.ray_growth import Growth
+
 _OBJECT_STORE_BYTES = 100 * 1024**2  # events are a few hundred bytes each; Ray's least is 75 MiB
 _NODE_WAIT_S = 900.0  # what a cloud takes to start a GPU machine, with reserve
 _POLL_S = 0.5
+_ANSWER_S = 5.0
+_KIND = "accelerator_type:"  # a resource that every node with such a device has one of
 
 # Spelled for other systems; on Linux, too, it decides that a local Ray keeps to 127.0.0.1.
 _LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -77,12 +84,27 @@ def join(address: str) -> None:
             f"{address!r} is no cluster address for a sweep: run `frostline submit` with the "
             "http:// address, or `sweep --address auto` on a node of the cluster"
         )
+    _knock(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"no Ray cluster answers at {address!r} ({error}): is it up, and is its token in "
             "~/.ray/auth_token?"
+        ) from error
+
+
+def _knock(address: str) -> None:
+    """Refuse at once where nothing listens: Ray would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"no Ray cluster answers at {address!r} ({error}): is it up, and is this its port for "
+            "drivers (6379 unless said otherwise)?"
         ) from error
 
 
@@ -121,7 +143,7 @@ def requested(resources: Resources) -> dict[str, float]:
     if resources.gpus:
         wanted["GPU"] = resources.gpus
     if resources.device:
-        wanted[f"accelerator_type:{resources.device}"] = 0.001
+        wanted[_KIND + resources.device] = 0.001
     return wanted
 
 
@@ -130,7 +152,8 @@ def wait_for_room(
 ) -> int:
     """Leases that can run at the same time, at least one; Ray itself would wait for ever.
 
-    On a cluster without room for one the autoscaler is asked for it, and given time.
+    On a cluster without room for one the autoscaler is asked for it, and given time, unless it
+    says that none of its machines is large enough.
 
     Args:
         resources: what a lease holds.
@@ -138,26 +161,66 @@ def wait_for_room(
         wait_s: how long; 0 for a cluster that cannot grow.
 
     Raises:
-        UsageError: there is still no room.
+        UsageError: there is no room, and none will come.
     """
     if slots := slots_of(resources):
+        kinds = _kinds()
+        if resources.gpus and not resources.device and len(kinds) > 1:
+            notice(
+                f"the cluster has GPUs of several kinds ({', '.join(kinds)}), and speedups differ "
+                "between them: set device under [resources] to measure on one of them only"
+            )
         return slots
+    wanted = requested(resources)
+    asked: Growth | None = None
     if wait_s:
-        from ray.autoscaler.sdk import request_resources
+        from pipeline.schedule.ray_growth import ask_for  # slow to import, and seldom needed
 
-        notice(
-            f"no node has room for a trial ({requested(resources)}); asked the cluster for one and "
-            f"waiting up to {wait_s / 60:.0f} minutes"
-        )
-        request_resources(bundles=[requested(resources)])
+        asked = ask_for(wanted)
+    if asked is None:
+        raise UsageError(_no_room(resources))
+    notice(
+        f"no node has room for a trial ({_words(wanted)}); asked the cluster for one and waiting "
+        f"up to {wait_s / 60:.0f} minutes"
+    )
+    try:
         end = time.monotonic() + wait_s
         while not (slots := slots_of(resources)) and time.monotonic() < end:
+            if asked.refuses():
+                raise UsageError(
+                    f"{_no_room(resources)}; the autoscaler has no kind of machine for it "
+                    "either (available_node_types)"
+                )
             time.sleep(_POLL_S)
-        request_resources(bundles=[])  # from here on, waiting leases are the demand
+    finally:
+        asked.settle()
     if not slots:
-        cpus, gpus = largest_node()
-        raise UsageError(too_small(resources, cpus=cpus, gpus=gpus))
+        raise UsageError(_no_room(resources))
     return slots
+
+
+def _no_room(resources: Resources) -> str:
+    cpus, gpus = largest_node()
+    return too_small(resources, cpus=cpus, gpus=gpus, kinds=_kinds())
+
+
+def _kinds() -> tuple[str, ...]:
+    """Kinds of accelerators that the nodes have, ascending."""
+    found = {
+        name.removeprefix(_KIND)
+        for node in ray.nodes()
+        if node["Alive"]
+        for name in node["Resources"]
+        if name.startswith(_KIND)
+    }
+    return tuple(sorted(found))
+
+
+def _words(wanted: Mapping[str, float]) -> str:
+    return ", ".join(
+        name.removeprefix(_KIND) if name.startswith(_KIND) else f"{name} {amount:g}"
+        for name, amount in wanted.items()
+    )
 
 
 def _make_token(path: Path) -> None:

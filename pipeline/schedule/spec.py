@@ -36,7 +36,8 @@ def too_small(resources: Resources, *, cpus: int, gpus: int, kinds: tuple[str, .
 
     Args:
         resources: what a lease holds.
-        cpus, gpus: of the largest node.
+        cpus: of the largest node.
+        gpus: of the largest node.
         kinds: of accelerators that any node has.
     """
     wanted = f"{resources.cpus} CPU cores and {resources.gpus} GPUs"

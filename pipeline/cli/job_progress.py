@@ -1,0 +1,77 @@
+"""The progress of a submitted sweep, from the lines that its job prints.
+
+In: lines of `jobs.sweep`. Out: on a terminal a bar, and above it the lines that tell of something
+else than a good trial; elsewhere the lines as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+_TRIAL = re.compile(r"\[ *(?P<done>\d+)/(?P<total>\d+)\] (?P<rest>.*)")
+
+
+class JobProgress:
+    """Shows a job's lines; a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        """Show on this console; its being a terminal decides how."""
+        self._console = console
+        self._bar = (
+            Progress(
+                TextColumn("trials"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[last]}", markup=False),
+                console=console,
+                transient=True,
+                speed_estimate_period=1800,
+            )
+            if console.is_terminal
+            else None
+        )
+        self._task = self._bar.add_task("trials", total=None, last="") if self._bar else None
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def take(self, line: str) -> None:
+        """Show one line of the job."""
+        trial = _TRIAL.match(line)
+        if self._bar is not None and self._task is not None and trial is not None:
+            self._bar.update(
+                self._task,
+                completed=int(trial["done"]),
+                total=int(trial["total"]),
+                last=trial["rest"][:40],
+            )
+            if " failed in " not in line:
+                return
+        self._console.print(Text(line), soft_wrap=True)

@@ -1,0 +1,82 @@
+"""Whether a cluster can grow to make room for a lease, by what its autoscaler says.
+
+In: what a lease needs, by Ray's names. Out: an autoscaler that was asked for it, and its answer.
+Ray itself keeps a request that no machine of the cluster will ever fit for good, without a word.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
+from ray.autoscaler.sdk import request_resources
+from ray.autoscaler.v2.utils import is_autoscaler_v2
+from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
+
+_BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # `ray up` leaves it on the head
+_KUBERAY = "RAY_USAGE_STATS_KUBERAY_IN_USE"
+_SURE_AFTER = 2
+
+
+class Growth(Protocol):
+    """An autoscaler that was asked for room."""
+
+    def refuses(self) -> bool:
+        """Whether it has said that no kind of machine it may start has that much room."""
+
+    def settle(self) -> None:
+        """Withdraw the request; what waits to be scheduled is the demand from here on."""
+
+
+def ask_for(wanted: Mapping[str, float]) -> Growth | None:
+    """Ask the cluster's autoscaler for room for one lease; None where there is no autoscaler.
+
+    Args:
+        wanted: a lease's resources by Ray's names.
+    """
+    if is_autoscaler_v2(fetch_from_server=True):
+        return _Asked(wanted)
+    if _KUBERAY in os.environ or _BOOTSTRAP.expanduser().exists():
+        return _AskedOfOld(wanted)
+    return None
+
+
+class _AskedOfOld:
+    """Ray's first autoscaler, which does not say what it cannot bring."""
+
+    def __init__(self, wanted: Mapping[str, float]) -> None:
+        request_resources(bundles=[dict(wanted)])
+
+    def refuses(self) -> bool:
+        return False
+
+    def settle(self) -> None:
+        request_resources(bundles=[])
+
+
+class _Asked(_AskedOfOld):
+    """Ray's second autoscaler, which reports what it cannot bring with each of its rounds."""
+
+    def __init__(self, wanted: Mapping[str, float]) -> None:
+        self._gcs = GcsClient(address=ray.get_runtime_context().gcs_address)
+        self._rounds: set[int] = set()
+        self._before = self._status().last_seen_cluster_resource_state_version
+        super().__init__(wanted)
+
+    def refuses(self) -> bool:
+        """Two rounds have said so: the first may have begun before the request."""
+        state = self._status()
+        if state.infeasible_cluster_resource_constraints:
+            self._rounds.add(state.last_seen_cluster_resource_state_version)
+        else:
+            self._rounds.clear()
+        return len(self._rounds - {self._before}) >= _SURE_AFTER
+
+    def _status(self) -> Any:
+        reply = GetClusterStatusReply()
+        reply.ParseFromString(self._gcs.get_cluster_status(timeout_s=10))
+        return reply.autoscaling_state
