@@ -45,7 +45,8 @@ def _conclude(where: str, began: datetime, done: SweepResult) -> None:
     """Print the result and write the report."""
     from pipeline.analyse import summarise, time_split
     from pipeline.cli.results import result, time_words
-    from pipeline.report.make import make_report
+    from pipeline.errors import FrostlineError
+    from pipeline.report.make import make_report_apart
     from pipeline.sweep_view import open_sweep
 
     console = out()
@@ -56,6 +57,11 @@ def _conclude(where: str, began: datetime, done: SweepResult) -> None:
     if fresh:
         split = time_split(fresh, done.wall_s, openings=done.seconds)
         console.print(f"\n{len(fresh)} trials in {time_words(split)}")
-    with err().status("drawing the report"):
-        page = make_report(opened)
-    console.print(f"Results: {opened.out.files.shown}\nReport:  {page}", soft_wrap=True)
+    console.print(f"Results: {opened.out.files.shown}", soft_wrap=True)
+    try:
+        with err().status("drawing the report"):
+            page = make_report_apart(where)
+    except FrostlineError as error:
+        err().print(f"{error}; `frostline report {where}` tries again.", soft_wrap=True)
+    else:
+        console.print(f"Report:  {page}", soft_wrap=True)
