@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test lint bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ lint: $(VENV)/.installed-dev  ## format, lint and types only
 
 test: lint  ## everything that CI runs
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+bench: $(VENV)/.installed-dev  ## predicted against measured speedups on real models; takes hours on 2 cores
+	$(BIN)/python bench/held_out.py --out bench-out $(STUDIES)
 
 clean:  ## remove .venv, caches and the demo's results
 	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
