@@ -40,11 +40,6 @@ class Importance:
     words: str
     by_layer: Mapping[str, float]
 
-    @property
-    def total(self) -> float:
-        """Of all layers together."""
-        return math.fsum(self.by_layer.values())
-
 
 def by_params(facts: ModelFacts) -> Importance:
     """Layers weigh by their parameters: what is left when nothing better is known."""

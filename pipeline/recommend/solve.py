@@ -11,7 +11,7 @@ tolerances only ever let too much in, what is found then is the best there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,7 +38,7 @@ class Found:
 
     Attributes:
         training: for each layer whether it trains.
-        kept: importance of the layers that train.
+        kept: importance of the layers that train / that of all.
         share: predicted step time / the predicted baseline's.
         kept_at_most: no configuration within the budget keeps more; equals `kept` unless the
             search was cut short.
@@ -60,19 +60,29 @@ class Solver:
         program: what is possible, and its cost.
         importance: of each layer; not negative, not all zero.
         price: the cost model's own price of a configuration / the baseline's; has the last word.
+        must_train: positions of layers that are not to be frozen.
         time_limit_s: for one search.
     """
 
     def __init__(
-        self, program: Program, importance: Floats, price: Price, *, time_limit_s: float = 60.0
+        self,
+        program: Program,
+        importance: Floats,
+        price: Price,
+        *,
+        must_train: Collection[int] = (),
+        time_limit_s: float = 60.0,
     ) -> None:
         self._program = program
-        self._importance = importance
+        relative = importance / importance.max()
+        self._importance = relative / relative.sum()
         self._price = price
         self._time_limit_s = time_limit_s
         self._worth = np.zeros(program.columns)
-        self._worth[: len(program.layers)] = importance * (_SCALE / importance.sum())
+        self._worth[: len(program.layers)] = self._importance * _SCALE
         self._cost = program.cost * _SCALE
+        self._lower = np.zeros(program.columns)
+        self._lower[list(must_train)] = 1.0
         self._integrality = np.zeros(program.columns)
         self._integrality[: len(program.layers)] = 1
 
@@ -105,21 +115,23 @@ class Solver:
         training, bound = found
         best = self._found(training)
         if bound is not None:
-            most = -bound * float(self._importance.sum()) / _SCALE
-            return replace(best, kept_at_most=max(best.kept, most))
+            return replace(best, kept_at_most=max(best.kept, -bound / _SCALE))
         if not thrifty:
             return best
-        as_good = (self._worth, best.kept / self._importance.sum() * _SCALE - _SLACK, np.inf)
-        leaner = self._search(self._cost, [within, as_good], fits)
-        if leaner is not None:
-            other = self._found(leaner[0])
-            if other.share < best.share and other.kept >= best.kept * (1 - TOLERANCE):
-                return other
-        return best
+        as_good = (self._worth, best.kept * _SCALE - _SLACK, np.inf)
+        leaner = self._search(
+            self._cost,
+            [within, as_good],
+            lambda one: fits(one) and self._kept(one) >= best.kept * (1 - TOLERANCE),
+        )
+        return best if leaner is None else min(self._found(leaner[0]), best, key=_share)
 
     def _found(self, training: tuple[bool, ...]) -> Found:
-        kept = float(self._importance @ np.array(training))
+        kept = self._kept(training)
         return Found(training=training, kept=kept, share=self._price(training), kept_at_most=kept)
+
+    def _kept(self, training: tuple[bool, ...]) -> float:
+        return float(self._importance @ np.array(training))
 
     def _search(
         self,
@@ -138,7 +150,7 @@ class Solver:
             answer = optimize.milp(
                 objective,
                 integrality=self._integrality,
-                bounds=optimize.Bounds(0.0, program.upper),
+                bounds=optimize.Bounds(self._lower, program.upper),
                 constraints=optimize.LinearConstraint(rows, lower, upper),
                 options={"mip_rel_gap": 0.0, "time_limit": self._time_limit_s},
             )
@@ -161,3 +173,7 @@ class Solver:
         row = np.zeros(self._program.columns)
         row[: len(training)] = np.where(training, -1.0, 1.0)
         return row, 1.0 - sum(training), np.inf
+
+
+def _share(found: Found) -> float:
+    return found.share

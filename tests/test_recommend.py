@@ -1,0 +1,131 @@
+"""Recommendations against brute force, over random models, wirings and prices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recommend_kit import chain, configurations, facts_of, frozen_variables, group_of
+from scipy import optimize
+
+from pipeline.model_facts import ModelFacts
+from pipeline.recommend.importance import Importance, by_params
+from pipeline.recommend.program import program_of
+from pipeline.recommend.quiet import quiet_stdout
+from pipeline.recommend.recommend import BudgetError, recommend
+
+
+@st.composite
+def models(draw: st.DrawFn, most: int) -> ModelFacts:
+    """Chains, towers, forks, and layers that are called again behind others."""
+    length = draw(st.integers(1, most))
+    above: list[set[int]] = []
+    for index in range(length):
+        parents = draw(st.sets(st.integers(0, index - 1), max_size=3)) if index else set()
+        above.append(parents.union(*(above[parent] for parent in parents)))
+    if length > 2 and draw(st.booleans()):  # a layer that is called again behind another one
+        early, late = sorted(draw(st.sets(st.integers(0, length - 1), min_size=2, max_size=2)))
+        for index, found in enumerate(above):
+            if index == early or early in found:
+                found |= {early, late} | above[late]
+    sizes = st.lists(st.sampled_from((1, 4, 64, 1000)), min_size=1, max_size=2)
+    params = draw(st.lists(sizes, min_size=length, max_size=length))
+    return facts_of([sorted(found) for found in above], params)
+
+
+def importances(facts: ModelFacts) -> st.SearchStrategy[Importance]:
+    worth = (
+        st.sampled_from((0.0, 0.5, 1.0, 2.0)) | st.floats(0, 1e3) | st.sampled_from((5e-324, 1e308))
+    )
+    count = len(facts.layers)
+    return st.lists(worth, min_size=count, max_size=count).filter(any).map(
+        lambda values: Importance(
+            measure="file",
+            words="a test",
+            by_layer={layer.name: value for layer, value in zip(facts.layers, values, strict=True)},
+        )
+    )  # fmt: skip
+
+
+@given(facts=models(6), seed=st.integers(0, 2**16))
+@settings(deadline=None, max_examples=60)
+def test_the_program_prices_every_configuration_as_the_cost_model_does(
+    facts: ModelFacts, seed: int
+) -> None:
+    model = group_of(facts, seed).model
+    program = program_of(model)
+    for training in configurations(facts):
+        fixed = np.array(training, dtype=float)
+        lower, upper = np.zeros(program.columns), program.upper.copy()
+        lower[: len(fixed)] = upper[: len(fixed)] = fixed
+        rows = optimize.LinearConstraint(program.rows, program.row_lower, program.row_upper)
+        expected = model.predict(frozen_variables(facts, training))
+        # Whether it is to be small or large: the other columns leave no room, but for the one that
+        # may lie above the optimizer's share.
+        signs = (1.0, -1.0) if np.isfinite(program.upper).all() else (1.0,)
+        for sign in signs:
+            with quiet_stdout():
+                found = optimize.milp(
+                    sign * program.cost,
+                    bounds=optimize.Bounds(lower, upper),
+                    constraints=rows,
+                )
+            cost = float(program.cost @ found.x) + program.fixed_cost
+            assert cost == pytest.approx(expected, abs=1e-6)
+
+
+@given(data=st.data(), seed=st.integers(0, 2**16))
+@settings(deadline=None, max_examples=40)
+def test_brute_force_finds_nothing_better(data: st.DataObject, seed: int) -> None:
+    facts = data.draw(models(8))
+    group = group_of(facts, seed, largest_ns=data.draw(st.sampled_from((3, 50, 10_000))))
+    importance = data.draw(importances(facts))
+    worth = np.array(list(importance.by_layer.values()))
+    worth /= worth.max()
+    worth /= worth.sum()
+    every = [
+        (
+            group.model.predict(frozen_variables(facts, training)),
+            float(worth @ np.array(training)),
+        )
+        for training in configurations(facts)
+    ]
+    fastest = min(share for share, _ in every)
+    # A budget that some configuration meets to the last digit, or any other one.
+    budget = data.draw(
+        st.sampled_from(sorted({share for share, _ in every if 0 < share <= 1}))
+        | st.floats(0.01, 1)
+    )
+    if fastest > budget * (1 + 1e-9):
+        with pytest.raises(BudgetError, match="cannot bring the step to"):
+            recommend(group, importance, budget)
+        return
+    found = recommend(group, importance, budget)
+    assert found.fastest.share == pytest.approx(fastest, rel=1e-9)
+    for point in found.frontier:
+        within = [entry for entry in every if entry[0] <= point.budget]
+        best = max(kept for _, kept in within)
+        assert point.kept >= best - 1e-9
+        assert point.share <= point.budget * (1 + 1e-9)
+        assert point.kept_at_most == point.kept
+    as_good = [
+        share for share, kept in every
+        if share <= budget and kept >= found.pick.kept
+    ]  # fmt: skip
+    assert not as_good or found.pick.share <= min(as_good) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("length", [12])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_brute_force_finds_nothing_better_in_twelve_layers(length: int, seed: int) -> None:
+    facts = facts_of(chain(length), [[10 * (index + 1), 3] for index in range(length)])
+    group = group_of(facts, seed)
+    importance = by_params(facts)
+    found = recommend(group, importance, 0.6)
+    best = max(
+        sum(layer.params for layer, trains in zip(facts.layers, training, strict=True) if trains)
+        for training in configurations(facts)
+        if group.model.predict(frozen_variables(facts, training)) <= 0.6
+    )
+    assert found.pick.kept == pytest.approx(best / facts.total_params, rel=1e-12)

@@ -1,0 +1,329 @@
+"""`frostline recommend` on sweeps with made-up prices: what it prints, refuses and measures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pytest
+from recommend_kit import STUDY, chain, facts_of, publish
+from schedule_kit import FAKE, Fake, install_fake
+
+from pipeline.cli import main
+from pipeline.errors import UsageError
+from pipeline.measure.messages import Failed
+from pipeline.model_facts import ModelFacts
+from pipeline.policies import expand
+from pipeline.recommend.choose import chosen_groups, importance_of
+from pipeline.recommend.importance import read_importance
+from pipeline.recommend.keras_code import keras_code
+from pipeline.recommend.recommend import policy_of, recommend
+from pipeline.recommend.verify import VerifyError, verify
+from pipeline.schedule.local import LocalExecutor
+from pipeline.study import Study
+from pipeline.sweep_view import open_sweep
+
+FACTS = facts_of(chain(5), [[40, 4], [400], [30, 3], [300], [20]])
+NORMS = {"l0": 5.0, "l1": 1.0, "l2": 1.0, "l3": 1.0, "l4": 1.0}
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return publish(tmp_path_factory.mktemp("sweep") / "out", FACTS, held_out=(1, 2, 3, 4))
+
+
+def importance_file(folder: Path, text: str, name: str = "importance.csv") -> str:
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def answered(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[dict]:
+    assert main(["recommend", *map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert main(["recommend", *map(str, arguments)]) == 2
+    return " ".join(capsys.readouterr().err.split())
+
+
+def test_the_answer_says_what_to_freeze_how_and_what_it_rests_on(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["recommend", str(out), "--budget", "0.8"]) == 0
+    printed = capsys.readouterr().out
+    (found,) = answered(capsys, out, "--speedup", 1.25)
+    assert "What matters: parameter counts" in printed
+    assert f"Freeze {len(found['frozen_layers'])} of 5 layers" in printed
+    assert found["code"] in printed
+    assert f"As a policy: {found['policy']}" in printed
+    assert "No interval: only 4 configurations" in " ".join(printed.split())
+    assert found["budget"] == 0.8
+    assert found["predicted_share"] <= 0.8
+    assert found["predicted_share"] == pytest.approx(1 / found["predicted_speedup"])
+    assert sorted(found["frozen_layers"] + found["training_layers"]) == list(FACTS.by_name)
+    kept = sum(FACTS.by_name[name].params for name in found["training_layers"])
+    assert found["kept"] == pytest.approx(kept / FACTS.total_params)
+    budgets = [point["budget"] for point in found["frontier"]]
+    assert budgets == sorted(budgets)
+    assert 0.8 in budgets
+    assert budgets[-1] == 1
+    assert found["frontier"][-1]["kept"] == pytest.approx(1)
+    assert all(
+        lower["kept"] <= higher["kept"] + 1e-9
+        for lower, higher in zip(found["frontier"], found["frontier"][1:], strict=False)
+    )
+    assert found["measured"] is None
+
+
+def test_with_enough_held_out_the_prediction_has_an_interval(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = facts_of(chain(8), [[10]] * 8)
+    folder = publish(tmp_path / "out", facts, held_out=range(1, 8))
+    (found,) = answered(capsys, folder, "--budget", 0.9)
+    assert found["held_out"] >= 5
+    assert found["share_low"] < found["predicted_share"] < found["share_high"]
+    assert found["share_high"] / found["predicted_share"] == pytest.approx(1.05, rel=0.01)
+    assert main(["recommend", str(folder), "--budget", "0.9"]) == 0
+    assert "held-out predictions of this sweep" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_budget_below_the_fastest_configuration_names_that(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (found,) = answered(capsys, out, "--budget", 1)
+    assert found["policy"] == "none"
+    assert "Nothing is frozen" in found["code"]
+    fastest = found["fastest"]["share"]
+    said = refused(capsys, out, "--budget", 0.01)
+    assert f"The fastest configuration is predicted at {fastest:.3f}" in said
+    least = math.ceil(fastest * 1000) / 1000
+    assert f"Ask for --budget {least:g} or more" in said
+    (found,) = answered(capsys, out, "--budget", least)
+    assert found["predicted_share"] == pytest.approx(fastest)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "pass --budget or --speedup"),
+        (("--budget", 0.5, "--speedup", 2), "pass --budget or --speedup"),
+        (("--budget", 50), "did you mean 0.5?"),
+        (("--budget", 0), "above 0"),
+        (("--budget", "nan"), "above 0"),
+        (("--speedup", 0.5), "a factor of 1 or more"),
+        (("--budget", 0.9, "--model", "nte"), "no model `nte`. Did you mean `net`?"),
+        (("--budget", 0.9, "--setting", "batch=8"), "Did you mean `batch_size`?"),
+        (("--budget", 0.9, "--setting", "batch_size"), "--setting batch_size=VALUE"),
+        (("--budget", 0.9, "--setting", "batch_size=9"), "batch_size=9: not in this sweep"),
+        (("--budget", 0.9, "--train", "l9"), "no layer `l9`"),
+        (("--budget", 0.9, "--importance", "nowhere.csv"), "nowhere.csv: no such file"),
+        (("--budget", 0.9, "--importance", "gradient_norm"), "`gradient_norms = true`"),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_refused_with_what_to_do(
+    out: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[object, ...], said: str
+) -> None:
+    assert said in refused(capsys, out, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("layer,importance\nl0,1\nl1,1\nl2,1\n", "no importance for `l3`, `l4` of model `net`"),
+        ("layer,importance\nl0,1\nconv,1\n", "line 3: model `net` has no layer `conv`"),
+        ("layer,importance\nl0,1\nl0,1\n", "line 3: layer `l0` stands there twice"),
+        ("layer,importance\nl0,-1\n", "line 2: -1.0 for layer `l0`; an importance is a finite"),
+        ("layer,importance\nl0,NaN\n", "line 2: nan for layer `l0`"),
+        ("layer,importance\nl0,inf\n", "line 2: inf for layer `l0`"),
+        ("layer,importance\nl0,much\n", "line 2: `much` for layer `l0` is not a number"),
+        ("layer,importance\nl0\n", "line 2: `None` for layer `l0` is not a number"),
+        ("name,importance\nl0,1\n", "no column `layer` (it has `name`, `importance`)"),
+        ("", "no column `layer` and no column `importance`"),
+        ("layer,importance\n" + "".join(f"l{i},0\n" for i in range(5)), "every layer has import"),
+    ],
+)
+def test_importance_files_are_checked_line_by_line(tmp_path: Path, text: str, said: str) -> None:
+    path = importance_file(tmp_path, text)
+    with pytest.raises(UsageError) as raised:
+        read_importance(Path(path), FACTS)
+    assert said in str(raised.value)
+    assert path in str(raised.value)
+
+
+def test_importances_come_from_csv_or_parquet_and_decide(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"l0": 100.0, "l1": 0.0, "l2": 1.5, "l3": 0.0, "l4": 0.0}
+    rows = "".join(f'"{layer}", {value} ,x\n' for layer, value in values.items())
+    csv = importance_file(tmp_path, f"\ufefflayer,importance,note\n{rows}")
+    parquet = tmp_path / "importance.parquet"
+    with duckdb.connect() as connection:
+        connection.sql(f"select * from read_csv('{csv}', header = true)").write_parquet(
+            str(parquet)
+        )
+    by_csv, by_parquet = (
+        answered(capsys, out, "--budget", 0.9, "--importance", path)[0] for path in (csv, parquet)
+    )
+    assert by_csv["importance"] == "file"
+    assert csv in by_csv["importance_source"]
+    assert by_csv["importance_by_layer"] == by_parquet["importance_by_layer"] == values
+    assert by_csv["frozen_layers"] == by_parquet["frozen_layers"]
+    assert "l0" in by_csv["training_layers"]
+
+
+def test_recorded_gradient_norms_come_before_parameter_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = publish(tmp_path / "out", FACTS, gradient_norms=NORMS)
+    (found,) = answered(capsys, folder, "--budget", 0.9)
+    assert found["importance"] == "gradient_norm"
+    assert found["importance_by_layer"] == NORMS
+    (found,) = answered(capsys, folder, "--budget", 0.9, "--importance", "params")
+    assert found["importance"] == "params"
+    assert main(["recommend", str(folder), "--budget", "0.9"]) == 0
+    assert "What matters: gradient norms of the baseline" in capsys.readouterr().out
+
+
+def test_layers_that_must_train_do(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (free,) = answered(capsys, out, "--budget", 0.9)
+    for name in ("l0", "l4", "head"):
+        (bound,) = answered(capsys, out, "--budget", 0.98, "--train", name)
+        assert ("l4" if name == "head" else name) in bound["training_layers"]
+    said = refused(capsys, out, "--budget", free["fastest"]["share"], *(
+        argument for name in FACTS.by_name for argument in ("--train", name)
+    ))  # fmt: skip
+    assert "or for fewer layers under --train" in said
+
+
+def test_every_setting_is_answered_unless_one_is_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = publish(tmp_path / "out", FACTS, batch_sizes=(8, 16))
+    found = answered(capsys, folder, "--budget", 0.9)
+    assert [one["setting"]["batch_size"] for one in found] == [8, 16]
+    (one,) = answered(capsys, folder, "--budget", 0.9, "--setting", "batch_size=16")
+    assert one["setting"]["batch_size"] == 16
+
+
+def test_a_sweep_without_profiles_says_what_to_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = publish(tmp_path / "out", FACTS, traced=False)
+    said = refused(capsys, folder, "--budget", 0.9)
+    assert "has no measured anchors to recommend from" in said
+    assert f"frostline sweep STUDY.toml --out {folder}" in said
+    assert "left a trace" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("a/b", "list:"), ("odd,name", "regex:"), ("a+norms", "regex:")]
+)
+def test_a_pick_is_a_policy_whatever_its_layers_are_called(name: str, start: str) -> None:
+    first = replace(
+        FACTS.layers[0],
+        name=name,
+        variables=tuple(
+            replace(one, path=f"{name}/{one.name}", layer=name) for one in FACTS.layers[0].variables
+        ),
+    )
+    facts = replace(FACTS, layers=(first, *FACTS.layers[1:]))
+    policy = policy_of([name, "l2"], facts)
+    assert policy.startswith(start)
+    (expanded,) = expand(policy, facts)
+    assert expanded.frozen_variables == {
+        variable.path for layer in (first, facts.layers[2]) for variable in layer.variables
+    }
+
+
+def test_layers_without_a_known_place_are_looked_up_by_their_names() -> None:
+    first = replace(FACTS.layers[0], name="vgg16/block1_conv1")
+    second = replace(FACTS.layers[1], access='model.get_layer("both").forward_layer')
+    facts = replace(FACTS, layers=(first, second, *FACTS.layers[2:]))
+    code = keras_code(facts, ["vgg16/block1_conv1", "l1"])
+    assert 'model.get_layer("vgg16").get_layer("block1_conv1"),' in code
+    assert 'model.get_layer("both").forward_layer,' in code
+    assert "compile it again" in code
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    return install_fake(tmp_path / "fake", monkeypatch)
+
+
+def verified(out: Path, study: Path | None, facts: ModelFacts = FACTS, budget: float = 0.9):
+    def inspect(asked: Study, logs: Path) -> Mapping[str, ModelFacts | Failed]:
+        return {model.name: facts for model in asked.models}
+
+    opened = open_sweep(str(out))
+    ((group,), _) = chosen_groups(opened)
+    found = recommend(group, importance_of(opened, group, None), budget)
+    return found, verify(
+        opened, group, found, study=study, make_executor=LocalExecutor, inspect=inspect,
+        process_module=FAKE,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Path:
+    """A study file with its builder beside it."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "netmodels.py").write_text("def net():\n    return None\n")
+    path = tmp_path / "here" / "study.toml"
+    path.write_text(STUDY)
+    return path
+
+
+def test_verifying_adds_one_trial_and_sets_it_beside_the_prediction(
+    tmp_path: Path, fake: Fake, beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = publish(tmp_path / "out", FACTS)
+    found, first = verified(folder, beside)
+    policy = found.answer.policy
+    assert fake.runs().count(policy) == 1
+    assert not first.measured_before
+    assert (first.speedup, first.low, first.high) == (2.0, 1.99, 2.02)
+    assert first.error == pytest.approx(found.answer.predicted_speedup / 2 - 1)
+    assert first.outcome == "within"
+    row = next(r for r in open_sweep(str(folder)).trial_rows() if r.trial_id == first.trial_id)
+    assert row.policy == policy
+    assert row.frozen_layers == found.pick.frozen_layers
+    text = (folder / "study.toml").read_text()
+    assert text == STUDY
+
+    monkeypatch.chdir(beside.parent)  # OUT's own copy of the study, from beside the builders
+    _, again = verified(folder, None)
+    assert again.measured_before
+    assert fake.runs().count(policy) == 1
+    assert again.speedup == 2.0
+
+
+def test_what_cannot_be_verified_says_why(
+    tmp_path: Path, fake: Fake, beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = publish(tmp_path / "out", FACTS)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"pass --study that file[\s\S]*netmodels"):
+        verified(folder, None)
+    other = facts_of(chain(5), [[1]] * 5)
+    with pytest.raises(UsageError, match="gives other variables now"):
+        verified(folder, beside, facts=other)
+    elsewhere = beside.with_name("other.toml")
+    elsewhere.write_text(STUDY.replace('"demo"', '"other"'))
+    with pytest.raises(UsageError, match="the study is 'other'"):
+        verified(folder, elsewhere)
+    with pytest.raises(UsageError, match="freezes nothing"):
+        verified(folder, beside, budget=1.0)
+    assert fake.runs() == []
+    opened = open_sweep(str(folder))
+    ((group,), _) = chosen_groups(opened)
+    found = recommend(group, importance_of(opened, group, None), 0.9)
+    fake.behave({found.answer.policy: ["fail"]})
+    with pytest.raises(VerifyError, match="failed in check: net/conv2 moved"):
+        verified(folder, beside)
