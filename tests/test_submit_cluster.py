@@ -123,7 +123,7 @@ def test_a_submitted_sweep_is_followed_to_its_end(
     assert job_id in capsys.readouterr().err
 
     metrics = metrics_of(head)
-    ended = r'frostline_trials_total\{[^}]*status="ok"[^}]*\} (\d+)'
+    ended = r'ray_frostline_trials_total\{[^}]*status="ok"[^}]*\} (\d+)'
     assert [int(float(each)) for each in re.findall(ended, metrics)] == [total]
     details = requests.get(
         f"{head.address}/api/jobs/", headers={"Authorization": f"Bearer {head.token}"}, timeout=10

@@ -52,7 +52,7 @@ def verdict(job: Job) -> str:
         "STOPPED": "was stopped; submit it again on the same OUT to resume",
         "SUCCEEDED": "is finished",
         "FAILED": {
-            1: "is finished; some trials failed, their rows say why",
+            1: "ended with failures: rows of failed trials, or its log, say why",
             2: "was refused; its log says why (frostline status JOB --log)",
             _INTERRUPTED: "was interrupted; submit it again on the same OUT to resume",
         }.get(job.exit_code or 0, f"failed: {job.message}"),
