@@ -34,6 +34,7 @@ from pipeline.schedule.labels import labels_of
 from pipeline.schedule.listener import SilentListener, SweepListener
 from pipeline.schedule.spec import LeaseSpec, Limits, Resources
 from pipeline.schedule.unbuilt import settle_unbuilt
+from pipeline.store.manifest import Manifest
 from pipeline.store.outdir import OutDir
 from pipeline.store.read import committed, read_all
 from pipeline.study import Study
@@ -131,7 +132,7 @@ def run_sweep(
                 for text in plan.notices:
                     heard.on_notice(text)
                 planned = len(plan.trials) + len(unbuilt) * len(study.settings())
-                _begin(out, study, planned)
+                manifest = _begin(out, study, planned)
                 for name, known in facts.items():
                     out.write_text(facts_path(name), dump_facts(known))
                 settle_unbuilt(out, study, unbuilt, Path(logs))
@@ -150,6 +151,7 @@ def run_sweep(
                     take_signals()
                     driver.run(chunks_of(plan.groups, done=done, slots=slots))
                 ray_start_s = executor.start_s
+            _predict(out, manifest, study, heard)
             commits = out.commits()
     ok = sum(commits.get(trial.trial_id) == "ok" for trial in plan.trials)
     return SweepResult(
@@ -236,7 +238,7 @@ def _planned(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
     return plan_trials(replace(study, models=known), facts)
 
 
-def _begin(out: OutDir, study: Study, planned: int | None) -> None:
+def _begin(out: OutDir, study: Study, planned: int | None) -> Manifest:
     """Enter this run into the manifest; refuses an OUT that is not this study's."""
     versions = {"frostline": pipeline.__version__, "python": platform.python_version()}
     for name in _VERSIONS:
@@ -248,9 +250,20 @@ def _begin(out: OutDir, study: Study, planned: int | None) -> None:
         "cpu_count": psutil.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
     }
-    out.begin_run(
+    return out.begin_run(
         study.text, study.digest, study.name, versions, machine=machine, trials_planned=planned
     )
+
+
+def _predict(out: OutDir, manifest: Manifest, study: Study, listener: SweepListener) -> None:
+    """Write what every predictor says of every measured trial, now that nothing measures."""
+    from pipeline.predict import write_predictions
+    from pipeline.sweep_view import Sweep
+
+    _, notices = write_predictions(Sweep(out, manifest))
+    if study.measure.profile_steps:  # without profiles nobody expects any
+        for text in notices:
+            listener.on_notice(text)
 
 
 def _done(out: OutDir, plan: TrialPlan) -> frozenset[str]:

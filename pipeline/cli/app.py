@@ -14,6 +14,7 @@ from pipeline.cli.diff import diff
 from pipeline.cli.doctor import doctor
 from pipeline.cli.explain import explain
 from pipeline.cli.plan import plan
+from pipeline.cli.predict import predict
 from pipeline.cli.report import report
 from pipeline.cli.status import status
 from pipeline.cli.stop import stop
@@ -33,7 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (plan, sweep, submit, status, stop, report, explain, diff, tensorboard, doctor):
+for command in (
+    plan, sweep, submit, status, stop, report, explain, diff, predict, tensorboard, doctor,
+):  # fmt: skip
     app.command()(command)
 
 

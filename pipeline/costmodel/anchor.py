@@ -39,14 +39,14 @@ class AnchorRun:
         frozen_variables: paths of the frozen variables.
         relative_step: its unprofiled step time / the baseline's, from paired ratios.
         ops: everything that was profiled.
-        graph: its traced step.
+        graph: its traced step; only that of `trainable` is needed.
     """
 
     name: str
     frozen_variables: frozenset[str]
     relative_step: float
     ops: tuple[ProfiledOp, ...]
-    graph: StepGraph
+    graph: StepGraph | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,8 @@ class PricedOp:
     Attributes:
         unit: the layer whose mode decides about it; `FIXED` where no layer does.
         pass_: the pass.
-        needed_by: variables whose gradient needs it; empty outside the backward pass, and where
-            it could not be matched to the graph.
+        needed_by: variables whose gradient needs it; empty outside the backward pass, where it
+            could not be matched to the graph, and where there is no graph.
         price: in baseline steps.
         graph_op: its name in the traced step, None where it was not matched.
     """
@@ -98,9 +98,7 @@ def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> Price
     if total_ns <= 0:
         raise UsageError(f"anchor {run.name} has no profiled op time; profile_steps must be > 0")
     factor = run.relative_step / total_ns
-    needs = {
-        op.op_name: frozenset(run.graph.variables[i] for i in op.needed_by) for op in run.graph.ops
-    }
+    needs = _needs(run.graph) if run.graph is not None else {}
     everything = {variable.path for variable in facts.variables}
     return PricedAnchor(
         name=run.name,
@@ -119,6 +117,15 @@ def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> Price
     )
 
 
+def _needs(graph: StepGraph) -> dict[str, frozenset[str]]:
+    """Variables by op; thousands of ops share some hundred sets of up to hundreds of names."""
+    sets = {
+        needed: frozenset(graph.variables[i] for i in needed)
+        for needed in {op.needed_by for op in graph.ops}
+    }
+    return {op.op_name: sets[op.needed_by] for op in graph.ops}
+
+
 def units_of(facts: ModelFacts, graph: StepGraph) -> dict[str, str]:
     """Which layer's mode decides about each Keras layer's ops.
 
@@ -135,11 +142,16 @@ def units_of(facts: ModelFacts, graph: StepGraph) -> dict[str, str]:
     owner = {variable.path: variable.layer for variable in facts.variables}
     units = {name: name for name in index}
     units[FIXED] = FIXED
+    last: dict[tuple[int, ...], str | None] = {}
     for op in graph.ops:
         if op.layer is None or op.layer in index or not op.needed_by:
             continue
-        owners = [owner[graph.variables[i]] for i in op.needed_by]
-        found = max((name for name in owners if name in index), key=index.__getitem__, default=None)
+        if op.needed_by not in last:
+            owners = [owner[graph.variables[i]] for i in op.needed_by]
+            last[op.needed_by] = max(
+                (name for name in owners if name in index), key=index.__getitem__, default=None
+            )
+        found = last[op.needed_by]
         known = units.get(op.layer)
         if found is not None and (known is None or index[found] > index[known]):
             units[op.layer] = found

@@ -73,7 +73,7 @@ class CostModel:
         priced_modes: the (layer, mode) pairs that the anchors show.
 
     Raises:
-        UsageError: the trainable anchor is missing.
+        UsageError: the trainable anchor is missing, or its step could not be analysed.
     """
 
     def __init__(self, facts: ModelFacts, runs: Sequence[AnchorRun]) -> None:
@@ -83,8 +83,14 @@ class CostModel:
                 "the cost model needs the trainable anchor (a control of this model and setting "
                 "with a trace); run the study with profile_steps > 0"
             )
+        graph = by_name["trainable"].graph
+        if graph is None or not graph.ops:
+            raise UsageError(
+                "the training step of the trainable anchor could not be analysed, so nothing says "
+                "which op serves which layer; its row in `trials` has a warning that says why"
+            )
         self.facts = facts
-        units = units_of(facts, by_name["trainable"].graph)
+        units = units_of(facts, graph)
         self._anchors = [priced(run, facts, units) for run in runs]
         self._base = next(anchor for anchor in self._anchors if anchor.name == "trainable")
         self._params = {variable.path: variable.params for variable in facts.variables}
@@ -103,6 +109,7 @@ class CostModel:
             )
         )
         self.shared_optimizer = self._shared_optimizer()
+        self._baseline = self.total(())
 
     def predict(self, frozen_variables: Collection[str]) -> float:
         """Step time of a configuration / the baseline's, both by the model.
@@ -113,7 +120,7 @@ class CostModel:
         Raises:
             UsageError: no anchor shows a layer in the mode that it takes in this configuration.
         """
-        return self.total(frozen_variables) / self.total(())
+        return self.total(frozen_variables) / self._baseline
 
     def speedup(self, frozen_variables: Collection[str]) -> float:
         """Predicted baseline / predicted configuration."""
@@ -213,11 +220,15 @@ class CostModel:
 
     def _updates(self) -> list[Term]:
         """The optimizer's price of each layer, shared out over its variables by their size."""
+        prices: dict[str, float] = defaultdict(float)
+        for op in self._base.ops:
+            if op.pass_ == "optimizer":
+                prices[op.unit] += op.price
         return [
             Term(
                 unit=layer.name,
                 part="optimizer",
-                price=self._base.price(layer.name, "optimizer") * variable.params / layer.params,
+                price=prices[layer.name] * variable.params / layer.params,
                 needed_by=frozenset((variable.path,)),
             )
             for layer in self.facts.layers

@@ -85,6 +85,27 @@ def to_table(table: str, rows: Rows) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=arrow_schema(table))
 
 
+def with_columns(table: str, row: pa.Table, values: Mapping[str, object]) -> pa.Table:
+    """A stored row with some of its columns replaced; columns of a later version stay.
+
+    Args:
+        table: whose row it is.
+        row: one row, as a file holds it.
+        values: by column.
+
+    Raises:
+        TableDefectError: an unknown column, a required value that is not there, a wrong type.
+    """
+    known = {column.name: column for column in TABLES[table]}
+    for name, value in values.items():
+        if name not in known:
+            raise _defect(table, name, "is unknown")
+        array = _array(table, known[name], [{name: value}])
+        field, at = arrow_schema(table).field(name), row.schema.get_field_index(name)
+        row = row.append_column(field, array) if at < 0 else row.set_column(at, field, array)
+    return row
+
+
 def to_parquet(table: pa.Table) -> bytes:
     """Parquet bytes, zstd-compressed, ready to be published in one piece."""
     # Around a single row, dictionaries and statistics are larger than what they describe.

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import JsonValue
 
-from pipeline.errors import SweepError
+from pipeline.errors import StorageError, SweepError
 from pipeline.store import lock
-from pipeline.store.arrow import Rows, TableDefectError, to_parquet, to_table
-from pipeline.store.files import Files, Source, storage_errors
+from pipeline.store.arrow import Rows, TableDefectError, to_parquet, to_table, with_columns
+from pipeline.store.files import Batch, Files, Source, storage_errors
 from pipeline.store.local import LocalFiles
 from pipeline.store.manifest import Manifest, parse_manifest, with_run
 from pipeline.store.read import CommitIndex, read_trials, table_file
@@ -118,28 +119,51 @@ class OutDir:
             TableDefectError: rows do not fit the schema; names table and column.
             StorageError: OUT cannot be written; what is published stays.
         """
-        content = {table: to_table(table, getattr(tables, table)) for table in TABLES}
-        if not _TRIAL_ID.fullmatch(tables.trial_id):
-            raise TableDefectError(f"{tables.trial_id!r} cannot be a trial_id: it names a file")
+        content = _checked(tables.trial_id, {table: getattr(tables, table) for table in TABLES})
         if len(content["trials"]) != 1:
             raise TableDefectError(f"table trials: {len(content['trials'])} rows instead of one")
-        for table, rows in content.items():
-            if others := set(rows.column("trial_id").unique().to_pylist()) - {tables.trial_id}:
-                raise TableDefectError(
-                    f"table {table}, column trial_id: {others.pop()!r} in the rows of "
-                    f"{tables.trial_id!r}"
-                )
         commit = content.pop("trials")
         commit_file = table_file("trials", tables.trial_id)
         with self.files.batch() as batch:
             batch.remove(commit_file)
-            for table, rows in content.items():
-                name = table_file(table, tables.trial_id)
-                if len(rows):
-                    batch.put(name, to_parquet(rows))
-                else:
-                    batch.remove(name)
+            _replace(batch, tables.trial_id, content)
             batch.put(commit_file, to_parquet(commit))
+
+    def amend(
+        self,
+        trial_id: str,
+        *,
+        tables: Mapping[str, Rows],
+        columns: Mapping[str, object] | None = None,
+    ) -> None:
+        """Replace some tables of a committed trial, and columns of its `trials` row.
+
+        For what is computed from a sweep afterwards. The trial stays committed all the while: the
+        tables are replaced one by one, then the row. A reader in between finds the new tables
+        beside the old row. Call with the lock held.
+
+        Args:
+            trial_id: a trial that is committed.
+            tables: by name, without `trials`; no rows: the trial has none in that table any more.
+            columns: of its row in `trials`.
+
+        Raises:
+            TableDefectError: rows or values do not fit the schema.
+            StorageError: there is no such commit, or OUT cannot be read or written.
+        """
+        if "trials" in tables:
+            raise TableDefectError("a row of trials is amended by columns, or published anew")
+        content = _checked(trial_id, tables)
+        commit_file = table_file("trials", trial_id)
+        shown = f"{self.files.shown}/{commit_file}"
+        stored = self.files.read(commit_file)
+        if stored is None:
+            raise StorageError(f"cannot amend {shown}: it is not there; run the sweep again")
+        with storage_errors("read", shown):
+            row = pq.read_table(pa.BufferReader(stored))
+        with self.files.batch() as batch:
+            _replace(batch, trial_id, content)
+            batch.put(commit_file, to_parquet(with_columns("trials", row, columns or {})))
 
     def put_file(self, source: Source, relative: str) -> None:
         """Put bytes, or a copy of a local file, at a name below OUT; it appears whole or not."""
@@ -268,3 +292,25 @@ class OutDir:
                 f"{self.files.shown} holds files that are no sweep's ({listed}): choose an empty "
                 "or a new folder for --out"
             )
+
+
+def _checked(trial_id: str, tables: Mapping[str, Rows]) -> dict[str, pa.Table]:
+    """Rows of one trial as Arrow tables that fit the schema."""
+    if not _TRIAL_ID.fullmatch(trial_id):
+        raise TableDefectError(f"{trial_id!r} cannot be a trial_id: it names a file")
+    content = {table: to_table(table, rows) for table, rows in tables.items()}
+    for table, rows in content.items():
+        if others := set(rows.column("trial_id").unique().to_pylist()) - {trial_id}:
+            raise TableDefectError(
+                f"table {table}, column trial_id: {others.pop()!r} in the rows of {trial_id!r}"
+            )
+    return content
+
+
+def _replace(batch: Batch, trial_id: str, tables: Mapping[str, pa.Table]) -> None:
+    for table, rows in tables.items():
+        name = table_file(table, trial_id)
+        if len(rows):
+            batch.put(name, to_parquet(rows))
+        else:
+            batch.remove(name)

@@ -1,0 +1,91 @@
+"""Amending a committed trial: what is computed later is added, and nothing else moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import StorageError
+from pipeline.store.arrow import TableDefectError
+from pipeline.store.outdir import OutDir
+from pipeline.store.read import table_file
+from pipeline.sweep_view import open_sweep
+
+
+@pytest.fixture
+def out(make_sweep) -> OutDir:
+    return OutDir.open(str(make_sweep()), create=False)
+
+
+@pytest.fixture
+def trial_id(out: OutDir) -> str:
+    return next(iter(out.commits()))
+
+
+def prediction(trial_id: str, step_ns: int) -> dict:
+    return {
+        "trial_id": trial_id, "predictor": "three_anchor", "is_anchor": False,
+        "predicted_step_ns": step_ns,
+    }  # fmt: skip
+
+
+def row_of(out: OutDir, trial_id: str) -> dict:
+    rows = open_sweep(out.uri).trials().to_pylist()
+    return next(row for row in rows if row["trial_id"] == trial_id)
+
+
+def test_a_table_and_a_column_are_replaced_and_the_rest_stays(out: OutDir, trial_id: str) -> None:
+    before, commits = row_of(out, trial_id), out.commits()
+    for step_ns in (5, 6):
+        out.amend(
+            trial_id,
+            tables={"predictions": [prediction(trial_id, step_ns)]},
+            columns={"predicted_step_ns": step_ns},
+        )
+    assert row_of(out, trial_id) == before | {"predicted_step_ns": 6}
+    assert out.commits() == commits
+    (row,) = open_sweep(out.uri).table("predictions").to_pylist()
+    assert row["predicted_step_ns"] == 6
+
+    out.amend(trial_id, tables={"predictions": ()}, columns={"predicted_step_ns": None})
+    assert open_sweep(out.uri).table("predictions").to_pylist() == []
+    assert row_of(out, trial_id) == before
+
+
+def test_columns_of_a_later_version_survive(out: OutDir, trial_id: str) -> None:
+    file = Path(out.files.path(table_file("trials", trial_id)))
+    stored = pq.read_table(file).drop_columns(["predicted_step_ns"])
+    pq.write_table(stored.append_column("carbon_grams", pa.array([1.5])), file)
+    out.amend(trial_id, tables={}, columns={"predicted_step_ns": 7})
+
+    amended = pq.read_table(file).to_pylist()[0]
+    assert (amended["carbon_grams"], amended["predicted_step_ns"]) == (1.5, 7)
+
+
+@pytest.mark.parametrize(
+    ("tables", "columns", "named"),
+    [
+        ({"predictions": [prediction("other", 1)]}, {}, "'other'"),
+        ({"predictions": [{"trial_id": "x"}]}, {}, "predictor"),
+        ({"trials": []}, {}, "published anew"),
+        ({}, {"speed": 1.0}, "speed"),
+        ({}, {"predicted_step_ns": 1.5}, "predicted_step_ns"),
+        ({}, {"status": None}, "status"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_changes_nothing(
+    out: OutDir, trial_id: str, tables: dict, columns: dict, named: str
+) -> None:
+    before = row_of(out, trial_id)
+    with pytest.raises(TableDefectError, match=named):
+        out.amend(trial_id, tables=tables, columns=columns)
+    assert row_of(out, trial_id) == before
+
+
+def test_there_is_nothing_to_amend_without_a_commit(out: OutDir) -> None:
+    with pytest.raises(StorageError, match="not there"):
+        out.amend("net-none", tables={"predictions": [prediction("net-none", 1)]})
+    assert open_sweep(out.uri).table("predictions").to_pylist() == []
