@@ -139,7 +139,10 @@ LAYERS = (
     C("optimizer_ns", "int64", False, "ns", "Same, update; null where it is not known by layer."),
     C("forward_flops", "int64", False, "FLOP", "Forward FLOPs per step, where registered."),
     C(
-        "gradient_norm", "float64", False, "1",
+        "gradient_norm",
+        "float64",
+        False,
+        "1",
         "Mean norm of the layer's gradient over some steps; first control only, where asked for.",
     ),
 )
