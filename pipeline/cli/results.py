@@ -16,9 +16,9 @@ from rich.text import Text
 
 from pipeline.analyse import GroupSummary, Summary, TimeSplit, TrialSummary
 from pipeline.analyse.words import policy_words
-from pipeline.report.content import failure_words
 from pipeline.report.words import (
     duration,
+    failure_words,
     floor,
     interval,
     milliseconds,

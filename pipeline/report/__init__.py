@@ -1,7 +1,13 @@
-"""The report of a sweep: content (pure), rendering to text, writing the files.
+"""The report of a sweep: content (pure), figures, rendering to text, writing the files.
 
-summary = summarise(sweep.trial_rows())
-content = report_content(summary, sweep.manifest)      values
-report = render(content)                               HTML, SVG and PNG in memory
-page = write_report(report, sweep.out)                 files below OUT/report
+shown           which trials a page of bounded size shows
+evidence        what is read beyond the trials: layers, predictions, ops without a pass
+content         everything that the report says, as values
+figures         Vega-Lite specifications with their data
+page, render    HTML; SVG and PNG
+write           the files below OUT/report
+
+content = content_of(open_sweep("OUT"))         values
+html = page(content)                            text
+make_report(open_sweep("OUT"))                  files
 """

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.analyse.placement import Place
 from pipeline.attribute.step_graph import Pass
+from pipeline.errors import PolicyError
+from pipeline.policies.family import family as family_name
+from pipeline.store.trial_row import TrialRow
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#8A8A8A"
+IDLE = "#E4E4E4"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,7 @@ FAMILIES = (
     Family(name="norms", colour=SKY, shape="triangle-down"),
     Family(name="biases", colour=SKY, shape="triangle-left"),
     Family(name="regex", colour=ORANGE, shape="diamond"),
+    Family(name="list", colour=GREEN, shape="square"),
     Family(name="anchors", colour=GREY, shape="circle"),
     OTHER,
 )
@@ -49,8 +55,24 @@ _BY_NAME = {family.name: family for family in FAMILIES}
 
 def family_of(policy: str, *, is_control: bool) -> Family:
     """The family of an expanded policy (`prefix:8` is a `prefix`)."""
-    return CONTROL if is_control else _BY_NAME.get(policy.partition(":")[0], OTHER)
+    if is_control:
+        return CONTROL
+    try:
+        return _BY_NAME.get(family_name(policy), OTHER)
+    except PolicyError:  # of a later version of the program
+        return OTHER
 
+
+def family_of_row(row: TrialRow) -> Family:
+    """The family of a trial."""
+    return family_of(row.policy, is_control=row.is_control)
+
+
+PLACE_FAMILIES: dict[Place, Family] = {
+    "prefix": _BY_NAME["prefix"],
+    "scattered": Family(name="scattered", colour=PURPLE, shape="diamond"),
+    "suffix": _BY_NAME["suffix"],
+}
 
 PASS_COLOURS: dict[Pass, str] = {
     "forward": BLUE,
@@ -69,3 +91,4 @@ PASS_LABELS: dict[Pass, str] = {
     "input": "input",
     "other": "other",
 }
+IDLE_LABEL = "no op runs"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from pipeline.analyse.words import percent
+from pipeline.store.trial_row import TrialRow
 
 DASH = "–"
 
@@ -42,6 +43,16 @@ def milliseconds(nanoseconds: int | None) -> str:
     return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
+def megabytes(count: int | None) -> str:
+    """A size in megabytes (10^6 bytes), without the unit."""
+    return DASH if count is None else f"{count / 1e6:.0f}"
+
+
+def signed(value: float) -> str:
+    """A correlation: `+0.73`."""
+    return f"{value:+.2f}"
+
+
 def floor(noise_floor: float | None) -> str:
     """A noise floor: `±3.5%`."""
     return "not known" if noise_floor is None else f"±{percent(noise_floor)}"
@@ -71,3 +82,9 @@ def size(count: float) -> str:
 def moment(time: datetime) -> str:
     """A point in time in UTC, to the minute."""
     return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def failure_words(row: TrialRow) -> str:
+    """Why a trial failed, or left no profile: stage, kind and message."""
+    stage = f"failed in {row.error_stage}" if row.status == "failed" else "no profile"
+    return f"{stage}: {row.error_type or 'error'}: {row.error_message or 'no message'}"

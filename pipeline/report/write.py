@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.report.render import Report
+from pipeline.report.render import Picture
 from pipeline.store.outdir import OutDir
 
 PAGE = "report/index.html"
 
 
-def write_report(report: Report, out: OutDir) -> str:
+def write_report(html: str, pictures: Iterable[Picture], out: OutDir) -> str:
     """Write `OUT/report/index.html` and `OUT/report/figures/*`; figures of an older report go.
 
     Args:
-        report: the rendered report.
+        html: the page.
+        pictures: rendered figures; taken one by one.
         out: the sweep's output directory.
 
     Returns:
@@ -28,9 +30,9 @@ def write_report(report: Report, out: OutDir) -> str:
         folder = Path(scratch)
         figures = folder / "figures"
         figures.mkdir()
-        for figure in report.figures:
-            (figures / f"{figure.name}.svg").write_text(figure.svg, encoding="utf-8")
-            (figures / f"{figure.name}.png").write_bytes(figure.png)
-        (folder / "index.html").write_text(report.html, encoding="utf-8")
+        for picture in pictures:
+            (figures / f"{picture.name}.svg").write_text(picture.svg, encoding="utf-8")
+            (figures / f"{picture.name}.png").write_bytes(picture.png)
+        (folder / "index.html").write_text(html, encoding="utf-8")
         out.put_tree(folder, "report", replace=True)
     return f"{out.uri.rstrip('/')}/{PAGE}"

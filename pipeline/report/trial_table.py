@@ -1,0 +1,154 @@
+"""The table of trials: cells with the text that is shown and the value that they are sorted by.
+
+In: trials with their verdicts and predictions. Out: `TableRow`, failed trials with their reason. A
+trial whose profile was kept links to its session in TensorBoard. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pipeline.analyse import TrialSummary
+from pipeline.analyse.words import policy_words
+from pipeline.report.palette import family_of_row
+from pipeline.report.words import (
+    DASH,
+    failure_words,
+    interval,
+    megabytes,
+    milliseconds,
+    number,
+    ratio,
+    share,
+)
+from pipeline.store.trial_row import TrialRow
+from pipeline.tensorboard.server import session_link
+
+TENSORBOARD_PORT = 6006
+"""Where `frostline tensorboard` listens unless told otherwise."""
+_REASON = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column: its heading, and whether its cells are numbers."""
+
+    name: str
+    numeric: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A cell: what is shown, and what it is sorted by (empty: last)."""
+
+    text: str
+    order: float | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRow:
+    """One trial.
+
+    Attributes:
+        trial_id: of the trial.
+        kind: `control`, `inside` (the noise floor), `outside`, or `failed`.
+        section: anchor of its model and setting.
+        family: kind of policy.
+        cells: one a column.
+        reason: why it failed or left no profile; empty otherwise.
+        link: its profile in TensorBoard; empty where none was kept.
+    """
+
+    trial_id: str
+    kind: str
+    section: str
+    family: str
+    cells: tuple[Cell, ...]
+    reason: str
+    link: str
+
+
+COLUMNS = (
+    Column(name="Policy", numeric=False),
+    Column(name="Frozen", numeric=True),
+    Column(name="Trains from", numeric=True),
+    Column(name="Step (ms)", numeric=True),
+    Column(name="Speedup", numeric=True),
+    Column(name="95% interval", numeric=True),
+    Column(name="Verdict", numeric=False),
+    Column(name="Predicted", numeric=True),
+    Column(name="Memory (MB)", numeric=True),
+    Column(name="Pairs", numeric=True),
+)
+
+
+def table_rows(
+    trials: Sequence[TrialSummary], predicted: Mapping[str, float], section: str
+) -> list[TableRow]:
+    """The rows of one model and setting, in the order given.
+
+    Args:
+        trials: with their verdicts.
+        predicted: the cost model's speedup by `trial_id`.
+        section: anchor of the section.
+    """
+    return [_row(item, predicted.get(item.row.trial_id), section) for item in trials]
+
+
+def _row(item: TrialSummary, predicted: float | None, section: str) -> TableRow:
+    row = item.row
+    failed = row.status == "failed"
+    without_profile = not failed and row.error_stage == "profile"
+    verdict = "failed" if failed else "control" if row.is_control else item.verdict or ""
+    return TableRow(
+        trial_id=row.trial_id,
+        kind=_kind(item),
+        section=section,
+        family=family_of_row(row).name,
+        cells=(
+            _text(policy_words(row)),
+            _number(share(row.frozen_fraction), row.frozen_fraction),
+            _number(number(row.earliest_trainable_layer), row.earliest_trainable_layer),
+            _number(milliseconds(row.step_ns), row.step_ns),
+            _number(ratio(row.speedup), row.speedup),
+            _number(interval(row.speedup_low, row.speedup_high), row.speedup_low),
+            _text(verdict),
+            _number(ratio(predicted), predicted),
+            _number(megabytes(row.peak_memory_bytes), row.peak_memory_bytes),
+            _number(number(row.pairs), row.pairs),
+        ),
+        reason=_short(failure_words(row)) if failed or without_profile else "",
+        link=profile_link(row) or "",
+    )
+
+
+def _kind(item: TrialSummary) -> str:
+    if item.row.status == "failed":
+        return "failed"
+    if item.row.is_control:
+        return "control"
+    return "inside" if item.verdict == "no measurable difference" else "outside"
+
+
+def profile_link(row: TrialRow) -> str | None:
+    """Where TensorBoard shows a trial's profile; None where no profile was kept."""
+    if not row.trace_path:
+        return None
+    parts = PurePosixPath(row.trace_path).parts  # tensorboard/<run>/plugins/profile/<session>/...
+    if len(parts) < 6 or parts[0] != "tensorboard":
+        return None
+    return session_link(TENSORBOARD_PORT, f"{parts[1]}/{parts[4]}")
+
+
+def _text(text: str) -> Cell:
+    return Cell(text=text, order=text.lower())
+
+
+def _number(text: str, value: float | None) -> Cell:
+    return Cell(text=text, order="" if value is None or text == DASH else value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _REASON else f"{text[:_REASON]}…"
