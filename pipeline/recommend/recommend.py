@@ -136,6 +136,7 @@ def recommend(
         if fastest.share > budget * (1 + TOLERANCE):
             raise BudgetError(_too_small(group, point(fastest.share, fastest), budget, must_train))
         budgets = _budgets(fastest.share, budget)
+        budgets.sort(key=lambda each: each != budget)  # the longest search starts first
         searches = {
             each: pool.submit(solver.best, each, thrifty=each == budget) for each in budgets
         }

@@ -108,6 +108,9 @@ class Solver:
         def fits(training: tuple[bool, ...]) -> bool:
             return self._price(training) <= limit
 
+        everything = (True,) * len(self._program.layers)
+        if not thrifty and fits(everything):
+            return self._found(everything)
         within = (self._cost, -np.inf, (limit - self._program.fixed_cost) * _SCALE)
         found = self._search(-self._worth, [within], fits)
         if found is None:
