@@ -15,6 +15,7 @@ from pipeline.cli.doctor import doctor
 from pipeline.cli.explain import explain
 from pipeline.cli.plan import plan
 from pipeline.cli.predict import predict
+from pipeline.cli.recommend import recommend
 from pipeline.cli.report import report
 from pipeline.cli.status import status
 from pipeline.cli.stop import stop
@@ -35,7 +36,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    plan, sweep, submit, status, stop, report, explain, diff, predict, tensorboard, doctor,
+    plan, sweep, submit, status, stop, report, explain, diff, predict, recommend, tensorboard,
+    doctor,
 ):  # fmt: skip
     app.command()(command)
 
