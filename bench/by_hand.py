@@ -48,7 +48,7 @@ def fit_speedup(make: Any, freeze: Any, batch: Any, *, steps: int, rounds: int) 
 
     def seconds(name: str) -> float:
         start = time.perf_counter()
-        models[name].fit(data, steps_per_epoch=steps, epochs=1, verbose=0)
+        models[name].fit(data, steps_per_epoch=steps, shuffle=False, verbose=0)
         return time.perf_counter() - start
 
     times: dict[str, list[float]] = {"baseline": [], "frozen": []}
@@ -57,7 +57,7 @@ def fit_speedup(make: Any, freeze: Any, batch: Any, *, steps: int, rounds: int) 
     for round_ in range(rounds):
         order = ("baseline", "frozen") if round_ % 2 else ("frozen", "baseline")
         for name in order:
-            models[name].fit(data, steps_per_epoch=1, epochs=1, verbose=0)
+            models[name].fit(data, steps_per_epoch=1, shuffle=False, verbose=0)
             times[name].append(seconds(name))
     return ByHand(
         ratios=tuple(

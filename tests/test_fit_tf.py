@@ -73,10 +73,10 @@ def test_a_measured_speedup_is_what_fit_shows(tmp_path: Path) -> None:
         lambda built: freeze(built, frozen),
         synthetic_batch(make(), 32, seed=0),
         steps=10,
-        rounds=6,
+        rounds=8,
     )
-    # Generous: this must never fail on a busy machine. A step that skipped its backward pass, or
-    # ran another graph than fit's, would be further off.
-    assert 0.6 < measured.speedup / by_hand.speedup < 1.7
-    assert 0.4 < measured.step_ns / by_hand.frozen_step_ns < 2.5
-    assert 0.4 < measured.baseline_step_ns / by_hand.baseline_step_ns < 2.5
+    # Generous: this must never fail on a busy machine. The speedup is about 2.9; a freeze without
+    # effect on one of the two sides, or a step without its backward pass, would be further off.
+    assert 0.5 < measured.speedup / by_hand.speedup < 2
+    assert 0.25 < measured.step_ns / by_hand.frozen_step_ns < 4
+    assert 0.25 < measured.baseline_step_ns / by_hand.baseline_step_ns < 4
