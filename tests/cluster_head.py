@@ -4,10 +4,12 @@ autoscaler that could bring GPU machines, and never does. Ended by process id.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from ray.autoscaler.node_provider import NodeProvider
 
 HERE = Path(__file__).parent
 START_S = 90
+_PR_SET_PDEATHSIG = 1
 
 
 class NothingComes(NodeProvider):
@@ -77,7 +80,7 @@ class Head:
         with (folder / "head.log").open("w") as log:
             started = subprocess.Popen(
                 command, env=os.environ | variables | environment, stdout=log, stderr=log,
-                cwd=folder,
+                cwd=folder, preexec_fn=_end_with_parent,
             )  # fmt: skip
         head = cls(
             started=started,
@@ -120,6 +123,10 @@ class Head:
         psutil.wait_procs(alive, timeout=10)
         self.started.wait(timeout=10)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -125,6 +125,7 @@ def test_a_submitted_sweep_is_followed_to_its_end(
     metrics = metrics_of(head)
     ended = r'ray_frostline_trials_total\{[^}]*status="ok"[^}]*\} (\d+)'
     assert [int(float(each)) for each in re.findall(ended, metrics)] == [total]
+    assert "ray_frostline_trials_planned{" in metrics
     details = requests.get(
         f"{head.address}/api/jobs/", headers={"Authorization": f"Bearer {head.token}"}, timeout=10
     ).text
@@ -190,7 +191,7 @@ def test_what_no_machine_can_have_is_refused(
     assert main(["submit", str(study), "--out", str(tmp_path / "out"), "--wait", *where]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "a trial needs 16 CPU cores and 0 GPUs on one node, and the largest here has 2" in said
-    assert "the autoscaler has no kind of machine for it either" in said
+    assert "the autoscaler cannot bring a machine for it either" in said
 
 
 def metrics_of(head: Head) -> str:

@@ -12,6 +12,7 @@ from pipeline.cli.console import err, out
 
 if TYPE_CHECKING:
     from pipeline.run import SweepResult
+    from pipeline.schedule.listener import SweepListener
 
 
 def sweep(
@@ -32,13 +33,21 @@ def sweep(
     began = datetime.now(UTC)
     try:
         with SweepProgress(err()) as progress:
-            done = run_sweep(asked, where, address=address, listener=progress)
+            listener = _metered(progress, asked.name) if address else progress
+            done = run_sweep(asked, where, address=address, listener=listener)
     except KeyboardInterrupt:
         err().print("Interrupted; what is finished is kept, run the same command again to resume.")
         raise
     _conclude(where, began, done)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
+
+
+def _metered(progress: SweepListener, study: str) -> SweepListener:
+    """On a cluster, Prometheus hears what the progress display hears."""
+    from pipeline.schedule.ray_metrics import MeteredListener
+
+    return MeteredListener(progress, study=study)
 
 
 def _conclude(where: str, began: datetime, done: SweepResult) -> None:

@@ -188,8 +188,9 @@ def wait_for_room(
         while not (slots := slots_of(resources)) and time.monotonic() < end:
             if asked.refuses():
                 raise UsageError(
-                    f"{_no_room(resources)}; the autoscaler has no kind of machine for it "
-                    "either (available_node_types)"
+                    f"{_no_room(resources)}; the autoscaler cannot bring a machine for it "
+                    "either: none of its available_node_types is large enough, or its max_workers "
+                    "are all there"
                 )
             time.sleep(_POLL_S)
     finally:

@@ -51,14 +51,14 @@ class MeteredListener:
         """Count the running ones and pass on."""
         if trial_id not in self._running:
             self._running.add(trial_id)
-            self._started().running.set(len(self._running), self._tags)
+            self._show(self._started())
         self._behind.on_stage(trial_id, stage)
 
     def on_outcome(self, outcome: TrialOutcome) -> None:
         """Count and pass on."""
         self._running.discard(outcome.trial_id)
         meters = self._started()
-        meters.running.set(len(self._running), self._tags)
+        self._show(meters)
         why = {"status": outcome.status, "error_type": outcome.error_type or "none"}
         meters.ended.inc(1, self._tags | why)
         if outcome.attempts > 1:
@@ -68,10 +68,14 @@ class MeteredListener:
     def _started(self) -> _Meters:
         if self._meters is None:
             self._meters = _Meters()
-            self._meters.planned.set(self._planned, self._tags)
             if self._early_notices:
                 self._meters.notices.inc(self._early_notices, self._tags)
         return self._meters
+
+    def _show(self, meters: _Meters) -> None:
+        """Set every gauge: Ray forgets one that is not set again."""
+        meters.planned.set(self._planned, self._tags)
+        meters.running.set(len(self._running), self._tags)
 
 
 class _Meters:

@@ -1,0 +1,161 @@
+"""Attribution again from what a sweep kept: nothing measured changes, nothing is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.reattribute import main
+from pipeline.attribute.step_graph import StepGraph
+from pipeline.errors import SweepError
+from pipeline.model_facts import LayerFacts, ModelFacts, VariableFacts, dump_facts, facts_path
+from pipeline.reattribute import reattribute
+from pipeline.store.outdir import OutDir, TrialTables
+from pipeline.sweep_view import Sweep, open_sweep
+
+PROFILES = Path(__file__).parent / "data" / "profiles"
+GRAPH = StepGraph.load(PROFILES / "graph.graph.json")
+FROZEN = ["conv2/kernel", "conv2/bias"]
+STEPS = [{"arm": "trial", "pair": 0, "position": 0, "warmup": False, "n_steps": 4, "step_ns": 7}]
+
+
+def facts() -> ModelFacts:
+    owners = list(dict.fromkeys(path.rpartition("/")[0] for path in GRAPH.variables))
+    return ModelFacts(
+        name="net",
+        layers=tuple(
+            LayerFacts(
+                name=owner, index=index, kind="Layer", block=owner, is_norm=False,
+                variables=tuple(
+                    VariableFacts(
+                        path=path, layer=owner, name=path.rpartition("/")[2], shape=(2,), params=2,
+                        is_bias=path.endswith("bias"),
+                    )
+                    for path in GRAPH.variables
+                    if path.rpartition("/")[0] == owner
+                ),
+                upstream=tuple(owners[:index]), forward_flops=None, uses=1,
+            )
+            for index, owner in enumerate(owners)
+        ),
+        untrainable_params=0, batch_size=16, build_s=0.1, trace_s=0.1,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def out(make_sweep, make_row) -> Path:
+    """A sweep of three trials: one with a trace, one without, one with a damaged one."""
+    rows = [make_row(policy, [2], 1.5) for policy in ("layer:2", "norms", "biases")]
+    folder: Path = make_sweep(rows)
+    store = OutDir.open(str(folder), create=False)
+    store.write_text(facts_path("net"), dump_facts(facts()))
+    for row in rows:
+        trial_id = row["trial_id"]
+        row |= {"frozen_variables": FROZEN, "frozen_layers": ["conv2"], "trace_path": None}
+        if row["policy"] != "norms":
+            row["trace_path"] = f"tensorboard/{trial_id}/plugins/profile/{trial_id}/x.xplane.pb"
+            row |= {"error_stage": "profile", "error_type": "NoTrace", "error_message": "old"}
+            content = (PROFILES / "graph.xplane.pb").read_bytes()
+            store.put_file(content if row["policy"] == "layer:2" else b"\x00", row["trace_path"])
+        wrong = {
+            "trial_id": trial_id, "layer": None, "pass": "other", "op_type": "X", "op_name": "x",
+            "device": "/host:CPU", "calls_per_step": 1.0, "ns_per_step": 1, "rule": "none",
+            "graph_op": None,
+        }  # fmt: skip
+        store.publish(
+            TrialTables(
+                trial_id=trial_id,
+                trials=[row],
+                steps=[{"trial_id": trial_id, **each} for each in STEPS],
+                op_costs=[wrong],
+                graph_ops=[
+                    {
+                        "trial_id": trial_id, "op_name": op.op_name, "op_type": op.op_type,
+                        "layer": op.layer, "pass": op.pass_, "forward_flops": op.forward_flops,
+                        "needed_by": [GRAPH.variables[index] for index in op.needed_by],
+                    }
+                    for op in GRAPH.ops
+                ],
+            )
+        )  # fmt: skip
+    return folder
+
+
+def by_policy(sweep: Sweep) -> dict[str, dict]:
+    return {row["policy"]: row for row in sweep.trials().to_pylist()}
+
+
+def test_a_kept_trace_is_attributed_again_and_nothing_that_was_measured_changes(out: Path) -> None:
+    before = open_sweep(str(out))
+    measured = by_policy(before)["layer:2"]
+    steps, graph = before.table("steps"), before.table("graph_ops")
+    done = reattribute(str(out))
+    after = open_sweep(str(out))
+    row = by_policy(after)["layer:2"]
+
+    assert done.rewritten == (row["trial_id"],)
+    passes = ["forward", "activation_gradient", "weight_gradient", "optimizer", "input", "other"]
+    total = after.sql(
+        f"SELECT sum(ns_per_step)::BIGINT FROM op_costs WHERE trial_id = '{row['trial_id']}'"
+    ).fetchall()[0][0]
+    assert sum(row[f"{name}_ns"] for name in passes) == total > 1000
+    assert row["attributed_fraction"] >= 0.99
+    assert row["error_stage"] is None
+    layers = {
+        each["layer"]: each
+        for each in after.table("layers").to_pylist()
+        if each["trial_id"] == row["trial_id"]
+    }
+    assert layers["conv2"]["weight_gradient_ns"] == 0
+    assert layers["conv2"]["activation_gradient_ns"] > 0
+    for name in ("step_ns", "speedup", "started_at", "attempts", "host", "trace_path"):
+        assert row[name] == measured[name]
+    assert after.table("steps") == steps
+    assert after.table("graph_ops") == graph
+
+
+def test_trials_without_a_usable_trace_are_left_and_named(out: Path, capsys) -> None:
+    rows = by_policy(open_sweep(str(out)))
+    assert main_of(out) == 0
+    said = capsys.readouterr().out
+    assert f"{rows['norms']['trial_id']}: left as it is, no trace of it was kept" in said
+    assert f"{rows['biases']['trial_id']}: left as it is, its trace cannot be used" in said
+    assert "1 trials attributed again, 2 left as they are" in said
+    after = by_policy(open_sweep(str(out)))
+    assert after["norms"] == rows["norms"]
+    assert after["biases"] == rows["biases"]
+    again = reattribute(str(out))
+    assert by_policy(open_sweep(str(out))) == after
+    assert again.predicted == 0
+
+
+def test_not_beside_a_sweep(out: Path) -> None:
+    store = OutDir.open(str(out), create=False)
+    with store.lock(), pytest.raises(SweepError, match="is in use by process"):
+        reattribute(str(out))
+
+
+def test_what_is_no_sweep_is_refused(tmp_path: Path, capsys) -> None:
+    assert main_of(tmp_path) == 2
+    assert "is no sweep" in capsys.readouterr().err
+
+
+def test_no_tensorflow_and_no_ray_take_part() -> None:
+    program = "import jobs.reattribute, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "pipeline" in loaded
+    assert loaded & {"tensorflow", "keras", "ray"} == set()
+
+
+def main_of(out: Path) -> int:
+    arguments, sys.argv = sys.argv, ["reattribute", str(out)]
+    try:
+        return main()
+    finally:
+        sys.argv = arguments
