@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,10 +12,11 @@ from recommend_kit import chain, configurations, facts_of, frozen_variables, gro
 from scipy import optimize
 
 from pipeline.model_facts import ModelFacts
-from pipeline.recommend.importance import Importance, by_params
+from pipeline.recommend.importance import Importance
 from pipeline.recommend.program import program_of
 from pipeline.recommend.quiet import quiet_stdout
 from pipeline.recommend.recommend import BudgetError, recommend
+from pipeline.recommend.solve import Solver, SolverError
 
 
 @st.composite
@@ -116,16 +119,74 @@ def test_brute_force_finds_nothing_better(data: st.DataObject, seed: int) -> Non
     assert not as_good or found.pick.share <= min(as_good) * (1 + 1e-6)
 
 
-@pytest.mark.parametrize("length", [12])
-@pytest.mark.parametrize("seed", [1, 2])
-def test_brute_force_finds_nothing_better_in_twelve_layers(length: int, seed: int) -> None:
-    facts = facts_of(chain(length), [[10 * (index + 1), 3] for index in range(length)])
+# Importances close to each other: stopping within 5% of the optimum would be seen.
+@pytest.mark.parametrize(("seed", "budget"), [(5, 0.7), (28, 0.8)])
+def test_brute_force_finds_nothing_better_in_twelve_layers(seed: int, budget: float) -> None:
+    facts = facts_of(chain(12), [[10 * (index + 1), 3] for index in range(12)])
     group = group_of(facts, seed)
-    importance = by_params(facts)
-    found = recommend(group, importance, 0.6)
-    best = max(
-        sum(layer.params for layer, trains in zip(facts.layers, training, strict=True) if trains)
-        for training in configurations(facts)
-        if group.model.predict(frozen_variables(facts, training)) <= 0.6
+    rng = random.Random(seed)
+    worth = np.array([float(rng.randint(50, 100)) for _ in facts.layers])
+    importance = Importance(
+        measure="file",
+        words="a test",
+        by_layer={layer.name: value for layer, value in zip(facts.layers, worth, strict=True)},
     )
-    assert found.pick.kept == pytest.approx(best / facts.total_params, rel=1e-12)
+    found = recommend(group, importance, budget)
+    best = max(
+        float(worth @ np.array(training))
+        for training in configurations(facts)
+        if group.model.predict(frozen_variables(facts, training)) <= budget
+    )
+    assert found.pick.kept == pytest.approx(best / worth.sum(), rel=1e-12)
+
+
+def test_the_cost_model_has_the_last_word_on_what_fits_the_budget() -> None:
+    facts = facts_of(chain(4), [[10]] * 4)
+    group = group_of(facts, 1)
+    worth = np.array([1.0, 2.0, 4.0, 8.0])
+    refused: set[tuple[bool, ...]] = set()
+
+    def price(training: tuple[bool, ...]) -> float:
+        exact = group.model.predict(frozen_variables(facts, training))
+        return exact + (training in refused)
+
+    solver = Solver(program_of(group.model), worth, price)
+    with quiet_stdout():
+        kept = []
+        for _ in range(5):
+            found = solver.best(1.0)
+            assert found is not None
+            kept.append(found.kept * worth.sum())
+            refused.add(found.training)
+    fits = [
+        float(worth @ np.array(training))
+        for training in configurations(facts)
+        if group.model.predict(frozen_variables(facts, training)) <= 1
+    ]
+    assert kept == pytest.approx(sorted(fits, reverse=True)[:5])
+
+
+def test_a_search_that_is_cut_short_bounds_what_it_may_have_missed() -> None:
+    facts = facts_of(chain(60), [[10]] * 60)
+    group = group_of(facts, 3)
+    rng = random.Random(3)
+    worth = np.array([rng.uniform(50, 100) for _ in facts.layers])
+    program = program_of(group.model)
+
+    def solver(time_limit_s: float) -> Solver:
+        return Solver(
+            program,
+            worth,
+            lambda training: group.model.predict(frozen_variables(facts, training)),
+            time_limit_s=time_limit_s,
+        )
+
+    with quiet_stdout():
+        short, exact = solver(0.25).best(0.7), solver(60.0).best(0.7)
+        with pytest.raises(SolverError, match="the solver found no configuration"):
+            solver(0.0).best(0.7)
+    assert short is not None
+    assert exact is not None
+    assert short.kept <= exact.kept + 1e-9
+    assert exact.kept <= short.kept_at_most + 1e-9
+    assert exact.kept_at_most == exact.kept

@@ -212,6 +212,21 @@ def test_every_setting_is_answered_unless_one_is_chosen(
     assert one["setting"]["batch_size"] == 16
 
 
+def test_what_one_setting_cannot_reach_leaves_the_others_answered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = publish(tmp_path / "out", FACTS, seed=0)
+    publish(folder, FACTS, seed=2, batch_sizes=(16,))
+    fastest = [one["fastest"]["share"] for one in answered(capsys, folder, "--budget", 1)]
+    assert main(["recommend", str(folder), "--json", "--budget", f"{sum(fastest) / 2}"]) == 2
+    printed = capsys.readouterr()
+    (found,) = json.loads(printed.out)
+    assert found["fastest"]["share"] == min(fastest)
+    slower = (8, 16)[fastest.index(max(fastest))]
+    assert f"batch size {slower}" in printed.err
+    assert "cannot bring the step to" in printed.err
+
+
 def test_a_sweep_without_profiles_says_what_to_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.console import complain, err, out
-from pipeline.errors import UsageError
+from pipeline.errors import FrostlineError, UsageError
 
 
 def recommend(
@@ -68,7 +68,7 @@ def recommend(
     for notice in notices:
         err().print(notice, style="yellow", markup=False)
     answers = []
-    refusals: list[UsageError] = []
+    failures: list[FrostlineError] = []
     console = out()
     for group in groups:
         try:
@@ -76,7 +76,7 @@ def recommend(
                 group, importance_of(opened, group, importance), share, must_train=train or ()
             )
         except UsageError as error:  # another model or setting may have an answer
-            refusals.append(error)
+            failures.append(error)
             continue
         if not as_json:
             console.print(rendered(found))
@@ -84,19 +84,22 @@ def recommend(
                 console.print(pasted(found), soft_wrap=True)
         verified = None
         if verify and found.pick.frozen_layers:
-            with SweepProgress(err()) as progress:
-                verified = measure(
-                    opened, group, found, study=study, address=address, listener=progress
-                )
-            if not as_json:
-                console.print(verified_words(verified))
+            try:
+                with SweepProgress(err()) as progress:
+                    verified = measure(
+                        opened, group, found, study=study, address=address, listener=progress
+                    )
+            except FrostlineError as error:
+                failures.append(error)
+        if verified is not None and not as_json:
+            console.print(verified_words(verified))
         answers.append((found, verified))
     if as_json:
         typer.echo(to_json(answers))
-    if refusals:
-        for refusal in refusals[:-1]:
-            complain(str(refusal))
-        raise refusals[-1]
+    for failure in failures[:-1]:
+        complain(str(failure))
+    if failures:
+        raise failures[-1]
 
 
 def _budget(budget: float | None, speedup: float | None) -> float:
