@@ -1,16 +1,24 @@
-"""A sweep's report in one call, for the command line and for notebooks."""
+"""A sweep's report in one call, for the command line and for notebooks.
+
+`python -m pipeline.report.make OUT` writes it and prints where it is; a sweep draws its report in
+such a process of its own, so that drawing, which takes a browser's script engine, costs the driver
+no memory.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from pipeline.analyse import summarise
-from pipeline.errors import SweepError
+from pipeline.errors import FrostlineError, SweepError
 from pipeline.report.content import ReportContent, report_content
 from pipeline.report.evidence import gather
 from pipeline.report.page import page
 from pipeline.report.render import pictures
 from pipeline.report.shown import quota, shown_trials
 from pipeline.report.write import write_report
-from pipeline.sweep_view import Sweep
+from pipeline.sweep_view import Sweep, open_sweep
 
 
 def make_report(sweep: Sweep) -> str:
@@ -30,6 +38,30 @@ def make_report(sweep: Sweep) -> str:
     return write_report(page(content), pictures(content.sections), sweep.out)
 
 
+def make_report_apart(out: str) -> str:
+    """Write the report of a sweep in a child process.
+
+    Args:
+        out: the output folder or URI.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        FrostlineError: it could not be written; carries the child's message.
+    """
+    child = subprocess.run(
+        [sys.executable, "-m", "pipeline.report.make", out],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if child.returncode:
+        said = child.stderr.strip().splitlines() or ["it ended without a word"]
+        raise FrostlineError(f"the report could not be drawn: {said[-1]}")
+    return child.stdout.strip().splitlines()[-1]
+
+
 def content_of(sweep: Sweep) -> ReportContent:
     """Everything that the report of a sweep says.
 
@@ -46,3 +78,10 @@ def content_of(sweep: Sweep) -> ReportContent:
     shown = {number: shown_trials(group, count) for number, group in enumerate(summary.groups)}
     evidence = gather(sweep, summary, shown)
     return report_content(summary, evidence, shown, sweep.manifest, shown_as)
+
+
+if __name__ == "__main__":
+    try:
+        print(make_report(open_sweep(sys.argv[1])))
+    except FrostlineError as error:
+        sys.exit(str(error))
