@@ -17,11 +17,19 @@ from pipeline.analyse import summarise
 from pipeline.cli.progress import SweepProgress
 from pipeline.cli.results import result
 from pipeline.errors import FrostlineError
-from pipeline.report.make import make_report
+from pipeline.report.make import make_report_apart
 from pipeline.run import run_sweep
 from pipeline.schedule.ray_metrics import MeteredListener
 from pipeline.study import load_study
 from pipeline.sweep_view import open_sweep
+
+
+def report_of(out: str) -> str:
+    """Where the report is, or why there is none yet: the sweep itself is done either way."""
+    try:
+        return make_report_apart(out)
+    except FrostlineError as error:
+        return f"{error}; `python -m jobs.report {out}` tries again"
 
 
 def main() -> int:
@@ -38,9 +46,8 @@ def main() -> int:
         with SweepProgress(console) as progress:
             listener = MeteredListener(progress, study=study.name) if address else progress
             done = run_sweep(study, asked.out, address=address, listener=listener)
-        sweep = open_sweep(asked.out)
-        console.print(result(summarise(sweep.trial_rows())))
-        console.print(f"Report: {make_report(sweep)}", soft_wrap=True)
+        console.print(result(summarise(open_sweep(asked.out).trial_rows())))
+        console.print(f"Report: {report_of(asked.out)}", soft_wrap=True)
     except FrostlineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -10,4 +10,9 @@ driver         which chunk next, what to do when a lease is lost, when to stop
 local          an executor: leases in child processes
 ray_executor   an executor: leases as Ray tasks, on what ray_cluster starts or joins
 unbuilt        rows of models that cannot be built
+ray_growth     whether a cluster's autoscaler can make room
+ray_metrics    progress and failures for Prometheus
+submit         sweeps as Ray jobs, through a cluster's Jobs API
+submit_access  reaching a Jobs API, and the token it asks for
+submit_bundle  what a submitted job takes along
 """
