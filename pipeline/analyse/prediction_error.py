@@ -1,14 +1,15 @@
 """How far predictors are off, out of sample.
 
-In: predictions with the measurements beside them. Out: one `PredictorError` a predictor, over the
+In: predictions with the measurements beside them. Out: the error of each predictor over the
 configurations that none of them was made from, smallest mean error first. Pure.
 """
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from pipeline.costmodel.held_out import HeldOut, HeldOutError, held_out_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,53 +20,36 @@ class Predicted:
         trial_id: the trial.
         predictor: `three_anchor`, or the name of a naive one.
         is_anchor: the prediction was made from this configuration, so it is no evidence.
-        predicted, measured: speedups.
+        speedup: predicted and measured.
     """
 
     trial_id: str
     predictor: str
     is_anchor: bool
-    predicted: float
-    measured: float
-
-    @property
-    def error(self) -> float:
-        """Predicted / measured - 1."""
-        return self.predicted / self.measured - 1
+    speedup: HeldOut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictorError:
-    """A predictor's error over the held-out configurations.
-
-    Attributes:
-        predictor: its name.
-        trials: configurations held out.
-        mean, largest: of |predicted / measured - 1|.
-        bias: median of predicted / measured - 1; positive: it promises too much.
-    """
+    """A predictor and its error over the held-out configurations."""
 
     predictor: str
-    trials: int
-    mean: float
-    largest: float
-    bias: float
+    error: HeldOutError
 
 
 def predictor_errors(predictions: Iterable[Predicted]) -> tuple[PredictorError, ...]:
-    """The error of each predictor over the held-out configurations, smallest mean first."""
-    by_predictor: dict[str, list[float]] = {}
+    """The error of each predictor over the held-out configurations, smallest mean first.
+
+    Args:
+        predictions: of one model under one setting; those of anchors are passed over.
+    """
+    by_predictor: dict[str, list[HeldOut]] = {}
     for each in predictions:
         if not each.is_anchor:
-            by_predictor.setdefault(each.predictor, []).append(each.error)
+            by_predictor.setdefault(each.predictor, []).append(each.speedup)
     found = [
-        PredictorError(
-            predictor=predictor,
-            trials=len(errors),
-            mean=statistics.fmean(map(abs, errors)),
-            largest=max(map(abs, errors)),
-            bias=statistics.median(errors),
-        )
-        for predictor, errors in by_predictor.items()
+        PredictorError(predictor=predictor, error=error)
+        for predictor, held_out in by_predictor.items()
+        if (error := held_out_error(held_out)) is not None
     ]
-    return tuple(sorted(found, key=lambda error: (error.mean, error.predictor)))
+    return tuple(sorted(found, key=lambda each: (each.error.mean_abs, each.predictor)))

@@ -7,9 +7,10 @@ of it, the answer in plain words included. Numbers that the data do not support 
 from __future__ import annotations
 
 import statistics
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from pipeline.analyse.answer import overall, paragraph
 from pipeline.analyse.association import Association, associate
@@ -219,17 +220,22 @@ def _contrast(rows: Sequence[TrialRow], floor: float) -> Contrast | None:
         ),
         key=lambda entry: entry[0],
     )
-    fractions = [entry[0] for entry in known]
+    fractions, speedups, highs = (
+        np.array([entry[column] for entry in known]) for column in (0, 1, 3)
+    )
     best, clearest = None, 1.0
-    for fraction, speedup, low, _, row in known:
-        start = bisect_left(fractions, fraction - SIMILAR_FRACTION)
-        for other_fraction, other_speedup, _, high, other in known[start:]:
-            if other_fraction - fraction > SIMILAR_FRACTION:
+    for number, (fraction, speedup, low, _, row) in enumerate(known):
+        start, stop = np.searchsorted(
+            fractions, [fraction - SIMILAR_FRACTION, fraction + SIMILAR_FRACTION]
+        )
+        near = slice(start, max(int(stop), number + 1))
+        gap = low / highs[near]
+        clearer = (gap > clearest) & (speedup / speedups[near] - 1 > floor)
+        for place in np.flatnonzero(clearer)[np.argsort(-gap[clearer], kind="stable")]:
+            other = known[int(start) + int(place)][4]
+            if similar(fraction, other.frozen_fraction or 0.0) and _placed_apart(row, other):
+                best, clearest = Contrast(faster=row, slower=other), float(gap[place])
                 break
-            if low / high <= clearest or not similar(fraction, other_fraction):
-                continue
-            if speedup / other_speedup - 1 > floor and _placed_apart(row, other):
-                best, clearest = Contrast(faster=row, slower=other), low / high
     return best
 
 

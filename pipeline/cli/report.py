@@ -20,7 +20,8 @@ def report(
 
     console = out()
     opened = open_sweep(sweep)
-    console.print(result(summarise(opened.trial_rows())))
+    summary = summarise(opened.trial_rows())
+    console.print(result(summary))
     with console.status("drawing the report"):
-        page = make_report(opened)
+        page = make_report(opened, summary)
     console.print(f"\nReport: {page}", soft_wrap=True)

@@ -1,7 +1,8 @@
 """The result of a sweep in the terminal: per model and setting a table and the answer.
 
 In: `Summary`, `TimeSplit`. Out: things that Rich prints. Eighty columns are enough: long policies
-fold, reasons of failed trials stand below the table.
+fold, reasons of failed trials stand below the table. Of very many trials some are listed, evenly
+spread over the frozen fraction.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from pipeline.analyse import GroupSummary, Summary, TimeSplit, TrialSummary
 from pipeline.analyse.words import policy_words
+from pipeline.report.shown import shown_trials
 from pipeline.report.words import (
     duration,
     failure_words,
@@ -27,6 +29,8 @@ from pipeline.report.words import (
     share,
 )
 
+_ROWS = 100
+_FAILED = 20
 _SHORT = {"no measurable difference": "no difference"}
 _STYLES = {"faster": "green", "slower": "red", "no measurable difference": "dim"}
 
@@ -56,9 +60,12 @@ def time_words(split: TimeSplit) -> str:
 def _group(group: GroupSummary) -> Iterator[RenderableType]:
     yield Text(f"\n{group.title}", style="bold")
     yield _table(group)
-    for row in group.failed:
+    for row in group.failed[:_FAILED]:
         reason = Text(f"{policy_words(row)} {failure_words(row)}", style="red")
         yield Padding(reason, (0, 0, 0, 2))
+    more = len(group.trials) - len(shown_trials(group, _ROWS))
+    if more > 0:
+        yield Text(f"{more} more trials are not listed here; the answer counts them.")
     yield Text(f"Noise floor {floor(group.noise_floor)}. Layers count from 0 at the input.\n")
     yield Text(group.answer)
 
@@ -72,7 +79,7 @@ def _table(group: GroupSummary) -> Table:
     table.add_column("speedup", justify="right", no_wrap=True)
     table.add_column("95%\ninterval", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for item in group.trials:
+    for item in shown_trials(group, _ROWS):
         table.add_row(*_cells(item))
     return table
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.analyse import Association, GroupSummary, associate
-from pipeline.analyse.placement import Level, levels, place_of, place_ratios
-from pipeline.analyse.prediction_error import PredictorError, predictor_errors
+from pipeline.analyse.placement import Level, place_ratios
+from pipeline.analyse.prediction_error import PredictorError
 from pipeline.analyse.words import percent
 from pipeline.report.evidence import Evidence
 from pipeline.report.figures.prediction import THREE_ANCHOR, predictor_label
@@ -93,30 +93,26 @@ def _association(name: str, found: Association) -> AssociationRow:
     )
 
 
-def place_levels(group: GroupSummary, evidence: Evidence) -> list[Level]:
-    """Configurations of different places at about the same frozen fraction."""
-    if not evidence.order:
-        return []
-    return levels(group.configurations, lambda row: place_of(row.frozen_layers, evidence.order))
-
-
 def place_rows(found: Sequence[Level]) -> tuple[PlaceRow, ...]:
     """For each pair of places, how much faster the better one is."""
     return tuple(
         PlaceRow(
             places=f"{each.better} / {each.other}",
             ratio=ratio(each.ratio),
-            interval=interval(each.low, each.high)
-            + ("" if each.is_interval else " (least and largest)"),
+            interval=(
+                interval(each.low, each.high)
+                if each.is_interval
+                else f"{each.low:.2f} to {each.high:.2f}"
+            ),
             matches="1 match" if each.matches == 1 else f"{each.matches} matches",
         )
         for each in place_ratios(found)
     )
 
 
-def error_rows(evidence: Evidence) -> tuple[ErrorRow, ...]:
-    """Held-out errors, smallest mean first."""
-    return tuple(_error(each) for each in predictor_errors(evidence.predicted))
+def error_rows(errors: Iterable[PredictorError]) -> tuple[ErrorRow, ...]:
+    """Held-out errors, in the order given."""
+    return tuple(_error(each) for each in errors)
 
 
 def _error(found: PredictorError) -> ErrorRow:
@@ -132,7 +128,7 @@ def _error(found: PredictorError) -> ErrorRow:
 
 
 def evidence_sentences(
-    group: GroupSummary, evidence: Evidence, found: Sequence[Level]
+    group: GroupSummary, found: Sequence[Level], errors: Iterable[PredictorError]
 ) -> Iterable[str]:
     """What the evidence adds to the answer."""
     for each in place_ratios(found):
@@ -142,8 +138,8 @@ def evidence_sentences(
                 f"{ratio(each.ratio)} {interval(each.low, each.high)} as fast as freezing "
                 f"{_place_words(each.other)} (median of {each.matches} matched pairs)."
             )
-    errors = {each.predictor: each.error for each in predictor_errors(evidence.predicted)}
-    model, naive = errors.get(THREE_ANCHOR), errors.get(FRACTION)
+    by_name = {each.predictor: each.error for each in errors}
+    model, naive = by_name.get(THREE_ANCHOR), by_name.get(FRACTION)
     if model is not None:
         noise = (
             f", beside a noise floor of {percent(group.noise_floor)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.analyse import GroupSummary, Summary, TrialSummary
 from pipeline.report.comparisons import (
@@ -19,7 +19,6 @@ from pipeline.report.comparisons import (
     association_rows,
     error_rows,
     evidence_sentences,
-    place_levels,
     place_rows,
 )
 from pipeline.report.drawing import Drawing, section_figures
@@ -28,7 +27,7 @@ from pipeline.report.figures import Figure
 from pipeline.report.figures.prediction import THREE_ANCHOR
 from pipeline.report.method_facts import Fact, group_facts, period, sweep_facts
 from pipeline.report.names import anchor_names
-from pipeline.report.palette import Family
+from pipeline.report.palette import FAMILIES, Family, family_of_row
 from pipeline.report.trial_table import COLUMNS, Column, TableRow, table_rows
 from pipeline.report.words import share
 from pipeline.store.manifest import Manifest
@@ -161,10 +160,8 @@ def report_content(
 
 def _section(drawing: Drawing, anchor: str, *, alone: bool) -> Section:
     group, evidence = drawing.group, drawing.evidence
-    levels = place_levels(group, evidence)
-    errors = error_rows(evidence)
-    sentences = evidence_sentences(group, evidence, levels)
-    figures, words = section_figures(drawing, levels)
+    sentences = evidence_sentences(group, drawing.levels, drawing.errors)
+    figures, words = section_figures(drawing)
     return Section(
         anchor=anchor,
         model=group.key.model,
@@ -172,8 +169,8 @@ def _section(drawing: Drawing, anchor: str, *, alone: bool) -> Section:
         answer=" ".join([group.answer, *sentences]),
         figures=figures,
         associations=association_rows(group, evidence, drawing.configurations),
-        places=place_rows(levels),
-        errors=errors,
+        places=place_rows(drawing.levels),
+        errors=error_rows(drawing.errors),
         lost=tuple(_lost(evidence)),
         lost_words=_lost_words(group, evidence),
         words=words,
@@ -191,8 +188,6 @@ def _by_cost_model(evidence: Evidence) -> dict[str, float]:
 
 
 def _families(drawings: Iterable[Drawing]) -> tuple[Family, ...]:
-    from pipeline.report.palette import FAMILIES, family_of_row
-
     there = {family_of_row(item.row).name for drawing in drawings for item in drawing.trials}
     return tuple(family for family in FAMILIES if family.name in there)
 
@@ -211,8 +206,6 @@ def _used_numbers(rows: Sequence[TableRow]) -> list[int]:
 
 
 def _without_empty(rows: Sequence[TableRow]) -> Iterable[TableRow]:
-    from dataclasses import replace
-
     used = _used_numbers(rows)
     for row in rows:
         yield replace(row, cells=tuple(row.cells[number] for number in used))

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.analyse import GroupSummary, TrialSummary
-from pipeline.analyse.placement import Level
-from pipeline.analyse.prediction_error import predictor_errors
+from pipeline.analyse.placement import Level, levels, place_of
+from pipeline.analyse.prediction_error import PredictorError, predictor_errors
 from pipeline.analyse.words import policy_words
 from pipeline.report.evidence import Evidence
 from pipeline.report.figures import (
@@ -45,12 +45,16 @@ class Drawing:
         group, evidence: of one model, setting and kind of device.
         trials: those that the page shows.
         points: of them, the measured ones, as the figures show them.
+        levels: configurations of different places at about the same frozen fraction.
+        errors: held-out error of each predictor.
     """
 
     group: GroupSummary
     evidence: Evidence
     trials: tuple[TrialSummary, ...]
     points: tuple[Trial, ...]
+    levels: tuple[Level, ...]
+    errors: tuple[PredictorError, ...]
 
     @staticmethod
     def of(group: GroupSummary, evidence: Evidence, trials: Sequence[TrialSummary]) -> Drawing:
@@ -61,6 +65,8 @@ class Drawing:
             evidence=evidence,
             trials=tuple(trials),
             points=tuple(point for point in points if point is not None),
+            levels=tuple(_levels(group, evidence)),
+            errors=predictor_errors(evidence.predicted),
         )
 
     @property
@@ -70,23 +76,16 @@ class Drawing:
         return tuple(row for row in self.group.configurations if row.trial_id in there)
 
 
-def section_figures(
-    drawing: Drawing, levels: Sequence[Level]
-) -> tuple[tuple[Figure, ...], dict[str, str]]:
-    """The figures of a group, and words for what has none, by heading.
-
-    Args:
-        drawing: the group.
-        levels: configurations of different places at about the same frozen fraction.
-    """
+def section_figures(drawing: Drawing) -> tuple[tuple[Figure, ...], dict[str, str]]:
+    """The figures of a group, and words for what has none, by heading."""
     figures: list[Figure] = []
     words: dict[str, str] = {}
     if drawing.points:
         figures += _speedups(drawing)
     else:
         words["Speedup"] = "No trial was measured."
-    if levels:
-        figures.append(placement_figure(spread(levels, MOST_LEVELS)))
+    if drawing.levels:
+        figures.append(placement_figure(spread(drawing.levels, MOST_LEVELS)))
     figures += _predictions(drawing, words)
     bars = _bars(drawing)
     if bars:
@@ -113,7 +112,7 @@ def _speedups(drawing: Drawing) -> Iterable[Figure]:
 def _predictions(drawing: Drawing, words: dict[str, str]) -> Iterable[Figure]:
     evidence, floor = drawing.evidence, drawing.group.noise_floor
     trials = {point.trial_id: point for point in drawing.points}
-    errors = predictor_errors(evidence.predicted)
+    errors = drawing.errors
     if not errors:
         words["Predicted against measured"] = (
             " ".join(note for note in evidence.notices if "rediction" in note)
@@ -140,6 +139,12 @@ def _resources(drawing: Drawing, words: dict[str, str]) -> Iterable[Figure]:
         yield energy_figure(rows)
     else:
         words["Energy"] = "Not measured: this device counts no energy that the program can read."
+
+
+def _levels(group: GroupSummary, evidence: Evidence) -> list[Level]:
+    if not evidence.order:
+        return []
+    return levels(group.configurations, lambda row: place_of(row.frozen_layers, evidence.order))
 
 
 def _trial(item: TrialSummary, evidence: Evidence) -> Trial | None:

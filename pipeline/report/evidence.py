@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.analyse import GroupSummary, Summary, TrialSummary
+from pipeline.analyse import GroupKey, GroupSummary, Summary, TrialSummary
 from pipeline.analyse.backward_flops import LayerWork, flops_saved
 from pipeline.analyse.layer_costs import LayerCost, layer_costs
 from pipeline.analyse.prediction_error import Predicted
@@ -24,7 +24,7 @@ from pipeline.report.shown import spread
 from pipeline.store.trial_row import TrialRow
 from pipeline.sweep_view import Sweep
 
-PREDICTED = 600
+PREDICTED = 400
 """Held-out configurations at most, of each group, that predictors are judged by."""
 UNATTRIBUTED = 20
 _CONTROLS = 8
@@ -90,7 +90,7 @@ def gather(
     Raises:
         StorageError: OUT cannot be read.
     """
-    stored = _stored_predictions(sweep)
+    stored = _stored_predictions(sweep, shown)
     fitted = None if stored else _fitted(sweep)
     unattributed = _unattributed(sweep, summary)
     keys = Counter(group.key for group in summary.groups)
@@ -176,24 +176,28 @@ def _order(layers: Sequence[LayerCost], facts: ModelFacts | None) -> tuple[str, 
     return tuple(cost.layer for cost in layers if cost.layer)
 
 
-def _stored_predictions(sweep: Sweep) -> dict[str, list[dict[str, Any]]]:
+def _stored_predictions(
+    sweep: Sweep, shown: Mapping[int, Sequence[TrialSummary]]
+) -> dict[str, list[dict[str, Any]]]:
     columns = ["trial_id", "predictor", "is_anchor", "predicted_speedup"]
+    trials = [item.row.trial_id for items in shown.values() for item in items]
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in sweep.table("predictions", columns).to_pylist():
+    for row in sweep.table("predictions", columns, trials=trials).to_pylist():
         found.setdefault(row["trial_id"], []).append(row)
     return found
 
 
-def _fitted(sweep: Sweep) -> Mapping[object, Group | Unpredicted]:
+def _fitted(sweep: Sweep) -> dict[GroupKey, Group | Unpredicted]:
     fitted, rest = sort_groups(sweep)
-    return {group.key: group for group in (*fitted, *rest)}
+    everything: list[Group | Unpredicted] = [*fitted, *rest]
+    return {group.key: group for group in everything}
 
 
 def _predicted(
     group: GroupSummary,
     rows: Sequence[TrialRow],
     stored: Mapping[str, Sequence[Mapping[str, Any]]],
-    fitted: Mapping[object, Group | Unpredicted] | None,
+    fitted: Mapping[GroupKey, Group | Unpredicted] | None,
     notices: list[str],
     *,
     several: bool,

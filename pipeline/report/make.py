@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from pipeline.analyse import summarise
+from pipeline.analyse import Summary, summarise
 from pipeline.errors import FrostlineError, SweepError
 from pipeline.report.content import ReportContent, report_content
 from pipeline.report.evidence import gather
@@ -21,11 +21,12 @@ from pipeline.report.write import write_report
 from pipeline.sweep_view import Sweep, open_sweep
 
 
-def make_report(sweep: Sweep) -> str:
+def make_report(sweep: Sweep, summary: Summary | None = None) -> str:
     """Write the report of a sweep below its OUT.
 
     Args:
         sweep: as `open_sweep` gives it.
+        summary: of its trials; made here when left out.
 
     Returns:
         Where the page is.
@@ -34,7 +35,7 @@ def make_report(sweep: Sweep) -> str:
         SweepError: no trial is committed yet.
         StorageError: OUT cannot be read or written.
     """
-    content = content_of(sweep)
+    content = content_of(sweep, summary)
     return write_report(page(content), pictures(content.sections), sweep.out)
 
 
@@ -62,18 +63,21 @@ def make_report_apart(out: str) -> str:
     return child.stdout.strip().splitlines()[-1]
 
 
-def content_of(sweep: Sweep) -> ReportContent:
+def content_of(sweep: Sweep, summary: Summary | None = None) -> ReportContent:
     """Everything that the report of a sweep says.
+
+    Args:
+        sweep: as `open_sweep` gives it.
+        summary: of its trials; made here when left out.
 
     Raises:
         SweepError: no trial is committed yet.
         StorageError: OUT cannot be read.
     """
-    rows = sweep.trial_rows()
     shown_as = sweep.out.files.shown
-    if not rows:
+    summary = summarise(sweep.trial_rows()) if summary is None else summary
+    if not summary.groups:
         raise SweepError(f"{shown_as}: no trial is committed yet; run the sweep first")
-    summary = summarise(rows)
     count = quota(summary)
     shown = {number: shown_trials(group, count) for number, group in enumerate(summary.groups)}
     evidence = gather(sweep, summary, shown)

@@ -85,7 +85,7 @@ def _policy(*scripts: str) -> str:
 @cache
 def _runtime() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script."""
-    return str(vl_convert.javascript_bundle())
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def _resource(folder: str, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pipeline.analyse import GroupSummary, Summary, TrialSummary
 
-TRIALS = 2_000
+TRIALS = 1_000
 FAILED = 200
 T = TypeVar("T")
 

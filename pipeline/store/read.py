@@ -98,11 +98,9 @@ def row_files(files: Files, table: str, trial_ids: Iterable[str]) -> list[str]:
         trial_ids: what counts; rows of other trials are left out.
     """
     there = files.stamps(table_folder(table))
-    return [
-        files.path(table_file(table, trial_id))
-        for trial_id in sorted(trial_ids)
-        if f"{trial_id}{SUFFIX}" in there
-    ]
+    folder = files.path(table_folder(table))
+    names = (f"{trial_id}{SUFFIX}" for trial_id in sorted(trial_ids))
+    return [f"{folder}/{name}" for name in names if name in there]
 
 
 def scanned(files: Files, paths: Sequence[str]) -> bool:

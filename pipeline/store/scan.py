@@ -18,7 +18,7 @@ import pyarrow as pa
 from pipeline.store.arrow import reader_schema
 from pipeline.store.schema import TABLES, Type
 
-_BATCH = 200  # files; DuckDB holds a vector per file and column until a query has ended
+_BATCH = 400  # files; DuckDB holds a vector per file and column until a query has ended
 _GLOB = frozenset("*?[]{}\\")
 _TYPES: dict[Type, str] = {
     "string": "VARCHAR",

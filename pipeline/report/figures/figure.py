@@ -112,6 +112,6 @@ def finished(chart: Any) -> dict[str, Any]:
         symbolOpacity=1, offset=6,
         columnPadding=14,
     ).configure_view(stroke=None)  # fmt: skip
-    spec: dict[str, Any] = styled.to_dict()
+    spec: dict[str, Any] = styled.to_dict(validate=False)
     spec.pop("$schema", None)  # an address; the page names none
     return spec

@@ -65,7 +65,7 @@ def layer_costs_figure(costs: Sequence[LayerCost]) -> Figure:
             x=x, y=y, tooltip=tooltip,
             color=alt.Color(
                 "percent:Q", title="Op time (%)",
-                scale=alt.Scale(range=_ORANGES, domainMin=0),
+                scale=alt.Scale(range=_ORANGES, domainMin=0, interpolate="rgb"),
                 legend=alt.Legend(gradientLength=140),
             ),
         ),
@@ -73,7 +73,7 @@ def layer_costs_figure(costs: Sequence[LayerCost]) -> Figure:
             x=x, y=y, tooltip=tooltip,
             color=alt.Color(
                 "percent:Q", title="Parameters (%)",
-                scale=alt.Scale(range=_GREYS, domainMin=0),
+                scale=alt.Scale(range=_GREYS, domainMin=0, interpolate="rgb"),
                 legend=alt.Legend(gradientLength=140),
             ),
         ),

@@ -56,7 +56,7 @@ def _figure(rows: Rows, *, field: str, label: str, kind: str, title: str, captio
             x=alt.X(
                 "fraction:Q",
                 title="Frozen share of the parameters (%)",
-                scale=alt.Scale(domain=[0, 100], nice=False, padding=14),
+                scale=alt.Scale(domain=[-2, 102], nice=False),
                 axis=alt.Axis(values=list(range(0, 101, 10)), grid=False),
             ),
             y=alt.Y(f"{field}:Q", title=label, scale=alt.Scale(zero=True, nice=True)),

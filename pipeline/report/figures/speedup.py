@@ -101,7 +101,7 @@ def speedup_by_fraction(rows: Rows, *, noise_floor: float | None, ceiling: float
     x = alt.X(
         "fraction:Q",
         title="Frozen share of the parameters (%)",
-        scale=alt.Scale(domain=[0, 100], nice=False, padding=14),
+        scale=alt.Scale(domain=[-2, 102], nice=False),
         axis=alt.Axis(values=list(range(0, 101, 10)), grid=False),
     )
     return Figure(
@@ -121,7 +121,7 @@ def speedup_by_depth(
     x = alt.X(
         "place:Q",
         title="First layer that trains (0 = at the input)",
-        scale=alt.Scale(domain=[0, max(1, layers - 1)], nice=False, padding=24),
+        scale=alt.Scale(domain=[-0.6, max(1, layers - 1) + 0.6], nice=False),
         axis=alt.Axis(format="d", tickMinStep=1, tickCount=min(layers, 20), grid=False),
     )
     return Figure(
