@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pipeline.report.charts import Bar, Point, speedup_by_depth, speedup_by_fraction, time_by_pass
 
 from pipeline.analyse import summarise
 from pipeline.errors import SweepError
-from pipeline.report.charts import Bar, Point, speedup_by_depth, speedup_by_fraction, time_by_pass
 from pipeline.report.content import report_content
 from pipeline.report.make import make_report
 from pipeline.report.palette import FAMILIES, family_of
