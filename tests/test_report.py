@@ -1,17 +1,13 @@
 """The report: what a reader finds on the page and in the figures, and what must not be there."""
 
-import re
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from pipeline.report.charts import Bar, Point, speedup_by_depth, speedup_by_fraction, time_by_pass
 
-from pipeline.analyse import summarise
 from pipeline.errors import SweepError
-from pipeline.report.content import report_content
 from pipeline.report.make import make_report
 from pipeline.report.palette import FAMILIES, family_of
 from pipeline.report.words import duration, floor, milliseconds, share, size
@@ -60,49 +56,41 @@ def test_the_page_says_the_answer_the_noise_and_why_a_trial_failed(written: Path
 
 
 def test_foreign_names_stay_text(written: Path):
-    page = Page((written / "index.html").read_text())
-    tags = {tag for tag, _ in page.tags}
-    assert "script" not in tags
-    assert "regex:<script>alert(1)</script>" in page.text
+    html = (written / "index.html").read_text()
+    assert "<script>alert(1)" not in html
+    assert "regex:<script>alert(1)</script>" in Page(html).text
     for svg in written.glob("figures/*.svg"):
         assert "<script" not in svg.read_text()
 
 
 def test_nothing_is_fetched_from_elsewhere(written: Path):
-    html = (written / "index.html").read_text()
-    links = [
-        value
-        for _, attributes in Page(html).tags
+    page = Page((written / "index.html").read_text())
+    linked = ("link", "href")
+    loaded = [
+        (tag, name, value)
+        for tag, attributes in page.tags
         for name, value in attributes.items()
-        if name in ("src", "href", "xlink:href", "action", "data") and value
+        if value
+        and (name in ("src", "srcset", "data", "action") or (tag, name) == ("link", "href"))
     ]
-    assert links
-    for link in links:
-        assert link.startswith("#") or (written / link).is_file(), link
-    addresses = set(re.findall(r"https?://[^\"' <)]+", html))
-    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
-    assert "@import" not in html
-    assert "url(" not in re.sub(r"url\(#[^)]*\)", "", html)
+    assert all(value.startswith("data:") for _, _, value in loaded), loaded
 
 
 def test_every_figure_is_a_readable_svg_and_png(written: Path):
-    names = sorted(path.name for path in (written / "figures").iterdir())
-    assert names == [
-        f"net-{kind}.{ending}"
-        for kind in ("speedup-by-first-trainable-layer", "speedup-by-frozen-share", "time-by-pass")
-        for ending in ("png", "svg")
-    ]
-    for path in (written / "figures").iterdir():
+    paths = sorted((written / "figures").iterdir())
+    names = {path.name for path in paths}
+    for kind in ("speedup-by-first-trainable-layer", "speedup-by-frozen-share", "time-by-pass"):
+        assert {f"net-{kind}.png", f"net-{kind}.svg"} <= names
+    assert {path.stem for path in paths if path.suffix == ".png"} == {
+        path.stem for path in paths if path.suffix == ".svg"
+    }
+    for path in paths:
         content = path.read_bytes()
         if path.suffix == ".png":
             assert content.startswith(b"\x89PNG")
             assert int.from_bytes(content[16:20], "big") >= 1000, "width in pixels"
         else:
             assert content.startswith(b"<svg")
-    by_share = (written / "figures" / "net-speedup-by-frozen-share.svg").read_text()
-    assert "Frozen share of the parameters (%)" in by_share
-    assert "prefix" in by_share
-    assert "(ms per step)" in (written / "figures" / "net-time-by-pass.svg").read_text()
 
 
 def test_a_second_report_replaces_the_first(make_sweep: MakeSweep):
@@ -133,60 +121,15 @@ def test_trials_without_a_profile_leave_out_the_bars_alone(make_sweep: MakeSweep
     out = make_sweep(rows)
     make_report(open_sweep(str(out)))
     assert not list(out.glob("report/figures/*time-by-pass*"))
-    assert len(list(out.glob("report/figures/*.svg"))) == 2
+    assert list(out.glob("report/figures/*speedup-by-frozen-share.svg"))
     assert "CUPTI denied" in (out / "report" / "index.html").read_text()
-
-
-def test_settings_of_one_model_are_sections_of_their_own(make_sweep: MakeSweep, make_row):
-    rows = [
-        make_row("prefix:2", [0, 1], 1.5, batch_size=size, replicate=number)
-        for number, size in enumerate((8, 32))
-    ]
-    sweep = open_sweep(str(make_sweep(rows)))
-    content = report_content(summarise(sweep.trial_rows()), sweep.manifest)
-    assert [section.anchor for section in content.sections] == [
-        "net-batch-size-8-adam-float32-jit-compile-auto",
-        "net-batch-size-32-adam-float32-jit-compile-auto",
-    ]
-
-
-def test_models_whose_names_look_alike_in_an_address_are_kept_apart(
-    make_sweep: MakeSweep, make_row
-):
-    rows = [
-        make_row("prefix:2", [0, 1], 1.5, model=model, replicate=number)
-        for number, model in enumerate(("a.b", "a b", "ü"))
-    ]
-    sweep = open_sweep(str(make_sweep(rows)))
-    content = report_content(summarise(sweep.trial_rows()), sweep.manifest)
-    assert [section.anchor for section in content.sections] == ["a-b", "a-b-2", "group"]
-
-
-def test_the_noise_floor_is_drawn_as_a_band_and_left_out_when_it_is_not_known():
-    point = Point(
-        policy="prefix:1", is_control=False, frozen_fraction=0.1, earliest_trainable_layer=1,
-        speedup=1.2, low=1.1, high=1.3,
-    )  # fmt: skip
-    with_floor = speedup_by_fraction([point], 0.05).to_dict()
-    bands = [layer for layer in with_floor["layer"] if layer["mark"]["type"] == "rect"]
-    assert [band["data"]["values"] for band in bands] == [[{"low": 0.95, "high": 1.05}]]
-    without = speedup_by_depth([point], None, 3).to_dict()
-    assert all(layer["mark"]["type"] != "rect" for layer in without["layer"])
-
-
-def test_bars_are_milliseconds_in_the_order_given():
-    bars = [Bar(policy=name, pass_ns={"forward": 2_000_000, "other": 500_000}) for name in "ba"]
-    chart = time_by_pass(bars).to_dict()
-    assert chart["encoding"]["y"]["sort"] == ["b", "a"]
-    values = [row["ms"] for row in chart["data"]["values"] if row["policy"] == "b"]
-    assert sum(values) == 2.5
 
 
 def test_families_differ_in_colour_or_shape_and_follow_the_policy():
     assert len({(family.colour, family.shape) for family in FAMILIES}) == len(FAMILIES)
     assert family_of("random:4@0.5#2", is_control=False).name == "random"
     assert family_of("none", is_control=True).name == "control"
-    assert family_of("list:a,b", is_control=False).name == "other"
+    assert family_of("list:a,b", is_control=False).name == "list"
 
 
 @pytest.mark.parametrize(
@@ -212,7 +155,8 @@ def test_numbers_in_words(said: str, expected: str):
 
 
 @pytest.mark.browser
-def test_a_browser_shows_the_page_offline_without_complaint(written: Path):
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_browser_shows_the_page_offline_without_complaint(written: Path, width: int):
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("no chromium on the PATH (Debian: apt install chromium)")
@@ -222,16 +166,15 @@ def test_a_browser_shows_the_page_offline_without_complaint(written: Path):
     requests: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1000, "height": 800})
+        page = browser.new_page(viewport={"width": width, "height": 800})
         page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
         page.on("request", lambda request: requests.append(request.url))
         page.goto((written / "index.html").as_uri())
-        figures = page.locator("figure svg")
-        sizes = [figures.nth(i).bounding_box() for i in range(figures.count())]
+        page.wait_for_timeout(1500)
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         browser.close()
     assert complaints == []
-    assert len(requests) == 1
-    assert len(sizes) == 3
-    assert all(box and box["width"] > 600 and box["height"] > 200 for box in sizes)
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
     assert overflow <= 0
