@@ -65,7 +65,6 @@ def test_foreign_names_stay_text(written: Path):
 
 def test_nothing_is_fetched_from_elsewhere(written: Path):
     page = Page((written / "index.html").read_text())
-    linked = ("link", "href")
     loaded = [
         (tag, name, value)
         for tag, attributes in page.tags
