@@ -7,7 +7,7 @@ where nothing differs, why. Says what is not known rather than nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.analyse.words import duration, percent, placement, speedup
@@ -22,8 +22,13 @@ _HOST_BOUND = 0.5
 _NOISY = 0.05
 
 
-def paragraph(group: GroupSummary) -> str:
-    """The paragraph for one model and setting."""
+def paragraph(group: GroupSummary, further: Iterable[str] = ()) -> str:
+    """The paragraph for one model and setting.
+
+    Args:
+        group: what was measured.
+        further: sentences that rest on more than the trials; they come before the failures.
+    """
     if group.candidates:
         sentences = [_count(group), _best(group), _explained(group), _contrast(group)]
         sentences += [_why_nothing(group), _why_little(group)]
@@ -35,7 +40,7 @@ def paragraph(group: GroupSummary) -> str:
         ]
     else:
         sentences = [f"{group.title}: no configuration was measured."]
-    sentences.append(_failures(group))
+    sentences += [*further, _failures(group)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 

@@ -106,6 +106,10 @@ class GroupSummary:
         """The answer for this group: one paragraph of plain words with figures."""
         return paragraph(self)
 
+    def answer_with(self, further: Iterable[str]) -> str:
+        """The same with sentences that rest on more than the trials."""
+        return paragraph(self, further)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:

@@ -6,6 +6,7 @@ there are too few different configurations.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -131,13 +132,7 @@ def evidence_sentences(
     group: GroupSummary, found: Sequence[Level], errors: Iterable[PredictorError]
 ) -> Iterable[str]:
     """What the evidence adds to the answer."""
-    for each in place_ratios(found):
-        if each.is_interval and each.low > 1:
-            yield (
-                f"At an equal frozen fraction, freezing {_place_words(each.better)} is "
-                f"{ratio(each.ratio)} {interval(each.low, each.high)} as fast as freezing "
-                f"{_place_words(each.other)} (median of {each.matches} matched pairs)."
-            )
+    yield from _placement(found)
     by_name = {each.predictor: each.error for each in errors}
     model, naive = by_name.get(THREE_ANCHOR), by_name.get(FRACTION)
     if model is not None:
@@ -148,13 +143,33 @@ def evidence_sentences(
         )
         count = "1 configuration" if model.count == 1 else f"{model.count} configurations"
         than = (
-            f"; the frozen fraction as a rule is off by {percent(naive.mean_abs)}" if naive else ""
+            f"; the rule 1 / (1 - frozen fraction) is off by {percent(naive.mean_abs)}"
+            if naive
+            else ""
         )
         yield (
             f"The cost model, fitted to the anchors alone, predicts {count} that took no part in "
             f"it with a mean error of {percent(model.mean_abs)} (at most "
             f"{percent(model.max_abs)}){noise}{than}."
         )
+
+
+def _placement(found: Sequence[Level]) -> Iterable[str]:
+    clear = [each for each in place_ratios(found) if each.is_interval and each.low > 1]
+    if not clear:
+        return
+    best = Counter(each.better for each in clear).most_common(1)[0][0]
+    said = [
+        f"{ratio(each.ratio)} {interval(each.low, each.high)} as fast as freezing "
+        f"{_place_words(each.other)}"
+        for each in clear
+        if each.better == best
+    ]
+    counts = " and ".join(str(each.matches) for each in clear if each.better == best)
+    yield (
+        f"At an equal frozen fraction, freezing {_place_words(best)} makes a step "
+        f"{' and '.join(said)} (median{'s' if len(said) > 1 else ''} of {counts} matched pairs)."
+    )
 
 
 def _place_words(place: str) -> str:

@@ -166,7 +166,7 @@ def _section(drawing: Drawing, anchor: str, *, alone: bool) -> Section:
         anchor=anchor,
         model=group.key.model,
         title=group.title,
-        answer=" ".join([group.answer, *sentences]),
+        answer=group.answer_with(sentences),
         figures=figures,
         associations=association_rows(group, evidence, drawing.configurations),
         places=place_rows(drawing.levels),
@@ -238,7 +238,7 @@ def _left_out(group: GroupSummary, drawing: Drawing) -> Iterable[str]:
     total, there = len(group.trials), len(drawing.trials)
     if there < total:
         yield (
-            f"This page shows {there} of {total} trials: controls, anchors and the fastest, and "
-            "the others evenly spread over the frozen share. The answer counts all of them, and "
-            "all of them are in OUT/tables."
+            f"This page shows {there} of {total} trials: controls, anchors and the fastest, and of "
+            "each kind of policy some, evenly spread over the frozen share. The answer counts all "
+            "of them, and all of them are in OUT/tables."
         )

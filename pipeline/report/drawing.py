@@ -30,7 +30,7 @@ from pipeline.report.figures import (
     trial_rows,
 )
 from pipeline.report.palette import family_of_row
-from pipeline.report.shown import spread
+from pipeline.report.shown import spread, spread_by
 from pipeline.store.trial_row import TrialRow
 
 MOST_BARS = 40
@@ -175,7 +175,10 @@ def _bars(drawing: Drawing) -> list[Bar]:
     ]
     controls = [row for row in profiled if row.is_control]
     others = [row for row in profiled if not row.is_control]
-    rows = [*controls[:3], *spread(others, MOST_BARS - len(controls[:3]))]
+    rows = [
+        *controls[:3],
+        *spread_by(others, MOST_BARS - len(controls[:3]), lambda row: family_of_row(row).name),
+    ]
     taken: set[str] = set()
     bars = []
     for row in rows:

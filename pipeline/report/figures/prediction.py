@@ -27,6 +27,7 @@ from pipeline.report.figures.speedup import Trial
 from pipeline.report.palette import GREY
 
 THREE_ANCHOR = "three_anchor"
+_FAR = 10.0
 PREDICTOR_LABELS = {
     THREE_ANCHOR: "cost model (anchors)",
     "frozen_fraction": "frozen fraction, 1/(1-f)",
@@ -120,7 +121,8 @@ def predictor_errors_figure(
         {
             **_about(trials[each.trial_id]),
             "predictor": predictor_label(each.predictor),
-            "ratio": round(each.speedup.predicted / each.speedup.measured, 4),
+            "ratio": round(_ratio(each), 4),
+            "place": round(min(max(_ratio(each), 1 / _FAR), _FAR), 4),
             "error": round(100 * each.speedup.error, 2),
         }
         for each in predicted
@@ -134,9 +136,10 @@ def predictor_errors_figure(
         scale=alt.Scale(domain=labels),
         axis=alt.Axis(ticks=False, domain=False),
     )
-    ticks = _ticks([row["ratio"] for row in rows])
+    ticks = _ticks([row["place"] for row in rows])
+    beyond = sum(row["place"] != row["ratio"] for row in rows)
     x = alt.X(
-        "ratio:Q",
+        "place:Q",
         title="Predicted / measured speedup (1 = right)",
         scale=alt.Scale(type="log", domain=[ticks[0], ticks[-1]], nice=False),
         axis=alt.Axis(values=ticks, format="~g", gridColor=GRID),
@@ -161,7 +164,7 @@ def predictor_errors_figure(
             ],
         ),
         data.mark_point(shape="diamond", filled=True, color="black", size=70).encode(
-            x=alt.X("median(ratio):Q"), y=y
+            x=alt.X("median(place):Q"), y=y
         ),
     ]  # fmt: skip
     return Figure(
@@ -169,10 +172,15 @@ def predictor_errors_figure(
         title="Held-out error of each predictor",
         caption="One stroke a held-out configuration, the diamond is the median, grey the noise "
         "floor. Left of 1 a predictor promises too little, right of it too much. The scale is "
-        "logarithmic; smallest mean error on top.",
+        "logarithmic; smallest mean error on top."
+        + (f" {beyond} further off than {_FAR:g} times stand at the edge." if beyond else ""),
         spec=finished(alt.layer(*layers).properties(width=WIDTH, height=34 * len(labels))),
         data={"errors": rows},
     )
+
+
+def _ratio(each: Predicted) -> float:
+    return each.speedup.predicted / each.speedup.measured
 
 
 def predictor_label(predictor: str) -> str:

@@ -29,6 +29,7 @@ from pipeline.report.figures.figure import (
 )
 from pipeline.report.palette import Family
 
+_CROWD = 300  # points; more of them are drawn smaller
 _SPREAD = 0.6  # width, in layers, over which points with the same first trainable layer stand
 
 
@@ -169,7 +170,7 @@ def _spec(rows: Rows, x: alt.X, noise_floor: float | None, ceiling: float | None
     ))  # fmt: skip
     layers.append(data.mark_point(filled=True, opacity=0.9, clip=True, cursor="pointer").encode(
         x=x, y=y, color=colour, shape=shape, tooltip=_TOOLTIP,
-        size=alt.condition(hover, alt.value(170), alt.value(60)),
+        size=alt.condition(hover, alt.value(170), alt.value(60 if len(rows) < _CROWD else 24)),
     ).add_params(hover, zoomable("zoom")))  # fmt: skip
     return finished(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT))
 
