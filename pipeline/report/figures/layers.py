@@ -78,7 +78,7 @@ def layer_costs_figure(costs: Sequence[LayerCost]) -> Figure:
             ),
         ),
         data.mark_text(fontSize=11).encode(
-            x=x, y=y, text="label:N",
+            x=x, y=y, text="label:N", tooltip=tooltip,
             color=alt.condition("datum.dark", alt.value("white"), alt.value("black")),
         ),
     ).resolve_scale(color="independent")  # fmt: skip
