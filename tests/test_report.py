@@ -2,12 +2,14 @@
 
 import json
 import re
+import runpy
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pyarrow.fs import LocalFileSystem
 from report_kit import EVIL_LAYER, EVIL_OP, hostile, on_another, write_sweep
 
 from pipeline.analyse import summarise
@@ -20,8 +22,10 @@ from pipeline.report.palette import FAMILIES, family_of
 from pipeline.report.shown import shown_trials, spread, spread_by
 from pipeline.report.trial_table import profile_link
 from pipeline.report.words import duration, floor, megabytes, milliseconds, share, size
+from pipeline.store.outdir import OutDir
+from pipeline.store.remote import RemoteFiles
 from pipeline.store.trial_row import TrialRow
-from pipeline.sweep_view import open_sweep
+from pipeline.sweep_view import Sweep, open_sweep
 
 MakeSweep = Callable[..., Path]
 DATA = Path(__file__).parent / "data" / "sweep_v1"
@@ -173,9 +177,9 @@ def test_layers_stand_in_order_with_what_belongs_to_none_last(html: str):
     assert layers[0] == "0  net/conv0"
     assert layers[3] == f"3  {EVIL_LAYER}"
     assert layers[-1] == "outside any layer"
-    everything = sum(cell["percent"] for cell in cells if cell["column"] != "parameters")
+    everything = sum(cell["percent"] for cell in cells if cell["column"] != "params")
     assert everything == pytest.approx(100 * 41.0 / 41.5, abs=0.1)  # all but input and other
-    params = sum(cell["percent"] for cell in cells if cell["column"] == "parameters")
+    params = sum(cell["percent"] for cell in cells if cell["column"] == "params")
     assert params == pytest.approx(100, abs=0.01)
 
 
@@ -302,6 +306,27 @@ def test_what_is_no_sweep_of_this_version_is_exit_code_2(what: str, tmp_path: Pa
     }  # fmt: skip
     assert expected[what] in said.err
     assert "Traceback" not in said.err
+
+
+def test_a_sweep_in_a_store_has_the_same_report(written: Path, html: str):
+    files = RemoteFiles(LocalFileSystem(), str(written), "s3://bucket/demo")
+    out = OutDir("s3://bucket/demo", files)
+    manifest = out.manifest()
+    assert manifest is not None
+    content = content_of(Sweep(out, manifest))
+    local, stored = Page(html).data, Page(page(content)).data
+    assert stored["data"] == local["data"]
+    assert content.tensorboard == ("frostline tensorboard FOLDER", "on a local copy of the sweep")
+
+
+def test_the_generated_sweep_for_timing_has_a_report(tmp_path: Path):
+    script = Path(__file__).parents[1] / "bench" / "big_sweep.py"
+    runpy.run_path(str(script))["write"](tmp_path / "out", trials=130, ops=25)
+    (section,) = content_of(open_sweep(str(tmp_path / "out"))).sections
+    assert section.left_out == ()
+    assert [row.trials for row in section.associations] == [126, 126, 126, 126]
+    assert section.lost_words.endswith("in 5 different ops.")
+    assert {row.places for row in section.places} >= {"prefix / suffix", "prefix / scattered"}
 
 
 def test_a_damaged_table_is_named(tmp_path: Path, capsys):

@@ -52,6 +52,7 @@ class Section:
         anchor: name of the section in addresses and file names; unique in the report.
         model: the model's name, to filter by.
         title: the group in words.
+        label: the same, as short as it can be told from the others.
         answer: the answer, one string.
         figures: in order.
         associations, places, errors: tables beside the figures; empty where there is too little.
@@ -64,6 +65,7 @@ class Section:
     anchor: str
     model: str
     title: str
+    label: str
     answer: str
     figures: tuple[Figure, ...]
     associations: tuple[AssociationRow, ...]
@@ -90,7 +92,7 @@ class ReportContent:
         models: their names, for the filter.
         sections: per model, setting and kind of device.
         columns, rows: the table of trials.
-        tensorboard: the command that starts TensorBoard on this sweep.
+        tensorboard: the command that starts TensorBoard on this sweep, and where.
         facts: versions and machine.
     """
 
@@ -105,7 +107,7 @@ class ReportContent:
     sections: tuple[Section, ...]
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
-    tensorboard: str
+    tensorboard: tuple[str, str]
     facts: tuple[Fact, ...]
 
 
@@ -137,9 +139,9 @@ def report_content(
     ]
     runs = manifest.runs
     several = len(summary.groups) > 1
+    models = [group.key.model for group in summary.groups]
     sections = tuple(
-        _section(drawing, anchor, alone=not several)
-        for drawing, anchor in zip(drawings, names, strict=True)
+        _section(drawing, anchor, models) for drawing, anchor in zip(drawings, names, strict=True)
     )
     return ReportContent(
         study=manifest.study,
@@ -149,24 +151,31 @@ def report_content(
         trials=summary.ok + summary.failed,
         failed=summary.failed,
         families=_families(drawings),
-        models=tuple(dict.fromkeys(group.key.model for group in summary.groups)),
+        models=tuple(dict.fromkeys(models)),
         sections=sections,
         columns=_used(rows),
         rows=tuple(_without_empty(rows)),
-        tensorboard=f"frostline tensorboard {shlex.quote(where)}",
+        tensorboard=_tensorboard(where),
         facts=sweep_facts(manifest),
     )
 
 
-def _section(drawing: Drawing, anchor: str, *, alone: bool) -> Section:
+def _tensorboard(where: str) -> tuple[str, str]:
+    if "://" in where:  # TensorBoard reads local folders
+        return "frostline tensorboard FOLDER", "on a local copy of the sweep"
+    return f"frostline tensorboard {shlex.quote(where)}", "on this machine"
+
+
+def _section(drawing: Drawing, anchor: str, models: Sequence[str]) -> Section:
     group, evidence = drawing.group, drawing.evidence
-    sentences = evidence_sentences(group, drawing.levels, drawing.errors)
+    answer = group.answer_with(evidence_sentences(group, drawing.levels, drawing.errors))
     figures, words = section_figures(drawing)
     return Section(
         anchor=anchor,
         model=group.key.model,
         title=group.title,
-        answer=group.answer_with(sentences),
+        label=group.key.model if models.count(group.key.model) == 1 else group.title,
+        answer=answer if len(models) == 1 else _below_its_title(answer, group),
         figures=figures,
         associations=association_rows(group, evidence, drawing.configurations),
         places=place_rows(drawing.levels),
@@ -177,6 +186,12 @@ def _section(drawing: Drawing, anchor: str, *, alone: bool) -> Section:
         facts=group_facts(group, evidence),
         left_out=tuple(_left_out(group, drawing)),
     )
+
+
+def _below_its_title(answer: str, group: GroupSummary) -> str:
+    """The answer without the title, which stands above it."""
+    rest = answer.removeprefix(f"{group.title}: ")
+    return rest[:1].upper() + rest[1:]
 
 
 def _by_cost_model(evidence: Evidence) -> dict[str, float]:

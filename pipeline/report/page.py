@@ -36,7 +36,7 @@ def page(content: ReportContent) -> str:
         content=content,
         links=any(row.link for row in content.rows),
         models={section.anchor: section.model for section in content.sections},
-        titles={section.anchor: section.title for section in content.sections},
+        labels={section.anchor: section.label for section in content.sections},
         policy=_policy(runtime, behaviour),
         style=Markup(_resource("templates", "report.css")),
         runtime=Markup(runtime),

@@ -33,10 +33,11 @@ _REASON = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column: its heading, and whether its cells are numbers."""
+    """A column: its heading, whether its cells are numbers, and the class that styles them."""
 
     name: str
     numeric: bool
+    style: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +72,11 @@ class TableRow:
 
 
 COLUMNS = (
-    Column(name="Policy", numeric=False),
+    Column(name="Policy", numeric=False, style="policy"),
     Column(name="Frozen", numeric=True),
     Column(name="Trains from", numeric=True),
     Column(name="Step (ms)", numeric=True),
-    Column(name="Speedup", numeric=True),
+    Column(name="Speedup", numeric=True, style="speedup"),
     Column(name="95% interval", numeric=True),
     Column(name="Verdict", numeric=False),
     Column(name="Predicted", numeric=True),

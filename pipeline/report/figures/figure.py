@@ -99,18 +99,22 @@ def family_shape(families: Sequence[Family], title: str = "Policy") -> alt.Shape
     )
 
 
-def finished(chart: Any) -> dict[str, Any]:
-    """The specification of a chart in the common style."""
+def finished(chart: Any, *, legend_columns: int = 8) -> dict[str, Any]:
+    """The specification of a chart in the common style.
+
+    What depends on the width stands in the configuration, where the page can change it: an encoding
+    of its own would win over it.
+    """
     styled = chart.configure(
         font="Liberation Sans, Helvetica, Arial, sans-serif", background="white", padding=8
     ).configure_axis(
         labelFontSize=12, titleFontSize=13, titleFontWeight="normal", titleColor=INK,
         labelColor=INK, gridColor=GRID, labelLimit=230, titlePadding=8,
     ).configure_legend(
-        orient="top", columns=8, titleOrient="left", labelFontSize=12, titleFontSize=12,
-        titleColor=INK, titleFontWeight="normal", labelColor=INK, symbolSize=80,
+        orient="top", columns=legend_columns, titleOrient="left", labelFontSize=12,
+        titleFontSize=12, titleColor=INK, titleFontWeight="normal", labelColor=INK, symbolSize=80,
         symbolOpacity=1, offset=6,
-        columnPadding=14,
+        columnPadding=14, gradientLength=140,
     ).configure_view(stroke=None)  # fmt: skip
     spec: dict[str, Any] = styled.to_dict(validate=False)
     spec.pop("$schema", None)  # an address; the page names none

@@ -14,7 +14,7 @@ MOST_LAYERS = 60
 _ORANGES = ["#FFFFFF", "#FBC48A", "#E8711C", "#8C2D04"]  # nothing is white
 _GREYS = ["#FFFFFF", "#BDBDBD", "#3A3A3A"]
 _COLUMNS = {
-    "params": "parameters",
+    "params": "params",
     "forward": "forward",
     "activation_gradient": "dX",
     "weight_gradient": "dW",
@@ -58,15 +58,14 @@ def layer_costs_figure(costs: Sequence[LayerCost]) -> Figure:
         alt.Tooltip("column:N", title="Column"),
         alt.Tooltip("percent:Q", title="Share (%)", format=".2f"),
     ]
-    times = data.transform_filter("datum.column != 'parameters'")
-    params = data.transform_filter("datum.column == 'parameters'")
+    times = data.transform_filter("datum.column != 'params'")
+    params = data.transform_filter("datum.column == 'params'")
     chart = alt.layer(
         times.mark_rect(stroke="#F2F2F2").encode(
             x=x, y=y, tooltip=tooltip,
             color=alt.Color(
                 "percent:Q", title="Op time (%)",
                 scale=alt.Scale(range=_ORANGES, domainMin=0, interpolate="rgb"),
-                legend=alt.Legend(gradientLength=140),
             ),
         ),
         params.mark_rect(stroke="#F2F2F2").encode(
@@ -74,7 +73,6 @@ def layer_costs_figure(costs: Sequence[LayerCost]) -> Figure:
             color=alt.Color(
                 "percent:Q", title="Parameters (%)",
                 scale=alt.Scale(range=_GREYS, domainMin=0, interpolate="rgb"),
-                legend=alt.Legend(gradientLength=140),
             ),
         ),
         data.mark_text(fontSize=11).encode(

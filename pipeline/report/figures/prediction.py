@@ -173,7 +173,11 @@ def predictor_errors_figure(
         caption="One stroke a held-out configuration, the diamond is the median, grey the noise "
         "floor. Left of 1 a predictor promises too little, right of it too much. The scale is "
         "logarithmic; smallest mean error on top."
-        + (f" {beyond} further off than {_FAR:g} times stand at the edge." if beyond else ""),
+        + (
+            f" What is further off than {_FAR:g} times stands at the edge ({beyond} of them)."
+            if beyond
+            else ""
+        ),
         spec=finished(alt.layer(*layers).properties(width=WIDTH, height=34 * len(labels))),
         data={"errors": rows},
     )

@@ -59,7 +59,11 @@ def _figure(rows: Rows, *, field: str, label: str, kind: str, title: str, captio
                 scale=alt.Scale(domain=[-2, 102], nice=False),
                 axis=alt.Axis(values=list(range(0, 101, 10)), grid=False),
             ),
-            y=alt.Y(f"{field}:Q", title=label, scale=alt.Scale(zero=True, nice=True)),
+            y=alt.Y(
+                f"{field}:Q",
+                title=label,
+                scale=alt.Scale(domain=[0, 1.08 * max(row[field] for row in known)], nice=True),
+            ),
             color=family_colour(families),
             shape=family_shape(families),
             tooltip=[

@@ -76,7 +76,7 @@ def time_figure(bars: Sequence[Bar]) -> Figure:
         color=alt.Color(
             "pass:N", title=None,
             scale=alt.Scale(domain=list(shown), range=list(shown.values())),
-            legend=alt.Legend(symbolType="square", columns=4),
+            legend=alt.Legend(symbolType="square"),
         ),
         order=alt.Order("order:Q"),
         tooltip=[
@@ -99,7 +99,8 @@ def time_figure(bars: Sequence[Bar]) -> Figure:
         "(dashed: 100%), and is split by the shares of its op time in the profile. Ordered by the "
         "frozen share.",
         spec=finished(
-            alt.layer(chart, baseline).properties(width=WIDTH, height=_STEP * max(1, len(bars)))
+            alt.layer(chart, baseline).properties(width=WIDTH, height=_STEP * max(1, len(bars))),
+            legend_columns=4,
         ),
         data={"times": rows},
         bands=Bands(table="times", field="policy", step=_STEP),

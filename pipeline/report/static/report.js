@@ -23,7 +23,8 @@
     const config = spec.config;
     if (width < NARROW) {
       config.legend.columns = 2;
-      config.legend.gradientLength = 80;
+      config.legend.gradientLength = 90;
+      config.legend.titleOrient = "top";
       config.axis.labelLimit = 110;
       config.axis.labelFontSize = 11;
       config.axis.titleFontSize = 12;
