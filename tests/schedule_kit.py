@@ -106,6 +106,8 @@ class Fake:
     folder: Path
 
     def behave(self, behaviours: Mapping[str, Sequence[str]]) -> None:
+        """Say what to do from now on; attempts count from here, and earlier requests are gone."""
+        (self.folder / "requests.log").unlink(missing_ok=True)
         (self.folder / "behaviours.json").write_text(json.dumps(behaviours))
 
     def requests(self, op: str) -> list[tuple[int, str]]:
