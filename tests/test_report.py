@@ -5,6 +5,7 @@ import re
 import runpy
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from report_kit import EVIL_LAYER, EVIL_OP, hostile, on_another, write_sweep
 
 from pipeline.analyse import summarise
 from pipeline.cli import main
-from pipeline.errors import SweepError
+from pipeline.errors import FrostlineError, SweepError
 from pipeline.report.content import ReportContent
 from pipeline.report.make import content_of, make_report
 from pipeline.report.page import page
 from pipeline.report.palette import FAMILIES, family_of
+from pipeline.report.render import render_figures
 from pipeline.report.shown import shown_trials, spread, spread_by
 from pipeline.report.trial_table import profile_link
 from pipeline.report.words import duration, floor, megabytes, milliseconds, share, size
@@ -191,6 +193,29 @@ def test_nothing_measured_of_memory_and_energy_is_a_word(html: str, make_sweep, 
     content = content_with(make_sweep, rows)
     assert {"memory", "energy"} <= {figure.kind for figure in content.sections[0].figures}
     assert "Memory (MB)" in [column.name for column in content.columns]
+
+
+def test_several_processes_draw_what_one_draws(make_sweep: MakeSweep, make_row, tmp_path: Path):
+    (section,) = content_with(make_sweep, [make_row("prefix:2", [0, 1], 1.5)]).sections
+    drawn = {}
+    for cores in (1, 2):
+        folder = tmp_path / str(cores)
+        folder.mkdir()
+        render_figures([section], folder, cores=cores, per_process=1)
+        assert {path.name for path in folder.iterdir()} == {
+            f"net-{figure.kind}.{ending}" for figure in section.figures for ending in ("svg", "png")
+        }
+        drawn[cores] = {path.name: path.read_bytes() for path in folder.glob("*.png")}
+    assert len(drawn[1]) > 1
+    assert drawn[1] == drawn[2]
+
+
+def test_a_process_that_cannot_draw_is_reported(make_sweep: MakeSweep, make_row, tmp_path: Path):
+    (section,) = content_with(make_sweep, [make_row("prefix:2", [0, 1], 1.5)]).sections
+    first, second, *_ = section.figures
+    broken = replace(section, figures=(replace(first, spec={"mark": 1}), second))
+    with pytest.raises(FrostlineError, match=r"figures could not be drawn: .*ended with 1: "):
+        render_figures([broken], tmp_path, cores=2, per_process=1)
 
 
 # ---- What must not be there

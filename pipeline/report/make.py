@@ -15,7 +15,6 @@ from pipeline.errors import FrostlineError, SweepError
 from pipeline.report.content import ReportContent, report_content
 from pipeline.report.evidence import gather
 from pipeline.report.page import page
-from pipeline.report.render import pictures
 from pipeline.report.shown import quota, shown_trials
 from pipeline.report.write import write_report
 from pipeline.sweep_view import Sweep, open_sweep
@@ -36,7 +35,7 @@ def make_report(sweep: Sweep, summary: Summary | None = None) -> str:
         StorageError: OUT cannot be read or written.
     """
     content = content_of(sweep, summary)
-    return write_report(page(content), pictures(content.sections), sweep.out)
+    return write_report(page(content), content.sections, sweep.out)
 
 
 def make_report_apart(out: str) -> str:

@@ -6,18 +6,19 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.report.render import Picture
+from pipeline.report.content import Section
+from pipeline.report.render import render_figures
 from pipeline.store.outdir import OutDir
 
 PAGE = "report/index.html"
 
 
-def write_report(html: str, pictures: Iterable[Picture], out: OutDir) -> str:
+def write_report(html: str, sections: Iterable[Section], out: OutDir) -> str:
     """Write `OUT/report/index.html` and `OUT/report/figures/*`; figures of an older report go.
 
     Args:
         html: the page.
-        pictures: rendered figures; taken one by one.
+        sections: with the figures.
         out: the sweep's output directory.
 
     Returns:
@@ -30,9 +31,7 @@ def write_report(html: str, pictures: Iterable[Picture], out: OutDir) -> str:
         folder = Path(scratch)
         figures = folder / "figures"
         figures.mkdir()
-        for picture in pictures:
-            (figures / f"{picture.name}.svg").write_text(picture.svg, encoding="utf-8")
-            (figures / f"{picture.name}.png").write_bytes(picture.png)
+        render_figures(sections, figures)
         (folder / "index.html").write_text(html, encoding="utf-8")
         out.put_tree(folder, "report", replace=True)
     return f"{out.uri.rstrip('/')}/{PAGE}"
