@@ -17,6 +17,7 @@ from pipeline.analyse import summarise
 from pipeline.cli.progress import SweepProgress
 from pipeline.cli.results import result
 from pipeline.errors import FrostlineError
+from pipeline.report.current import current_report, mark
 from pipeline.report.make import make_report_apart
 from pipeline.run import run_sweep
 from pipeline.schedule.ray_metrics import MeteredListener
@@ -27,9 +28,14 @@ from pipeline.sweep_view import open_sweep
 def report_of(out: str) -> str:
     """Where the report is, or why there is none yet: the sweep itself is done either way."""
     try:
-        return make_report_apart(out)
+        sweep = open_sweep(out)
+        if page := current_report(sweep):
+            return page
+        page = make_report_apart(out)
+        mark(sweep)
     except FrostlineError as error:
         return f"{error}; `python -m jobs.report {out}` tries again"
+    return page
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ everything that plans: policies, trials, anchors, estimates. Plain values; JSON 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,6 +72,25 @@ class LayerFacts:
         return sum(variable.params for variable in self.variables)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeFrom:
+    """What facts depend on; `pipeline.origin` tells whether it is still the same.
+
+    Attributes:
+        asked: digest of the model's entry in the study, the setting and the seed.
+        program: digest of this program's source.
+        versions: of Python and of the libraries that took part, by distribution.
+        files: by path, the marks of all other files that were read while the model was built: the
+            builder's module, what it imports and what it opens. Paths are relative to the study's
+            folder where they lie in it. An empty mark: it could not be looked at.
+    """
+
+    asked: str
+    program: str
+    versions: Mapping[str, str]
+    files: Mapping[str, str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
     """A model as its builder makes it.
@@ -83,6 +103,7 @@ class ModelFacts:
         batch_size: the batch size the forward graph was traced with.
         build_s, trace_s: seconds to build the model and to trace its forward pass here.
         facts_warnings: what the inspection could not find out, in words.
+        made_from: what they depend on; None where that is not known.
     """
 
     name: str
@@ -92,6 +113,7 @@ class ModelFacts:
     build_s: float
     trace_s: float
     facts_warnings: tuple[str, ...] = ()
+    made_from: MadeFrom | None = None
 
     @cached_property
     def by_name(self) -> dict[str, LayerFacts]:

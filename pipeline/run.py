@@ -6,29 +6,28 @@ child, while Ray starts, and measured in others.
 
 Resuming is running again: the plan minus the commits. A failed trial is a commit too, since another
 attempt would fail the same way; one that only lost its lease is tried again, and so is a model that
-could not be built.
+could not be built. What is known of models from before is used again where it still holds, and Ray
+is not started before there is something to run; where nothing is, nothing in OUT changes.
 """
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
-from importlib import metadata
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import psutil
-from pydantic import JsonValue
-
-import pipeline
+from pipeline.earlier import committed_trials, forgotten, other_versions
 from pipeline.measure.inspect_client import inspect_models
 from pipeline.measure.messages import Failed
 from pipeline.model_facts import ModelFacts, dump_facts, facts_path
+from pipeline.origin import program
+from pipeline.record import begin, is_as_it_was, versions
+from pipeline.remaining import Inspect, Remaining, remaining
 from pipeline.schedule.chunks import chunks_of
-from pipeline.schedule.driver import LEASE_LOST, Driver, Executor
+from pipeline.schedule.driver import Driver, Executor
 from pipeline.schedule.interrupts import interruptible
 from pipeline.schedule.labels import labels_of
 from pipeline.schedule.listener import SilentListener, SweepListener
@@ -36,14 +35,9 @@ from pipeline.schedule.spec import LeaseSpec, Limits, Resources
 from pipeline.schedule.unbuilt import settle_unbuilt
 from pipeline.store.manifest import Manifest
 from pipeline.store.outdir import OutDir
-from pipeline.store.read import committed, read_all
 from pipeline.study import Study
 from pipeline.tensorboard.experiment import write_experiment
-from pipeline.trials import Trial, TrialPlan, plan_trials
-
-_VERSIONS = (
-    "tensorflow", "keras", "ray", "tensorboard-plugin-profile", "numpy", "pyarrow",
-)  # fmt: skip
+from pipeline.trials import Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +53,7 @@ class SweepResult:
         inspect_s: inspecting the models.
         seconds: wall time by phase, summed over trials (`TrialOutcome.seconds`), and over openings
             of baselines (`open_import`, `open_build`, ..., and `open_open`: all of an opening).
+        idle: nothing was left to do, and OUT is as the last run left it.
     """
 
     planned: int
@@ -69,6 +64,7 @@ class SweepResult:
     ray_start_s: float
     inspect_s: float
     seconds: Mapping[str, float] = field(default_factory=dict)
+    idle: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -77,7 +73,6 @@ class SweepResult:
 
 
 MakeExecutor = Callable[[Resources], AbstractContextManager[Executor]]
-Inspect = Callable[[Study, Path], Mapping[str, ModelFacts | Failed]]
 
 
 def run_sweep(
@@ -89,8 +84,9 @@ def run_sweep(
     make_executor: MakeExecutor | None = None,
     inspect: Inspect | None = None,
     process_module: str = "pipeline.measure.process",
+    part_of_study: bool = False,
 ) -> SweepResult:
-    """Run a study, or what is left of it.
+    """Run a study, or what is left of it; where nothing is, OUT stays as it is.
 
     Args:
         study: what to run.
@@ -101,6 +97,8 @@ def run_sweep(
         inspect: something other than building the models to know their facts; also takes a folder
             for logs, `inspect-<model>.log`.
         process_module: the measuring process; tests put a speaker of the same protocol here.
+        part_of_study: the study is only a part of what OUT was asked for, so that trials it does
+            not ask for are nothing to speak of.
 
     Raises:
         SweepError: OUT is another study's, or another run holds it.
@@ -111,59 +109,59 @@ def run_sweep(
     """
     began = time.monotonic()
     heard = listener or SilentListener()
-    resources = Resources(
-        gpus=study.resources.gpus_per_trial,
-        cpus=study.resources.cpus_per_trial,
-        device=study.resources.device,
-    )
-    make_executor = make_executor or _ray(address, heard)
     with interruptible() as take_signals:
         out = OutDir.open(out_uri, create=True)
         with out.lock():
-            manifest = out.manifest()
-            if manifest is not None and manifest.study != study.name:
-                _begin(out, study, None)  # refuses, before anything slow is started
+            before = out.manifest()
+            if before is not None and before.study != study.name:
+                begin(out, study, None)  # refuses, before anything slow is started
             out.remove_staging()
-            with make_executor(resources) as executor, TemporaryDirectory() as logs:
-                inspecting = time.monotonic()
-                facts, unbuilt = _inspected(study, inspect or inspect_study, heard, Path(logs))
-                inspect_s = time.monotonic() - inspecting
-                plan = _planned(study, facts)
-                for text in plan.notices:
-                    heard.on_notice(text)
-                planned = len(plan.trials) + len(unbuilt) * len(study.settings())
-                manifest = _begin(out, study, planned)
-                for name, known in facts.items():
-                    out.write_text(facts_path(name), dump_facts(known))
-                settle_unbuilt(out, study, unbuilt, Path(logs))
-                write_experiment(out, study.name, plan.trials)
-                done = _done(out, plan)
-                heard.on_planned(labels_of(plan, done), len(done))
-                driver = Driver(
-                    executor=executor,
-                    store=out,
-                    spec_of=_spec_maker(study, out, facts, resources, process_module),
-                    limits=_limits(study),
+            earlier = committed_trials(out) if before is not None else ()
+            with ExitStack() as held:
+                logs = Path(held.enter_context(TemporaryDirectory()))
+                workers = _Workers(study, make_executor or _ray(address, heard), held)
+                todo = remaining(
+                    study,
+                    out,
+                    earlier,
+                    inspect=inspect or inspect_study,
                     listener=heard,
+                    logs=logs,
+                    will_run=workers.start,  # in the background
                 )
-                if len(done) < len(plan.trials):
+                if not part_of_study:
+                    _tell(heard, forgotten(todo.plan.trials, earlier, unbuilt=todo.unbuilt))
+                if before is not None and todo.nothing and is_as_it_was(before, study):
+                    heard.on_planned({}, len(todo.done))
+                    statuses = {each.trial_id: each.status for each in earlier}
+                    return _result(todo, statuses, began, workers, idle=True)
+                if before is not None and earlier and todo.trials:
+                    _tell(heard, other_versions(before, versions(), program()))
+                manifest = begin(out, study, todo.planned)
+                for name, known in todo.facts.items():
+                    out.write_text(facts_path(name), dump_facts(known))
+                settle_unbuilt(out, study, todo.unbuilt, logs)
+                write_experiment(out, study.name, todo.plan.trials)
+                heard.on_planned(labels_of(todo.plan, todo.done), len(todo.done))
+                seconds: Mapping[str, float] = {}
+                if todo.trials:
+                    executor = workers.start()
                     slots = executor.slots  # waits until it has started
                     take_signals()
-                    driver.run(chunks_of(plan.groups, done=done, slots=slots))
-                ray_start_s = executor.start_s
-            _predict(out, manifest, study, heard)
-            commits = out.commits()
-    ok = sum(commits.get(trial.trial_id) == "ok" for trial in plan.trials)
-    return SweepResult(
-        planned=planned,
-        finished_before=len(done),
-        ok=ok,
-        failed=planned - ok,
-        wall_s=time.monotonic() - began,
-        ray_start_s=ray_start_s,
-        inspect_s=inspect_s,
-        seconds=dict(driver.seconds),
-    )
+                    driver = Driver(
+                        executor=executor,
+                        store=out,
+                        spec_of=_spec_maker(
+                            study, out, todo.facts, workers.resources, process_module
+                        ),
+                        limits=_limits(study),
+                        listener=heard,
+                    )
+                    driver.run(chunks_of(todo.plan.groups, done=todo.done, slots=slots))
+                    seconds = dict(driver.seconds)
+            commits = _predict(out, manifest, study, heard)
+            out.end_run(manifest)
+    return _result(todo, commits, began, workers, seconds=seconds)
 
 
 def inspect_study(study: Study, logs: Path) -> Mapping[str, ModelFacts | Failed]:
@@ -214,68 +212,74 @@ def _ray(address: str | None, listener: SweepListener) -> MakeExecutor:
     return make
 
 
-def _inspected(
-    study: Study, inspect: Inspect, listener: SweepListener, logs: Path
-) -> tuple[dict[str, ModelFacts], dict[str, Failed]]:
-    facts: dict[str, ModelFacts] = {}
-    failed: dict[str, Failed] = {}
-    for name, reply in inspect(study, logs).items():
-        if isinstance(reply, Failed):
-            failed[name] = reply
-            listener.on_notice(
-                f"model `{name}` is left out, it failed in {reply.stage}: {reply.message}"
-            )
-        else:
-            facts[name] = reply
-    return facts, failed
+def _tell(listener: SweepListener, text: str) -> None:
+    if text:
+        listener.on_notice(text)
 
 
-def _planned(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
-    """The plan of the models whose facts are known."""
-    if not facts:
-        return TrialPlan(trials=(), groups=(), notices=())
-    known = tuple(model for model in study.models if model.name in facts)
-    return plan_trials(replace(study, models=known), facts)
+class _Workers:
+    """The executor of a run, which is started once it is known that something will run."""
+
+    def __init__(self, study: Study, make: MakeExecutor, held: ExitStack) -> None:
+        self.resources = Resources(
+            gpus=study.resources.gpus_per_trial,
+            cpus=study.resources.cpus_per_trial,
+            device=study.resources.device,
+        )
+        self._make = make
+        self._held = held
+        self._executor: Executor | None = None
+        self._start_s = 0.0
+
+    def start(self) -> Executor:
+        """Start it, in the background where it takes long; it ends with the run."""
+        if self._executor is None:
+            self._executor = self._held.enter_context(self._make(self.resources))
+        return self._executor
+
+    @property
+    def start_s(self) -> float:
+        """Seconds that starting took; 0 where nothing was started."""
+        return 0.0 if self._executor is None else self._executor.start_s
 
 
-def _begin(out: OutDir, study: Study, planned: int | None) -> Manifest:
-    """Enter this run into the manifest; refuses an OUT that is not this study's."""
-    versions = {"frostline": pipeline.__version__, "python": platform.python_version()}
-    for name in _VERSIONS:
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    machine: dict[str, JsonValue] = {
-        "host": platform.node(),
-        "system": platform.platform(),
-        "cpu_count": psutil.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-    }
-    return out.begin_run(
-        study.text, study.digest, study.name, versions, machine=machine, trials_planned=planned
+def _result(
+    todo: Remaining,
+    commits: Mapping[str, str],
+    began: float,
+    workers: _Workers,
+    *,
+    seconds: Mapping[str, float] | None = None,
+    idle: bool = False,
+) -> SweepResult:
+    ok = sum(commits.get(trial.trial_id) == "ok" for trial in todo.plan.trials)
+    return SweepResult(
+        planned=todo.planned,
+        finished_before=len(todo.done),
+        ok=ok,
+        failed=todo.planned - ok,
+        wall_s=time.monotonic() - began,
+        ray_start_s=workers.start_s,
+        inspect_s=todo.inspect_s,
+        seconds=seconds or {},
+        idle=idle,
     )
 
 
-def _predict(out: OutDir, manifest: Manifest, study: Study, listener: SweepListener) -> None:
-    """Write what every predictor says of every measured trial, now that nothing measures."""
+def _predict(
+    out: OutDir, manifest: Manifest, study: Study, listener: SweepListener
+) -> Mapping[str, str]:
+    """Write what every predictor says of every measured trial, now that nothing measures.
+
+    Returns:
+        Status by committed trial.
+    """
     from pipeline.predict import write_predictions
     from pipeline.sweep_view import Sweep
 
-    _, notices = write_predictions(Sweep(out, manifest))
+    sweep = Sweep(out, manifest)
+    _, notices = write_predictions(sweep)
     if study.measure.profile_steps:  # without profiles nobody expects any
         for text in notices:
             listener.on_notice(text)
-
-
-def _done(out: OutDir, plan: TrialPlan) -> frozenset[str]:
-    """Ids of the plan's trials that need not run again."""
-    commits = out.commits()
-    failed = {trial_id: status for trial_id, status in commits.items() if status != "ok"}
-    rows = read_all(
-        out.files, "trials", committed(out.files, "trials", failed), ["trial_id", "error_type"]
-    )
-    lost = {row["trial_id"] for row in rows.to_pylist() if row["error_type"] == LEASE_LOST}
-    return frozenset(
-        trial.trial_id
-        for trial in plan.trials
-        if trial.trial_id in commits and trial.trial_id not in lost
-    )
+    return sweep.commits

@@ -51,10 +51,11 @@ def _metered(progress: SweepListener, study: str) -> SweepListener:
 
 
 def _conclude(where: str, began: datetime, done: SweepResult) -> None:
-    """Print the result and write the report."""
+    """Print the result and write the report, unless it shows just that already."""
     from pipeline.analyse import summarise, time_split
     from pipeline.cli.results import result, time_words
     from pipeline.errors import FrostlineError
+    from pipeline.report.current import current_report, mark
     from pipeline.report.make import make_report_apart
     from pipeline.sweep_view import open_sweep
 
@@ -68,8 +69,11 @@ def _conclude(where: str, began: datetime, done: SweepResult) -> None:
         console.print(f"\n{len(fresh)} trials in {time_words(split)}")
     console.print(f"Results: {opened.out.files.shown}", soft_wrap=True)
     try:
-        with err().status("drawing the report"):
-            page = make_report_apart(where)
+        page = current_report(opened) if done.idle else None
+        if page is None:
+            with err().status("drawing the report"):
+                page = make_report_apart(where)
+            mark(opened)
     except FrostlineError as error:
         err().print(f"{error}; `frostline report {where}` tries again.", soft_wrap=True)
     else:

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from pipeline.measure.batches import first_batch
 from pipeline.measure.build import build, strategy_for
 from pipeline.measure.inspect_model import inspect
 from pipeline.measure.messages import Inspected, InspectModel
+from pipeline.measure.reads import Reads
 from pipeline.measure.release import release_memory
+from pipeline.model_facts import MadeFrom
+from pipeline.origin import made_from
 
 
-def inspect_request(request: InspectModel, enter: Callable[[str], None]) -> Inspected:
+def inspect_request(
+    request: InspectModel, enter: Callable[[str], None], reads: Reads | None = None
+) -> Inspected:
     """Build the model under the request's setting and trace its forward pass.
+
+    Args:
+        request: what to build.
+        enter: told the stages.
+        reads: has watched this process since before TensorFlow was imported; without it, nothing
+            says what the facts were made from.
 
     Raises:
         TrialError: the builder failed, or the model cannot be fed.
     """
+    if reads is not None:
+        reads.libraries_are_in()
     enter("build")
     started = time.perf_counter()
     with strategy_for(request.setting).scope():
@@ -30,4 +45,16 @@ def inspect_request(request: InspectModel, enter: Callable[[str], None]) -> Insp
     )
     del model, batch
     release_memory()
+    if reads is not None:
+        facts = replace(facts, made_from=_origin(request, reads))
     return Inspected(facts=facts, warnings=warnings)
+
+
+def _origin(request: InspectModel, reads: Reads) -> MadeFrom:
+    return made_from(
+        request.model,
+        request.setting,
+        seed=request.seed,
+        files=reads.files(log=Path(request.log_path)),
+        libraries=reads.libraries(),
+    )

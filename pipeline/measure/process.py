@@ -32,6 +32,7 @@ from pipeline.measure.messages import (
 
 if TYPE_CHECKING:
     from pipeline.measure.group import Group
+    from pipeline.measure.reads import Reads
 
 _PR_SET_PDEATHSIG = 1
 
@@ -72,6 +73,7 @@ class _Server:
         self._group: Group | None = None
         self._stage = "start"
         self._import_s: float | None = None
+        self._reads: Reads | None = None
 
     def serve(self, request: Request) -> None:
         """Answer one request; nothing that it raises ends the process."""
@@ -91,6 +93,10 @@ class _Server:
     def _answer(self, request: Request) -> Reply:
         self._enter("import")
         started = time.perf_counter()
+        if isinstance(request, InspectModel) and self._reads is None:
+            from pipeline.measure.reads import Reads  # nothing else here needs its like
+
+            self._reads = Reads()
         from pipeline.measure.device import configure_threads
         from pipeline.measure.group import Group
         from pipeline.measure.inspection import inspect_request
@@ -98,8 +104,8 @@ class _Server:
         if self._import_s is None:
             configure_threads()
             self._import_s = time.perf_counter() - started
-        if isinstance(request, InspectModel):
-            return inspect_request(request, self._enter)
+        if isinstance(request, InspectModel) and self._reads is not None:
+            return inspect_request(request, self._enter, self._reads)
         if isinstance(request, OpenGroup):
             if self._group is not None:
                 self._group.close()
@@ -107,8 +113,8 @@ class _Server:
             return self._group.ready(import_s=self._import_s)
         if self._group is None:
             raise TrialError("build", "NoBaseline", "a trial was asked for before its baseline")
-        if isinstance(request, Close):
-            raise TypeError("Close is handled by the loop")
+        if isinstance(request, Close | InspectModel):
+            raise TypeError(f"{request.op} is handled before")
         return self._group.run(request.trial, Path(request.scratch))
 
     def _enter(self, stage: str) -> None:

@@ -20,7 +20,8 @@ from pipeline.measure.messages import Failed
 from pipeline.model_facts import ModelFacts
 from pipeline.predict import Group
 from pipeline.recommend.recommend import Recommendation
-from pipeline.run import Inspect, MakeExecutor, inspect_study, run_sweep
+from pipeline.remaining import Inspect
+from pipeline.run import MakeExecutor, inspect_study, run_sweep
 from pipeline.schedule.listener import SweepListener
 from pipeline.store.outdir import STUDY
 from pipeline.store.trial_row import TrialRow
@@ -120,6 +121,7 @@ def verify(
             make_executor=make_executor,
             inspect=_same_model(inspect, group.facts),
             process_module=process_module,
+            part_of_study=True,
         )
     rows = [row for row in open_sweep(sweep.out.uri).trial_rows() if GroupKey.of(row) == found.key]
     row = _measured(rows, frozen) if known is None else known

@@ -25,6 +25,9 @@ class RunRecord(BaseModel):
         frostline_version: version of the program.
         study_digest: digest of the study as it read then.
         trials_planned: trials of the whole plan, finished ones included; None when not known.
+        versions: programs by name; empty in runs of before they were recorded.
+        program: digest of the program's source; None in runs of before it was recorded.
+        finished_at: UTC, when everything was done that follows the last trial; None: interrupted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,6 +36,9 @@ class RunRecord(BaseModel):
     frostline_version: str
     study_digest: str
     trials_planned: int | None = None
+    versions: dict[str, str] = {}
+    program: str | None = None
+    finished_at: AwareDatetime | None = None
 
 
 class Manifest(BaseModel):
@@ -55,6 +61,16 @@ class Manifest(BaseModel):
     versions: dict[str, str]
     machine: dict[str, JsonValue] = {}
     runs: tuple[RunRecord, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last run came to its end."""
+        return bool(self.runs) and self.runs[-1].finished_at is not None
+
+    def with_end(self) -> Manifest:
+        """The manifest after its last run has come to its end."""
+        last = self.runs[-1].model_copy(update={"finished_at": datetime.now(UTC)})
+        return self.model_copy(update={"runs": (*self.runs[:-1], last)})
 
     def text(self) -> str:
         """As written to `manifest.json`."""
@@ -97,6 +113,7 @@ def with_run(
     versions: Mapping[str, str],
     machine: Mapping[str, JsonValue],
     trials_planned: int | None,
+    program: str | None = None,
 ) -> Manifest:
     """The manifest after one more run has begun.
 
@@ -108,6 +125,7 @@ def with_run(
         versions: see `Manifest`.
         machine: see `Manifest`.
         trials_planned: see `RunRecord`.
+        program: see `RunRecord`.
 
     Raises:
         SweepError: OUT holds another study.
@@ -125,6 +143,8 @@ def with_run(
         frostline_version=pipeline.__version__,
         study_digest=digest,
         trials_planned=trials_planned,
+        versions=dict(versions),
+        program=program,
     )
     return Manifest(
         schema_version=SCHEMA_VERSION,

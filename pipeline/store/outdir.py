@@ -245,6 +245,7 @@ class OutDir:
         *,
         machine: Mapping[str, JsonValue] | None = None,
         trials_planned: int | None = None,
+        program: str | None = None,
     ) -> Manifest:
         """Enter a run into the manifest and keep the study file; call with the lock held.
 
@@ -258,6 +259,7 @@ class OutDir:
             versions: programs that measure, by name.
             machine: facts of this machine.
             trials_planned: trials of the whole plan.
+            program: digest of the program's source.
 
         Raises:
             SweepError: OUT holds another study, files that are no sweep's, or a newer schema.
@@ -274,11 +276,16 @@ class OutDir:
             versions=versions,
             machine=machine or {},
             trials_planned=trials_planned,
+            program=program,
         )
         with self.files.batch() as batch:
             batch.put(STUDY, study_text.encode("utf-8"))
             batch.put(MANIFEST, manifest.text().encode("utf-8"))
         return manifest
+
+    def end_run(self, manifest: Manifest) -> None:
+        """Enter the end of the run that `begin_run` has begun; call with the lock still held."""
+        self.write_text(MANIFEST, manifest.with_end().text())
 
     def _refuse_foreign_files(self) -> None:
         foreign = [
