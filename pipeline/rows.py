@@ -47,6 +47,7 @@ class TrialRun:
         started_at: start of this attempt, with its time zone.
         duration_s: its wall time, storing excluded.
         host, device_kind, device_id, jit_resolved: where and how; None where it did not get there.
+        tensorflow_version, keras_version: of the measuring process, the same.
         failure: without `measured`: why it failed; with it: why there is no trace.
         measured: None for a failed trial.
         graph: the traced step; None when it could not be analysed.
@@ -66,6 +67,8 @@ class TrialRun:
     device_kind: str | None = None
     device_id: str | None = None
     jit_resolved: bool | None = None
+    tensorflow_version: str | None = None
+    keras_version: str | None = None
     failure: Failure | None = None
     measured: Measured | None = None
     graph: StepGraph | None = None
@@ -156,6 +159,8 @@ def _trial_row(run: TrialRun) -> Row:
         "device_id": run.device_id,
         "trace_path": run.trace_path,
         "frostline_version": pipeline.__version__,
+        "tensorflow_version": run.tensorflow_version,
+        "keras_version": run.keras_version,
         "started_at": run.started_at,
         "duration_s": run.duration_s,
         "convert_s": run.convert_s,

@@ -82,6 +82,8 @@ class Group:
             jit_compile=bool(self._open_baseline().model.jit_compile),
             seconds={"import": import_s, **self._seconds_to_open},
             rss_bytes=device.resident_bytes(),
+            tensorflow_version=tf.__version__,
+            keras_version=keras.__version__,
         )
 
     def close(self) -> None:
@@ -262,7 +264,7 @@ class Group:
         with self._timed("trace", "trace"):
             arm.build_state()
             arm.model.make_train_function()
-            arm.run(1)
+            _first_step(arm)
         with self._timed("step", "measure"):
             arm.warm_up()
         return arm
@@ -291,10 +293,11 @@ class Group:
         with self._timed("trace", "trace"):
             with StepRecorder(arm.model) as recorder:
                 arm.model.make_train_function()
-                arm.run(1)
+                _first_step(arm)
             graph, facts, graph_warnings = analyse_step(recorder, owned)
         with self._timed("check", "check"):
             if facts is not None:
+                check.check_differentiable(expected, facts.unconnected_variables)
                 check.check_gradients(facts.gradient_variables, expected)
                 check.check_assigned(
                     facts.assigned_variables, expected - facts.unconnected_variables
@@ -302,9 +305,10 @@ class Group:
             device.reset_peak()
             arm.run(2)
             peak = device.peak_bytes()
-            moved = check.check_values(
-                before, check.digests(watched), still=still, trained=expected
-            )
+            after = check.digests(watched)
+            if not recorder.tape_asked:
+                check.check_some_gradient({path: before[path] for path in expected}, after)
+            moved = check.check_values(before, after, still=still, trained=expected)
         alone = None if peak is None or resident is None else peak - resident
         return _Traced(
             arm=arm,
@@ -328,6 +332,20 @@ class Group:
         finally:
             spent = time.perf_counter() - started
             self._seconds[phase] = self._seconds.get(phase, 0.0) + spent
+
+
+def _first_step(arm: Arm) -> None:
+    """Run the step that traces and compiles.
+
+    Raises:
+        TrialError: Keras found no gradient to apply.
+    """
+    try:
+        arm.run(1)
+    except ValueError as error:
+        if "No gradients provided" not in str(error):
+            raise
+        raise check.no_gradients(f"Keras says {str(error).splitlines()[0]!r}") from error
 
 
 def _what_should_happen(

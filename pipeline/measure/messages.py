@@ -89,6 +89,7 @@ class Ready:
     Attributes:
         seconds: wall time by phase (`import`, `build`, `trace`, `step`).
         rss_bytes: resident size of the process.
+        tensorflow_version, keras_version: that it measures with.
     """
 
     op: Literal["ready"] = "ready"
@@ -97,6 +98,8 @@ class Ready:
     jit_compile: bool
     seconds: dict[str, float]
     rss_bytes: int
+    tensorflow_version: str | None = None
+    keras_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

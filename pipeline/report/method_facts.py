@@ -54,6 +54,8 @@ def _group_facts(group: GroupSummary, evidence: Evidence) -> Iterable[Fact]:
     yield Fact(name="Baseline step", value=f"{milliseconds(group.baseline_step_ns)} ms (median)")
     yield Fact(name="Device", value=group.device_kind or "not known")
     yield Fact(name="Hosts", value=_distinct(rows, lambda row: row.host))
+    if len(versions := sorted({_versions_of(row) for row in ok})) > 1:
+        yield Fact(name="Measured by", value="; ".join(versions))
     yield Fact(name="XLA", value=_distinct(ok, lambda row: _yes_no(row.jit_resolved)))
     yield Fact(name="Pairing", value=_distinct(ok, lambda row: row.pairing))
     yield from _sampling(ok)
@@ -108,6 +110,16 @@ def _machine_fact(name: str, value: object) -> Fact:
 
 def _distinct(rows: Iterable[TrialRow], value: Callable[[TrialRow], str | None]) -> str:
     return ", ".join(sorted({found for row in rows if (found := value(row))})) or "not known"
+
+
+def _versions_of(row: TrialRow) -> str:
+    """What measured a trial, as far as its row says."""
+    programs = {
+        "frostline": row.frostline_version,
+        "tensorflow": row.tensorflow_version,
+        "keras": row.keras_version,
+    }
+    return ", ".join(f"{name} {version}" for name, version in programs.items() if version)
 
 
 def _yes_no(value: bool | None) -> str | None:

@@ -35,19 +35,25 @@ def ask(
         ProcessDied: as `MeasureProcess.request`.
         DeadlineExceeded: as `MeasureProcess.request`.
     """
-    stages: queue.SimpleQueue[str] = queue.SimpleQueue()
-    with ThreadPoolExecutor(1, thread_name_prefix="frostline-ask") as pool:
-        answer = pool.submit(
-            process.request, request, deadline_s=deadline_s, on_progress=stages.put
-        )
+    stages: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def request_and_tell() -> Reply:
         try:
-            while not (answer.done() and stages.empty()):
+            return process.request(request, deadline_s=deadline_s, on_progress=stages.put)
+        finally:
+            stages.put(None)  # so that nobody waits out a slice for an answer that is there
+
+    with ThreadPoolExecutor(1, thread_name_prefix="frostline-ask") as pool:
+        answer = pool.submit(request_and_tell)
+        try:
+            while True:
                 try:
                     stage = stages.get(timeout=POLL_S)
                 except queue.Empty:
                     continue
+                if stage is None:
+                    return answer.result()
                 yield StageEntered(trial_id=trial_id, stage=stage)
-            return answer.result()
         except BaseException:
             process.kill()  # which also ends the thread that waits for its answer
             raise

@@ -237,6 +237,8 @@ class _Lease:
             device_kind=ready.device_kind if ready else None,
             device_id=ready.device_id if ready else None,
             jit_resolved=ready.jit_compile if ready else None,
+            tensorflow_version=ready.tensorflow_version if ready else None,
+            keras_version=ready.keras_version if ready else None,
             failure=failure,
             measured=measured,
             graph=profile.graph if profile else None,

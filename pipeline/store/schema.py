@@ -89,6 +89,8 @@ TRIALS = (
     C("trace_path", "string", False, "", "Trace file, relative to OUT; null: not kept or none."),
     C("trace_steps", "int64", False, "", "Steps found in the trace."),
     C("frostline_version", "string", True, "", "Version of the program that measured it."),
+    C("tensorflow_version", "string", False, "", "TensorFlow of its measuring process."),
+    C("keras_version", "string", False, "", "Keras of its measuring process."),
     C("started_at", "timestamp", True, "UTC", "Start of the last attempt."),
     C("duration_s", "float64", True, "s", "Wall time of the last attempt, storing excluded."),
     C("build_s", "float64", False, "s", "Of it: building the model."),

@@ -74,6 +74,8 @@ class TrialRow:
     trace_path: str | None
     trace_steps: int | None
     frostline_version: str
+    tensorflow_version: str | None
+    keras_version: str | None
     started_at: datetime
     duration_s: float
     build_s: float | None
