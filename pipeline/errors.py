@@ -7,7 +7,8 @@
     │   └── SweepError          2: OUT is not a sweep, is from another study, is held by another run
     ├── StorageError            1: OUT cannot be written or read (disk full, denied, unreachable)
     ├── TraceError              1: a profile that cannot be converted (truncated, foreign, empty)
-    │   └── ConservationError   1: attributed times do not add up to the trace's total (a defect)
+    │   ├── ConservationError   1: attributed times do not add up to the trace's total (a defect)
+    │   └── CreditError         1: a frozen variable would have time for its gradient (a defect)
     └── TrialError              a trial fails; becomes a row, never ends the sweep
 
 `main` in `pipeline.cli` catches `FrostlineError` once and turns it into one message and the exit
@@ -51,6 +52,10 @@ class TraceError(FrostlineError):
 
 class ConservationError(TraceError):
     """Attributed times and `other` do not add up to the trace's total."""
+
+
+class CreditError(TraceError):
+    """Time would be credited to the gradient of a variable that is frozen."""
 
 
 class TrialError(FrostlineError):

@@ -5,7 +5,8 @@ written again trial by trial; samples, step times and speedups stay as they were
 day when rules of attribution or the cost model have changed. Needs neither a GPU nor TensorFlow.
 
 A trial is left as it is, and named, when its trace or its model's facts were not kept or the trace
-cannot be used; in no other may time be lost or invented. Holds OUT's lock: not beside a sweep.
+cannot be used; in no other may time be lost, invented, or credited to what is frozen. Holds OUT's
+lock: not beside a sweep.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import pyarrow as pa
 
 from pipeline.attribute.attribute import attribute
 from pipeline.attribute.costs import check_conserved, per_step
+from pipeline.attribute.frozen import check_frozen
 from pipeline.attribute.step_graph import GraphOp, StepGraph
-from pipeline.errors import ConservationError, SweepError, TraceError
+from pipeline.errors import ConservationError, CreditError, SweepError, TraceError
 from pipeline.model_facts import ModelFacts
 from pipeline.predict import load_facts, write_predictions
 from pipeline.rows import layer_rows, op_cost_rows, pass_columns
@@ -57,7 +59,8 @@ def reattribute(out: str, *, tell: Callable[[str], None] = lambda _line: None) -
     Raises:
         SweepError: OUT is no sweep, or a sweep is running on it.
         StorageError: OUT cannot be read or written.
-        ConservationError: attributed times do not add up; a defect.
+        ConservationError, CreditError: attributed times do not add up, or a frozen variable has
+            time for its gradient; a defect.
     """
     rewritten: list[str] = []
     left: dict[str, str] = {}
@@ -92,9 +95,16 @@ def _rewrite(sweep: Sweep, row: Mapping[str, Any], converter: TraceConverter) ->
             return f"its trace {row['trace_path']} is gone"
         try:
             trace = converter.convert(xplane)
-            costs = attribute(trace, _graph(sweep, row, facts))
-        except ConservationError:
-            raise
+            graph = _graph(sweep, row, facts)
+            costs = attribute(trace, graph)
+            check_frozen(
+                costs,
+                graph,
+                frozen_variables=row["frozen_variables"],
+                frozen_layers=row["frozen_layers"],
+            )
+        except (ConservationError, CreditError):
+            raise  # a defect of the program, and no hole in what was kept
         except TraceError as error:
             return f"its trace cannot be used: {error}"
     check_conserved(per_step(trace.total_ns, trace.steps), costs)

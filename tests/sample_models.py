@@ -101,3 +101,32 @@ def ignores_freezing() -> Any:
     return keras.Sequential(
         [keras.Input((6,)), Drifting(5, name="drifting"), keras.layers.Dense(2, name="head")]
     )
+
+
+def cut_off() -> Any:
+    """A model behind whose every layer the gradient stops."""
+    import keras
+
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(4, name="first")(inputs)
+    outputs = keras.ops.stop_gradient(keras.layers.Dense(2, name="second")(x))
+    return keras.Model(inputs, outputs)
+
+
+def untrained(asks: bool = False) -> Any:
+    """A train step that computes the loss and applies nothing; one that asks its tape in vain."""
+    import keras
+    import tensorflow as tf
+
+    class Untrained(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x=x, y=y, y_pred=tf.stop_gradient(self(x, training=True)))
+            if asks:
+                tape.gradient(loss, self.trainable_variables)
+            return {"loss": loss}
+
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(4, name="first")(inputs)
+    return Untrained(inputs, keras.layers.Dense(2, name="second")(x))

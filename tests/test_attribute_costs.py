@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from pipeline.attribute.attribute import attribute, attributed_fraction
 from pipeline.attribute.costs import OpCost, apportion, check_conserved, per_step
+from pipeline.attribute.frozen import check_frozen
 from pipeline.attribute.step_graph import PASSES, GraphOp, StepGraph
-from pipeline.errors import ConservationError, TraceError
+from pipeline.errors import ConservationError, CreditError
 from pipeline.trace.ops import OpShare, Trace, TraceOp
 
 WEIGHTS = st.lists(st.integers(0, 10**12), min_size=1, max_size=40)
@@ -151,11 +152,82 @@ def test_a_fusion_is_split_by_weight_and_its_parts_keep_its_calls():
     assert forward.calls_per_step == unmatched.calls_per_step == 2
 
 
+def gradient_of(name: str, needed_by: tuple[int, ...]) -> GraphOp:
+    return GraphOp(
+        op_name=name, op_type="Mul", layer="net/conv", pass_="weight_gradient", needed_by=needed_by
+    )
+
+
+def dw(**changes: object) -> OpCost:
+    fields: dict[str, object] = {
+        "layer": "net/conv", "pass_": "weight_gradient", "op_type": "Mul", "op_name": "op",
+        "device": "", "calls_per_step": 1, "ns_per_step": 0, "rule": "exact", "graph_op": "op",
+    }  # fmt: skip
+    return OpCost(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+TWO = StepGraph(
+    variables=("net/conv/kernel", "net/conv/bias"),
+    trained=("net/conv/kernel", "net/conv/bias"),
+    ops=(gradient_of("op", (0,)), gradient_of("bias_grad", (1,)), gradient_of("nobody", ())),
+)
+
+
 def test_weight_gradients_of_a_frozen_layer_are_a_defect():
     frozen = StepGraph(variables=GRAPH.variables, trained=(), ops=GRAPH.ops)
     gradient = op("gradient_tape/net/conv/Conv2D/Conv2DBackpropFilter", 10)
-    with pytest.raises(TraceError, match="net/conv, in which nothing trains"):
+    with pytest.raises(CreditError, match="net/conv, for net/conv/kernel, which is frozen"):
         attribute(trace_of([gradient]), frozen)
+
+
+def test_where_a_bias_alone_is_frozen_the_kernel_has_its_gradient_and_the_bias_none():
+    check_frozen([dw()], TWO, frozen_variables=["net/conv/bias"])
+    with pytest.raises(CreditError, match="for net/conv/bias, which is frozen"):
+        check_frozen([dw(graph_op="bias_grad")], TWO, frozen_variables=["net/conv/bias"])
+
+
+def test_a_weight_gradient_that_no_variable_needs_is_a_defect():
+    with pytest.raises(CreditError, match="no variable needs it"):
+        check_frozen([dw(graph_op="nobody")], TWO, frozen_variables=[])
+
+
+def test_a_row_placed_by_its_scope_is_as_wrong_as_the_ops_there():
+    by_scope = dw(graph_op=None, rule="scope")
+    with pytest.raises(CreditError, match="cannot place"):
+        check_frozen([by_scope], TWO, frozen_variables=["net/conv/kernel"])
+    check_frozen([by_scope], StepGraph(variables=(), trained=(), ops=()), frozen_variables=[])
+
+
+def test_without_a_graph_the_frozen_layers_are_checked():
+    row = dw(graph_op=None, rule="name:weight_gradient")
+    check_frozen([row], None, frozen_variables=["net/conv/bias"])
+    with pytest.raises(CreditError, match="in which nothing trains"):
+        check_frozen([row], None, frozen_variables=["a"], frozen_layers=["net/conv"])
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from(PASSES), st.sampled_from(["op", "bias_grad", None])), max_size=6
+    ),
+    frozen=st.sets(st.sampled_from(TWO.variables)),
+)
+def test_what_passes_the_check_credits_no_frozen_variable(
+    rows: list[tuple[str, str | None]], frozen: set[str]
+):
+    costs = [dw(pass_=pass_, graph_op=graph_op) for pass_, graph_op in rows]
+    sound = StepGraph(variables=TWO.variables, trained=TWO.trained, ops=TWO.ops[:2])
+    for_variable = {"op": "net/conv/kernel", "bias_grad": "net/conv/bias"}
+    credited = {
+        for_variable.get(graph_op or "")
+        for pass_, graph_op in rows
+        if pass_ == "weight_gradient" and graph_op
+    }
+    scoped = ("weight_gradient", None) in rows
+    if credited & frozen or (scoped and frozen):
+        with pytest.raises(CreditError):
+            check_frozen(costs, sound, frozen_variables=frozen)
+    else:
+        check_frozen(costs, sound, frozen_variables=frozen)
 
 
 def test_the_attributed_fraction_counts_everything_but_other():

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from pipeline.attribute.attribute import attribute
+from pipeline.attribute.frozen import check_frozen
 from pipeline.attribute.step_graph import StepGraph
+from pipeline.trace.converter import TraceConverter
 
 pytestmark = pytest.mark.tf
 
@@ -345,3 +352,59 @@ def test_freezing_leaves_exactly_the_ops_that_the_baselines_graph_says(
         # THEN TensorFlow's own pruning leaves, op type by op type, what was predicted
         trained = set(paths) - set(frozen)
         assert ops_left(baseline.graph, trained) == ops_pruned_by_tensorflow(after)
+
+
+@pytest.fixture(scope="module")
+def converter() -> Iterator[TraceConverter]:
+    with TraceConverter() as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("architecture", "jit"),
+    [("normed", False), ("attention", False), ("shared", False), ("recurrent", False),
+     ("normed", True)],
+)  # fmt: skip
+@settings(max_examples=3, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_whatever_is_frozen_has_no_time_for_its_gradient_and_what_trains_has(
+    zoo: Any,
+    converter: TraceConverter,
+    tmp_path_factory: pytest.TempPathFactory,
+    architecture: str,
+    jit: bool,
+    data: st.DataObject,
+) -> None:
+    # GIVEN any set of variables but all of them
+    make = (
+        partial(zoo.residual, norm=True) if architecture == "normed" else getattr(zoo, architecture)
+    )
+    owned = owned_variables(zoo, make)
+    frozen = data.draw(st.sets(st.sampled_from(sorted(owned)), max_size=len(owned) - 1))
+    # WHEN they are frozen, the step is traced and profiled, and the profile attributed
+    step = zoo.trace(make, frozen=frozen, jit=jit)
+    costs = attribute(
+        converter.convert(zoo.profile(step, tmp_path_factory.mktemp("p")), deadline_s=60),
+        step.graph,
+    )
+    # THEN exactly the layers with something left to train have weight gradients
+    layers = set(owned.values())
+    training = {layer for path, layer in owned.items() if path not in frozen}
+    check_frozen(costs, step.graph, frozen_variables=frozen, frozen_layers=layers - training)
+    credited = {cost.layer for cost in costs if cost.pass_ == "weight_gradient"}
+    assert credited <= training
+    needs = {op.op_name: step.needs(op) for op in step.graph.ops}
+    served = set().union(
+        *(needs[cost.graph_op] for cost in costs if cost.graph_op and cost.pass_ != "other")
+    )
+    assert not served & frozen
+    assert served == set(owned) - frozen
+
+
+def owned_variables(zoo: Any, make: Any) -> dict[str, str]:
+    """The layer of each variable."""
+    return {
+        variable.path: layer.name
+        for layer in zoo.owned_layers(zoo.build(make))
+        for variable in layer.variables
+    }

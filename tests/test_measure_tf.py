@@ -180,6 +180,29 @@ def test_an_exploding_loss_is_a_failure(session: Session) -> None:
     assert "learning rate" in failed.message
 
 
+def test_a_model_without_a_single_gradient_never_opens(session: Session) -> None:
+    failed = session.open(spec("cut_off"))
+    assert isinstance(failed, Failed)
+    assert (failed.stage, failed.kind) == ("check", "NoGradients")
+    assert "stop_gradient" in failed.message
+
+
+@pytest.mark.parametrize(
+    ("asks", "words"),
+    [(False, "no trainable value moves"), (True, "the loss depends on none of second/bias")],
+)
+def test_a_train_step_without_gradients_fails_its_trials(
+    session: Session, asks: bool, words: str
+) -> None:
+    model = spec("untrained", asks=asks)
+    facts = session.inspect(model).facts
+    assert isinstance(session.open(model), Ready)
+    failed = session.run(trial_of(facts, model, ("first/kernel", "first/bias")))
+    assert isinstance(failed, Failed)
+    assert (failed.stage, failed.kind) == ("check", "NoGradients")
+    assert words in failed.message
+
+
 def test_both_models_too_large_for_the_device_are_sandwiched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -132,6 +132,18 @@ def test_trials_without_a_usable_trace_are_left_and_named(out: Path, capsys) -> 
     assert again.predicted == 0
 
 
+def test_time_for_a_frozen_variables_gradient_stops_everything(out: Path, capsys) -> None:
+    """The trace and the graph say that conv1 trained; a table that says otherwise is a defect."""
+    row = by_policy(open_sweep(str(out)))["layer:2"]
+    store = OutDir.open(str(out), create=False)
+    frozen = ["conv1/kernel", "conv1/bias"]
+    store.amend(row["trial_id"], tables={}, columns={"frozen_variables": frozen})
+    before = open_sweep(str(out)).table("op_costs")
+    assert main_of(out) == 1
+    assert "would be a weight gradient of layer conv1" in capsys.readouterr().err
+    assert open_sweep(str(out)).table("op_costs") == before
+
+
 def test_not_beside_a_sweep(out: Path) -> None:
     store = OutDir.open(str(out), create=False)
     with store.lock(), pytest.raises(SweepError, match="is in use by process"):

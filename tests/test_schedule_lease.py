@@ -10,9 +10,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from schedule_kit import FAST, Fake, install_fake, lease, trial
+from schedule_kit import FAST, HERE, Fake, install_fake, lease, trial
+from xspace_writer import Event, Line, Op, Plane, hlo_proto, xspace
 
+from pipeline.attribute.step_graph import PASSES, GraphOp, StepGraph
 from pipeline.errors import StorageError
+from pipeline.measure.messages import Measured
 from pipeline.schedule.events import (
     GroupOpened,
     LeaseEvent,
@@ -22,6 +25,7 @@ from pipeline.schedule.events import (
     TrialOutcome,
 )
 from pipeline.schedule.lease import serve
+from pipeline.schedule.profile import read_profile
 from pipeline.schedule.spec import LeaseSpec
 from pipeline.store.outdir import OutDir, TrialTables
 from pipeline.trace.ops import Trace, TraceOp
@@ -251,6 +255,85 @@ def test_a_trace_that_cannot_be_read_takes_nothing_from_the_timing(
     assert (store.rows["a"]["error_stage"], store.rows["a"]["error_type"]) == (
         "profile", "TraceError",
     )  # fmt: skip
+
+
+def bad_profiles() -> Iterator[object]:
+    """Profiles that no attribution should be made of, and what is said of each."""
+    recorded = (HERE / "data" / "profiles" / "graph.xplane.pb").read_bytes()
+    steps = Line(1, "python", [Event("train", 0, 990, {"step_num": 0, "_r": 1})])
+    ops = Line(7, "tf_Compute/1", [Event("net/a/MatMul:MatMul", 10, 500, {"is_eager": 0})])
+    host = Plane("/host:CPU", [steps, ops])
+    graph = StepGraph.load(HERE / "data" / "profiles" / "graph.graph.json")
+    yield pytest.param(recorded[: len(recorded) // 2], "cut off", id="truncated")
+    yield pytest.param(b"", "is empty", id="nothing")
+    yield pytest.param(b"<html>404</html>", "a file of another kind", id="text")
+    yield pytest.param(repr(graph).encode(), "a file of another kind", id="other text")
+    yield pytest.param(hlo_proto("m", {"main": [Op("x", "parameter")]}), "is no XSpace",
+                       id="another protocol buffer")  # fmt: skip
+    yield pytest.param(xspace([Plane("/host:CPU", [ops])]), "no training steps", id="no steps")
+    yield pytest.param(xspace([Plane("/host:CPU", [steps])]), "no op events", id="no ops")
+    yield pytest.param(xspace([host, Plane("/device:GPU:0")]), "no kernel", id="empty device")
+
+
+@pytest.mark.parametrize(("content", "reason"), list(bad_profiles()))
+def test_of_a_bad_profile_the_timing_is_kept_and_no_pass_is_zero(
+    fake: Fake, tmp_path: Path, content: bytes, reason: str
+) -> None:
+    (fake.folder / "recorded.xplane.pb").write_bytes(content)
+    store = FakeStore()
+    done = outcomes(list(serve(lease(tmp_path, ["a"]), store)))
+
+    assert (done["a"].status, done["a"].speedup) == ("ok", 2.0)
+    row = store.rows["a"]
+    assert (row["error_stage"], row["error_type"]) == ("profile", "TraceError")
+    assert reason in row["error_message"]
+    assert "fake-host.xplane.pb" in row["error_message"]
+    untold = {f"{name}_ns" for name in PASSES} | {"attributed_fraction", "busy_ns", "trace_steps"}
+    assert {name: row.get(name) for name in untold} == dict.fromkeys(untold)
+    assert store.tables["a"].op_costs == []
+    times = {each[f"{name}_ns"] for each in store.tables["a"].layers for name in PASSES[:4]}
+    assert times == {None}
+
+
+def measured_with(folder: Path, graph: StepGraph) -> Measured:
+    graph.save(folder / "graph.json")
+    return Measured(
+        samples=(), pairing="interleaved", stop_reason="target_ci", speedup=1, speedup_low=1,
+        speedup_high=1, step_ns=1, baseline_step_ns=1, profiled_step_ns=1,
+        trace_file=str(folder / "host.xplane.pb"), profile_error=None, hlo_file=None,
+        graph_file=str(folder / "graph.json"), warnings=(), peak_memory_bytes=None,
+        energy_joules_per_step=None, seconds={}, steps=1, rss_bytes=1,
+    )  # fmt: skip
+
+
+def test_time_for_a_frozen_variables_gradient_is_refused(tmp_path: Path) -> None:
+    """The graph says that net/a trains, the trial froze it: one of the two is wrong."""
+    gradient = GraphOp(
+        op_name="net/a/MatMul", op_type="MatMul", layer="net/a", pass_="weight_gradient",
+        needed_by=(0,),
+    )  # fmt: skip
+    paths = ("net/a/kernel", "net/b/kernel")
+    measured = measured_with(tmp_path, StepGraph(variables=paths, trained=paths, ops=(gradient,)))
+    for frozen, kind in (((), None), (("net/a/kernel",), "CreditError")):
+        found = read_profile(
+            measured,
+            FakeConverter,
+            trial=trial("a", frozen_variables=frozen, frozen_layers=()),
+            device_id="cpu:0",
+            deadline_s=9,
+        )
+        assert (found.failure.kind if found.failure else None) == kind
+        assert bool(found.costs) == (kind is None)
+
+
+def test_a_gpus_trace_without_kernels_is_no_account_of_its_costs(tmp_path: Path) -> None:
+    measured = measured_with(tmp_path, StepGraph(variables=(), trained=(), ops=()))
+    found = read_profile(
+        measured, FakeConverter, trial=trial("a"), device_id="GPU-1234", deadline_s=9
+    )
+    assert found.failure is not None
+    assert "no kernel of GPU GPU-1234" in found.failure.message
+    assert "frostline doctor" in found.failure.message
 
 
 def test_a_full_disk_stops_the_lease_and_keeps_what_is_there(fake: Fake, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from xspace_writer import Event, Line, Op, Plane, hlo_proto, write_xspace
+from xspace_writer import Event, Line, Op, Plane, encode, hlo_proto, write_xspace
 
 from pipeline.errors import TraceError
 from pipeline.trace.converter import TraceConverter
@@ -324,5 +324,34 @@ def test_a_trace_without_steps_is_refused_unless_it_is_foreign(converter, tmp_pa
 
 def test_a_trace_with_nothing_left_is_refused(converter, tmp_path: Path):
     planes = [host(), Plane("/device:GPU:0"), Plane("/device:GPU:1")]
-    with pytest.raises(TraceError, match="no op events"):
+    with pytest.raises(TraceError, match=r"vm\.xplane\.pb: the trace has no op events"):
         convert(converter, tmp_path, planes)
+
+
+DISPATCH = Line(7, "tf_Compute/1", [op("net/conv/Conv2D:Conv2D", 90, 500)])
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        pytest.param(Plane("/device:GPU:0"), id="no line"),
+        pytest.param(Plane("/device:GPU:0", [Line(13, "Stream #13(Compute)", [])]), id="no event"),
+        pytest.param(Plane("/device:GPU:0", GPU_STREAMS[2:]), id="derived lines only"),
+    ],
+)
+def test_what_a_host_dispatches_is_not_taken_for_what_an_empty_device_did(
+    converter, tmp_path: Path, device: Plane
+):
+    with pytest.raises(TraceError, match=r"no kernel in it.*CUPTI.*frostline doctor"):
+        convert(converter, tmp_path, [host(DISPATCH), device])
+
+
+def test_what_the_profiler_complains_of_is_passed_on(converter, tmp_path: Path):
+    """Fields 2 and 3 of an XSpace: errors, and warnings such as the number of dropped events."""
+    path = write_xspace(tmp_path / "vm.xplane.pb", [host(DISPATCH)])
+    path.write_bytes(path.read_bytes() + encode((3, "1 activity events dropped")))
+    assert converter.convert(path, deadline_s=60).warnings == ("1 activity events dropped",)
+    empty = write_xspace(tmp_path / "empty.xplane.pb", [host(DISPATCH), Plane("/device:GPU:0")])
+    empty.write_bytes(empty.read_bytes() + encode((2, "CUPTI_ERROR_INSUFFICIENT_PRIVILEGES")))
+    with pytest.raises(TraceError, match="The profiler says: CUPTI_ERROR_INSUFFICIENT_PRIVILEGES"):
+        converter.convert(empty, deadline_s=60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -79,6 +80,21 @@ def trace(
         model.train_function(feed)
     graph, facts, warnings = analyse_step(recorder, owned)
     return Traced(model, recorder, owned, graph, facts, warnings)
+
+
+def profile(step: Traced, folder: Path) -> Path:
+    """Profile two more steps of a traced model."""
+    feed = itertools.repeat(batch_for(step.model))
+    options = tf.profiler.experimental.ProfilerOptions(
+        host_tracer_level=2, python_tracer_level=0, device_tracer_level=1
+    )
+    tf.profiler.experimental.start(str(folder), options=options)
+    for number in range(2):
+        with tf.profiler.experimental.Trace("train", step_num=number, _r=1):
+            float(step.model.train_function(feed)["loss"])
+    tf.profiler.experimental.stop()
+    [written] = folder.rglob("*.xplane.pb")
+    return written
 
 
 def batch_for(model: Any) -> tuple[Any, Any]:

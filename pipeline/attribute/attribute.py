@@ -2,7 +2,7 @@
 
 In: a `Trace`, and the `StepGraph` of the step that was traced. Out: `OpCost` rows whose times add
 up to the trace's time per step. Refuses (`ConservationError`) to lose or invent time, and
-(`TraceError`) to credit weight gradients to a layer in which nothing trains. Pure.
+(`CreditError`) to credit weight gradients to variables that have none. Pure.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pipeline.attribute.costs import OpCost, apportion, check_conserved, per_step
+from pipeline.attribute.frozen import check_frozen
 from pipeline.attribute.index import GraphIndex, Match
 from pipeline.attribute.rules import Context, Piece, place
 from pipeline.attribute.step_graph import StepGraph
-from pipeline.errors import TraceError
 from pipeline.trace.ops import Trace, TraceOp
 
 
@@ -36,7 +36,8 @@ def attribute(trace: Trace, graph: StepGraph | None) -> tuple[OpCost, ...]:
 
     Raises:
         ConservationError: times do not add up; a defect.
-        TraceError: a frozen layer would have weight gradients; a defect of graph or matching.
+        CreditError: a variable without a gradient would have time for one; a defect of graph or
+            matching.
     """
     check_conserved(trace.total_ns, [op.self_ns for op in trace.ops])
     pieces = [piece for op in trace.ops for piece in _pieces(op)]
@@ -53,7 +54,8 @@ def attribute(trace: Trace, graph: StepGraph | None) -> tuple[OpCost, ...]:
     merged = _merged(costs)
     check_conserved(step_ns, merged)
     if graph is not None:
-        check_frozen(graph, merged)
+        untrained = frozenset(graph.variables) - frozenset(graph.trained)
+        check_frozen(merged, graph, frozen_variables=untrained)
     return merged
 
 
@@ -114,27 +116,6 @@ def _merged(costs: Sequence[OpCost]) -> tuple[OpCost, ...]:
 def _sum(values: Iterable[int | None]) -> int | None:
     known = list(values)
     return None if None in known else sum(value for value in known if value is not None)
-
-
-def check_frozen(graph: StepGraph, costs: Sequence[OpCost]) -> None:
-    """Check that weight gradients are credited only where something trains.
-
-    Raises:
-        TraceError: a layer has weight gradients, but none of its variables a gradient.
-    """
-    owners = {path.rpartition("/")[0] for path in graph.trained}
-    for cost in costs:
-        layer = cost.layer
-        if cost.pass_ != "weight_gradient" or layer is None or layer in owners:
-            continue
-        if not any(
-            owner.startswith(f"{layer}/") or layer.startswith(f"{owner}/") for owner in owners
-        ):
-            raise TraceError(
-                f"op {cost.op_name} would be a weight gradient of layer {layer}, in which nothing "
-                f"trains (rule {cost.rule}); this is a defect of the program, please report it "
-                "with the trace"
-            )
 
 
 def attributed_fraction(costs: Sequence[OpCost]) -> float | None:

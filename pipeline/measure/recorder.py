@@ -151,11 +151,13 @@ class StepRecorder:
         credits: which layer call created each op.
         tape_calls: what the gradient tape was asked for and returned, in order; empty when the
             step ran eagerly or uses no `tf.GradientTape`.
+        tape_asked: some tape was asked for gradients of variables, in a graph or eagerly.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.credits = OpCredits(model)
         self.tape_calls: list[TapeCall] = []
+        self.tape_asked = False
         self._model = weakref.ref(model)
         self._patches = ExitStack()
 
@@ -185,6 +187,7 @@ class StepRecorder:
             tape: tf.GradientTape, /, target: Any, sources: Any, *args: Any, **kwargs: Any
         ) -> Any:
             result = original(tape, target, sources, *args, **kwargs)
+            self.tape_asked |= any(map(_is_variable, _flat(sources)))
             if tf.inside_function():
                 self._record(target, sources, result)
             return result
@@ -202,7 +205,7 @@ class StepRecorder:
                 tensors=_refs(value),
             )
             for source, value in zip(flat_sources, flat_result, strict=True)
-            if _is_keras(source) or isinstance(source, tf.Variable)
+            if _is_variable(source)
         )
         if gradients:
             targets = tuple(ref for entry in _flat(target) for ref in _refs(entry))
@@ -225,6 +228,10 @@ def _wrapped(
 
 def _is_keras(variable: Any) -> bool:
     return isinstance(variable, keras.Variable)
+
+
+def _is_variable(source: Any) -> bool:
+    return _is_keras(source) or isinstance(source, tf.Variable)
 
 
 def _flat(structure: Any) -> Sequence[Any]:

@@ -202,8 +202,13 @@ class _Lease:
             failure = Failure(stage=reply.stage, kind=reply.kind, message=reply.message)
             return self._commit(trial, attempt, failure)
         yield StageEntered(trial_id=trial.trial_id, stage="convert")
+        ready = self._group.ready
         profile = read_profile(
-            reply, self._running_converter, deadline_s=self._spec.limits.convert_s
+            reply,
+            self._running_converter,
+            trial=trial,
+            device_id=ready.device_id if ready else "cpu:",
+            deadline_s=self._spec.limits.convert_s,
         )
         yield StageEntered(trial_id=trial.trial_id, stage="store")
         outcome = self._commit(trial, attempt, profile.failure, reply, profile)

@@ -17,12 +17,14 @@ from typing import Protocol
 
 from pipeline.attribute.attribute import attribute
 from pipeline.attribute.costs import OpCost, check_conserved, per_step
+from pipeline.attribute.frozen import check_frozen
 from pipeline.attribute.step_graph import StepGraph
 from pipeline.errors import TraceError
 from pipeline.measure.messages import Measured
 from pipeline.rows import Failure
 from pipeline.trace.converter import TraceConverter
 from pipeline.trace.ops import Trace
+from pipeline.trials import Trial
 
 
 class Converter(Protocol):
@@ -64,13 +66,20 @@ class Profile:
 
 
 def read_profile(
-    measured: Measured, converter: Callable[[], Converter], *, deadline_s: float
+    measured: Measured,
+    converter: Callable[[], Converter],
+    *,
+    trial: Trial,
+    device_id: str,
+    deadline_s: float,
 ) -> Profile:
     """Convert and attribute a trial's trace.
 
     Args:
         measured: the measuring process's answer; its files are read.
         converter: gives a converter that is running; asked only when there is a trace.
+        trial: what was measured; its frozen variables must not have cost anything.
+        device_id: where, as `Ready.device_id` gives it: an accelerator's trace must have its ops.
         deadline_s: for the conversion.
     """
     started = time.monotonic()
@@ -88,8 +97,15 @@ def read_profile(
                 hlo_text=Path(measured.hlo_file) if measured.hlo_file else None,
                 deadline_s=deadline_s,
             )
+            _check_device(trace, device_id, Path(measured.trace_file).name)
             costs = attribute(trace, graph)
             check_conserved(per_step(trace.total_ns, trace.steps), costs)
+            check_frozen(
+                costs,
+                graph,
+                frozen_variables=trial.frozen_variables,
+                frozen_layers=trial.frozen_layers,
+            )
         except TraceError as error:
             failure = Failure(stage="profile", kind=type(error).__name__, message=str(error))
             trace, costs = None, ()
@@ -99,4 +115,14 @@ def read_profile(
         costs=costs,
         failure=failure,
         seconds=time.monotonic() - started,
+    )
+
+
+def _check_device(trace: Trace, device_id: str, name: str) -> None:
+    """The host's ops of a step that ran on a GPU are dispatches: their times are not its costs."""
+    if device_id.startswith("cpu:") or any(op.device.startswith("/device:") for op in trace.ops):
+        return
+    raise TraceError(
+        f"{name} holds no kernel of GPU {device_id}, only what the host did; reading kernels needs "
+        "permission for the CUPTI counters: `frostline doctor` checks it and says how to get it"
     )

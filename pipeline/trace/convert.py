@@ -1,7 +1,8 @@
 """One XSpace file to one `Trace`; runs in a process without TensorFlow.
 
 In: a `.xplane.pb` and, if there is one, the step's optimised HLO as text. Out: `Trace`. Refuses
-(`TraceError`) to run beside TensorFlow, what is no XSpace, and what has no op events or steps.
+(`TraceError`) to run beside TensorFlow, what is no XSpace, what has no op events or steps, and a
+trace of an accelerator that holds the host's ops alone.
 
 xprof's native export does the parsing; DuckDB sums; the HLO tells what XLA's instructions compute.
 """
@@ -43,8 +44,21 @@ def convert(
     try:
         events_db.xspace_to_parquet(input_path=xplane, output_path=parquet)
     except RuntimeError as error:
-        raise TraceError(f"xprof cannot convert {xplane}: {error}") from error
-    aggregate = aggregate_events(parquet, require_steps=require_steps)
+        raise TraceError(
+            f"{xplane} is no XSpace, or is damaged inside; profile again (xprof says: {error})"
+        ) from error
+    try:
+        aggregate = aggregate_events(parquet, require_steps=require_steps)
+    except TraceError as error:
+        raise TraceError(f"{xplane}: {error}{_said(space)}") from error
+    if space.has_accelerator and not any(
+        group.device.startswith("/device:") for group in aggregate.groups
+    ):
+        raise TraceError(
+            f"{xplane} has a plane for {_named(space.empty_devices)} and no kernel in it: what the "
+            "host did meanwhile is no cost of the device. Reading kernels needs permission for the "
+            f"CUPTI counters: `frostline doctor` says how to get it{_said(space)}"
+        )
     shares, unreadable = _program_shares(aggregate, space, hlo_text)
     ops = tuple(
         TraceOp(
@@ -69,8 +83,16 @@ def convert(
         total_ns=sum(op.self_ns for op in ops),
         busy_ns=aggregate.busy_ns,
         eager=aggregate.eager,
-        warnings=(*empty, *aggregate.warnings, *unreadable),
+        warnings=(*empty, *space.complaints, *aggregate.warnings, *unreadable),
     )
+
+
+def _said(space: SpaceFacts) -> str:
+    return f". The profiler says: {'; '.join(space.complaints)}" if space.complaints else ""
+
+
+def _named(devices: tuple[str, ...]) -> str:
+    return ", ".join(devices) or "an accelerator"
 
 
 def _program_shares(

@@ -29,8 +29,9 @@ from pipeline.trace.hlo import HloModule, Instruction
 
 _METADATA_PLANE = "/host:metadata"
 _HLO_PROTO_STAT = "Hlo Proto"
-_PLANES, _PLANE_NAME, _PLANE_LINES = 1, 2, 3
-_XSPACE_FIELDS = frozenset({1, 2, 3, 4})
+_ACCELERATORS = ("/device:GPU:", "/device:TPU:")
+_PLANES, _ERRORS, _WARNINGS, _HOSTNAMES = 1, 2, 3, 4
+_PLANE_NAME, _PLANE_LINES = 2, 3
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 # message: {field: (number, type)}; `*` marks a repeated field.
@@ -93,11 +94,18 @@ class SpaceFacts:
         planes: names of all planes, in file order.
         empty_devices: device planes of accelerators without a single line.
         programs: serialised HLO by program, `<module>(<program id>)`.
+        complaints: what the profiler itself says went wrong (CUPTI's errors, dropped events).
     """
 
     planes: tuple[str, ...]
     empty_devices: tuple[str, ...]
     programs: dict[str, bytes]
+    complaints: tuple[str, ...] = ()
+
+    @property
+    def has_accelerator(self) -> bool:
+        """True with a plane of a GPU or a TPU, empty or not."""
+        return any(name.startswith(_ACCELERATORS) for name in self.planes)
 
 
 def read_space(path: Path) -> SpaceFacts:
@@ -124,8 +132,11 @@ def _walk(data: mmap.mmap) -> SpaceFacts:
     planes: list[str] = []
     empty: list[str] = []
     programs: dict[str, bytes] = {}
+    complaints: list[str] = []
     for field, start, end in _fields(data, 0, len(data)):
-        if field not in _XSPACE_FIELDS:
+        if field in (_ERRORS, _WARNINGS):
+            complaints.append(data[start:end].decode())
+        elif field not in (_PLANES, _HOSTNAMES):
             raise ValueError(f"unknown field {field}")
         if field != _PLANES:
             continue
@@ -135,13 +146,18 @@ def _walk(data: mmap.mmap) -> SpaceFacts:
                 name = data[inner_start:inner_end].decode()
             has_lines |= inner == _PLANE_LINES
         planes.append(name)
-        if not has_lines and name.startswith(("/device:GPU:", "/device:TPU:")):
+        if not has_lines and name.startswith(_ACCELERATORS):
             empty.append(name)
         if name == _METADATA_PLANE:
             programs.update(_programs(data[start:end]))
     if not planes:
         raise ValueError("no plane")
-    return SpaceFacts(planes=tuple(planes), empty_devices=tuple(empty), programs=programs)
+    return SpaceFacts(
+        planes=tuple(planes),
+        empty_devices=tuple(empty),
+        programs=programs,
+        complaints=tuple(complaints),
+    )
 
 
 def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
