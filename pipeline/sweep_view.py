@@ -23,6 +23,7 @@ from pipeline.store.read import dataset_of, read_rows, row_files, scanned
 from pipeline.store.scan import naive_utc, scan
 from pipeline.store.schema import TABLES
 from pipeline.store.trial_row import TrialRow
+from pipeline.store.versions import refuse_newer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ def open_sweep(out: str) -> Sweep:
         out: the output folder (`--out`): a local path or a URI that `pyarrow.fs` opens.
 
     Raises:
-        SweepError: it does not exist, is no sweep, or was written by a newer version.
+        SweepError: it does not exist, is no sweep, or a newer version wrote it or a table of it.
         StorageError: it cannot be read.
     """
     outdir = OutDir.open(out, create=False)
@@ -63,6 +64,7 @@ class Sweep:
         self.manifest = manifest
         self.commits, self._trials = out.trials()
         self._paths: dict[str, list[str]] = {}
+        self._files("trials", None)
 
     def trials(self) -> pa.Table:
         """The `trials` table: one row a trial, failed ones included."""
@@ -84,7 +86,7 @@ class Sweep:
                 left out. Ids without a commit give no rows.
 
         Raises:
-            SweepError: there is no such table or column.
+            SweepError: there is no such table or column, or a newer version wrote it.
             StorageError: a file cannot be read.
         """
         if name not in TABLES:
@@ -166,10 +168,11 @@ class Sweep:
 
     def _files(self, name: str, trials: Collection[str] | None) -> list[str]:
         """The files of a table, as they were found when first asked for."""
-        if trials is not None:
-            return row_files(self.out.files, name, self.commits.keys() & set(trials))
         if name not in self._paths:
             self._paths[name] = row_files(self.out.files, name, self.commits)
+            refuse_newer(self.out.files, name, self._paths[name])
+        if trials is not None:
+            return row_files(self.out.files, name, self.commits.keys() & set(trials))
         return self._paths[name]
 
 

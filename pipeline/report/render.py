@@ -19,7 +19,7 @@ from pipeline.errors import FrostlineError
 from pipeline.report import rasterise
 from pipeline.report.content import Section
 
-PER_PROCESS = 16
+PER_PROCESS = 4
 """Fewer figures do not pay for another process."""
 
 

@@ -5,12 +5,15 @@ rows in memory. Columns that older files lack read as null, columns of a later p
 over. Refuses files that are no Parquet or of other types, naming them.
 
 A sweep's tables are many files of few rows, and the time goes into opening them: for 10,000 trials
-DuckDB takes a quarter of the time of an Arrow dataset.
+DuckDB takes a quarter of the time of an Arrow dataset, and least when each core opens files of its
+own instead of sharing a query.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pyarrow as pa
@@ -19,6 +22,7 @@ from pipeline.store.arrow import reader_schema
 from pipeline.store.schema import TABLES, Type
 
 _BATCH = 400  # files; DuckDB holds a vector per file and column until a query has ended
+_READERS = 4  # at once, at most; each holds a batch
 _GLOB = frozenset("*?[]{}\\")
 _TYPES: dict[Type, str] = {
     "string": "VARCHAR",
@@ -79,13 +83,14 @@ def read_scanned(table: str, paths: Sequence[str], columns: Sequence[str] | None
         schema = pa.schema([schema.field(name) for name in columns])
     selected = ", ".join(f'"{name}"' for name in schema.names)
     query = f"SELECT {selected} FROM {scan(table, '$paths')}"
-    connection = duckdb.connect()
-    parts = [
-        connection.sql(query, params={"paths": paths[first : first + _BATCH]})
-        .to_arrow_table()
-        .combine_chunks()
-        for first in range(0, len(paths), _BATCH)
-    ]
-    if not parts:
-        return schema.empty_table()
-    return pa.concat_tables([part.cast(schema) for part in parts])
+    connection = duckdb.connect(config={"threads": 1})
+
+    def part(first: int) -> pa.Table:
+        batch = {"paths": paths[first : first + _BATCH]}
+        found: pa.Table = connection.cursor().sql(query, params=batch).to_arrow_table()
+        return found.combine_chunks().cast(schema)
+
+    readers = min(_READERS, len(os.sched_getaffinity(0)))
+    with ThreadPoolExecutor(readers) as pool:
+        parts = list(pool.map(part, range(0, len(paths), _BATCH)))
+    return pa.concat_tables(parts) if parts else schema.empty_table()
