@@ -6,6 +6,7 @@
     │   ├── PolicyError         2: a freeze policy that cannot be parsed or resolved
     │   └── SweepError          2: OUT is not a sweep, is from another study, is held by another run
     ├── StorageError            1: OUT cannot be written or read (disk full, denied, unreachable)
+    │   └── StoreUnreachableError   1: it does not answer, or says that it cannot now
     ├── TraceError              1: a profile that cannot be converted (truncated, foreign, empty)
     │   ├── ConservationError   1: attributed times do not add up to the trace's total (a defect)
     │   └── CreditError         1: a frozen variable would have time for its gradient (a defect)
@@ -44,6 +45,10 @@ class SweepError(UsageError):
 
 class StorageError(FrostlineError):
     """OUT cannot be read or written: disk full, permission, unreachable store."""
+
+
+class StoreUnreachableError(StorageError):
+    """A store does not answer, or says that it cannot at the moment; waiting may help."""
 
 
 class TraceError(FrostlineError):

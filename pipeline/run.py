@@ -29,6 +29,7 @@ from pipeline.remaining import Inspect, Remaining, remaining
 from pipeline.schedule.chunks import chunks_of
 from pipeline.schedule.driver import Driver, Executor
 from pipeline.schedule.interrupts import interruptible
+from pipeline.schedule.kept import store_kept_elsewhere, store_kept_here
 from pipeline.schedule.labels import labels_of
 from pipeline.schedule.listener import SilentListener, SweepListener
 from pipeline.schedule.spec import LeaseSpec, Limits, Resources
@@ -116,6 +117,7 @@ def run_sweep(
             if before is not None and before.study != study.name:
                 begin(out, study, None)  # refuses, before anything slow is started
             out.remove_staging()
+            store_kept_here(out, heard)
             earlier = committed_trials(out) if before is not None else ()
             with ExitStack() as held:
                 logs = Path(held.enter_context(TemporaryDirectory()))
@@ -157,7 +159,8 @@ def run_sweep(
                         limits=_limits(study),
                         listener=heard,
                     )
-                    driver.run(chunks_of(todo.plan.groups, done=todo.done, slots=slots))
+                    done = store_kept_elsewhere(executor, out, todo.plan.trials, todo.done, heard)
+                    driver.run(chunks_of(todo.plan.groups, done=done, slots=slots))
                     seconds = dict(driver.seconds)
             commits = _predict(out, manifest, study, heard)
             out.end_run(manifest)

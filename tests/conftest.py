@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from s3_kit import S3, moto
 
 from pipeline.store.outdir import OutDir, TrialTables
 
@@ -105,6 +106,13 @@ def demo_rows() -> Iterator[dict]:
         "error_message": "<b>net/conv2</b>/moving_mean changed; call it with training=False",
     }
     yield trial_row("regex:<script>alert(1)</script>", [2], 1.0) | nothing | failed
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """An S3 server on the loopback interface, shared by all tests: take a new place each."""
+    with moto() as server:
+        yield server
 
 
 @pytest.fixture

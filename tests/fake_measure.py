@@ -1,9 +1,9 @@
 """A measuring process without TensorFlow: speaks the real protocol, behaves as it is told.
 
-`FROSTLINE_FAKE` names a folder with `behaviours.json`: by policy (or `open`, for baselines) a list
-of behaviours, one an attempt, the last for all further ones. What is asked of the process is
-appended to `requests.log` there, one line a request: process id, op, policy. Traces are copies of
-`recorded.xplane.pb` where the folder has one.
+`FROSTLINE_FAKE` names a folder with `behaviours.json`: by policy (`*`: all others; `open`:
+baselines) a list of behaviours, one an attempt, the last for all further ones. What is asked of the
+process is appended to `requests.log` there, one line a request: process id, op, policy. Traces are
+copies of `recorded.xplane.pb` where the folder has one.
 """
 
 import json
@@ -45,12 +45,20 @@ def main() -> None:
                 say(Progress(stage="build"))
                 say(ready())
             case RunTrial():
+                log_to(request.log_path)
                 say(Progress(stage="measure"))
                 behaviour = misbehave("run", request.trial.policy)
-                Path(request.log_path).write_text(f"{request.trial.policy} was here\n")
+                print(request.trial.policy, "was here", file=sys.stderr, flush=True)
                 say(measured(request, behaviour, traced=profile_steps > 0))
             case _:
                 break
+
+
+def log_to(path: str) -> None:
+    """As the real process does, so that one can see from outside which trial it is at."""
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 2)
+    os.close(log)
 
 
 def misbehave(op: str, policy: str) -> str:
@@ -60,7 +68,8 @@ def misbehave(op: str, policy: str) -> str:
         log.flush()
         log.seek(0)
         earlier = sum(line.split(" ", 1)[1] == f"{op} {policy}\n" for line in log) - 1
-    listed = json.loads((STATE / "behaviours.json").read_text()).get(policy, ["ok"])
+    said = json.loads((STATE / "behaviours.json").read_text())
+    listed = said.get(policy, said.get("*", ["ok"]) if op == "run" else ["ok"])
     behaviour = listed[min(earlier, len(listed) - 1)]
     match behaviour.split(":"):
         case ["kill"]:

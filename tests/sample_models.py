@@ -103,6 +103,16 @@ def ignores_freezing() -> Any:
     )
 
 
+def chain(layers: int = 10) -> Any:
+    """A chain of small Dense layers: many configurations, each of them quick."""
+    import keras
+
+    inputs = x = keras.Input((8,))
+    for number in range(layers - 1):
+        x = keras.layers.Dense(8, activation="relu", name=f"dense{number}")(x)
+    return keras.Model(inputs, keras.layers.Dense(4, activation="softmax", name="head")(x))
+
+
 def cut_off() -> Any:
     """A model behind whose every layer the gradient stops."""
     import keras

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,12 +37,10 @@ class Store:
         self.rows: dict[str, dict] = {}
         self.files: list[str] = []
 
-    def publish(self, tables: TrialTables) -> None:
+    def publish(self, tables: TrialTables, files: Mapping[str, bytes | Path]) -> None:
+        self.files += files
         self.rows[tables.trial_id] = dict(tables.trials[0])
         self.status[tables.trial_id] = self.rows[tables.trial_id]["status"]
-
-    def put_file(self, source: bytes | Path, relative: str) -> None:
-        self.files.append(relative)
 
     def commits(self) -> dict[str, str]:
         return dict(self.status)

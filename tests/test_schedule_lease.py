@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -40,14 +40,13 @@ class FakeStore:
         self.files: dict[str, bytes] = {}
         self._room = room
 
-    def publish(self, tables: TrialTables) -> None:
+    def publish(self, tables: TrialTables, files: Mapping[str, bytes | Path]) -> None:
         if len(self.rows) == self._room:
             raise StorageError("cannot write OUT: the disk is full: free some space")
         self.tables[tables.trial_id] = tables
         self.rows[tables.trial_id] = dict(tables.trials[0])
-
-    def put_file(self, source: bytes | Path, relative: str) -> None:
-        self.files[relative] = source if isinstance(source, bytes) else source.read_bytes()
+        for name, source in files.items():
+            self.files[name] = source if isinstance(source, bytes) else source.read_bytes()
 
 
 class FakeConverter:
@@ -64,7 +63,7 @@ class FakeConverter:
 
 
 @contextmanager
-def fake_converters() -> Iterator[FakeConverter]:
+def fake_converters(scratch: Path) -> Iterator[FakeConverter]:
     yield FakeConverter()
 
 

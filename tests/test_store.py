@@ -1,7 +1,6 @@
 """OUT: one suite on a local disk and on an object store, then what only a disk can suffer."""
 
 import errno
-import io
 import json
 import os
 import signal
@@ -10,13 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.parse
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow.fs import FileSystem
+from s3_kit import S3
+from store_kit import begin, trial
 
 from pipeline import open_sweep
 from pipeline.errors import StorageError, SweepError
@@ -36,176 +34,19 @@ from pipeline.store.remote import RemoteFiles
 from pipeline.store.schema import SCHEMA_VERSION
 
 
-def _unchunked(stream: io.BufferedIOBase) -> bytes:
-    body = b""
-    while size := int(stream.readline().split(b";")[0], 16):
-        body += stream.read(size)
-        stream.readline()
-    while stream.readline().strip():  # trailers
-        pass
-    return body
-
-
-class _S3(BaseHTTPRequestHandler):
-    """The part of S3 that Arrow uses, over a dictionary: objects, listings, multipart uploads."""
-
-    protocol_version = "HTTP/1.1"
-    objects: dict[str, tuple[bytes, str]]
-    parts: dict[str, dict[int, bytes]]
-
-    def _answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        if "Content_Length" not in headers:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def _asked(self) -> tuple[str, dict[str, str], bytes]:
-        url = urllib.parse.urlsplit(self.path)
-        query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            body = _unchunked(self.rfile)
-        else:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if "aws-chunked" in self.headers.get("Content-Encoding", ""):
-            body = _unchunked(io.BytesIO(body))  # chunks within chunks, a checksum at the end
-        return urllib.parse.unquote(url.path).removeprefix("/"), query, body
-
-    def do_PUT(self) -> None:
-        key, query, body = self._asked()
-        if "uploadId" in query:
-            self.parts[query["uploadId"]][int(query["partNumber"])] = body
-        else:
-            self.objects[key] = (body, self.headers.get("Content-Type", ""))
-        self._answer(200, ETag='"1"')
-
-    def do_POST(self) -> None:
-        key, query, _ = self._asked()
-        if "uploads" in query:
-            upload = uuid.uuid4().hex
-            self.parts[upload] = {}
-            self._answer(200, self._xml("InitiateMultipartUploadResult", UploadId=upload))
-        else:
-            parts = self.parts.pop(query["uploadId"])
-            self.objects[key] = (b"".join(parts[number] for number in sorted(parts)), "")
-            self._answer(200, self._xml("CompleteMultipartUploadResult", ETag="1"))
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        key, query, _ = self._asked()
-        if "list-type" in query:
-            self._list(key, query)
-        elif key in self.objects:
-            body, kind = self.objects[key]
-            stamp = "Mon, 05 Jan 2026 09:00:00 GMT"
-            start, status = 0, 200
-            if span := self.headers.get("Range"):
-                first, last = span.removeprefix("bytes=").split("-")
-                start, status = int(first), 206
-                body = body[start : int(last) + 1]
-            self._answer(
-                status, body, Content_Length=str(len(body)), Last_Modified=stamp, ETag='"1"',
-                Content_Type=kind,
-            )  # fmt: skip
-        elif "/" not in key.rstrip("/"):
-            self._answer(200)
-        else:
-            self._answer(
-                404, b"" if self.command == "HEAD" else self._xml("Error", Code="NoSuchKey")
-            )
-
-    def do_DELETE(self) -> None:
-        key, _, _ = self._asked()
-        self.objects.pop(key, None)
-        self._answer(204)
-
-    def _list(self, bucket: str, query: dict[str, str]) -> None:
-        bucket = bucket.rstrip("/")
-        prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-        folders, entries = set(), []
-        for name, (body, _) in sorted(self.objects.items()):
-            key = name.removeprefix(f"{bucket}/")
-            if not key.startswith(prefix):
-                continue
-            head, found, _ = key[len(prefix) :].partition(delimiter or "\0")
-            if found:
-                folders.add(f"{prefix}{head}{delimiter}")
-            else:
-                entries.append(
-                    f"<Contents><Key>{escape(key)}</Key><Size>{len(body)}</Size>"
-                    "<LastModified>2026-01-05T09:00:00.000Z</LastModified></Contents>"
-                )
-        inner = "".join(entries) + "".join(
-            f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>"
-            for folder in sorted(folders)
-        )
-        count = len(entries) + len(folders)
-        body = (
-            f"<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>{count}</KeyCount>"
-            f"<MaxKeys>1000</MaxKeys>{inner}</ListBucketResult>"
-        )
-        self._answer(200, body.encode(), Content_Type="application/xml")
-
-    def _xml(self, root: str, **values: str) -> bytes:
-        inner = "".join(f"<{name}>{value}</{name}>" for name, value in values.items())
-        return f"<{root}>{inner}</{root}>".encode()
-
-    def log_message(self, *_: object) -> None:
-        """Keep quiet."""
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    handler = type("S3", (_S3,), {"objects": {}, "parts": {}})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        options = f"endpoint_override=127.0.0.1:{server.server_port}&scheme=http&region=us-east-1"
-        yield f"s3://key:secret@bucket/{{}}?{options}"
-        server.shutdown()
-        thread.join()
-
-
 @pytest.fixture(params=["disk", "file-uri", "s3"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path, s3: str) -> str:
+def uri(request: pytest.FixtureRequest, tmp_path: Path, s3: S3) -> str:
     """A place where nothing is yet."""
     return {
         "disk": str(tmp_path / "new" / "out"),
         "file-uri": (tmp_path / "out").as_uri(),
-        "s3": s3.format(f"sweeps/{uuid.uuid4().hex}"),
+        "s3": s3.uri(),
     }[request.param]
 
 
 @pytest.fixture
 def local(tmp_path: Path) -> OutDir:
     return OutDir.open(str(tmp_path / "out"), create=True)
-
-
-def trial(trial_id: str = "net-1", *, steps: int = 3, **changes: object) -> TrialTables:
-    row = {
-        "trial_id": trial_id, "study": "demo", "model": "net", "policy": "none", "aliases": [],
-        "frozen_layers": [], "frozen_variables": [], "batch_size": 8, "precision": "float32",
-        "jit_compile": "auto", "strategy": "single", "is_control": False, "replicate": 0,
-        "status": "ok", "warnings": [], "attempts": 1, "frostline_version": "0.1.0",
-        "started_at": datetime(2026, 1, 5, tzinfo=UTC), "duration_s": 1.5,
-    }  # fmt: skip
-    samples = [
-        {
-            "trial_id": trial_id, "arm": "trial", "pair": pair, "position": 0, "warmup": False,
-            "n_steps": 2, "step_ns": 1_000_000,
-        }
-        for pair in range(steps)
-    ]  # fmt: skip
-    return TrialTables(trial_id=trial_id, trials=[row | changes], steps=samples)
-
-
-def begin(out: OutDir, name: str = "demo", digest: str = "d1") -> None:
-    out.begin_run('name = "demo"\n', digest, name, {"frostline": "0.1.0"})
 
 
 # ---- On a disk and in an object store alike
@@ -329,8 +170,8 @@ def test_a_place_that_does_not_exist_is_not_made_by_reading(uri: str, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_credentials_stay_out_of_messages(s3: str) -> None:
-    out = OutDir.open(s3.format("secretive"), create=True)
+def test_credentials_stay_out_of_messages(s3: S3) -> None:
+    out = OutDir.open(s3.uri("secretive"), create=True)
     begin(out)
     with pytest.raises(SweepError) as refused:
         begin(out, name="other")
@@ -352,7 +193,7 @@ def test_a_uri_that_cannot_be_opened(uri: str, message: str) -> None:
 
 
 def test_a_store_that_cannot_be_reached() -> None:
-    uri = "s3://k:s@bucket/x?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1"
+    uri = S3(port=9).uri("x", max_attempts=2)
     with pytest.raises(StorageError, match=r"cannot read s3://bucket/x: .*check that it can be"):
         OutDir.open(uri, create=True)
 
@@ -595,8 +436,8 @@ QUICK = lock.Pace(beat_s=0.02, stale_s=30.0, settle_s=0.0)
 
 
 @pytest.fixture
-def remote(s3: str) -> OutDir:
-    return OutDir.open(s3.format(f"locks/{uuid.uuid4().hex}"), create=True)
+def remote(s3: S3) -> OutDir:
+    return OutDir.open(s3.uri(), create=True)
 
 
 def owner(**changes: object) -> str:

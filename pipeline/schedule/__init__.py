@@ -4,6 +4,9 @@ chunks         groups of trials -> chunks, one a lease
 spec           what a lease is given
 cores          disjoint CPU cores for the leases of a node
 lease          a chunk of trials, committed one by one
+at_node        a lease as it runs at a node: OUT opened, what is kept there stored
+kept           what earlier runs measured and could not store, before anything is measured
+scratch        local folders of leases, removed however a lease ends
 served         the measuring process of a lease, replaced when it has to be
 profile        a trial's files -> its graph, trace and costs
 driver         which chunk next, what to do when a lease is lost, when to stop

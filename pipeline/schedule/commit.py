@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.rows import TrialRun, tables_of
 from pipeline.schedule.spec import Store
+from pipeline.store.files import Source
 from pipeline.tensorboard.events import events_path, trial_events
 
 
@@ -28,10 +29,11 @@ def commit(store: Store, run: TrialRun, *, log: Path | None = None) -> None:
     """
     tables = tables_of(run)
     trial_id = run.trial.trial_id
+    files: dict[str, Source] = {}
     trace_file = run.measured.trace_file if run.measured is not None else None
     if run.trace_path is not None and trace_file is not None:
-        store.put_file(Path(trace_file), run.trace_path)
+        files[run.trace_path] = Path(trace_file)
     if log is not None and log.exists():
-        store.put_file(log, f"logs/{trial_id}.log")
-    store.put_file(trial_events(tables.trials[0], tables.steps), events_path(trial_id))
-    store.publish(tables)
+        files[f"logs/{trial_id}.log"] = log
+    files[events_path(trial_id)] = trial_events(tables.trials[0], tables.steps)
+    store.publish(tables, files)

@@ -37,6 +37,7 @@ from pipeline.schedule.events import (
 from pipeline.schedule.listener import SweepListener
 from pipeline.schedule.outcome import found_committed, outcome_of
 from pipeline.schedule.spec import LeaseSpec, Limits, Store
+from pipeline.store.spool import Stored
 from pipeline.trials import ModelSpec, Setting, Trial
 
 LEASE_LOST = "LeaseLost"
@@ -69,6 +70,9 @@ class Executor(Protocol):
 
     def poll(self, timeout_s: float) -> list[tuple[int, ExecutorEvent]]:
         """Wait for events, at most so long; every lease ends with `LeaseEnded` or `LeaseLost`."""
+
+    def store_kept(self, out_uri: str) -> list[Stored]:
+        """Let every other machine store what it keeps for an OUT."""
 
     def cancel(self) -> None:
         """End all leases and their processes, and wait until they are gone."""

@@ -10,6 +10,7 @@ its measuring process.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import socket
 import time
@@ -18,9 +19,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from pipeline.errors import StorageError, SweepError, UsageError
+from pipeline.errors import StorageError, StoreUnreachableError, UsageError
 from pipeline.measure.client import DeadlineExceeded, ProcessDied
 from pipeline.measure.messages import Failed, Measured
 from pipeline.rows import Failure, TrialRun, noise_of
@@ -36,9 +36,9 @@ from pipeline.schedule.events import (
 )
 from pipeline.schedule.outcome import outcome_of
 from pipeline.schedule.profile import Converter, Converters, Profile, new_converter, read_profile
+from pipeline.schedule.scratch import scratch_folder
 from pipeline.schedule.served import ServedGroup, kind_of
 from pipeline.schedule.spec import LeaseSpec, Store
-from pipeline.store.outdir import OutDir
 from pipeline.trials import Trial
 
 
@@ -57,13 +57,13 @@ def serve(
         Events; one `TrialOutcome` for every trial unless `LeaseStopped` comes before.
     """
     try:
-        with TemporaryDirectory(prefix="frostline-") as scratch, ExitStack() as held:
+        with scratch_folder() as scratch, ExitStack() as held:
             claim = yield from _claim(spec)
             held.enter_context(claim)
             held.enter_context(pinned(claim.cores))
-            group = ServedGroup(spec, cores=claim.cores, gpu_ids=gpu_ids, scratch=Path(scratch))
+            group = ServedGroup(spec, cores=claim.cores, gpu_ids=gpu_ids, scratch=scratch)
             held.callback(group.drop)
-            yield from _Lease(spec, store, group, Path(scratch), held, converters).run()
+            yield from _Lease(spec, store, group, scratch, held, converters).run()
             group.close()
     except (StorageError, UsageError) as error:
         yield LeaseStopped(message=str(error))
@@ -72,22 +72,6 @@ def serve(
             message=f"a lease cannot work on {socket.gethostname()}: {error}; see that the folder "
             "for temporary files (TMPDIR) has space, then run the same command again"
         )
-
-
-def serve_out(spec: LeaseSpec, *, gpu_ids: str) -> Iterator[LeaseEvent]:
-    """`serve` on the lease's own `out_uri`; for executors whose leases are other processes."""
-    try:
-        store = OutDir.open(spec.out_uri, create=False)
-    except SweepError as error:
-        yield LeaseStopped(
-            message=f"{socket.gethostname()} does not see the results' folder: {error}. With more "
-            "than one node use a shared folder or an object store for --out"
-        )
-        return
-    except StorageError as error:
-        yield LeaseStopped(message=str(error))
-        return
-    yield from serve(spec, store, gpu_ids=gpu_ids)
 
 
 def _claim(spec: LeaseSpec) -> Generator[LeaseEvent, None, CoreClaim]:
@@ -153,7 +137,7 @@ class _Lease:
                 yield StageEntered(trial_id=trial.trial_id, stage="start")
                 if no_baseline is not None:
                     shutil.copyfile(self._group.log, attempt.log)
-                    outcome = self._commit(trial, attempt, no_baseline)
+                    outcome = yield from self._commit(trial, attempt, no_baseline)
                 else:
                     outcome = yield from self._measure(trial, attempt)
                 shutil.rmtree(attempt.folder)
@@ -183,24 +167,22 @@ class _Lease:
             if self._may_try_again(trial, attempt):
                 pause(self._spec.limits.backoff(attempt.number))
                 return None
-            return self._commit(trial, attempt, _quarantined(death, kills, attempt.number))
+            failure = _quarantined(death, kills, attempt.number)
+            return (yield from self._commit(trial, attempt, failure))
         except DeadlineExceeded as late:
-            return self._commit(
-                trial,
-                attempt,
-                Failure(
-                    stage=late.stage,
-                    kind="Timeout",
-                    message=f"the trial was stopped: {late}; raise trial_timeout_s under "
-                    "[resources] if it needs longer",
-                ),
+            failure = Failure(
+                stage=late.stage,
+                kind="Timeout",
+                message=f"the trial was stopped: {late}; raise trial_timeout_s under [resources] "
+                "if it needs longer",
             )
+            return (yield from self._commit(trial, attempt, failure))
         if isinstance(reply, Failed):
             if reply.kind == "NoBaseline" and self._may_try_again(trial, attempt):
                 self._group.drop()  # an earlier trial took the baseline with it
                 return None
             failure = Failure(stage=reply.stage, kind=reply.kind, message=reply.message)
-            return self._commit(trial, attempt, failure)
+            return (yield from self._commit(trial, attempt, failure))
         yield StageEntered(trial_id=trial.trial_id, stage="convert")
         ready = self._group.ready
         profile = read_profile(
@@ -211,7 +193,7 @@ class _Lease:
             deadline_s=self._spec.limits.convert_s,
         )
         yield StageEntered(trial_id=trial.trial_id, stage="store")
-        outcome = self._commit(trial, attempt, profile.failure, reply, profile)
+        outcome = yield from self._commit(trial, attempt, profile.failure, reply, profile)
         self._group.relieve(reply.rss_bytes)
         return outcome
 
@@ -227,7 +209,7 @@ class _Lease:
         failure: Failure | None,
         measured: Measured | None = None,
         profile: Profile | None = None,
-    ) -> TrialOutcome:
+    ) -> Generator[LeaseEvent, None, TrialOutcome]:
         duration_s = time.monotonic() - attempt.started
         if trial.is_control and measured is not None:
             self._noise_floor = max(self._noise_floor or 0.0, noise_of(measured))
@@ -255,8 +237,26 @@ class _Lease:
             process_trials=self._group.trials_served or None,
         )
         storing = time.monotonic()
-        commit(self._store, run, log=attempt.log)
+        yield from self._stored(run, attempt.log)
         return outcome_of(run, store_s=time.monotonic() - storing)
+
+    def _stored(self, run: TrialRun, log: Path) -> Iterator[LeaseNotice]:
+        """Commit a trial; while OUT cannot be reached, wait and try again."""
+        limits = self._spec.limits
+        end = time.monotonic() + limits.store_wait_s
+        for tries in itertools.count(1):
+            try:
+                return commit(self._store, run, log=log)
+            except StoreUnreachableError as error:
+                left_s = end - time.monotonic()
+                if left_s < 0:
+                    raise
+                if tries == 1:
+                    yield LeaseNotice(
+                        text=f"trial {run.trial.trial_id} is measured and cannot be stored yet: "
+                        f"{error}; trying again for {left_s:.0f} s"
+                    )
+                pause(min(limits.backoff(tries), left_s))
 
     def _trace_path(self, trial: Trial, measured: Measured | None) -> str | None:
         keep = self._spec.measure.keep_traces
@@ -270,7 +270,7 @@ class _Lease:
 
     def _running_converter(self) -> Converter:
         if self._converter is None:
-            self._converter = self._held.enter_context(self._converters())
+            self._converter = self._held.enter_context(self._converters(self._scratch))
         return self._converter
 
 

@@ -19,9 +19,10 @@ from multiprocessing.process import BaseProcess
 from typing import Self
 
 from pipeline.errors import UsageError
+from pipeline.schedule.at_node import serve_out
 from pipeline.schedule.events import ExecutorEvent, LeaseEnded, LeaseLost
-from pipeline.schedule.lease import serve_out
 from pipeline.schedule.spec import LeaseSpec, Resources, too_small
+from pipeline.store.spool import Stored
 
 _PR_SET_PDEATHSIG = 1
 _END_S = 5.0
@@ -81,6 +82,10 @@ class LocalExecutor:
             found.append((number, self._next_event(number)))
         self._start_queued()
         return found
+
+    def store_kept(self, out_uri: str) -> list[Stored]:
+        """Nothing: there are no other machines."""
+        return []
 
     def pids(self) -> tuple[int, ...]:
         """Processes of the leases that run."""

@@ -34,12 +34,13 @@ class Converter(Protocol):
         """Read a trace; `TraceError` when it cannot be used."""
 
 
-Converters = Callable[[], AbstractContextManager[Converter]]
+Converters = Callable[[Path], AbstractContextManager[Converter]]
+"""Makes a converter, given a folder for its temporary files."""
 
 
-def new_converter() -> TraceConverter:
+def new_converter(scratch: Path) -> TraceConverter:
     """The real one; its process starts with the first trace."""
-    return TraceConverter(env={"PYTHONPATH": python_path()})
+    return TraceConverter(env={"PYTHONPATH": python_path()}, scratch=scratch)
 
 
 def python_path() -> str:

@@ -127,6 +127,11 @@ def largest_node() -> tuple[int, int]:
     return cpus, gpus
 
 
+def node_ids() -> list[str]:
+    """Ids of the nodes that are alive."""
+    return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+
+
 def slots_of(resources: Resources) -> int:
     """Leases that the nodes there are now can run at the same time."""
     wanted = requested(resources)

@@ -11,19 +11,23 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Self
 
 import ray
 from ray import exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as _Affinity
 
 from pipeline.schedule import ray_cluster
+from pipeline.schedule.at_node import serve_out, store_kept_of
 from pipeline.schedule.events import ExecutorEvent, LeaseEnded, LeaseEvent, LeaseLost
-from pipeline.schedule.lease import serve_out
 from pipeline.schedule.spec import LeaseSpec, Resources
+from pipeline.store.spool import Stored
 
 _CLUSTER_WINDOW = 64  # pending leases are what an autoscaler scales by
 _CLUSTER_SLOTS = 4  # chunks are cut for at least so many: a cluster may grow
 _CANCEL_S = 10.0
+_STORE_KEPT_S = 600.0
 
 
 @ray.remote(num_returns="streaming", max_retries=0, max_calls=0)  # type: ignore[untyped-decorator]
@@ -31,6 +35,11 @@ def _lease(spec: LeaseSpec) -> Iterator[LeaseEvent]:
     # Ray leaves CUDA_VISIBLE_DEVICES alone for tasks without GPUs: every GPU would be visible.
     held = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
     yield from serve_out(spec, gpu_ids=",".join(held) if spec.resources.gpus else "")
+
+
+@ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
+def _store_kept(out_uri: str) -> Stored | None:
+    return store_kept_of(out_uri)
 
 
 class RayExecutor:
@@ -119,6 +128,24 @@ class RayExecutor:
         if not ready:
             ready, _ = ray.wait(leases, num_returns=1, timeout=timeout_s, fetch_local=False)
         return [(self._leases[lease], self._next_event(lease)) for lease in ready]
+
+    def store_kept(self, out_uri: str) -> list[Stored]:
+        """Let every node store what it keeps for an OUT; this machine alone has done so already."""
+        self._wait_for_room()
+        if self._address is None:
+            return []
+        asked = [
+            _store_kept.options(scheduling_strategy=_Affinity(node, soft=False)).remote(out_uri)
+            for node in ray_cluster.node_ids()
+        ]
+        answered, silent = ray.wait(asked, num_returns=len(asked), timeout=_STORE_KEPT_S)
+        for each in silent:
+            ray.cancel(each)
+        found = []
+        for each in answered:
+            with suppress(exceptions.RayError):  # a node that has just been lost
+                found.append(ray.get(each))
+        return [stored for stored in found if stored is not None]
 
     def cancel(self) -> None:
         """End all leases and their processes, and wait until they are gone.

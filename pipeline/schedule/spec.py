@@ -15,11 +15,8 @@ from pipeline.trials import MeasureSpec, Trial
 class Store(Protocol):
     """The part of `pipeline.store.outdir.OutDir` that a lease uses."""
 
-    def publish(self, tables: TrialTables) -> None:
-        """Commit a trial's rows."""
-
-    def put_file(self, source: Source, relative: str) -> None:
-        """Put bytes, or a copy of a local file, at a place below OUT."""
+    def publish(self, tables: TrialTables, files: Mapping[str, Source]) -> None:
+        """Commit a trial: its other files, by name below OUT, then its rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +68,7 @@ class Limits:
         backoff_most_s: up to this.
         cores_wait_s: how long to wait for CPU cores that others hold.
         convert_s: for converting one trace.
+        store_wait_s: how long a lease tries to store a trial while OUT cannot be reached.
     """
 
     trial_timeout_s: float
@@ -83,6 +81,7 @@ class Limits:
     backoff_most_s: float = 30.0
     cores_wait_s: float = 600.0
     convert_s: float = 300.0
+    store_wait_s: float = 300.0
 
     def backoff(self, attempt: int) -> float:
         """Seconds to wait after the given number of attempts have failed."""

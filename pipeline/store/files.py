@@ -4,24 +4,20 @@ In: the URI of OUT and names relative to it. Out: bytes, listings, and `Batch`: 
 removals that are prepared first and then applied in order, each of them atomic. On a local disk a
 write is staged under `.staging/`, flushed to the disk and renamed into place; in an object store a
 single put is atomic by itself. Refuses names that lead out of OUT. Errors of the system surface as
-`StorageError` with the path and what to do.
+`StorageError` with the path and what to do (`pipeline.store.faults`).
 """
 
 from __future__ import annotations
 
-import errno
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
-import pyarrow as pa
 from pyarrow.fs import FileSystem
-
-from pipeline.errors import StorageError
 
 Source = bytes | Path
 """What is written: bytes, or the content of a local file."""
@@ -29,17 +25,13 @@ Source = bytes | Path
 Stamp = tuple[int, ...]
 """Changes when a file is replaced; compare for equality only."""
 
-_ADVICE = {
-    errno.ENOSPC: "the disk is full: free some space, then run the same command again to resume",
-    errno.EDQUOT: "the disk quota is used up: free some space, then run the same command again",
-    errno.EACCES: "permission denied: choose a folder you can write to, or fix its permissions",
-    errno.EPERM: "permission denied: choose a folder you can write to, or fix its permissions",
-    errno.EROFS: "the file system is read-only: choose another --out",
-    errno.ENOTDIR: "a file stands where a folder is needed: move it away, or choose another --out",
-    errno.EISDIR: "a folder stands where a file is needed: move it away, or choose another --out",
-    errno.EMFILE: "too many open files: raise `ulimit -n`",
-    errno.ENAMETOOLONG: "the name is too long for this file system: choose a shorter --out",
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A file that appears or is replaced; without a source: one that goes, if it is there."""
+
+    name: str
+    source: Source | None
 
 
 class Files(ABC):
@@ -81,6 +73,19 @@ class Files(ABC):
     @abstractmethod
     def batch(self) -> Batch:
         """A new, empty batch of changes."""
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Prepare some changes, then apply them in order.
+
+        Raises:
+            StorageError: the place cannot be written.
+        """
+        with self.batch() as batch:
+            for change in changes:
+                if change.source is None:
+                    batch.remove(change.name)
+                else:
+                    batch.put(change.name, change.source)
 
     @abstractmethod
     def remove_staging(self) -> None:
@@ -136,24 +141,6 @@ def checked_name(name: str) -> str:
     if not parts or name.startswith("/") or ".." in parts:
         raise ValueError(f"{name!r} is not a name below OUT")
     return "/".join(parts)
-
-
-@contextmanager
-def storage_errors(doing: str, where: str) -> Iterator[None]:
-    """Turn errors of the system into `StorageError`: what failed, where, and what to do.
-
-    Args:
-        doing: `write`, `read`, `list`, `remove`.
-        where: path or URI as the user knows it.
-    """
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        reason = _ADVICE.get(number or 0)
-        if reason is None:
-            reason = f"{error}; check that it can be reached, then run the same command again"
-        raise StorageError(f"cannot {doing} {where}: {reason}") from error
 
 
 def without_credentials(uri: str) -> str:

@@ -18,7 +18,8 @@ import psutil
 from pyarrow.fs import FileSystem, LocalFileSystem
 
 from pipeline.errors import SweepError
-from pipeline.store.files import Batch, Files, Source, Stamp, checked_name, storage_errors
+from pipeline.store.faults import storage_errors
+from pipeline.store.files import Batch, Files, Source, Stamp, checked_name
 
 STAGING = ".staging"
 _FOREIGN_STAGING_KEPT_S = 3600.0

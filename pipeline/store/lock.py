@@ -30,7 +30,8 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import StorageError, SweepError
-from pipeline.store.files import Files, storage_errors
+from pipeline.store.faults import storage_errors
+from pipeline.store.files import Files
 
 LOCK = ".lock"
 OWNER = ".lock.json"

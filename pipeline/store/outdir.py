@@ -8,11 +8,10 @@ version, and rows that do not fit the schema.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,38 +19,21 @@ from pydantic import JsonValue
 
 from pipeline.errors import StorageError, SweepError
 from pipeline.store import lock
-from pipeline.store.arrow import Rows, TableDefectError, to_parquet, to_table, with_columns
-from pipeline.store.files import Batch, Files, Source, storage_errors
+from pipeline.store.arrow import Rows, TableDefectError, to_parquet, with_columns
+from pipeline.store.faults import storage_errors
+from pipeline.store.files import Change, Files, Source
 from pipeline.store.local import LocalFiles
 from pipeline.store.manifest import Manifest, parse_manifest, with_run
+from pipeline.store.publication import TrialTables, checked, publication, replaced
 from pipeline.store.read import CommitIndex, read_trials, table_file
 from pipeline.store.remote import RemoteFiles
-from pipeline.store.schema import TABLES
 
 MANIFEST = "manifest.json"
 STUDY = "study.toml"
 _OWN_ENTRIES = frozenset({MANIFEST, STUDY, "tables", "tensorboard", "report", "logs"})
-_TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=@,+-]{0,199}")
+NO_FILES: Mapping[str, Source] = MappingProxyType({})
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialTables:
-    """All rows of one attempt at one trial, by table.
-
-    Attributes:
-        trial_id: of every row.
-        trials: exactly one row.
-        steps, op_costs, layers, graph_ops, predictions: any number of rows, none for a trial that
-            did not get there. Rows are mappings by column, or a `pyarrow.Table`.
-    """
-
-    trial_id: str
-    trials: Rows
-    steps: Rows = ()
-    op_costs: Rows = ()
-    layers: Rows = ()
-    graph_ops: Rows = ()
-    predictions: Rows = ()
+__all__ = ["NO_FILES", "OutDir", "TrialTables"]
 
 
 class OutDir:
@@ -99,6 +81,14 @@ class OutDir:
         """
         return self._index.commits()
 
+    def commit_of(self, trial_id: str) -> str | None:
+        """Status of one trial; None when it is not committed.
+
+        Raises:
+            StorageError: its file cannot be read.
+        """
+        return self._index.status(trial_id)
+
     def trials(self) -> tuple[dict[str, str], pa.Table]:
         """The commits, and the rows of `trials` with the schema of this version, of one moment.
 
@@ -107,27 +97,23 @@ class OutDir:
         """
         return read_trials(self.files, self._index)
 
-    def publish(self, tables: TrialTables) -> None:
+    def publish(self, tables: TrialTables, files: Mapping[str, Source] = NO_FILES) -> None:
         """Publish a trial; an earlier attempt's rows are replaced, in every table.
 
-        The files are all prepared first, so that a full disk changes nothing. Then the old commit
-        is withdrawn, the tables are replaced one by one, and the new commit comes last: a reader
-        never finds the commit of one attempt beside the rows of another. Two attempts at the same
-        trial must not be published at the same instant; the scheduler runs one at a time.
+        On a disk everything is prepared first, so that a full disk changes nothing. Then the old
+        commit is withdrawn, the tables are replaced one by one, and the new commit comes last: a
+        reader never finds the commit of one attempt beside the rows of another. Two attempts at
+        the same trial must not be published at the same instant; the scheduler runs one at a time.
+
+        Args:
+            tables: the trial's rows.
+            files: what else belongs to it, by name below OUT.
 
         Raises:
             TableDefectError: rows do not fit the schema; names table and column.
             StorageError: OUT cannot be written; what is published stays.
         """
-        content = _checked(tables.trial_id, {table: getattr(tables, table) for table in TABLES})
-        if len(content["trials"]) != 1:
-            raise TableDefectError(f"table trials: {len(content['trials'])} rows instead of one")
-        commit = content.pop("trials")
-        commit_file = table_file("trials", tables.trial_id)
-        with self.files.batch() as batch:
-            batch.remove(commit_file)
-            _replace(batch, tables.trial_id, content)
-            batch.put(commit_file, to_parquet(commit))
+        self.files.apply(publication(tables, files))
 
     def amend(
         self,
@@ -153,7 +139,7 @@ class OutDir:
         """
         if "trials" in tables:
             raise TableDefectError("a row of trials is amended by columns, or published anew")
-        content = _checked(trial_id, tables)
+        content = checked(trial_id, tables)
         commit_file = table_file("trials", trial_id)
         shown = f"{self.files.shown}/{commit_file}"
         stored = self.files.read(commit_file)
@@ -161,9 +147,8 @@ class OutDir:
             raise StorageError(f"cannot amend {shown}: it is not there; run the sweep again")
         with storage_errors("read", shown):
             row = pq.read_table(pa.BufferReader(stored))
-        with self.files.batch() as batch:
-            _replace(batch, trial_id, content)
-            batch.put(commit_file, to_parquet(with_columns("trials", row, columns or {})))
+        amended = to_parquet(with_columns("trials", row, columns or {}))
+        self.files.apply((*replaced(trial_id, content), Change(name=commit_file, source=amended)))
 
     def put_file(self, source: Source, relative: str) -> None:
         """Put bytes, or a copy of a local file, at a name below OUT; it appears whole or not."""
@@ -299,25 +284,3 @@ class OutDir:
                 f"{self.files.shown} holds files that are no sweep's ({listed}): choose an empty "
                 "or a new folder for --out"
             )
-
-
-def _checked(trial_id: str, tables: Mapping[str, Rows]) -> dict[str, pa.Table]:
-    """Rows of one trial as Arrow tables that fit the schema."""
-    if not _TRIAL_ID.fullmatch(trial_id):
-        raise TableDefectError(f"{trial_id!r} cannot be a trial_id: it names a file")
-    content = {table: to_table(table, rows) for table, rows in tables.items()}
-    for table, rows in content.items():
-        if others := set(rows.column("trial_id").unique().to_pylist()) - {trial_id}:
-            raise TableDefectError(
-                f"table {table}, column trial_id: {others.pop()!r} in the rows of {trial_id!r}"
-            )
-    return content
-
-
-def _replace(batch: Batch, trial_id: str, tables: Mapping[str, pa.Table]) -> None:
-    for table, rows in tables.items():
-        name = table_file(table, trial_id)
-        if len(rows):
-            batch.put(name, to_parquet(rows))
-        else:
-            batch.remove(name)

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
 from pipeline.store.arrow import reader_schema
-from pipeline.store.files import Files, Stamp, storage_errors
+from pipeline.store.faults import storage_errors
+from pipeline.store.files import Files, Stamp
 from pipeline.store.scan import read_scanned, scannable
 
 SUFFIX = ".parquet"
@@ -65,14 +66,14 @@ class CommitIndex:
         fresh = [trial_id for trial_id in stamps if trial_id not in known]
         readers = _DISK_READERS if self._files.local_root else _STORE_READERS
         with ThreadPoolExecutor(readers) as pool:
-            for trial_id, status in zip(fresh, pool.map(self._status, fresh), strict=True):
+            for trial_id, status in zip(fresh, pool.map(self.status, fresh), strict=True):
                 if status is not None:
                     known[trial_id] = (stamps[trial_id], status)
         self._known = known
         return {trial_id: known[trial_id][1] for trial_id in sorted(known)}
 
-    def _status(self, trial_id: str) -> str | None:
-        """The status in one file; None when a retry has just withdrawn it."""
+    def status(self, trial_id: str) -> str | None:
+        """The status in one file; None when there is none, or a retry has just withdrawn it."""
         name = table_file("trials", trial_id)
         shown = f"{self._files.shown}/{name}"
         with storage_errors("read", shown):

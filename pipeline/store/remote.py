@@ -1,7 +1,7 @@
 """OUT in a place that `pyarrow.fs` opens by URI: S3, Google Cloud Storage, Azure, HDFS.
 
-In: the URI, its options in the query as `pyarrow.fs.FileSystem.from_uri` takes them. Out:
-`RemoteFiles`, or `LocalFiles` for `file://`. Refuses URIs that Arrow cannot open.
+In: the URI, its options in the query (`pipeline.store.uris`). Out: `RemoteFiles`, or `LocalFiles`
+for `file://`. Refuses URIs that Arrow cannot open.
 
 A single put is atomic in an object store, so nothing is staged there. Elsewhere (HDFS) a file is
 written under `.staging/` and moved.
@@ -17,16 +17,17 @@ import pyarrow as pa
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
 from pipeline.errors import SweepError
+from pipeline.store.faults import storage_errors
 from pipeline.store.files import (
     Batch,
     Files,
     Source,
     Stamp,
     checked_name,
-    storage_errors,
     without_credentials,
 )
 from pipeline.store.local import STAGING, LocalFiles
+from pipeline.store.uris import open_uri
 
 _OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
 
@@ -51,7 +52,7 @@ class RemoteFiles(Files):
         """The place a URI names; see `pipeline.store.outdir.OutDir.open`."""
         shown = without_credentials(uri)
         try:
-            filesystem, base = FileSystem.from_uri(_with_single_puts(uri))
+            filesystem, base = open_uri(uri)
         except (ValueError, ImportError, NotImplementedError) as error:
             raise SweepError(
                 f"cannot open {shown}: {error}; pass a local path or a URI such as "
@@ -136,13 +137,6 @@ class RemoteFiles(Files):
         with storage_errors("list", self.shown):
             selector = FileSelector(path, recursive=recursive, allow_not_found=True)
             return list(self.filesystem.get_file_info(selector))
-
-
-def _with_single_puts(uri: str) -> str:
-    """Let S3 take a small file in one request; Arrow would make it a multipart upload of three."""
-    if not uri.startswith("s3://") or "allow_delayed_open" in uri:
-        return uri
-    return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
 
 
 class _RemoteBatch(Batch):

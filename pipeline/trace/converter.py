@@ -51,11 +51,17 @@ class TraceConverter:
     Args:
         cores: CPU cores the process may use; empty: those of the parent.
         env: variables to set on top of the parent's environment.
+        scratch: a folder for temporary files; default: the system's.
     """
 
     def __init__(
-        self, *, cores: tuple[int, ...] = (), env: Mapping[str, str] | None = None
+        self,
+        *,
+        cores: tuple[int, ...] = (),
+        env: Mapping[str, str] | None = None,
+        scratch: Path | None = None,
     ) -> None:
+        self._base = scratch
         self._environment = {
             **os.environ,
             **(env or {}),
@@ -128,7 +134,7 @@ class TraceConverter:
         if self._process is not None and self._process.poll() is not None:
             self._kill()
         if self._process is None or self._scratch is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="frostline-convert-")
+            self._scratch = tempfile.TemporaryDirectory(prefix="frostline-convert-", dir=self._base)
             with (Path(self._scratch.name) / "log").open("wb") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "pipeline.trace.child"],

@@ -1,0 +1,82 @@
+"""Trials that an earlier run measured and could not store: stored before a run measures anything.
+
+In: an OUT in an object store. Out: its trials, from the disks of the machines that measured them
+(`pipeline.store.spool`): this one first, then, once a cluster is joined, its other nodes. A machine
+that comes later stores what it keeps of the trials that it is asked to measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from pipeline.schedule.listener import SweepListener
+from pipeline.schedule.outcome import found_committed
+from pipeline.store.outdir import OutDir
+from pipeline.store.spool import Stored, store_kept
+from pipeline.trials import Trial
+
+
+class Nodes(Protocol):
+    """The part of an executor that reaches other machines."""
+
+    def store_kept(self, out_uri: str) -> list[Stored]:
+        """Let every other machine store what it keeps for an OUT."""
+
+
+def store_kept_here(out: OutDir, listener: SweepListener) -> None:
+    """Store what this machine keeps; call with the lock held, before the commits are read."""
+    if kept := store_kept(out):
+        for text in _words(kept):
+            listener.on_notice(text)
+
+
+def store_kept_elsewhere(
+    nodes: Nodes,
+    out: OutDir,
+    trials: Iterable[Trial],
+    done: frozenset[str],
+    listener: SweepListener,
+) -> frozenset[str]:
+    """Store what the other machines keep; of an OUT on a disk nothing is ever kept.
+
+    Args:
+        nodes: reaches them.
+        out: where.
+        trials: of the plan.
+        done: ids of those that need not run.
+        listener: hears of those that are stored; each is an outcome.
+
+    Returns:
+        `done`, and those that need not run any more.
+    """
+    if out.local_path is not None:
+        return done
+    left = {trial.trial_id: trial for trial in trials if trial.trial_id not in done}
+    for kept in nodes.store_kept(out.uri):
+        for text in _words(kept):
+            listener.on_notice(text)
+        for trial_id, status in kept.stored.items():
+            if (trial := left.pop(trial_id, None)) is not None:
+                listener.on_outcome(found_committed(trial, ok=status == "ok", attempts=1))
+                done |= {trial_id}
+    return done
+
+
+def _words(kept: Stored) -> Iterator[str]:
+    if kept.stored:
+        yield (
+            f"stored {_trials(len(kept.stored))} that {kept.host} had measured and could not store "
+            "before"
+        )
+    if kept.obsolete:
+        yield (
+            f"dropped {_trials(kept.obsolete)} kept on {kept.host}: OUT has them by now, or was "
+            "begun after them"
+        )
+    if kept.left:
+        yield f"{_trials(kept.left)} stay in {kept.place} on {kept.host}: {kept.why}"
+
+
+def _trials(count: int) -> str:
+    return f"{count} trial{'s' if count != 1 else ''}"

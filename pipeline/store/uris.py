@@ -1,0 +1,60 @@
+"""From a URI to an open file system: Arrow's options, and how patient to be with S3.
+
+In: a URI, options in its query as `pyarrow.fs.FileSystem.from_uri` takes them. For `s3://` there
+are two more, for which Arrow's URIs have no word: `max_attempts` (a request is made so often before
+it counts as failed; 8) and `timeout_s` (a request without an answer is given up; 30). For `gs://`
+it is Arrow's own `retry_limit_seconds`. Out: the file system, and the path within it.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from pyarrow.fs import AwsStandardS3RetryStrategy, FileSystem, S3FileSystem
+
+ATTEMPTS = 8
+TIMEOUT_S = 30.0
+_CONNECT_S = 5.0
+_NOT_COPIED = frozenset({"tls_ca_dir_path", "tls_verify_certificates", "smart_defaults"})
+
+
+def open_uri(uri: str) -> tuple[FileSystem, str]:
+    """Open the place that a URI names.
+
+    Raises:
+        ValueError, ImportError, NotImplementedError: Arrow does not take the URI.
+        OSError: what it names cannot be reached.
+    """
+    if not uri.startswith("s3://"):
+        filesystem, base = FileSystem.from_uri(uri)
+        return filesystem, base
+    parts = urlsplit(uri)
+    said = dict(parse_qsl(parts.query, keep_blank_values=True))
+    ours = {name for name in ("max_attempts", "timeout_s") if name in said}
+    attempts = _positive(said.pop("max_attempts", ATTEMPTS), "max_attempts")
+    timeout_s = _positive(said.pop("timeout_s", TIMEOUT_S), "timeout_s")
+    # A small file goes in one request; Arrow would make it a multipart upload of three.
+    said.setdefault("allow_delayed_open", "true")
+    filesystem, base = FileSystem.from_uri(urlunsplit(parts._replace(query=urlencode(said))))
+    if lost := _NOT_COPIED.intersection(said):
+        if ours:
+            raise ValueError(f"{', '.join(ours)} cannot stand beside {', '.join(lost)}")
+        return filesystem, base  # as patient as the SDK is by itself
+    # What Arrow pickles is what its constructor takes: the way to the options that a URI has not.
+    _, (options,) = filesystem.__reduce__()
+    patience = {"connect_timeout": min(_CONNECT_S, timeout_s), "request_timeout": timeout_s}
+    patient = S3FileSystem(
+        **(options | patience),
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=int(attempts)),
+    )
+    return patient, base
+
+
+def _positive(text: str | float, name: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{name}={text} is no positive number")
+    return number
