@@ -98,7 +98,9 @@ def forgotten(
         return ""
     several = len({each.model for each in left}) > 1
     counted = Counter(f"{each.model} {each.policy}" if several else each.policy for each in left)
-    words = [name if count == 1 else f"{name} ({count}x)" for name, count in counted.items()]
+    words = [
+        name if count == 1 else f"{name} ({count}x)" for name, count in sorted(counted.items())
+    ]
     shown = ", ".join(words[:_LISTED])
     more = len(words) - _LISTED
     return (

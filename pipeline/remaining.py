@@ -32,7 +32,8 @@ class Remaining:
         plan: trials of the models whose facts are known.
         done: ids of those that need not run again.
         planned: trials of the plan, with those that stand for models that could not be built.
-        inspect_s: seconds spent on inspecting models.
+        inspected: whether models had to be inspected.
+        inspect_s: seconds spent on that.
     """
 
     facts: Mapping[str, ModelFacts]
@@ -40,6 +41,7 @@ class Remaining:
     plan: TrialPlan
     done: frozenset[str]
     planned: int
+    inspected: bool
     inspect_s: float
 
     @property
@@ -49,8 +51,8 @@ class Remaining:
 
     @property
     def nothing(self) -> bool:
-        """Whether nothing is left to do."""
-        return not self.trials and not self.unbuilt
+        """Whether nothing is left to do, and nothing new is known."""
+        return not self.trials and not self.unbuilt and not self.inspected
 
 
 def remaining(
@@ -104,6 +106,7 @@ def remaining(
         plan=plan,
         done=finished(plan.trials, earlier),
         planned=len(plan.trials) + len(unbuilt) * len(study.settings()),
+        inspected=bool(unknown),
         inspect_s=inspect_s,
     )
 
