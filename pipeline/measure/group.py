@@ -8,8 +8,7 @@ profiled, and taken down again so that its memory comes back.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,37 +16,24 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pipeline.attribute.step_graph import StepGraph
 from pipeline.errors import TrialError
-from pipeline.measure import check, device
+from pipeline.measure import device
 from pipeline.measure.arm import Arm
 from pipeline.measure.batches import batches
 from pipeline.measure.build import build, strategy_for
 from pipeline.measure.gradient_norms import gradient_norms
 from pipeline.measure.interleave import Comparison, interleave, median_ns, sample
-from pipeline.measure.layers import OwnedLayer, freeze, owned_layers
+from pipeline.measure.layers import owned_layers
 from pipeline.measure.messages import Measured, OpenGroup, Ready, Sample
 from pipeline.measure.pairing import estimate, looks
-from pipeline.measure.profiler import ProfiledWindow, least_disturbed, profile
-from pipeline.measure.recorder import StepRecorder
+from pipeline.measure.phases import Phases
+from pipeline.measure.profiler import profile_trial
 from pipeline.measure.release import release_memory, settle, transient_models, unsettle
-from pipeline.measure.tf_graph import analyse_step
+from pipeline.measure.trial_arm import TracedArm, first_step, trace_trial
 from pipeline.trials import Trial
 
 _SANDWICH_PAIRS = 22
 _ENERGY_WINDOW_S = 1.5
-_ANCHOR_STEPS = 2
-_ANCHOR_WINDOWS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Traced:
-    """A trial's arm after its first step, with what tracing it showed."""
-
-    arm: Arm
-    graph: StepGraph | None
-    warnings: tuple[str, ...]
-    peak_memory_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +51,12 @@ class Group:
         self._spec = request.model
         self._setting = request.setting
         self._measure = request.measure
-        self._enter = enter
-        self._seconds: dict[str, float] = {}
+        self._phases = Phases(enter)
         if not tf.config.list_logical_devices():
             raise TrialError("build", "NoDevice", "TensorFlow sees no device at all")
         self._strategy = strategy_for(self._setting)
         self._baseline: Arm | None = self._warm_baseline()
-        self._seconds_to_open = self._seconds
+        self._seconds_to_open = self._phases.seconds
         settle()
 
     def ready(self, *, import_s: float) -> Ready:
@@ -104,7 +89,7 @@ class Group:
             TrialError: the freeze check failed, the loss is not finite, or the device memory does
                 not hold the model even alone.
         """
-        self._seconds = {}
+        self._phases.restart()
         steps_before = self._open_baseline().steps
         try:
             try:
@@ -125,8 +110,8 @@ class Group:
 
     def _interleaved(self, trial: Trial, scratch: Path) -> Measured:
         baseline = self._open_baseline()
-        traced = self._trial_arm(trial)
-        with self._timed("step", "measure"):
+        traced = trace_trial(trial, self._build, self._phases)
+        with self._phases.timed("step", "measure"):
             warm = [
                 sample(block, "trial", -1, position, warmup=True)
                 for position, block in enumerate(traced.arm.warm_up())
@@ -142,8 +127,8 @@ class Group:
         unsettle()
         release_memory()
         with transient_models():
-            traced = self._trial_arm(trial)
-            with self._timed("step", "measure"):
+            traced = trace_trial(trial, self._build, self._phases)
+            with self._phases.timed("step", "measure"):
                 traced.arm.warm_up()
             own = self._blocks(traced.arm, "trial", pairs, position=1)
             measured = self._report(trial, traced, scratch, (*before, *own), None)
@@ -169,7 +154,7 @@ class Group:
         )
 
     def _blocks(self, arm: Arm, name: Any, count: int, *, position: int) -> tuple[Sample, ...]:
-        with self._timed("step", "measure"):
+        with self._phases.timed("step", "measure"):
             return tuple(
                 sample(arm.run(arm.block_steps), name, pair, position, warmup=False)
                 for pair in range(count)
@@ -178,15 +163,15 @@ class Group:
     def _report(
         self,
         trial: Trial,
-        traced: _Traced,
+        traced: TracedArm,
         scratch: Path,
         samples: tuple[Sample, ...],
         compared: Comparison | None,
     ) -> Measured:
         """Profile the trial, save its graph, and put everything into one message."""
         energy = self._energy(traced.arm)
-        with self._timed("profile", "profile"):
-            window = self._profiled(trial, traced.arm, scratch)
+        with self._phases.timed("profile", "profile"):
+            window = profile_trial(trial, traced.arm, self._measure.profile_steps, scratch)
         norms = self._gradient_norms(trial, traced.arm)
         graph_file = None
         if traced.graph is not None:
@@ -212,7 +197,7 @@ class Group:
             warnings=(*traced.warnings, *norms.warnings),
             peak_memory_bytes=traced.peak_memory_bytes,
             energy_joules_per_step=energy,
-            seconds=self._seconds,
+            seconds=self._phases.seconds,
             steps=traced.arm.steps,
             rss_bytes=device.resident_bytes(),
             gradient_norms=norms.by_layer,
@@ -223,7 +208,7 @@ class Group:
         if not (self._measure.gradient_norms and trial.is_control and trial.replicate == 0):
             return _Norms()
         try:
-            with self._timed("profile", "gradients"):
+            with self._phases.timed("profile", "gradients"):
                 found = gradient_norms(
                     arm.model, arm.batches, self._strategy, owned_layers(arm.model)
                 )
@@ -231,28 +216,12 @@ class Group:
             return _Norms(warnings=(f"no gradient norms: {error}"[:500],))
         return _Norms(by_layer=dict(found))
 
-    def _profiled(self, trial: Trial, arm: Arm, scratch: Path) -> ProfiledWindow:
-        """Profile a trial: once, or for an anchor the least disturbed of several windows.
-
-        An anchor's ops price every prediction. Its windows are longer, for medians that mean
-        something, and apart from each other, because whatever else the machine does comes in
-        phases that slow some ops more than others.
-        """
-        steps = self._measure.profile_steps
-        if trial.anchor is None and not trial.is_control:
-            return profile(arm, steps, scratch / "profile")
-        windows = []
-        for number in range(_ANCHOR_WINDOWS if steps else 1):
-            arm.run(arm.block_steps)
-            windows.append(profile(arm, _ANCHOR_STEPS * steps, scratch / f"profile-{number}"))
-        return least_disturbed(windows)
-
     def _energy(self, arm: Arm) -> float | None:
         """Joules per step over a window of its own, long enough for the counter's resolution."""
         before = device.energy_millijoules()
         if before is None:
             return None
-        with self._timed("step", "measure"):
+        with self._phases.timed("step", "measure"):
             steps, end = 0, time.monotonic() + _ENERGY_WINDOW_S
             while time.monotonic() < end:
                 steps += arm.run(arm.block_steps).n_steps
@@ -261,16 +230,16 @@ class Group:
 
     def _warm_baseline(self) -> Arm:
         arm, _ = self._build()
-        with self._timed("trace", "trace"):
+        with self._phases.timed("trace", "trace"):
             arm.build_state()
             arm.model.make_train_function()
-            _first_step(arm)
-        with self._timed("step", "measure"):
+            first_step(arm)
+        with self._phases.timed("step", "measure"):
             arm.warm_up()
         return arm
 
     def _build(self) -> tuple[Arm, tuple[str, ...]]:
-        with self._timed("build", "build"), self._strategy.scope():
+        with self._phases.timed("build", "build"), self._strategy.scope():
             model, warnings = build(self._spec, self._setting, seed=self._measure.seed)
             feed = batches(
                 model, self._spec, self._setting, self._strategy, seed=self._measure.seed
@@ -279,92 +248,7 @@ class Group:
             arm.build_variables()
         return arm, warnings
 
-    def _trial_arm(self, trial: Trial) -> _Traced:
-        """Build, freeze, trace, compile and check a trial's model."""
-        resident = device.current_bytes()
-        arm, warnings = self._build()
-        owned = owned_layers(arm.model)
-        freeze(arm.model, trial.frozen_variables)
-        with self._timed("trace", "trace"):
-            arm.build_state()
-            expected, watched, still = _what_should_happen(owned, trial)
-        with self._timed("check", "check"):
-            before = check.digests(watched)
-        with self._timed("trace", "trace"):
-            with StepRecorder(arm.model) as recorder:
-                arm.model.make_train_function()
-                _first_step(arm)
-            graph, facts, graph_warnings = analyse_step(recorder, owned)
-        with self._timed("check", "check"):
-            if facts is not None:
-                check.check_differentiable(expected, facts.unconnected_variables)
-                check.check_gradients(facts.gradient_variables, expected)
-                check.check_assigned(
-                    facts.assigned_variables, expected - facts.unconnected_variables
-                )
-            device.reset_peak()
-            arm.run(2)
-            peak = device.peak_bytes()
-            after = check.digests(watched)
-            if not recorder.tape_asked:
-                check.check_some_gradient({path: before[path] for path in expected}, after)
-            moved = check.check_values(before, after, still=still, trained=expected)
-        alone = None if peak is None or resident is None else peak - resident
-        return _Traced(
-            arm=arm,
-            graph=graph,
-            warnings=(*warnings, *graph_warnings, *moved),
-            peak_memory_bytes=alone,
-        )
-
     def _open_baseline(self) -> Arm:
         if self._baseline is None:
             raise TrialError("build", "NoBaseline", "the baseline is gone; start the group again")
         return self._baseline
-
-    @contextmanager
-    def _timed(self, phase: str, stage: str) -> Iterator[None]:
-        """Add the block's wall time to a phase, and report the stage."""
-        self._enter(stage)
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - started
-            self._seconds[phase] = self._seconds.get(phase, 0.0) + spent
-
-
-def _first_step(arm: Arm) -> None:
-    """Run the step that traces and compiles.
-
-    Raises:
-        TrialError: Keras found no gradient to apply.
-    """
-    try:
-        arm.run(1)
-    except ValueError as error:
-        if "No gradients provided" not in str(error):
-            raise
-        raise check.no_gradients(f"Keras says {str(error).splitlines()[0]!r}") from error
-
-
-def _what_should_happen(
-    owned: tuple[OwnedLayer, ...], trial: Trial
-) -> tuple[frozenset[str], Mapping[str, Any], frozenset[str]]:
-    """Paths that should train, the variables to watch, and the paths that must stand still."""
-    frozen = frozenset(trial.frozen_variables)
-    frozen_layers = frozenset(trial.frozen_layers)
-    watched: dict[str, Any] = {}
-    still = set(frozen)
-    for entry in owned:
-        for variable in entry.variables:
-            watched[variable.path] = variable.variable
-        if entry.is_norm and entry.name in frozen_layers:
-            known = {id(variable.variable) for variable in entry.variables}
-            for statistic in entry.layer.variables:
-                if id(statistic) not in known:
-                    path = f"{entry.name}/{statistic.name}"
-                    watched[path] = statistic
-                    still.add(path)
-    paths = {variable.path for entry in owned for variable in entry.variables}
-    return frozenset(paths - frozen), watched, frozenset(still)

@@ -15,6 +15,10 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipeline.measure.arm import Arm
+from pipeline.trials import Trial
+
+_ANCHOR_STEPS = 2
+_ANCHOR_WINDOWS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,28 @@ def profile(arm: Arm, n_steps: int, folder: Path) -> ProfiledWindow:
             trace_file=None, step_ns=step_ns, error="profiler: it wrote no .xplane.pb"
         )
     return ProfiledWindow(trace_file=str(files[-1]), step_ns=step_ns, error=None)
+
+
+def profile_trial(trial: Trial, arm: Arm, n_steps: int, scratch: Path) -> ProfiledWindow:
+    """Profile a trial: once, or for an anchor the least disturbed of several windows.
+
+    An anchor's ops price every prediction. Its windows are longer, for medians that mean something,
+    and apart from each other, because whatever else the machine does comes in phases that slow some
+    ops more than others.
+
+    Args:
+        trial: an anchor or control, or any other.
+        arm: its model, warm.
+        n_steps: steps to profile, of a trial that is no anchor; 0: none at all.
+        scratch: an empty folder.
+    """
+    if trial.anchor is None and not trial.is_control:
+        return profile(arm, n_steps, scratch / "profile")
+    windows = []
+    for number in range(_ANCHOR_WINDOWS if n_steps else 1):
+        arm.run(arm.block_steps)
+        windows.append(profile(arm, _ANCHOR_STEPS * n_steps, scratch / f"profile-{number}"))
+    return least_disturbed(windows)
 
 
 def least_disturbed(windows: Sequence[ProfiledWindow]) -> ProfiledWindow:
