@@ -97,20 +97,24 @@ def _typical(op: TraceOp, total_ns: int, steps: int) -> int | None:
 
 def _merged(costs: Sequence[OpCost]) -> tuple[OpCost, ...]:
     """Rows that differ in nothing but time and calls become one: shares of several instructions."""
-    together: dict[OpCost, list[OpCost]] = defaultdict(list)
+    together: dict[tuple[object, ...], list[OpCost]] = defaultdict(list)
     for cost in costs:
-        key = replace(cost, calls_per_step=0.0, ns_per_step=0, typical_ns_per_step=None)
+        key = (
+            cost.layer, cost.pass_, cost.op_type, cost.op_name, cost.device, cost.rule,
+            cost.graph_op,
+        )  # fmt: skip
         together[key].append(cost)
-    rows = (
-        replace(
-            key,
-            calls_per_step=sum(cost.calls_per_step for cost in same),
-            ns_per_step=sum(cost.ns_per_step for cost in same),
-            typical_ns_per_step=_sum(cost.typical_ns_per_step for cost in same),
-        )
-        for key, same in together.items()
-    )
+    rows = (same[0] if len(same) == 1 else _sum_of(same) for same in together.values())
     return tuple(sorted(rows, key=lambda row: (-row.ns_per_step, row.device, row.op_name)))
+
+
+def _sum_of(same: Sequence[OpCost]) -> OpCost:
+    return replace(
+        same[0],
+        calls_per_step=sum(cost.calls_per_step for cost in same),
+        ns_per_step=sum(cost.ns_per_step for cost in same),
+        typical_ns_per_step=_sum(cost.typical_ns_per_step for cost in same),
+    )
 
 
 def _sum(values: Iterable[int | None]) -> int | None:

@@ -53,6 +53,7 @@ class GraphIndex:
         self._by_inner_name = self._agreeing(self._inner_names())
         self._scopes: dict[str, Match | None] = {}
         self._fill_scopes()
+        self._found: dict[str, tuple[GraphOp | None, str]] = {}
         found = (self.find(name)[0] for name in profiled)
         seen = {op.op_name for op in found if op is not None}
         self._positions = {op.op_name: position for position, op in enumerate(graph.ops)}
@@ -88,6 +89,11 @@ class GraphIndex:
 
     def find(self, name: str) -> tuple[GraphOp | None, str]:
         """The graph op of a profiled name and the rule that led to it; None where there is none."""
+        if name not in self._found:
+            self._found[name] = self._search(name)
+        return self._found[name]
+
+    def _search(self, name: str) -> tuple[GraphOp | None, str]:
         for original, rule in originals(name):
             op = self._by_name.get(original) or self._by_canonical.get(original)
             if op is None:
