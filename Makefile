@@ -16,10 +16,10 @@ BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint bench bench-attribution bench-held-out clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/.installed-dev  ## create .venv and install Frostline with its development tools
 
@@ -34,8 +34,14 @@ lint: $(VENV)/.installed-dev  ## format, lint and types only
 test: lint  ## everything that CI runs
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
 
-bench: $(VENV)/.installed-dev  ## predicted against measured speedups on real models; takes hours on 2 cores
+bench: bench-attribution bench-held-out  ## all benchmarks; takes hours on 2 cores
+
+bench-attribution: $(VENV)/.installed-dev  ## reading a million events beside framework_op_stats; minutes
+	$(BIN)/python bench/attribution_speed.py --out bench-out/attribution
+
+bench-held-out: $(VENV)/.installed-dev  ## predicted against measured speedups on real models; hours
 	$(BIN)/python bench/held_out.py --out bench-out $(STUDIES)
+	$(BIN)/python bench/frozen_gradients.py $$(dirname bench-out/*/manifest.json)
 
 clean:  ## remove .venv, caches and the demo's results
 	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
