@@ -1,8 +1,9 @@
 """A sweep's attribution and predictions anew, from the traces and the graphs that it kept.
 
-In: OUT. Out: the tables `op_costs`, `layers` and `predictions` and the pass columns of `trials`,
-written again trial by trial; samples, step times and speedups stay as they were measured. For the
-day when rules of attribution or the cost model have changed. Needs neither a GPU nor TensorFlow.
+In: OUT. Out: the tables `op_costs`, `layers` and `predictions`, the pass columns of `trials` and
+TensorBoard's scalars, written again trial by trial; samples, step times and speedups stay as they
+were measured. For the day when rules of attribution or the cost model have changed. Needs neither a
+GPU nor TensorFlow.
 
 A trial is left as it is, and named, when its trace or its model's facts were not kept or the trace
 cannot be used; in no other may time be lost, invented, or credited to what is frozen. Holds OUT's
@@ -29,6 +30,7 @@ from pipeline.predict import load_facts, write_predictions
 from pipeline.rows import layer_rows, op_cost_rows, pass_columns
 from pipeline.store.read import read_rows, row_files
 from pipeline.sweep_view import Sweep, open_sweep
+from pipeline.tensorboard.events import events_path, trial_events
 from pipeline.trace.converter import TraceConverter
 
 
@@ -124,6 +126,8 @@ def _rewrite(sweep: Sweep, row: Mapping[str, Any], converter: TraceConverter) ->
         tables={"op_costs": op_cost_rows(trial_id, costs), "layers": layers},
         columns=columns,
     )
+    events = trial_events({**row, **columns}, _of(sweep, "steps", trial_id).to_pylist())
+    sweep.out.put_file(events, events_path(trial_id))
     return None
 
 

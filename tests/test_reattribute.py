@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from jobs.reattribute import main
 from pipeline.attribute.step_graph import StepGraph
@@ -15,6 +16,7 @@ from pipeline.model_facts import LayerFacts, ModelFacts, VariableFacts, dump_fac
 from pipeline.reattribute import reattribute
 from pipeline.store.outdir import OutDir, TrialTables
 from pipeline.sweep_view import Sweep, open_sweep
+from pipeline.tensorboard.events import events_path, trial_events
 
 PROFILES = Path(__file__).parent / "data" / "profiles"
 GRAPH = StepGraph.load(PROFILES / "graph.graph.json")
@@ -115,6 +117,33 @@ def test_a_kept_trace_is_attributed_again_and_nothing_that_was_measured_changes(
         assert row[name] == measured[name]
     assert after.table("steps") == steps
     assert after.table("graph_ops") == graph
+
+
+def test_tensorboard_shows_the_new_times(out: Path) -> None:
+    rows = by_policy(open_sweep(str(out)))
+    for row in rows.values():
+        stale = row | {"forward_ns": 7_000_000, "other_ns": 9_000_000}
+        (out / events_path(row["trial_id"])).parent.mkdir(parents=True, exist_ok=True)
+        (out / events_path(row["trial_id"])).write_bytes(trial_events(stale, STEPS))
+    reattribute(str(out))
+    after = by_policy(open_sweep(str(out)))
+    shown = scalars_in(out / events_path(after["layer:2"]["trial_id"]))
+    for name in ("forward", "activation_gradient", "weight_gradient", "optimizer", "other"):
+        ns = after["layer:2"][f"{name}_ns"]
+        assert shown.get(f"pass_ms/{name}") == pytest.approx(ns / 1e6, rel=1e-6)
+    assert shown["speedup"] == 1.5, "what was measured is still there"
+    assert shown["samples/step_ms"] == pytest.approx(7e-6)
+    assert scalars_in(out / events_path(after["norms"]["trial_id"]))["pass_ms/forward"] == 7
+
+
+def scalars_in(events: Path) -> dict[str, float]:
+    """What TensorBoard's own reader finds, the last value of each tag."""
+    return {
+        value.tag: value.tensor.float_val[0]
+        for event in EventFileLoader(str(events)).Load()
+        for value in event.summary.value
+        if value.tensor.float_val
+    }
 
 
 def test_trials_without_a_usable_trace_are_left_and_named(out: Path, capsys) -> None:

@@ -48,7 +48,7 @@ def refuse_newer(files: Files, table: str, paths: Sequence[str]) -> None:
 
 
 def _version(files: Files, path: str) -> int:
-    """What a file names; 0 where it names none or cannot be read, which reading its rows reports."""
+    """What a file names; 0 where it names none, or is damaged, which reading its rows reports."""
     try:
         with files.filesystem.open_input_file(path) as source:
             said = (pq.read_metadata(source).metadata or {}).get(VERSION_KEY, b"")
