@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from s3_kit import S3, moto
+from s3_kit import S3, moto, proxy
 
 from pipeline.store.outdir import OutDir, TrialTables
 
@@ -113,6 +113,20 @@ def s3() -> Iterator[S3]:
     """An S3 server on the loopback interface, shared by all tests: take a new place each."""
     with moto() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def _front(s3: S3) -> Iterator[S3]:
+    with proxy(s3) as front:
+        yield front
+
+
+@pytest.fixture
+def front(_front: S3) -> Iterator[S3]:
+    """The server behind a proxy that fails as it is told, and forgets it after the test."""
+    _front.asked.clear()
+    yield _front
+    _front.fail()
 
 
 @pytest.fixture

@@ -44,13 +44,15 @@ class Fault:
             connection off, `slow` passes it on after `delay_s`.
         method: requests it takes; a pattern.
         path: part of their path and query; a pattern.
-        times: so many of them; None: all.
+        after: so many of them pass first.
+        times: then so many of them fail; None: all.
         delay_s: of `slow`.
     """
 
     kind: Literal["error", "busy", "denied", "reset", "slow"]
     method: str = ".*"
     path: str = ""
+    after: int = 0
     times: int | None = None
     delay_s: float = 0.0
 
@@ -80,19 +82,22 @@ class S3:
     def fail(self, *faults: Fault) -> None:
         """Fail like this from now on, and in no other way."""
         with self._guard:
-            self._faults[:] = [[fault, fault.times] for fault in faults]
+            self._faults[:] = [[fault, fault.after, fault.times] for fault in faults]
 
     def fault_for(self, method: str, path: str) -> Fault | None:
         """What to do with a request; counts it."""
         with self._guard:
             self.asked.append((method, path))
             for entry in self._faults:
-                fault, left = entry
+                fault, passing, left = entry
                 if left == 0 or not re.fullmatch(fault.method, method):
                     continue
                 if not re.search(fault.path, path):
                     continue
-                entry[1] = None if left is None else left - 1
+                if passing:
+                    entry[1] -= 1
+                    continue
+                entry[2] = None if left is None else left - 1
                 return fault
         return None
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from pipeline.errors import StorageError, SweepError
 from pipeline.schedule.events import LeaseEvent, LeaseStopped
+from pipeline.schedule.kept import still_kept
 from pipeline.schedule.lease import serve
 from pipeline.schedule.outcome import found_committed
 from pipeline.schedule.spec import LeaseSpec
@@ -50,7 +51,9 @@ def serve_out(spec: LeaseSpec, *, gpu_ids: str) -> Iterator[LeaseEvent]:
         yield found_committed(
             left.pop(trial_id), ok=status == "ok", attempts=spec.attempts.get(trial_id, 1)
         )
-    if left:
+    if kept is not None and kept.left:
+        yield LeaseStopped(message=still_kept(kept))
+    elif left:
         rest = replace(spec, trials=tuple(left.values()))
         yield from serve(rest, SpoolingOut(out), gpu_ids=gpu_ids)
 

@@ -7,9 +7,10 @@ that comes later stores what it keeps of the trials that it is asked to measure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Protocol
 
+from pipeline.errors import StorageError
 from pipeline.schedule.listener import SweepListener
 from pipeline.schedule.outcome import found_committed
 from pipeline.store.outdir import OutDir
@@ -25,10 +26,13 @@ class Nodes(Protocol):
 
 
 def store_kept_here(out: OutDir, listener: SweepListener) -> None:
-    """Store what this machine keeps; call with the lock held, before the commits are read."""
+    """Store what this machine keeps; call with the lock held, before the commits are read.
+
+    Raises:
+        StorageError: OUT cannot take it, and so would not take what is measured next.
+    """
     if kept := store_kept(out):
-        for text in _words(kept):
-            listener.on_notice(text)
+        _tell(kept, listener)
 
 
 def store_kept_elsewhere(
@@ -49,13 +53,16 @@ def store_kept_elsewhere(
 
     Returns:
         `done`, and those that need not run any more.
+
+    Raises:
+        StorageError: OUT cannot take it from one of them, and so would not take what that one
+            measures next.
     """
     if out.local_path is not None:
         return done
     left = {trial.trial_id: trial for trial in trials if trial.trial_id not in done}
     for kept in nodes.store_kept(out.uri):
-        for text in _words(kept):
-            listener.on_notice(text)
+        _tell(kept, listener)
         for trial_id, status in kept.stored.items():
             if (trial := left.pop(trial_id, None)) is not None:
                 listener.on_outcome(found_committed(trial, ok=status == "ok", attempts=1))
@@ -63,19 +70,25 @@ def store_kept_elsewhere(
     return done
 
 
-def _words(kept: Stored) -> Iterator[str]:
+def _tell(kept: Stored, listener: SweepListener) -> None:
     if kept.stored:
-        yield (
+        listener.on_notice(
             f"stored {_trials(len(kept.stored))} that {kept.host} had measured and could not store "
             "before"
         )
     if kept.obsolete:
-        yield (
+        listener.on_notice(
             f"dropped {_trials(kept.obsolete)} kept on {kept.host}: OUT has them by now, or was "
             "begun after them"
         )
     if kept.left:
-        yield f"{_trials(kept.left)} stay in {kept.place} on {kept.host}: {kept.why}"
+        raise StorageError(still_kept(kept))
+
+
+def still_kept(kept: Stored) -> str:
+    """What to say of trials that OUT did not take."""
+    verb = "stays" if kept.left == 1 else "stay"
+    return f"{_trials(kept.left)} {verb} in {kept.place} on {kept.host}: {kept.why}"
 
 
 def _trials(count: int) -> str:

@@ -16,7 +16,7 @@ import hashlib
 import os
 import shutil
 import socket
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -29,7 +29,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from pipeline.errors import FrostlineError, StorageError, SweepError
 from pipeline.store.arrow import to_table
 from pipeline.store.files import Change, Source, without_credentials
-from pipeline.store.local import LocalFiles
+from pipeline.store.local import STAGING, LocalFiles
 from pipeline.store.outdir import NO_FILES, OutDir
 from pipeline.store.publication import TrialTables, publication
 
@@ -137,6 +137,7 @@ class Spool:
         with suppress(OSError):
             (folder / _RECORD).unlink()
         shutil.rmtree(folder, ignore_errors=True)
+        self._tidy()
 
     def trials(self) -> list[KeptTrial]:
         """What is kept, oldest first; what was written by half, or is damaged, is passed over."""
@@ -156,8 +157,12 @@ class Spool:
             What became of it; nothing is raised for a store that cannot be reached.
         """
         done = Stored(host=socket.gethostname(), place=str(self.place))
+        if not self.place.exists():
+            return done
+        LocalFiles(self.place, create=False).remove_staging()
         kept = [each for each in self.trials() if only is None or each.trial_id in only]
         if not kept:
+            self._tidy()
             return done
         stored: dict[str, str] = {}
         obsolete = 0
@@ -166,30 +171,49 @@ class Spool:
                 manifest = self._out.manifest()
                 began = manifest.runs[0].started_at - _CLOCKS_DIFFER if manifest else None
                 for each in kept:
-                    if not (self.place / each.trial_id / _RECORD).exists():
+                    if not self._has(each):
                         continue  # another process has just stored it
                     if began is None or each.started_at < began or self._superseded(each):
                         obsolete += 1
-                    else:
-                        self._out.files.apply(self._changes(each))
+                    elif self._publish(each):
                         stored[each.trial_id] = each.status
                     self.forget(each.trial_id)
-                if only is None and not self.trials():
-                    shutil.rmtree(self.place, ignore_errors=True)
         except (StorageError, SweepError, OSError) as error:
             left = len(kept) - len(stored) - obsolete
             return replace(done, stored=stored, obsolete=obsolete, left=left, why=str(error))
         return replace(done, stored=stored, obsolete=obsolete)
+
+    def _tidy(self) -> None:
+        """Remove the folder where it keeps nothing any more."""
+        with suppress(OSError):  # another process is about to keep something
+            if {each.name for each in self.place.iterdir()} <= {_PLACE, _LOCK, STAGING}:
+                (self.place / _PLACE).unlink(missing_ok=True)
+                (self.place / _LOCK).unlink(missing_ok=True)
+                if (self.place / STAGING).exists():
+                    (self.place / STAGING).rmdir()
+                self.place.rmdir()
 
     def _superseded(self, kept: KeptTrial) -> bool:
         """Whether OUT has this trial, at least as good."""
         status = self._out.commit_of(kept.trial_id)
         return status is not None and (status == "ok" or kept.status != "ok")
 
-    def _changes(self, kept: KeptTrial) -> Iterator[Change]:
+    def _has(self, kept: KeptTrial) -> bool:
+        return (self.place / kept.trial_id / _RECORD).exists()
+
+    def _publish(self, kept: KeptTrial) -> bool:
+        """Publish a trial; False where the lease that kept it has done so meanwhile."""
         folder = self.place / kept.trial_id
-        for each in kept.changes:
-            yield Change(name=each.name, source=folder / each.file if each.file else None)
+        try:
+            self._out.files.apply(
+                Change(name=each.name, source=folder / each.file if each.file else None)
+                for each in kept.changes
+            )
+        except StorageError:
+            if self._has(kept):
+                raise
+            return False
+        return True
 
 
 class SpoolingOut:

@@ -1,0 +1,121 @@
+"""Chaos: a sweep on a cluster that loses processes, a node, its driver and its head.
+
+`python tests/chaos.py 1 2 3 [--fake]`, or `make chaos SEEDS="1 2 3"`. Each seed is a plan of what
+breaks and when; what the sweep comes to must be the same for all: every trial in the tables exactly
+once, no process left, no stray file, nothing listening beyond loopback. Trials are real, of a chain
+of tiny Dense layers, measured by TensorFlow on CPUs; with `--fake` they take a third of a second
+and measure nothing, while planning, scheduling and storing stay the real ones. Prints a line for
+each seed and ends with 1 where something did not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from chaos_checks import planned_ids, problems  # noqa: E402
+from chaos_scene import Scene  # noqa: E402
+
+STUDY = HERE / "chaos_study.toml"
+ALL = (
+    "kill_measuring", "kill_measuring", "kill_measuring", "kill_worker", "remove_node",
+    "kill_driver", "restart_head",
+)  # fmt: skip
+_FIRST = 2
+_LAST = 24
+_TRIAL_S = 180.0
+_END_S = 900.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something that breaks, and how many trials are committed by then, at least."""
+
+    what: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a sweep.
+
+    Attributes:
+        line: what was done and what came out.
+        wrong: what should not be; empty when all is well.
+    """
+
+    line: str
+    wrong: tuple[str, ...]
+
+
+def plan_of(seed: int, faults: tuple[str, ...] = ALL) -> tuple[Fault, ...]:
+    """The faults in a random order, spread at random over the sweep."""
+    chance = random.Random(seed)
+    order = chance.sample(faults, len(faults))
+    moments = sorted(chance.sample(range(_FIRST, _LAST + 1), len(faults)))
+    return tuple(Fault(what=what, at=at) for what, at in zip(order, moments, strict=True))
+
+
+def disturbed_sweep(seed: int, folder: Path, *, plan: tuple[Fault, ...], fake: bool) -> Outcome:
+    """Run the study, break what the plan says, see what came of it."""
+    began = time.monotonic()
+    scene = Scene(folder, seed=seed, fake=fake)
+    try:
+        scene.start_cluster()
+        scene.start_driver()
+        for fault in plan:
+            scene.wait_for(
+                lambda at=fault.at: scene.committed() >= at, most_s=_TRIAL_S + _END_S / 2,
+                what=f"trial {fault.at} and then {fault.what}",
+            )  # fmt: skip
+            scene.look_who_listens()
+            getattr(scene, fault.what)()
+        code = scene.driver_ends(most_s=_END_S)
+        last = [event for event in scene.events() if event[0] in ("result", "error")][-1:]
+        scene.expect_leases_gone()
+        scene.end_cluster()
+        scene.expect_no_process()
+    finally:
+        scene.clean_up()
+    planned = planned_ids(scene.out, STUDY)
+    wrong = [*problems(scene.out, STUDY, scene.charged())]
+    if len(planned) < 30:
+        wrong.append(f"only {len(planned)} trials are planned")
+    if code != 0 and not any(times > 1 for times in scene.charged().values()):
+        wrong.append(f"the last driver ended with {code}: {last}")
+    wrong += [f"still running: {text}" for text in scene.left_behind]
+    wrong += [f"listening: {address}" for address in sorted(scene.open_to_others)]
+    starts = sum(event[0] == "stage" and event[2] == "start" for event in scene.events())
+    line = (
+        f"seed {seed} ({'fake' if fake else 'real'} trials): {'; '.join(scene.done)}. "
+        f"{scene.committed()} of {len(planned)} trials in the tables after {starts} starts, "
+        f"{len(wrong)} problems, {time.monotonic() - began:.0f} s"
+    )
+    return Outcome(line=line, wrong=tuple(wrong))
+
+
+def main() -> int:
+    """Every seed in turn; 1 where something did not hold."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("seeds", type=int, nargs="*", default=[1, 2, 3])
+    parser.add_argument("--fake", action="store_true", help="trials that measure nothing")
+    asked = parser.parse_args()
+    bad = 0
+    for seed in asked.seeds:
+        with tempfile.TemporaryDirectory(prefix="frostline-chaos-") as folder:
+            outcome = disturbed_sweep(seed, Path(folder), plan=plan_of(seed), fake=asked.fake)
+        print(outcome.line, *(f"  WRONG: {text}" for text in outcome.wrong), sep="\n", flush=True)
+        bad += bool(outcome.wrong)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

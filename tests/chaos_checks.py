@@ -1,0 +1,100 @@
+"""What must hold of a sweep's results whatever happened to it, as a reader from outside sees them.
+
+In: OUT on a disk, the study. Out: what is wrong, in words; nothing where all is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+from pipeline.errors import FrostlineError
+from pipeline.model_facts import facts_path, parse_facts
+from pipeline.schedule.driver import LEASE_LOST
+from pipeline.store.arrow import to_table
+from pipeline.store.schema import TABLES
+from pipeline.study import load_study
+from pipeline.trials import plan_trials
+
+_QUARANTINED = {"ProcessKilled", LEASE_LOST}
+_PATTERNS = (
+    r"study\.toml", r"manifest\.json", r"tables/\w+/{trial}\.parquet", r"logs/{trial}\.log",
+    r"tensorboard/.+", r"models/.+", r"facts/.+", r"report/.+",
+)  # fmt: skip
+
+
+def problems(out: Path, study: Path, charged: Mapping[str, int]) -> Iterator[str]:
+    """Everything that is wrong with a finished sweep.
+
+    Args:
+        out: its output directory.
+        study: the study file.
+        charged: how many processes each trial took down.
+    """
+    planned = planned_ids(out, study)
+    rows = duckdb.sql(
+        f"SELECT * FROM read_parquet('{out}/tables/trials/*.parquet', union_by_name = true)"
+    ).to_arrow_table()
+    found = Counter(rows["trial_id"].to_pylist())
+    yield from (f"{trial_id} is missing" for trial_id in planned - set(found))
+    yield from (f"{trial_id} is nobody's" for trial_id in set(found) - planned)
+    yield from (
+        f"{trial_id} is there {times} times" for trial_id, times in found.items() if times > 1
+    )
+    for row in rows.to_pylist():
+        if row["status"] != "ok" and not (
+            charged.get(row["trial_id"], 0) > 1 and row["error_type"] in _QUARANTINED
+        ):
+            yield f"{row['trial_id']} {row['status']}: {row['error_type']}: {row['error_message']}"
+    yield from _invalid_rows(out)
+    yield from _mixed_attempts(out, {row["trial_id"] for row in rows.to_pylist() if row["pairs"]})
+    yield from _strange_files(out, planned)
+
+
+def planned_ids(out: Path, study: Path) -> set[str]:
+    """Trials that the study asks for, by what OUT knows of its models."""
+    asked = load_study(study, check_builders=False)
+    facts = {
+        model.name: parse_facts((out / facts_path(model.name)).read_text())
+        for model in asked.models
+    }
+    return {trial.trial_id for trial in plan_trials(asked, facts).trials}
+
+
+def _invalid_rows(out: Path) -> Iterator[str]:
+    for table in TABLES:
+        for path in sorted(out.glob(f"tables/{table}/*.parquet")):
+            rows = pq.read_table(path)
+            try:
+                to_table(table, rows.to_pylist())
+            except FrostlineError as error:
+                yield f"{path.relative_to(out)}: {error}"
+            if set(rows["trial_id"].to_pylist()) != {path.stem}:
+                yield f"{path.relative_to(out)} has rows of another trial"
+
+
+def _mixed_attempts(out: Path, timed: set[str]) -> Iterator[str]:
+    steps = duckdb.sql(
+        f"SELECT trial_id, count(*) AS n, count(DISTINCT (arm, pair, position)) AS different "
+        f"FROM read_parquet('{out}/tables/steps/*.parquet') GROUP BY trial_id"
+    ).fetchall()
+    yield from (
+        f"{trial_id} has samples twice" for trial_id, n, different in steps if n != different
+    )
+    yield from (f"{trial_id} has no samples" for trial_id in timed - {each[0] for each in steps})
+
+
+def _strange_files(out: Path, planned: set[str]) -> Iterator[str]:
+    trial = "(?:" + "|".join(map(re.escape, planned)) + ")"
+    known = [re.compile(pattern.replace("{trial}", trial)) for pattern in _PATTERNS]
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out).as_posix()
+        if path.is_dir() or name == ".lock":
+            continue
+        if not any(pattern.fullmatch(name) for pattern in known):
+            yield f"{name} is left over"
