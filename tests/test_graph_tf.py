@@ -360,34 +360,63 @@ def converter() -> Iterator[TraceConverter]:
         yield running
 
 
-@pytest.mark.parametrize(
-    ("architecture", "jit"),
-    [("normed", False), ("attention", False), ("shared", False), ("recurrent", False),
-     ("normed", True)],
-)  # fmt: skip
-@settings(max_examples=3, derandomize=True, suppress_health_check=list(HealthCheck))
+Folders = pytest.TempPathFactory
+UNTIMED = settings(derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("architecture", ["normed", "attention", "shared", "recurrent"])
+@settings(UNTIMED, max_examples=3)
 @given(data=st.data())
 def test_whatever_is_frozen_has_no_time_for_its_gradient_and_what_trains_has(
     zoo: Any,
     converter: TraceConverter,
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: Folders,
     architecture: str,
-    jit: bool,
     data: st.DataObject,
 ) -> None:
-    # GIVEN any set of variables but all of them
-    make = (
-        partial(zoo.residual, norm=True) if architecture == "normed" else getattr(zoo, architecture)
+    make = normed(zoo) if architecture == "normed" else getattr(zoo, architecture)
+    frozen = data.draw(frozen_sets(zoo, make))
+    check_gradients_have_time_where_they_should(zoo, converter, tmp_path_factory, make, frozen)
+
+
+@settings(UNTIMED, max_examples=2)
+@given(data=st.data())
+def test_whatever_is_frozen_has_no_time_for_its_gradient_under_xla_either(
+    zoo: Any, converter: TraceConverter, tmp_path_factory: Folders, data: st.DataObject
+) -> None:
+    make = normed(zoo)
+    frozen = data.draw(frozen_sets(zoo, make))
+    check_gradients_have_time_where_they_should(
+        zoo, converter, tmp_path_factory, make, frozen, jit=True
     )
+
+
+def normed(zoo: Any) -> Any:
+    return partial(zoo.residual, norm=True)
+
+
+def frozen_sets(zoo: Any, make: Any) -> st.SearchStrategy[set[str]]:
+    """Any set of variables but all of them and none."""
     owned = owned_variables(zoo, make)
-    frozen = data.draw(st.sets(st.sampled_from(sorted(owned)), max_size=len(owned) - 1))
-    # WHEN they are frozen, the step is traced and profiled, and the profile attributed
+    return st.sets(st.sampled_from(sorted(owned)), min_size=1, max_size=len(owned) - 1)
+
+
+def check_gradients_have_time_where_they_should(
+    zoo: Any,
+    converter: TraceConverter,
+    folders: Folders,
+    make: Any,
+    frozen: set[str],
+    *,
+    jit: bool = False,
+) -> None:
+    # WHEN variables are frozen, the step is traced and profiled, and the profile attributed
+    owned = owned_variables(zoo, make)
     step = zoo.trace(make, frozen=frozen, jit=jit)
-    costs = attribute(
-        converter.convert(zoo.profile(step, tmp_path_factory.mktemp("p")), deadline_s=60),
-        step.graph,
-    )
-    # THEN exactly the layers with something left to train have weight gradients
+    profile = zoo.profile(step, folders.mktemp("profile"))
+    costs = attribute(converter.convert(profile, deadline_s=60), step.graph)
+    # THEN no layer with nothing left to train has weight gradients, and the ops that ran are
+    # needed by exactly the variables that train
     layers = set(owned.values())
     training = {layer for path, layer in owned.items() if path not in frozen}
     check_frozen(costs, step.graph, frozen_variables=frozen, frozen_layers=layers - training)

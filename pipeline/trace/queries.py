@@ -28,9 +28,13 @@ regexp_replace(
     '#[^#]*(#|$)', '', 'g')
 """
 
+_ON_DEVICE = "category IN ('device', 'XLA Ops')"
+
 EVENTS = f"""
 CREATE TEMP TABLE found AS
-WITH raw AS (
+WITH accelerated AS (
+    SELECT count(*) > 0 AS yes FROM read_parquet($parquet) WHERE {_ON_DEVICE}
+), raw AS (
     SELECT device AS plane, category, stream_id, thread_id, start_ns::BIGINT AS start_ns,
         end_ns::BIGINT AS end_ns, self_time_ns::BIGINT AS export_self_ns, step,
         kernel_name, coalesce(trace_args, '') AS trace_args,
@@ -40,17 +44,16 @@ WITH raw AS (
         coalesce(thread_name, '') AS thread_name
     FROM read_parquet($parquet)
     WHERE CASE WHEN category = 'host'
-        THEN tf_op_name IS NOT NULL OR kernel_name LIKE 'Iterator::%'
-            OR kernel_name LIKE 'EagerLocalExecute: %' OR trace_args LIKE 'hlo_op=%'
-            OR trace_args LIKE '%,hlo_op=%'
-        ELSE category IN ('device', 'XLA Ops') END
-), accelerated AS (
-    SELECT coalesce(bool_or(NOT host), false) AS yes FROM raw
+        THEN NOT (SELECT yes FROM accelerated)
+            AND (tf_op_name IS NOT NULL OR kernel_name LIKE 'Iterator::%'
+                OR kernel_name LIKE 'EagerLocalExecute: %' OR trace_args LIKE 'hlo_op=%'
+                OR trace_args LIKE '%,hlo_op=%')
+        ELSE {_ON_DEVICE} END
 ), annotated AS (
     SELECT raw.*, CASE WHEN NOT host AND tf_op_name = '' AND hlo_op = ''
         THEN regexp_extract({_ANNOTATION}, '(?:.*::)?([^:]+(?::[^:]*)?)(?:::)*$', 1)
         ELSE NULL END AS annotation
-    FROM raw, accelerated WHERE NOT (host AND yes)
+    FROM raw
 )
 SELECT CASE WHEN host THEN '/host:' || upper(split_part(plane, ':', 1))
         ELSE '/device:' || upper(split_part(plane, ':', 1)) || ':' || split_part(plane, ':', 2) END

@@ -124,7 +124,7 @@ def read_space(path: Path) -> SpaceFacts:
     except (ValueError, message.DecodeError) as error:
         raise TraceError(
             f"{path} is no complete XSpace ({error}); it was cut off while it was written or "
-            "copied, or it is a file of another kind"
+            "copied, or it is a file of another kind: see that the disk has space, profile again"
         ) from error
 
 
