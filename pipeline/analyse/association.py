@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 MIN_TRIALS = 5
 MIN_DISTINCT = 3
@@ -70,7 +69,7 @@ def associate(pairs: Iterable[tuple[float | None, float | None]]) -> Association
     if xs.size < _MANY:
         rho_low, rho_high = _interval(_spearman(xs[drawn], ys[drawn]))
     else:
-        ranks = stats.rankdata(xs), stats.rankdata(ys)
+        ranks = _ranks(xs), _ranks(ys)
         rho_low, rho_high = _interval(_pearson(ranks[0][drawn], ranks[1][drawn]))
     r_squared_low, r_squared_high = _interval(_r_squared(xs[drawn], ys[drawn]))
     return Association(
@@ -101,7 +100,14 @@ def _pearson(xs: Floats, ys: Floats) -> Floats:
 
 
 def _spearman(xs: Floats, ys: Floats) -> Floats:
-    return _pearson(stats.rankdata(xs, axis=-1), stats.rankdata(ys, axis=-1))
+    return _pearson(_ranks(xs), _ranks(ys))
+
+
+def _ranks(values: Floats) -> Floats:
+    from scipy.stats import rankdata  # takes a second to import, and most commands need no ranks
+
+    ranks: Floats = rankdata(values, axis=-1)
+    return ranks
 
 
 def _r_squared(xs: Floats, ys: Floats) -> Floats:

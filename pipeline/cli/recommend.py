@@ -58,7 +58,6 @@ def recommend(
     from pipeline.recommend.recommend import recommend as recommendation_for
     from pipeline.recommend.recommend import refuse_budget
     from pipeline.recommend.terminal import pasted, rendered, verified_words
-    from pipeline.recommend.verify import verify as measure
     from pipeline.sweep_view import open_sweep
 
     share = _budget(budget, speedup)
@@ -84,6 +83,8 @@ def recommend(
                 console.print(pasted(found), soft_wrap=True)
         verified = None
         if verify and found.pick.frozen_layers:
+            from pipeline.recommend.verify import verify as measure  # brings the scheduler along
+
             try:
                 with SweepProgress(err()) as progress:
                     verified = measure(

@@ -83,6 +83,13 @@ def _need_profile(row: TrialRow) -> None:
     )
 
 
+def _again(row: TrialRow) -> str:
+    """What brings back ops that were lost."""
+    if row.trace_path:
+        return "`python -m jobs.reattribute OUT` writes them again from the trace that was kept."
+    return f"Delete tables/trials/{row.trial_id}.parquet and run the sweep again."
+
+
 def _differing(a: TrialRow, b: TrialRow) -> list[str]:
     """What makes two trials incomparable, in words."""
     pairs = (
@@ -117,6 +124,11 @@ def _read(sweep: Sweep, row: TrialRow) -> _Profiled:
         "calls_per_step",
     ]  # fmt: skip
     rows = sweep.table("op_costs", columns, trials=(row.trial_id,)).to_pylist()
+    if not rows:
+        raise UsageError(
+            f"{policy_words(row)} ({row.trial_id}) has no rows in the table op_costs, so there are "
+            f"no ops to compare. {_again(row)}"
+        )
     ops = tuple(
         Op(
             layer=op["layer"],

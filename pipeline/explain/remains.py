@@ -198,11 +198,16 @@ def no_trace(case: Case) -> Reason | None:
     row = case.row
     if row.status == "failed" or case.trial is not None:
         return None
-    why = (
-        f"the profile could not be used: {row.error_type}: {(row.error_message or '').rstrip('.')}"
-        if row.error_stage == "profile"
-        else "it was timed without a profile"
-    )
+    if row.error_stage == "profile":
+        reason = (row.error_message or "").rstrip(".")
+        why = f"the profile could not be used: {row.error_type}: {reason}"
+        advice = "`frostline doctor` says whether this machine lets a user profile."
+    elif row.trace_path:
+        why = "its ops are not in the table op_costs"
+        advice = "`python -m jobs.reattribute OUT` writes them again from the trace that was kept."
+    else:
+        why = "it was timed without a profile"
+        advice = "Set profile_steps = 5 under [measure] and run the study on a new OUT."
     return Reason(
         kind="no_trace",
         effect="unknown",
@@ -212,11 +217,7 @@ def no_trace(case: Case) -> Reason | None:
             "the gradient still costs in frozen layers, whether the step is host-bound"
         ),
         figures=(),
-        advice=(
-            "`frostline doctor` says whether this machine lets a user profile."
-            if row.error_stage == "profile"
-            else "Set profile_steps = 5 under [measure] and run the study on a new OUT."
-        ),
+        advice=advice,
     )
 
 

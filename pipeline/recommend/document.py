@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.recommend.recommend import Recommendation
-from pipeline.recommend.verify import Verified
+
+if TYPE_CHECKING:  # verifying brings the scheduler along
+    from pipeline.recommend.verify import Verified
 
 
 def to_json(answers: Sequence[tuple[Recommendation, Verified | None]]) -> str:

@@ -6,6 +6,7 @@ In: `Recommendation`, and `Verified` where it was measured. Out: things that Ric
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -13,8 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.recommend.recommend import Point, Recommendation
-from pipeline.recommend.verify import Verified
 from pipeline.report.words import floor, milliseconds, ratio_with_interval, share
+
+if TYPE_CHECKING:  # verifying brings the scheduler along
+    from pipeline.recommend.verify import Verified
 
 _DEFAULT = {
     "params": " Pass --importance FILE for what matters to you, or set gradient_norms = true under "

@@ -13,6 +13,7 @@ from pipeline.store.manifest import Manifest
 from pipeline.store.trial_row import TrialRow
 
 _WARNINGS = 20
+_ALL = 0.9995
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,12 @@ def _profiles(ok: Sequence[TrialRow], evidence: Evidence) -> Iterable[Fact]:
         yield Fact(name="Profiler overhead", value=value)
     shares = [row.attributed_fraction for row in ok if row.attributed_fraction is not None]
     if shares:
-        value = f"at least {share(min(shares))} of each trial's op time has a pass"
+        least = min(shares)
+        value = (
+            f"at least {share(least)} of each trial's op time has a pass"
+            if least < _ALL
+            else "all of each trial's op time has a pass, to a twentieth of a per cent"
+        )
         yield Fact(name="Attribution", value=value)
     known, layers = evidence.flops_known
     if layers:

@@ -52,7 +52,12 @@ def placement_figure(levels: Sequence[Level]) -> Figure:
         sort=labels,
         axis=alt.Axis(grid=True, ticks=False, domain=False),
     )
-    x = alt.X("speedup:Q", title="Speedup", scale=alt.Scale(zero=False, nice=True, padding=12))
+    x = alt.X(
+        "speedup:Q",
+        title="Speedup (baseline step / its step)",
+        scale=alt.Scale(zero=False, nice=True, padding=12),
+        axis=alt.Axis(tickCount=10),
+    )
     colour = family_colour(families, "Frozen layers")
     line = data.mark_rule(color=INK, opacity=0.35).encode(
         x=alt.X("least:Q"), x2="most:Q", y=y

@@ -119,10 +119,11 @@ def speedup_by_depth(
     rows: Rows, *, layers: int, noise_floor: float | None, ceiling: float | None
 ) -> Figure:
     """Speedup against the first trainable layer; `layers` is how many the model has."""
+    margin = max(_SPREAD, 0.02 * layers)  # no point at the edge is cut
     x = alt.X(
         "place:Q",
         title="First layer that trains (0 = at the input)",
-        scale=alt.Scale(domain=[-0.6, max(1, layers - 1) + 0.6], nice=False),
+        scale=alt.Scale(domain=[-margin, max(1, layers - 1) + margin], nice=False),
         axis=alt.Axis(format="d", tickMinStep=1, tickCount=min(layers, 20), grid=False),
     )
     return Figure(

@@ -22,7 +22,7 @@
     spec.width = "container";
     const config = spec.config;
     if (width < NARROW) {
-      config.legend.columns = 2;
+      config.legend.columns = Math.max(1, Math.floor(config.legend.columns / 4));
       config.legend.gradientLength = 90;
       config.legend.titleOrient = "top";
       config.axis.labelLimit = 110;
