@@ -52,7 +52,7 @@ def problems(out: Path, study: Path, charged: Mapping[str, int]) -> Iterator[str
         ):
             yield f"{row['trial_id']} {row['status']}: {row['error_type']}: {row['error_message']}"
     yield from _invalid_rows(out)
-    yield from _mixed_attempts(out, {row["trial_id"] for row in rows.to_pylist() if row["pairs"]})
+    yield from _mixed_attempts(out)
     yield from _strange_files(out, planned)
 
 
@@ -78,15 +78,20 @@ def _invalid_rows(out: Path) -> Iterator[str]:
                 yield f"{path.relative_to(out)} has rows of another trial"
 
 
-def _mixed_attempts(out: Path, timed: set[str]) -> Iterator[str]:
-    steps = duckdb.sql(
-        f"SELECT trial_id, count(*) AS n, count(DISTINCT (arm, pair, position)) AS different "
-        f"FROM read_parquet('{out}/tables/steps/*.parquet') GROUP BY trial_id"
+def _mixed_attempts(out: Path) -> Iterator[str]:
+    """Trials whose samples are not those of one attempt: two of each pair, each of them once."""
+    wrong = duckdb.sql(
+        f"""
+        SELECT trial_id, pairs, count(s.pair) FILTER (NOT s.warmup) AS samples,
+            count(DISTINCT (s.arm, s.pair)) FILTER (NOT s.warmup) AS different
+        FROM read_parquet('{out}/tables/trials/*.parquet', union_by_name = true) AS t
+        LEFT JOIN read_parquet('{out}/tables/steps/*.parquet') AS s USING (trial_id)
+        WHERE t.status = 'ok' GROUP BY trial_id, pairs
+        HAVING samples != 2 * pairs OR different != 2 * pairs
+        """
     ).fetchall()
-    yield from (
-        f"{trial_id} has samples twice" for trial_id, n, different in steps if n != different
-    )
-    yield from (f"{trial_id} has no samples" for trial_id in timed - {each[0] for each in steps})
+    for trial_id, pairs, samples, different in wrong:
+        yield f"{trial_id} has {samples} samples, {different} different ones, of {pairs} pairs"
 
 
 def _strange_files(out: Path, planned: set[str]) -> Iterator[str]:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chaos import disturbed_sweep, plan_of
+from chaos import STUDY, disturbed_sweep, plan_of
+from chaos_checks import problems
+from predict_kit import world
+
+from pipeline.store.outdir import TrialTables
+from pipeline.trials import Trial
 
 
 @pytest.mark.cluster
@@ -22,3 +29,35 @@ def test_a_disturbed_sweep_has_every_trial_exactly_once(
 def test_a_plan_depends_on_its_seed_alone() -> None:
     assert plan_of(3) == plan_of(3)
     assert plan_of(3) != plan_of(4)
+
+
+def sampled(trial: Trial, rows: TrialTables) -> TrialTables:
+    """One pair of samples for every trial."""
+    samples = [
+        {
+            "trial_id": trial.trial_id, "arm": arm, "pair": 0, "position": position,
+            "warmup": False, "n_steps": 1, "step_ns": 1_000_000,
+        }
+        for position, arm in enumerate(("baseline", "trial"))
+    ]  # fmt: skip
+    return replace(rows, steps=samples, trials=[{**rows.trials[0], "pairs": 1}])
+
+
+def test_what_is_wrong_with_a_sweep_is_seen(tmp_path: Path) -> None:
+    """GIVEN a sweep as it should be WHEN something is off THEN it is named."""
+    out = world(tmp_path / "out", text=STUDY.read_text(), tamper=sampled)
+    assert list(problems(out, STUDY, {})) == []
+
+    trials, steps = out / "tables" / "trials", out / "tables" / "steps"
+    first, second, third, *_ = sorted(path.stem for path in trials.iterdir())
+    kept = (trials / f"{first}.parquet").read_bytes()
+    (trials / f"{first}.parquet").unlink()
+    assert list(problems(out, STUDY, {})) == [f"{first} is missing"]
+    (trials / f"{first}.parquet").write_bytes(kept)
+
+    shutil.copyfile(steps / f"{second}.parquet", steps / f"{second}-again.parquet")
+    (trials / f"{third}.parquet.tmp").write_bytes(b"")
+    found = "\n".join(problems(out, STUDY, {}))
+    assert f"{second} has 4 samples, 2 different ones, of 1 pairs" in found
+    assert f"tables/trials/{third}.parquet.tmp is left over" in found
+    assert f"tables/steps/{second}-again.parquet has rows of another trial" in found

@@ -36,7 +36,8 @@ name = "stored"
 name = "net"
 builder = "models:net"
 [freeze]
-policies = ["prefix:*"]
+policies = ["prefix:1", "prefix:2", "suffix:1"]
+anchors = false
 [measure]
 profile_steps = 0
 [resources]
@@ -86,19 +87,18 @@ def starts(where: str, fake: Fake, trial_ids: list[str]) -> list[int]:
     return [runs[rows[each].policy] for each in trial_ids if not rows[each].is_control]
 
 
-@pytest.mark.parametrize("kind", ["denied", "error"])
 def test_a_sweep_goes_on_where_its_store_failed_it(
-    front: S3, spool: Path, fake: Fake, kind: str, monkeypatch: pytest.MonkeyPatch
+    front: S3, spool: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GIVEN a store that refuses after some trials WHEN run again THEN none is measured twice."""
     monkeypatch.setattr("pipeline.run._limits", lambda _study: replace(FAST, store_wait_s=0.0))
     where = front.uri(max_attempts=1)
-    front.fail(Fault(kind=kind, method="PUT", path="tables/trials/.*parquet", after=4))
+    front.fail(Fault(kind="denied", method="PUT", path="tables/trials/.*parquet", after=2))
     with pytest.raises(SweepStoppedError, match=r"cannot write s3://bucket/.* It is kept in "):
         sweep(where)
     left = kept(spool)
     assert left
-    assert len(open_sweep(where).commits) == 4
+    assert len(open_sweep(where).commits) == 2
 
     # It refuses still: nothing is measured that could not be stored either.
     before = len(fake.runs())
@@ -111,7 +111,7 @@ def test_a_sweep_goes_on_where_its_store_failed_it(
     heard = Heard()
     again = sweep(where, heard)
     assert (again.exit_code, again.ok) == (0, again.planned)
-    assert again.finished_before == 4 + len(left)
+    assert again.finished_before == 2 + len(left)
     assert f"stored {len(left)} trial" in heard.notices[0]
     assert set(starts(where, fake, left)) <= {1}
     assert len(open_sweep(where).commits) == again.planned
@@ -134,7 +134,7 @@ def test_commands_read_a_sweep_where_it_lies(s3: S3, capsys: pytest.CaptureFixtu
     where = s3.uri()
     world(where, "prefix:*", "suffix:*")  # type: ignore[arg-type]
     opened = open_sweep(where)
-    assert opened.sql("SELECT count(*) FROM trials").fetchone() == (len(opened.commits),)
+    assert opened.sql("SELECT count(*) FROM trials").fetchall() == [(len(opened.commits),)]
     assert main(["predict", where, "--freeze", "prefix:2", "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)
     assert answer["policy"] == "prefix:2"
