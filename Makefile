@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test lint bench bench-attribution bench-held-out clean
+.PHONY: help setup demo test lint chaos bench bench-attribution bench-held-out clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ bench-attribution: $(VENV)/.installed-dev  ## reading a million events beside fr
 bench-held-out: $(VENV)/.installed-dev  ## predicted against measured speedups on real models; hours
 	$(BIN)/python bench/held_out.py --out bench-out $(STUDIES)
 	$(BIN)/python bench/frozen_gradients.py $$(dirname bench-out/*/manifest.json)
+
+chaos: $(VENV)/.installed-dev  ## sweeps that lose processes, a node, the driver and the head; SEEDS="1 2 3"
+	$(BIN)/python tests/chaos.py $(SEEDS) $(CHAOS_ARGS)
 
 clean:  ## remove .venv, caches and the demo's results
 	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
