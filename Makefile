@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test lint chaos bench bench-attribution bench-held-out clean
+.PHONY: help setup demo test lint chaos bench bench-overhead bench-fit bench-attribution bench-held-out clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -34,7 +34,13 @@ lint: $(VENV)/.installed-dev  ## format, lint and types only
 test: lint  ## everything that CI runs
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
 
-bench: bench-attribution bench-held-out  ## all benchmarks; takes hours on 2 cores
+bench: bench-overhead bench-fit bench-attribution bench-held-out  ## all benchmarks; takes hours on 2 cores
+
+bench-overhead: $(VENV)/.installed-dev  ## cost of a trial beside bare Ray tasks and Ray Tune; minutes
+	$(BIN)/python bench/overhead.py $(OVERHEAD_ARGS)
+
+bench-fit: $(VENV)/.installed-dev demo  ## step time beside model.fit, on the demo's sweep; minutes
+	$(BIN)/python bench/fit_agreement.py demo-out
 
 bench-attribution: $(VENV)/.installed-dev  ## reading a million events beside framework_op_stats; minutes
 	$(BIN)/python bench/attribution_speed.py --out bench-out/attribution

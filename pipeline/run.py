@@ -160,7 +160,8 @@ def run_sweep(
                         listener=heard,
                     )
                     done = store_kept_elsewhere(executor, out, todo.plan.trials, todo.done, heard)
-                    driver.run(chunks_of(todo.plan.groups, done=done, slots=slots))
+                    most = _limits(study).trials_per_process
+                    driver.run(chunks_of(todo.plan.groups, done=done, slots=slots, most=most))
                     seconds = dict(driver.seconds)
             commits = _predict(out, manifest, study, heard)
             out.end_run(manifest)

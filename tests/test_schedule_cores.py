@@ -123,3 +123,15 @@ def test_chunks_hold_what_is_left_once_and_in_order(
 
 def test_one_group_keeps_all_slots_busy() -> None:
     assert len(chunks_of(groups([40]), done=(), slots=4)) == 8
+
+
+@pytest.mark.parametrize(
+    ("trials", "slots", "chunks"), [(1000, 2, 6), (400, 2, 4), (300, 1, 2), (10_000, 4, 52)]
+)
+def test_chunks_end_where_a_process_would_be_replaced_and_come_out_even(
+    trials: int, slots: int, chunks: int
+) -> None:
+    cut = chunks_of(groups([trials]), done=(), slots=slots, most=200)
+    assert len(cut) == chunks
+    assert max(len(each.trials) for each in cut) <= 200
+    assert len(cut) % slots == 0

@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.measure.client import POLL_S, MeasureProcess
 from pipeline.measure.messages import Reply, Request
-from pipeline.schedule.events import StageEntered
+from pipeline.schedule.events import Idle, StageEntered
 
 
 def ask(
     process: MeasureProcess, request: Request, *, trial_id: str, deadline_s: float
-) -> Generator[StageEntered, None, Reply]:
-    """Send a request; yield the stages it goes through; return its answer.
+) -> Generator[StageEntered | Idle, None, Reply]:
+    """Send a request; yield the stages it goes through, and `Idle` in between; return its answer.
 
     Whatever interrupts this generator, its being closed included, kills the process.
 
@@ -50,6 +50,7 @@ def ask(
                 try:
                     stage = stages.get(timeout=POLL_S)
                 except queue.Empty:
+                    yield Idle()
                     continue
                 if stage is None:
                     return answer.result()

@@ -22,19 +22,26 @@ class Chunk:
     trials: tuple[Trial, ...]
 
 
-def chunks_of(groups: Iterable[Group], *, done: Collection[str], slots: int) -> list[Chunk]:
+def chunks_of(
+    groups: Iterable[Group], *, done: Collection[str], slots: int, most: int | None = None
+) -> list[Chunk]:
     """Cut what is left of the groups.
 
     Args:
         groups: the plan.
         done: ids of trials that need not run.
         slots: leases that can run at the same time; one slot gets each group whole.
+        most: trials of a chunk, after which its measuring process would be replaced anyway: a
+            cluster that grows can only use as many machines as there are chunks.
     """
     left = [
         tuple(trial for trial in group.trials if trial.trial_id not in done) for group in groups
     ]
     total = sum(map(len, left))
-    size = total if slots <= 1 else max(_FEWEST, -(-total // (slots * _PER_SLOT)))
+    rounds = 1 if slots <= 1 else _PER_SLOT
+    if most is not None:
+        rounds = max(rounds, -(-total // (max(1, slots) * most)))
+    size = max(_FEWEST, -(-total // (max(1, slots) * rounds)))
     return [Chunk(trials=part) for trials in left if trials for part in _parts(trials, size)]
 
 

@@ -77,7 +77,12 @@ class LeaseStopped:
     message: str
 
 
-LeaseEvent = StageEntered | GroupOpened | TrialOutcome | LeaseNotice | LeaseStopped
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """Nothing happens for the moment: what was held back to travel together should go now."""
+
+
+LeaseEvent = Idle | StageEntered | GroupOpened | TrialOutcome | LeaseNotice | LeaseStopped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from pipeline.schedule.asking import pause
 from pipeline.schedule.commit import commit
 from pipeline.schedule.cores import CoreClaim, claim_cores, holders, pinned
 from pipeline.schedule.events import (
+    Idle,
     LeaseEvent,
     LeaseNotice,
     LeaseStopped,
@@ -89,6 +90,7 @@ def _claim(spec: LeaseSpec) -> Generator[LeaseEvent, None, CoreClaim]:
             )
         if not told:
             yield LeaseNotice(text=f"waiting for {where}")
+            yield Idle()
             told = True
         pause(0.2)
     return claim
@@ -140,14 +142,14 @@ class _Lease:
                     outcome = yield from self._commit(trial, attempt, no_baseline)
                 else:
                     outcome = yield from self._measure(trial, attempt)
-                shutil.rmtree(attempt.folder)
+                _clear(attempt.folder)
             yield outcome
 
     def _start(self, trial: Trial) -> _Attempt:
         number = self._attempts.get(trial.trial_id, 0) + 1
         self._attempts[trial.trial_id] = number
         folder = self._scratch / "trial"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         return _Attempt(
             number=number,
             started_at=datetime.now(UTC),
@@ -165,6 +167,7 @@ class _Lease:
         except ProcessDied as death:
             kills = self._kills[trial.trial_id] = self._kills.get(trial.trial_id, 0) + 1
             if self._may_try_again(trial, attempt):
+                yield Idle()
                 pause(self._spec.limits.backoff(attempt.number))
                 return None
             failure = _quarantined(death, kills, attempt.number)
@@ -184,6 +187,8 @@ class _Lease:
             failure = Failure(stage=reply.stage, kind=reply.kind, message=reply.message)
             return (yield from self._commit(trial, attempt, failure))
         yield StageEntered(trial_id=trial.trial_id, stage="convert")
+        if reply.trace_file is not None:  # which takes a while
+            yield Idle()
         ready = self._group.ready
         profile = read_profile(
             reply,
@@ -240,7 +245,7 @@ class _Lease:
         yield from self._stored(run, attempt.log)
         return outcome_of(run, store_s=time.monotonic() - storing)
 
-    def _stored(self, run: TrialRun, log: Path) -> Iterator[LeaseNotice]:
+    def _stored(self, run: TrialRun, log: Path) -> Iterator[LeaseNotice | Idle]:
         """Commit a trial; while OUT cannot be reached, wait and try again."""
         limits = self._spec.limits
         end = time.monotonic() + limits.store_wait_s
@@ -256,6 +261,7 @@ class _Lease:
                         text=f"trial {run.trial.trial_id} is measured and cannot be stored yet: "
                         f"{error}; trying again for {left_s:.0f} s"
                     )
+                    yield Idle()
                 pause(min(limits.backoff(tries), left_s))
 
     def _trace_path(self, trial: Trial, measured: Measured | None) -> str | None:
@@ -272,6 +278,15 @@ class _Lease:
         if self._converter is None:
             self._converter = self._held.enter_context(self._converters(self._scratch))
         return self._converter
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a trial left in its folder, which the next one uses."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _quarantined(death: ProcessDied, kills: int, attempts: int) -> Failure:

@@ -20,7 +20,7 @@ from typing import Self
 
 from pipeline.errors import UsageError
 from pipeline.schedule.at_node import serve_out
-from pipeline.schedule.events import ExecutorEvent, LeaseEnded, LeaseLost
+from pipeline.schedule.events import ExecutorEvent, Idle, LeaseEnded, LeaseLost
 from pipeline.schedule.spec import LeaseSpec, Resources, too_small
 from pipeline.store.spool import Stored
 
@@ -151,7 +151,8 @@ def _serve_in_child(spec: LeaseSpec, gpu_ids: str, events: Connection, parent: i
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for event in serve_out(spec, gpu_ids=gpu_ids):
-            events.send(event)
+            if not isinstance(event, Idle):
+                events.send(event)
         events.send(LeaseEnded())
     except KeyboardInterrupt:
         return

@@ -21,20 +21,22 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as _Af
 from pipeline.schedule import ray_cluster
 from pipeline.schedule.at_node import serve_out, store_kept_of
 from pipeline.schedule.events import ExecutorEvent, LeaseEnded, LeaseEvent, LeaseLost
+from pipeline.schedule.parcels import parcels
 from pipeline.schedule.spec import LeaseSpec, Resources
 from pipeline.store.spool import Stored
 
-_CLUSTER_WINDOW = 64  # pending leases are what an autoscaler scales by
+_CLUSTER_WAITING = 64  # pending leases are what an autoscaler scales by
+_COUNT_EVERY_S = 10.0
 _CLUSTER_SLOTS = 4  # chunks are cut for at least so many: a cluster may grow
 _CANCEL_S = 10.0
 _STORE_KEPT_S = 600.0
 
 
 @ray.remote(num_returns="streaming", max_retries=0, max_calls=0)  # type: ignore[untyped-decorator]
-def _lease(spec: LeaseSpec) -> Iterator[LeaseEvent]:
+def _lease(spec: LeaseSpec) -> Iterator[tuple[LeaseEvent, ...]]:
     # Ray leaves CUDA_VISIBLE_DEVICES alone for tasks without GPUs: every GPU would be visible.
     held = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-    yield from serve_out(spec, gpu_ids=",".join(held) if spec.resources.gpus else "")
+    yield from parcels(serve_out(spec, gpu_ids=",".join(held) if spec.resources.gpus else ""))
 
 
 @ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
@@ -77,6 +79,8 @@ class RayExecutor:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="frostline-ray")
         self._started: Future[None] | None = None
         self._room: int | None = None
+        self._room_now = 0
+        self._count_again_s = 0.0
         self._numbers = itertools.count()
         self._leases: dict[Any, int] = {}
 
@@ -100,8 +104,19 @@ class RayExecutor:
 
     @property
     def window(self) -> int:
-        """Leases to have submitted at the same time; one waits, so that no slot does."""
-        return self._wait_for_room() + 1 if self._address is None else _CLUSTER_WINDOW
+        """Leases to have submitted at the same time; some wait, so that no slot does.
+
+        On a cluster more wait, since its autoscaler grows by what does, and what it has grown by
+        is looked up again now and then.
+        """
+        room = self._wait_for_room()
+        if self._address is None:
+            return room + 1
+        now = time.monotonic()
+        if now >= self._count_again_s:
+            self._room_now = ray_cluster.slots_of(self._resources)
+            self._count_again_s = now + _COUNT_EVERY_S
+        return self._room_now + _CLUSTER_WAITING
 
     def submit(self, spec: LeaseSpec) -> int:
         """Start a lease as soon as there is room; return its number."""
@@ -127,7 +142,11 @@ class RayExecutor:
         ready, _ = ray.wait(leases, num_returns=len(leases), timeout=0, fetch_local=False)
         if not ready:
             ready, _ = ray.wait(leases, num_returns=1, timeout=timeout_s, fetch_local=False)
-        return [(self._leases[lease], self._next_event(lease)) for lease in ready]
+        return [
+            (number, event)
+            for number, lease in [(self._leases[each], each) for each in ready]
+            for event in self._next_events(lease)
+        ]
 
     def store_kept(self, out_uri: str) -> list[Stored]:
         """Let every node store what it keeps for an OUT; this machine alone has done so already."""
@@ -181,16 +200,16 @@ class RayExecutor:
                 self._room = ray_cluster.wait_for_room(self._resources, self._notice)
         return self._room
 
-    def _next_event(self, lease: Any) -> ExecutorEvent:
+    def _next_events(self, lease: Any) -> tuple[ExecutorEvent, ...]:
         try:
-            event: LeaseEvent = ray.get(next(lease))
+            events: tuple[LeaseEvent, ...] = ray.get(next(lease))
         except StopIteration:
             del self._leases[lease]
-            return LeaseEnded()
+            return (LeaseEnded(),)
         except exceptions.RayError as error:
             del self._leases[lease]
-            return _lost(error)
-        return event
+            return (_lost(error),)
+        return events
 
 
 def _lost(error: exceptions.RayError) -> LeaseLost:

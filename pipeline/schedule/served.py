@@ -14,7 +14,7 @@ from pipeline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDie
 from pipeline.measure.messages import Failed, Measured, OpenGroup, Ready, Reply, RunTrial
 from pipeline.rows import Failure
 from pipeline.schedule.asking import ask, pause
-from pipeline.schedule.events import GroupOpened, LeaseEvent
+from pipeline.schedule.events import GroupOpened, Idle, LeaseEvent
 from pipeline.schedule.profile import python_path
 from pipeline.schedule.spec import LeaseSpec
 from pipeline.trials import Trial
@@ -63,6 +63,7 @@ class ServedGroup:
                         kind=kind_of(death),
                         message=f"opening the baseline failed {deaths} times: {death}; {_MEMORY}",
                     )
+                yield Idle()
                 pause(self._spec.limits.backoff(deaths))
                 continue
             except DeadlineExceeded as late:

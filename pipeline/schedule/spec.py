@@ -60,7 +60,8 @@ class Limits:
         trial_timeout_s: for one trial, and for opening its baseline.
         max_attempts: starts of one trial, over all leases.
         kills: processes that one trial may take down with it before it is quarantined.
-        trials_per_process: after that many a measuring process is replaced.
+        trials_per_process: after that many a measuring process is replaced; its memory is watched
+            besides, so this is for what else may add up over hours.
         rss_growth: a process is replaced when after two trials in a row it is this many times as
             large as after its second trial,
         rss_growth_bytes: and by this much larger.
@@ -74,7 +75,7 @@ class Limits:
     trial_timeout_s: float
     max_attempts: int
     kills: int = 2
-    trials_per_process: int = 40
+    trials_per_process: int = 200
     rss_growth: float = 1.5
     rss_growth_bytes: int = 1 << 30
     backoff_s: float = 1.0

@@ -12,6 +12,8 @@ import shutil
 import socket
 import time
 import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -23,6 +25,7 @@ from pipeline.store.files import Batch, Files, Source, Stamp, checked_name
 
 STAGING = ".staging"
 _FOREIGN_STAGING_KEPT_S = 3600.0
+_FLUSHERS = 8
 
 
 class LocalFiles(Files):
@@ -135,8 +138,6 @@ class _LocalBatch(Batch):
                 else:
                     with source.open("rb") as content:
                         shutil.copyfileobj(content, out, 1 << 20)
-                out.flush()
-                os.fsync(out.fileno())
             target.parent.mkdir(parents=True, exist_ok=True)
         self._changes.append((staged, target))
 
@@ -144,34 +145,52 @@ class _LocalBatch(Batch):
         self._changes.append((None, self._root / checked_name(name)))
 
     def apply(self) -> None:
-        flushed: set[Path] = set()
+        _flush({staged: target for staged, target in self._changes if staged is not None})
+        folders: dict[Path, Path] = {}
         for number, (staged, target) in enumerate(self._changes):
             if number == len(self._changes) - 1:  # the last one is the commit
-                self._flush(flushed)
-                flushed.clear()
+                _flush(folders)
+                folders.clear()
             with storage_errors("remove" if staged is None else "write", str(target)):
                 if staged is not None:
                     staged.replace(target)
                 else:
-                    target.unlink(missing_ok=True)
-            flushed.add(target.parent)
-        self._flush(flushed)
+                    try:
+                        target.unlink()
+                    except FileNotFoundError:  # nothing has changed
+                        continue
+            folders[target.parent] = target.parent
+        _flush(folders)
 
     def close(self) -> None:
         shutil.rmtree(self._staging, ignore_errors=True)
 
-    @staticmethod
-    def _flush(folders: set[Path]) -> None:
-        """Make renames in these folders durable before what follows."""
-        for folder in folders:
-            if not folder.is_dir():  # nothing was ever there to be removed
-                continue
-            with storage_errors("write", str(folder)):
-                descriptor = os.open(folder, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+
+def _flush(places: Mapping[Path, Path]) -> None:
+    """Make files, or renames in folders, durable before what follows.
+
+    Side by side: a file system puts what is flushed at the same time into one write of its journal,
+    and one after the other takes several times as long.
+
+    Args:
+        places: what to flush, and what to call it in messages.
+    """
+    if len(places) < 2:
+        for place, shown in places.items():
+            _flush_one(place, shown)
+        return
+    with ThreadPoolExecutor(min(_FLUSHERS, len(places))) as pool:
+        for _ in pool.map(_flush_one, places.keys(), places.values()):
+            pass
+
+
+def _flush_one(place: Path, shown: Path) -> None:
+    with storage_errors("write", str(shown)):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _in_use(staging: Path) -> bool:

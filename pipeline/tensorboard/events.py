@@ -10,8 +10,10 @@ buffers, neither of which does.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from io import BytesIO
 from typing import cast
 
@@ -85,11 +87,14 @@ def trial_events(row: Row, steps: Sequence[Row]) -> bytes:
         ),
     ]
     events = [Event(wall_time=ended_s, step=0, summary=Summary(value=values))]
+    by_pair: dict[int, list[Summary.Value]] = defaultdict(list)
     for tag, samples in samples_of(steps).items():
-        events += [
-            Event(wall_time=ended_s, step=pair, summary=Summary(value=[_scalar(tag, step_ms)]))
-            for pair, step_ms in samples
-        ]
+        for pair, step_ms in samples:
+            by_pair[pair].append(_scalar(tag, step_ms))
+    events += [
+        Event(wall_time=ended_s, step=pair, summary=Summary(value=shown))
+        for pair, shown in sorted(by_pair.items())
+    ]
     return _file(began_s, events)
 
 
@@ -155,12 +160,15 @@ def _hparams(tag: str, data: plugin_data_pb2.HParamsPluginData) -> Summary.Value
     return Summary.Value(tag=tag, metadata=metadata, tensor=hparams_metadata.NULL_TENSOR)
 
 
+@cache
+def _scalar_metadata(tag: str) -> SummaryMetadata:
+    return scalar_metadata.create_summary_metadata(display_name=tag, description=_DOCS.get(tag, ""))
+
+
 def _scalar(tag: str, value: float) -> Summary.Value:
     return Summary.Value(
         tag=tag,
-        metadata=scalar_metadata.create_summary_metadata(
-            display_name=tag, description=_DOCS.get(tag, "")
-        ),
+        metadata=_scalar_metadata(tag),
         tensor=TensorProto(dtype=DT_FLOAT, tensor_shape=TensorShapeProto(), float_val=[value]),
     )
 
