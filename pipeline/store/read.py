@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
@@ -20,6 +20,9 @@ from pipeline.store.arrow import reader_schema
 from pipeline.store.faults import storage_errors
 from pipeline.store.files import Files, Stamp
 from pipeline.store.scan import read_scanned, scannable
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
 
 SUFFIX = ".parquet"
 _DISK_READERS = 4
@@ -109,15 +112,17 @@ def scanned(files: Files, paths: Sequence[str]) -> bool:
     return files.local_root is not None and scannable(paths)
 
 
-def dataset_of(files: Files, table: str, paths: Sequence[str]) -> ds.Dataset:
+def dataset_of(files: Files, table: str, paths: Sequence[str]) -> Dataset:
     """Files of a table as an Arrow dataset, which is read when needed."""
+    import pyarrow.dataset as ds  # brings pandas along where it is installed; few sweeps need it
+
     schema = reader_schema(table)
     if not paths:
         return ds.dataset(schema.empty_table())
     return ds.dataset(paths, schema=schema, format="parquet", filesystem=files.filesystem)
 
 
-def committed(files: Files, table: str, commits: Mapping[str, str]) -> ds.Dataset:
+def committed(files: Files, table: str, commits: Mapping[str, str]) -> Dataset:
     """The rows that committed trials have in a table, as a dataset that is read when needed.
 
     Args:
@@ -128,9 +133,7 @@ def committed(files: Files, table: str, commits: Mapping[str, str]) -> ds.Datase
     return dataset_of(files, table, row_files(files, table, commits))
 
 
-def read_all(
-    files: Files, table: str, dataset: ds.Dataset, columns: Iterable[str] | None
-) -> pa.Table:
+def read_all(files: Files, table: str, dataset: Dataset, columns: Iterable[str] | None) -> pa.Table:
     """The dataset's rows in memory.
 
     Raises:
