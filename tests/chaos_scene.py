@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+from cluster_kit import new_cluster
 
 HERE = Path(__file__).parent
 MARK = "FROSTLINE_CHAOS"
@@ -65,17 +66,12 @@ class Scene:
 
     def start_cluster(self) -> None:
         """A head without CPUs, and three nodes with a CPU and a GPU each, which is not there."""
-        from pipeline.schedule.ray_cluster import prepare_environment
-
         os.environ |= {
             MARK: self._mark,
             "FROSTLINE_FAKE": str(self.folder / "fake"),
             "PYTHONPATH": f"{HERE}:{HERE.parent}",
         }
-        prepare_environment()
-        from ray.cluster_utils import Cluster
-
-        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        self._cluster = new_cluster()
         cores = sorted(os.sched_getaffinity(0))
         for _ in range(NODES):
             machine = self.folder / f"machine-{self._machines}"
@@ -235,7 +231,7 @@ class Scene:
         return self.killed + Counter(self._lost("worker"))
 
     def expect_no_process(self) -> None:
-        """Note what still runs 10 s after the cluster has ended."""
+        """Note what still runs 10 s after the cluster has ended, Ray's own processes apart."""
         self._expect_gone("after the end", any_kind=True)
 
     def clean_up(self) -> None:
@@ -255,9 +251,8 @@ class Scene:
 
     def _expect_gone(self, when: str, *, any_kind: bool = False) -> None:
         end = time.monotonic() + 10
-        while (left := [each for each in self.marked() if any_kind or _of_a_lease(each)]) and (
-            time.monotonic() < end
-        ):
+        outlived = _is_ours if any_kind else _of_a_lease
+        while (left := list(filter(outlived, self.marked()))) and time.monotonic() < end:
             time.sleep(0.1)
         for process in left:
             with suppress(psutil.Error):
@@ -306,4 +301,12 @@ def _of_a_lease(process: psutil.Process) -> bool:
     with suppress(psutil.Error):
         said = process.cmdline()
         return any(module in said for module in _MEASURING) or "ray::frostline" in " ".join(said)
+    return False
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    """Everything but the daemons and idle workers of Ray, which end in their own time."""
+    with suppress(psutil.Error):
+        said = " ".join(process.cmdline())
+        return bool(said) and "/site-packages/ray/" not in said and not said.startswith("ray::IDLE")
     return False

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from cluster_kit import new_cluster
 from schedule_kit import FAST, MEASURE, Heard, install_fake, lease, trial
 
 from pipeline.schedule.chunks import Chunk
@@ -24,14 +25,9 @@ def test_a_lost_node_costs_one_attempt_and_no_commit(
     """GIVEN two nodes WHEN the one at work dies THEN the other finishes what was not committed."""
     fake = install_fake(tmp_path / "fake", monkeypatch)
     fake.behave({"b": ["hang", "ok"]})
-    from pipeline.schedule.ray_cluster import prepare_environment
-
-    prepare_environment()
-    from ray.cluster_utils import Cluster
-
+    cluster = new_cluster()
     from pipeline.schedule.ray_executor import RayExecutor
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
     assert cluster.address.startswith("127.0.0.1:")
     out, heard = OutDir.open(str(tmp_path / "out"), create=True), Heard()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from chaos_driver import fake_facts
+from cluster_kit import new_cluster
 from predict_kit import world
 from s3_kit import S3, Fault
 from schedule_kit import FAKE, FAST, Fake, Heard, install_fake
@@ -163,12 +164,7 @@ def test_every_node_stores_what_it_keeps(
         Spool(out).keep(tables, publication(tables, {"logs/kept.log": b"kept"}))
     monkeypatch.setenv(SPOOL_VARIABLE, str(tmp_path / "spool-of-the-head"))
 
-    from pipeline.schedule.ray_cluster import prepare_environment
-
-    prepare_environment()
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    cluster = new_cluster()
     try:
         for number, place in enumerate(spools):
             runtime = tmp_path / f"node-{number}"
