@@ -38,6 +38,7 @@ bench: bench-overhead bench-fit bench-attribution bench-held-out  ## all benchma
 
 bench-overhead: $(VENV)/.installed-dev  ## cost of a trial beside bare Ray tasks and Ray Tune; minutes
 	$(BIN)/python bench/overhead.py $(OVERHEAD_ARGS)
+	$(BIN)/python bench/event_cost.py
 
 bench-fit: $(VENV)/.installed-dev demo  ## step time beside model.fit, on the demo's sweep; minutes
 	$(BIN)/python bench/fit_agreement.py demo-out

@@ -84,13 +84,13 @@ def many(trials: int, out: Path, cpus: int, console: Console) -> bool:
     )  # fmt: skip
     ended = time.perf_counter()
     grown = memory.stop()
-    if done.ok != trials:
-        raise SystemExit(f"{done.ok} of {trials} trials are ok")
+    if done.failed or done.planned < 0.99 * trials:  # draws that come out equal are one trial
+        raise SystemExit(f"{done.ok} of {done.planned} trials are ok, {trials} were asked for")
     (start_s, start_cpu_s), (end_s, end_cpu_s) = watch.window(START), watch.window(END)
     before_s, after_s = watch.planned_s - began, ended - watch.ended_s[-1]
     console.print(
-        f"\n{trials:,} no-op trials in {ended - began:.0f} s: {before_s:.1f} s before Ray starts, "
-        f"Ray {done.ray_start_s:.1f} s, {after_s:.1f} s after the last trial"
+        f"\n{done.planned:,} no-op trials in {ended - began:.0f} s: {before_s:.1f} s before Ray "
+        f"starts, Ray {done.ray_start_s:.1f} s, {after_s:.1f} s after the last trial"
     )
     console.print(
         f"a trial at the start {start_s * 1e3:.1f} ms, at the end {end_s * 1e3:.1f} ms: "

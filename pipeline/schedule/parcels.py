@@ -1,9 +1,9 @@
 """Events that happen at the same time travel together: fewer Ray objects, none of them late. Pure.
 
-In: a lease's events, with `Idle` where it waits. Out: the events in parcels. A Ray object costs the
-driver and the worker about a millisecond each, and a trial has eight events, most of them within
-milliseconds of the next. What a lease that is lost has not sent yet is found otherwise: a commit in
-the store, a start by the driver, who charges the first trial that is not accounted for.
+In: a lease's events, with `Idle` where it waits. Out: the events in parcels. Every Ray object costs
+the driver a look at all leases, and a trial has eight events, most of them within milliseconds of
+the next. What a lease that is lost has not sent yet is found otherwise: a commit in the store, a
+start by the driver, who charges the first trial that is not accounted for.
 """
 
 from __future__ import annotations
