@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test lint chaos bench bench-overhead bench-fit bench-attribution bench-held-out clean
+.PHONY: help setup demo test lint chaos matrix bench bench-overhead bench-fit bench-attribution bench-held-out clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,9 @@ bench-held-out: $(VENV)/.installed-dev  ## predicted against measured speedups o
 
 chaos: $(VENV)/.installed-dev  ## sweeps that lose processes, a node, the driver and the head; SEEDS="1 2 3"
 	$(BIN)/python tests/chaos.py $(SEEDS) $(CHAOS_ARGS)
+
+matrix: $(VENV)/.installed-dev  ## short sweeps over every kind of model; MODELS="ResNet50 xla"; an hour on 2 cores
+	$(BIN)/python bench/matrix.py $(MODELS)
 
 clean:  ## remove .venv, caches and the demo's results
 	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

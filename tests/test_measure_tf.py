@@ -86,8 +86,8 @@ class Session:
         self.scratch.mkdir()
         self.stages: list[str] = []
 
-    def inspect(self, model: ModelSpec) -> Any:
-        request = InspectModel(model=model, setting=SETTING, seed=5, log_path=str(self.log))
+    def inspect(self, model: ModelSpec, setting: Setting = SETTING) -> Any:
+        request = InspectModel(model=model, setting=setting, seed=5, log_path=str(self.log))
         return self.process.request(request, deadline_s=120)
 
     def open(self, model: ModelSpec, setting: Setting = SETTING) -> Any:
@@ -128,6 +128,20 @@ def test_a_frozen_first_layer(session: Session) -> None:
     assert graph.trained == ("second/kernel", "second/bias", "head/kernel", "head/bias")
     assert got.steps >= sum(s.n_steps for s in got.samples)
     assert {"build", "trace", "step", "check", "profile"} <= set(got.seconds)
+
+
+def test_a_mirrored_step_is_measured_and_checked(session: Session) -> None:
+    """GIVEN MirroredStrategy over the one device here THEN a trial is as good as any."""
+    model, mirrored = spec("dense"), replace(SETTING, strategy="mirrored")
+    inspected = session.inspect(model, mirrored)
+    assert isinstance(inspected, Inspected), inspected
+    ready = session.open(model, mirrored)
+    assert isinstance(ready, Ready), ready
+    trial = trial_of(inspected.facts, model, ("first/kernel", "first/bias"))
+    got = session.run(replace(trial, setting=mirrored))
+    assert isinstance(got, Measured), got
+    graph = StepGraph.load(Path(got.graph_file or ""))
+    assert graph.trained == ("second/kernel", "second/bias", "head/kernel", "head/bias")
 
 
 def test_a_bias_alone_can_be_frozen(session: Session) -> None:

@@ -31,11 +31,23 @@ def strategy_for(setting: Setting) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def build(spec: ModelSpec, setting: Setting, *, seed: int) -> tuple[keras.Model, tuple[str, ...]]:
-    """Build and compile a model; call it inside the strategy's scope.
+def build(
+    spec: ModelSpec,
+    setting: Setting,
+    *,
+    seed: int,
+    strategy: tf.distribute.Strategy | None = None,
+) -> tuple[keras.Model, tuple[str, ...]]:
+    """Build and compile a model under a strategy; call it outside of any strategy's scope.
 
     Names and initial weights are the same at each call with the same arguments: Keras's name
-    counters and random seeds are reset first.
+    counters and random seeds are reset first, which no scope that is open survives.
+
+    Args:
+        spec: what to build.
+        setting: under which setting.
+        seed: of the initial weights.
+        strategy: `strategy_for` the setting; None: makes its own.
 
     Returns:
         The compiled model and warnings about what the study left open.
@@ -48,27 +60,28 @@ def build(spec: ModelSpec, setting: Setting, *, seed: int) -> tuple[keras.Model,
     keras.utils.clear_session(free_memory=False)
     keras.config.set_dtype_policy(setting.precision)
     keras.utils.set_random_seed(seed)
-    builder = _builder(spec)
-    kwargs = json.loads(spec.kwargs_json)
-    if spec.builder.startswith("keras."):
-        kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
-    with _user_code(spec.builder):
-        model = builder(**kwargs)
-    if not isinstance(model, keras.Model):
-        given = type(model).__name__
-        raise TrialError(
-            "build",
-            "NotAModel",
-            f"builder {spec.builder!r} returned {given}, not a keras.Model; return the model",
-        )
-    if not model.built and isinstance(model, keras.Sequential):
-        raise TrialError(
-            "build",
-            "NotBuilt",
-            f"builder {spec.builder!r} returned a Sequential model without an input shape; "
-            "start it with keras.Input(shape), or call it once on a batch",
-        )
-    return model, _compile(model, spec, setting)
+    with (strategy or strategy_for(setting)).scope():
+        builder = _builder(spec)
+        kwargs = json.loads(spec.kwargs_json)
+        if spec.builder.startswith("keras."):
+            kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
+        with _user_code(spec.builder):
+            model = builder(**kwargs)
+        if not isinstance(model, keras.Model):
+            given = type(model).__name__
+            raise TrialError(
+                "build",
+                "NotAModel",
+                f"builder {spec.builder!r} returned {given}, not a keras.Model; return the model",
+            )
+        if not model.built and isinstance(model, keras.Sequential):
+            raise TrialError(
+                "build",
+                "NotBuilt",
+                f"builder {spec.builder!r} returned a Sequential model without an input shape; "
+                "start it with keras.Input(shape), or call it once on a batch",
+            )
+        return model, _compile(model, spec, setting)
 
 
 def load_callable(path: str, search_path: tuple[str, ...], what: str) -> Any:

@@ -239,13 +239,13 @@ class Group:
         return arm
 
     def _build(self) -> tuple[Arm, tuple[str, ...]]:
-        with self._phases.timed("build", "build"), self._strategy.scope():
-            model, warnings = build(self._spec, self._setting, seed=self._measure.seed)
-            feed = batches(
-                model, self._spec, self._setting, self._strategy, seed=self._measure.seed
-            )
-            arm = Arm(model, feed, self._strategy)
-            arm.build_variables()
+        seed = self._measure.seed
+        with self._phases.timed("build", "build"):
+            model, warnings = build(self._spec, self._setting, seed=seed, strategy=self._strategy)
+            with self._strategy.scope():
+                feed = batches(model, self._spec, self._setting, self._strategy, seed=seed)
+                arm = Arm(model, feed, self._strategy)
+                arm.build_variables()
         return arm, warnings
 
     def _open_baseline(self) -> Arm:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.measure.batches import first_batch
-from pipeline.measure.build import build, strategy_for
+from pipeline.measure.build import build
 from pipeline.measure.inspect_model import inspect
 from pipeline.measure.messages import Inspected, InspectModel
 from pipeline.measure.reads import Reads
@@ -35,8 +35,7 @@ def inspect_request(
         reads.libraries_are_in()
     enter("build")
     started = time.perf_counter()
-    with strategy_for(request.setting).scope():
-        model, warnings = build(request.model, request.setting, seed=request.seed)
+    model, warnings = build(request.model, request.setting, seed=request.seed)
     build_s = time.perf_counter() - started
     batch = first_batch(model, request.model, request.setting, seed=request.seed)
     enter("trace")
