@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.schedule.events import Idle, LeaseEvent, StageEntered
+from pipeline.schedule.events import Idle, LeaseEvent, StageEntered, TrialOutcome
 from pipeline.schedule.parcels import HELD_S, parcels
 
 
@@ -60,3 +60,9 @@ def test_what_comes_before_a_wait_is_sent_before_it() -> None:
     assert next(sent) == (stage(1), stage(2))
     assert asked == []
     assert list(sent) == [(stage(3),)]
+
+
+def test_an_outcome_goes_before_the_next_trial_begins() -> None:
+    outcome = TrialOutcome(trial_id="1", model="net", policy="norms", status="ok", attempts=1)
+    sent = list(parcels(iter([stage(1), outcome, stage(2)]), clock=Clock()))
+    assert sent == [(stage(1), outcome), (stage(2),)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from pipeline.schedule.events import Idle, LeaseEvent
+from pipeline.schedule.events import Idle, LeaseEvent, TrialOutcome
 
 HELD_S = 0.05
 """Nobody who watches a sweep sees a difference."""
@@ -27,7 +27,8 @@ def parcels(
         clock: seconds.
 
     Yields:
-        One event or more, none of them held for longer than `HELD_S` and the time to the next.
+        One event or more, none of them held for longer than `HELD_S` and the time to the next. An
+        outcome goes at once: the trial after it may take the lease down.
     """
     held: list[LeaseEvent] = []
     since = 0.0
@@ -36,7 +37,8 @@ def parcels(
             if not held:
                 since = clock()
             held.append(event)
-        if held and (isinstance(event, Idle) or clock() - since >= HELD_S):
+        goes = isinstance(event, Idle | TrialOutcome)
+        if held and (goes or clock() - since >= HELD_S):
             yield tuple(held)
             held = []
     if held:
