@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.model_facts import LayerFacts, ModelFacts, VariableFacts
@@ -134,6 +136,19 @@ def install_fake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     monkeypatch.setenv("PYTHONPATH", f"{HERE}:{HERE.parent}")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     return fake
+
+
+def listening(processes: Iterable[psutil.Process]) -> set[str]:
+    """Addresses that processes listen on; one that has just ended listens on none."""
+    found: set[str] = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):
+            found |= {
+                connection.laddr.ip
+                for connection in process.net_connections("inet")
+                if connection.status == psutil.CONN_LISTEN
+            }
+    return found
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from schedule_kit import FAST, MEASURE, Fake, Heard, install_fake, lease, trial
+from schedule_kit import FAST, MEASURE, Fake, Heard, install_fake, lease, listening, trial
 
 from pipeline.errors import UsageError
 from pipeline.schedule.chunks import Chunk
@@ -180,13 +180,8 @@ def test_an_embedded_ray_is_private_and_refuses_what_it_would_wait_for_for_ever(
         with pytest.raises(UsageError, match="gpus_per_trial = 0"):
             ray.slots  # noqa: B018
         processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-        listening = {
-            connection.laddr.ip
-            for process in processes
-            for connection in process.net_connections("inet")
-            if connection.status == psutil.CONN_LISTEN
-        }
-    assert listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+        found = listening(processes)
+    assert found <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
 
 @pytest.mark.cluster

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import requests
 from cluster_head import Head
-from schedule_kit import Fake
+from schedule_kit import Fake, listening
 
 from pipeline.cli import main
 from pipeline.store.outdir import OutDir
@@ -132,14 +132,9 @@ def test_a_submitted_sweep_is_followed_to_its_end(
     told = [said.out, said.err, shown, details]
     told += [path.read_text(errors="replace") for path in out.rglob("*") if path.is_file()]
     assert not [text for text in told if head.token in text]
-    listening = {
-        connection.laddr.ip
-        for process in head.processes()
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
-    assert listening
+    found = listening(head.processes())
+    assert found <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+    assert found
 
 
 def test_without_the_token_nothing_is_submitted(
