@@ -75,7 +75,7 @@ def _row(own: Path, alone: Path) -> list[str]:
     for each in predict.predictions(group):
         floor = each.noise_floor
         if each.trial_id in rows and each.predicted_speedup:
-            by_predictor[each.predictor].append(_held(rows[each.trial_id], each.predicted_speedup))
+            by_predictor[each.predictor].append(held(rows[each.trial_id], each.predicted_speedup))
     errors = {name: held_out_error(found) for name, found in by_predictor.items()}
     ours = errors.pop(predict.THREE_ANCHOR)
     naive = min((e.mean_abs, name) for name, e in errors.items() if e is not None)
@@ -104,11 +104,12 @@ def _separate(alone: Path, rows: list[TrialRow]) -> HeldOutError | None:
     if not groups:
         return None
     return held_out_error(
-        [_held(row, groups[0].model.speedup(row.frozen_variables)) for row in rows]
+        [held(row, groups[0].model.speedup(row.frozen_variables)) for row in rows]
     )
 
 
-def _held(row: TrialRow, predicted: float) -> HeldOut:
+def held(row: TrialRow, predicted: float) -> HeldOut:
+    """A measured trial beside what was predicted of it."""
     return HeldOut(
         measured=row.speedup or float("nan"),
         low=row.speedup_low or float("nan"),

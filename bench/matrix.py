@@ -16,11 +16,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from held_out import held
 from rich.console import Console
 from rich.table import Table
 
 from pipeline import predict
-from pipeline.costmodel.held_out import HeldOut, held_out_error
+from pipeline.costmodel.held_out import held_out_error
 from pipeline.errors import FrostlineError
 from pipeline.run import run_sweep
 from pipeline.study import parse_study
@@ -168,15 +169,7 @@ def _row(sweep: Sweep, planned: int, failed: int) -> list[str]:
     error = None
     if groups:
         error = held_out_error(
-            [
-                HeldOut(
-                    measured=row.speedup or float("nan"),
-                    low=row.speedup_low or float("nan"),
-                    high=row.speedup_high or float("nan"),
-                    predicted=groups[0].model.speedup(row.frozen_variables),
-                )
-                for row in groups[0].held_out
-            ]
+            [held(row, groups[0].model.speedup(row.frozen_variables)) for row in groups[0].held_out]
         )
     return [
         layers,

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from rich.console import Console
+from schedule_kit import listening
 
 from pipeline.analyse import TimeSplit, summarise
 from pipeline.cli import main
@@ -292,17 +293,13 @@ def test_tensorboard_lists_the_sessions_on_loopback_only_and_ends(tmp_path: Path
     folder = tmp_path / "tensorboard" / "a" / "plugins" / "profile" / "a"
     folder.mkdir(parents=True)
     (folder / "host.xplane.pb").write_bytes(b"")
+    before = psutil.Process().children(recursive=True)
     with TensorBoard(tmp_path / "tensorboard", log=tmp_path / "log") as server:
         address = f"http://127.0.0.1:{server.port}/data/plugin/profile/runs"
         with urllib.request.urlopen(address, timeout=60) as reply:
             assert json.loads(gzip.decompress(reply.read())) == ["a/a"]
-        children = psutil.Process().children(recursive=True)
-        listening = {
-            connection.laddr.ip
-            for child in children
-            for connection in child.net_connections("inet")
-            if connection.status == psutil.CONN_LISTEN
-        }
-        assert listening == {"127.0.0.1"}
+        after = psutil.Process().children(recursive=True)
+        children = [child for child in after if child not in before]
+        assert listening(children) == {"127.0.0.1"}
     _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []

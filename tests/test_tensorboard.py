@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from schedule_kit import FAKE, Fake, facts, install_fake
+from schedule_kit import FAKE, Fake, facts, install_fake, listening
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.tensorflow_stub.errors import OutOfRangeError
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
@@ -334,14 +334,9 @@ def test_a_browser_shows_sessions_tools_and_hyperparameters(fake: Fake, tmp_path
 
 def _check_listening(pid: int) -> None:
     tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    listening = {
-        connection.laddr.ip
-        for process in tree
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert listening
-    assert listening <= {"127.0.0.1", "::1"}
+    found = listening(tree)
+    assert found
+    assert found <= {"127.0.0.1", "::1"}
 
 
 def _get(address: str) -> bytes:
