@@ -35,11 +35,11 @@ from long_traces import write_gpu_trace
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.attribute.attribute import attribute, attributed_fraction
-from pipeline.attribute.step_graph import StepGraph
-from pipeline.rows import op_cost_rows, pass_columns
-from pipeline.trace.converter import TraceConverter
-from pipeline.trace.ops import Trace
+from frostline.attribute.attribute import attribute, attributed_fraction
+from frostline.attribute.step_graph import StepGraph
+from frostline.results.rows import op_cost_rows, pass_columns
+from frostline.trace.converter import TraceConverter
+from frostline.trace.ops import Trace
 
 HERE = Path(__file__).parent
 EVENTS = 1_000_000

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.store.arrow import to_parquet, to_table
-from pipeline.store.outdir import OutDir
-from pipeline.store.read import table_file
+from frostline.store.arrow import to_parquet, to_table
+from frostline.store.outdir import OutDir
+from frostline.store.read import table_file
 
 LAYERS = 50
 PASSES = ("forward", "activation_gradient", "weight_gradient", "optimizer", "other")

@@ -18,9 +18,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), str(HERE.parent)])  # for
 
 import ray  # noqa: E402
 
-from pipeline.schedule.events import StageEntered  # noqa: E402
-from pipeline.schedule.ray_executor import RayExecutor  # noqa: E402
-from pipeline.schedule.spec import Resources  # noqa: E402
+from frostline.schedule.events import StageEntered  # noqa: E402
+from frostline.schedule.ray.executor import RayExecutor  # noqa: E402
+from frostline.schedule.spec import Resources  # noqa: E402
 
 PARCELS = 3000
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from by_hand import fit_speedup
 
-from pipeline.measure.pairing import estimate
-from pipeline.sweep_view import open_sweep
-from pipeline.trials import ModelSpec, Setting
+from frostline.measure.pairing import estimate
+from frostline.store.sweep import open_sweep
+from frostline.trial import ModelSpec, Setting
 
 ROUNDS = 25
 STEPS = 20
@@ -26,16 +26,16 @@ def main(out: str, *policies: str) -> int:
     """Compare, print, and say how many agree."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    from pipeline.measure.device import configure_threads
+    from frostline.measure.device import configure_threads
 
     configure_threads()
-    from pipeline.measure.batches import synthetic_batch
-    from pipeline.measure.build import build
-    from pipeline.measure.layers import freeze
+    from frostline.measure.batches import synthetic_batch
+    from frostline.measure.build import build
+    from frostline.measure.layers import freeze
 
     model = ModelSpec(
         name="convnet",
-        builder="pipeline.models:small_convnet",
+        builder="frostline.models:small_convnet",
         kwargs_json=json.dumps({}),
         loss=None,
         metrics=(),

@@ -4,7 +4,7 @@ Reads finished sweeps as any reader does, and asks of every trial's profiled ops
 gradient belong to a layer with nothing left to train, or to an op that the trial's graph needs for
 a frozen variable, or for none? One line an OUT; exit code 1 where there is such an op.
 
-The program refuses such rows itself (`pipeline.attribute.frozen`). This asks the tables, whichever
+The program refuses such rows itself (`frostline.attribute.frozen`). This asks the tables, whichever
 version wrote them.
 """
 
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.errors import FrostlineError
-from pipeline.sweep_view import open_sweep
+from frostline.errors import FrostlineError
+from frostline.store.sweep import open_sweep
 
 ROWS = """
 FROM op_costs AS c

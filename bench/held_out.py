@@ -17,12 +17,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import predict
-from pipeline.costmodel.held_out import HeldOut, HeldOutError, held_out_error
-from pipeline.run import run_sweep
-from pipeline.store.trial_row import TrialRow
-from pipeline.study import Study, load_study, parse_study
-from pipeline.sweep_view import open_sweep
+from frostline import prediction
+from frostline.costmodel.held_out import HeldOut, HeldOutError, held_out_error
+from frostline.store.sweep import open_sweep
+from frostline.store.trial_row import TrialRow
+from frostline.study.study import Study, load_study, parse_study
+from frostline.sweep.run import run_sweep
 
 HERE = Path(__file__).parent
 
@@ -65,19 +65,19 @@ def _anchors_only(path: Path) -> Study:
 
 
 def _row(own: Path, alone: Path) -> list[str]:
-    groups, notices = predict.groups(open_sweep(str(own)))
+    groups, notices = prediction.groups(open_sweep(str(own)))
     if not groups:
         return [f"nothing to evaluate: {'; '.join(notices)}"]
     group = groups[0]
     by_predictor: dict[str, list[HeldOut]] = defaultdict(list)
     rows = {row.trial_id: row for row in group.held_out}
     floor = None
-    for each in predict.predictions(group):
+    for each in prediction.predictions(group):
         floor = each.noise_floor
         if each.trial_id in rows and each.predicted_speedup:
             by_predictor[each.predictor].append(held(rows[each.trial_id], each.predicted_speedup))
     errors = {name: held_out_error(found) for name, found in by_predictor.items()}
-    ours = errors.pop(predict.THREE_ANCHOR)
+    ours = errors.pop(prediction.THREE_ANCHOR)
     naive = min((e.mean_abs, name) for name, e in errors.items() if e is not None)
     separate = _separate(alone, list(rows.values()))
     fractions = [row.attributed_fraction for row in group.rows if row.attributed_fraction]
@@ -100,7 +100,7 @@ def _separate(alone: Path, rows: list[TrialRow]) -> HeldOutError | None:
     """Error when the anchors come from another run."""
     if not (alone / "manifest.json").exists():
         return None
-    groups, _ = predict.groups(open_sweep(str(alone)))
+    groups, _ = prediction.groups(open_sweep(str(alone)))
     if not groups:
         return None
     return held_out_error(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.trace.ops import Trace, TraceOp
+from frostline.trace.ops import Trace, TraceOp
 
 SHRINK = 20  # a kernel against the CPU's op
 LAUNCH_PS = 4_000_000

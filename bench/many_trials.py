@@ -14,8 +14,8 @@ import psutil
 from noop import inspected, study
 from rich.console import Console
 
-from pipeline.run import run_sweep
-from pipeline.schedule.events import TrialOutcome
+from frostline.results.outcome import TrialOutcome
+from frostline.sweep.run import run_sweep
 
 MOST_GROWTH_BYTES = 300 * 10**6
 MOST_DEARER = 1.2

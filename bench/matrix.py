@@ -20,12 +20,12 @@ from held_out import held
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import predict
-from pipeline.costmodel.held_out import held_out_error
-from pipeline.errors import FrostlineError
-from pipeline.run import run_sweep
-from pipeline.study import parse_study
-from pipeline.sweep_view import Sweep, open_sweep
+from frostline import prediction
+from frostline.costmodel.held_out import held_out_error
+from frostline.errors import FrostlineError
+from frostline.store.sweep import Sweep, open_sweep
+from frostline.study.study import parse_study
+from frostline.sweep.run import run_sweep
 
 APPLICATIONS = {
     "VGG16": 32,
@@ -103,8 +103,8 @@ def cases() -> list[Case]:
         kwargs = 'weights = "none"' if name.endswith("_transfer") else ""
         if name == "vgg16_transfer":
             kwargs += ", input_shape = [32, 32, 3]"
-        found.append(Case(name=name, builder=f"pipeline.models:{name}", kwargs=kwargs))
-    net = "pipeline.models:small_convnet"
+        found.append(Case(name=name, builder=f"frostline.models:{name}", kwargs=kwargs))
+    net = "frostline.models:small_convnet"
     found += [
         Case(name="float16", builder=net, precision="mixed_float16"),
         Case(name="bfloat16", builder=net, precision="mixed_bfloat16"),
@@ -164,7 +164,7 @@ def _row(sweep: Sweep, planned: int, failed: int) -> list[str]:
         if row.status != "ok":
             print(f"  {row.policy}: {row.error_type}: {row.error_message}")
     fractions = [row.attributed_fraction for row in rows if row.attributed_fraction is not None]
-    groups, _ = predict.groups(sweep)
+    groups, _ = prediction.groups(sweep)
     layers = str(len(groups[0].facts.layers)) if groups else "-"
     error = None
     if groups:

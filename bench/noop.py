@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from pipeline.measure.messages import Failed, Measured, Ready, Sample
-from pipeline.model_facts import LayerFacts, ModelFacts, VariableFacts
-from pipeline.rows import TrialRun, tables_of
-from pipeline.store.outdir import OutDir
-from pipeline.study import Study, parse_study
-from pipeline.trials import Trial
+from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
+from frostline.measure.messages import Failed, Measured, Ready, Sample
+from frostline.results.rows import TrialRun, tables_of
+from frostline.store.outdir import OutDir
+from frostline.study.study import Study, parse_study
+from frostline.trial import Trial
 
 LAYERS = 24
 BASELINE_NS = 40_000_000

@@ -1,6 +1,6 @@
 """A measuring process that answers at once; it speaks the real protocol and imports no TensorFlow.
 
-Started by the program in place of `pipeline.measure.process`. It reports the stages that the real
+Started by the program in place of `frostline.measure.process`. It reports the stages that the real
 one does, so that as many events go through the lease and the driver.
 """
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from noop import measured, ready
 
-from pipeline.measure.messages import REQUESTS, OpenGroup, Progress, Reply, RunTrial, line_of
-from pipeline.measure.process import _tie_to_parent
+from frostline.measure.messages import REQUESTS, OpenGroup, Progress, Reply, RunTrial, line_of
+from frostline.measure.process import _tie_to_parent
 
 STAGES = ("build", "trace", "check", "measure")
 

@@ -45,13 +45,14 @@ from noop import facts, study, write_trial  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from pipeline.schedule.chunks import chunks_of  # noqa: E402
-from pipeline.schedule.driver import Driver  # noqa: E402
-from pipeline.schedule.listener import SilentListener  # noqa: E402
-from pipeline.schedule.ray_executor import RayExecutor  # noqa: E402
-from pipeline.schedule.spec import LeaseSpec, Limits, Resources  # noqa: E402
-from pipeline.store.outdir import OutDir  # noqa: E402
-from pipeline.trials import Trial, TrialPlan, plan_trials  # noqa: E402
+from frostline.plan.trials import TrialPlan, plan_trials  # noqa: E402
+from frostline.schedule.chunks import chunks_of  # noqa: E402
+from frostline.schedule.driver import Driver  # noqa: E402
+from frostline.schedule.listener import SilentListener  # noqa: E402
+from frostline.schedule.ray.executor import RayExecutor  # noqa: E402
+from frostline.schedule.spec import LeaseSpec, Limits, Resources  # noqa: E402
+from frostline.store.outdir import OutDir  # noqa: E402
+from frostline.trial import Trial  # noqa: E402
 
 MOST_BARE = 1.3
 LEAST_TUNE = 5.0

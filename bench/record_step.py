@@ -28,15 +28,15 @@ def main(target: str, events: str) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import keras
 
-    from pipeline.measure.arm import Arm
-    from pipeline.measure.batches import batches
-    from pipeline.measure.build import build, strategy_for
-    from pipeline.measure.device import configure_threads
-    from pipeline.measure.layers import owned_layers
-    from pipeline.measure.profiler import profile
-    from pipeline.measure.recorder import StepRecorder
-    from pipeline.measure.tf_graph import analyse_step
-    from pipeline.trials import ModelSpec, Setting
+    from frostline.measure.arm import Arm
+    from frostline.measure.batches import batches
+    from frostline.measure.build import build, strategy_for
+    from frostline.measure.device import configure_threads
+    from frostline.measure.graph.recorder import StepRecorder
+    from frostline.measure.graph.step import analyse_step
+    from frostline.measure.layers import owned_layers
+    from frostline.measure.profiler import profile
+    from frostline.trial import ModelSpec, Setting
 
     configure_threads()
     keras.utils.set_random_seed(0)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipeline.errors import FrostlineError
-from pipeline.reattribute import reattribute
+from frostline.errors import FrostlineError
+from frostline.sweep.reattribute import reattribute
 
 
 def main() -> int:

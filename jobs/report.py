@@ -11,11 +11,11 @@ import sys
 
 from rich.console import Console
 
-from pipeline.analyse import summarise
-from pipeline.cli.results import result
-from pipeline.errors import FrostlineError
-from pipeline.report.make import make_report
-from pipeline.sweep_view import open_sweep
+from frostline.analyse import summarise
+from frostline.cli.results import result
+from frostline.errors import FrostlineError
+from frostline.reporting.make import make_report
+from frostline.store.sweep import open_sweep
 
 
 def main() -> int:

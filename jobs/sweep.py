@@ -13,16 +13,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.analyse import summarise
-from pipeline.cli.progress import SweepProgress
-from pipeline.cli.results import result
-from pipeline.errors import FrostlineError
-from pipeline.report.current import current_report, mark
-from pipeline.report.make import make_report_apart
-from pipeline.run import run_sweep
-from pipeline.schedule.ray_metrics import MeteredListener
-from pipeline.study import load_study
-from pipeline.sweep_view import open_sweep
+from frostline.analyse import summarise
+from frostline.cli.progress import SweepProgress
+from frostline.cli.results import result
+from frostline.errors import FrostlineError
+from frostline.reporting.make import make_report_apart
+from frostline.reporting.up_to_date import current_report, mark
+from frostline.schedule.ray.metrics import MeteredListener
+from frostline.store.sweep import open_sweep
+from frostline.study.study import load_study
+from frostline.sweep.run import run_sweep
 
 
 def report_of(out: str) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from conftest import trial_row
 
-from pipeline.store.outdir import OutDir, TrialTables
-from pipeline.sweep_view import Sweep, open_sweep
+from frostline.store.outdir import OutDir, TrialTables
+from frostline.store.sweep import Sweep, open_sweep
 
 MS = 1_000_000
 GPU = "/device:GPU:0"

@@ -13,13 +13,13 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from pipeline.errors import FrostlineError
-from pipeline.model_facts import facts_path, parse_facts
-from pipeline.schedule.driver import LEASE_LOST
-from pipeline.store.arrow import to_table
-from pipeline.store.schema import TABLES
-from pipeline.study import load_study
-from pipeline.trials import plan_trials
+from frostline.errors import FrostlineError
+from frostline.facts.model_facts import facts_path, parse_facts
+from frostline.plan.trials import plan_trials
+from frostline.results.outcome import LEASE_LOST
+from frostline.store.arrow import to_table
+from frostline.store.schema import TABLES
+from frostline.study.study import load_study
 
 _QUARANTINED = {"ProcessKilled", LEASE_LOST}
 _PATTERNS = (

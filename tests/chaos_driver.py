@@ -20,11 +20,11 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from schedule_kit import FAKE, facts  # noqa: E402
 
-from pipeline.errors import FrostlineError  # noqa: E402
-from pipeline.model_facts import ModelFacts  # noqa: E402
-from pipeline.run import run_sweep  # noqa: E402
-from pipeline.schedule.events import TrialOutcome  # noqa: E402
-from pipeline.study import Study, load_study  # noqa: E402
+from frostline.errors import FrostlineError  # noqa: E402
+from frostline.facts.model_facts import ModelFacts  # noqa: E402
+from frostline.results.outcome import TrialOutcome  # noqa: E402
+from frostline.study.study import Study, load_study  # noqa: E402
+from frostline.sweep.run import run_sweep  # noqa: E402
 
 LAYERS = (*(f"net/dense{number}" for number in range(9)), "net/head")
 

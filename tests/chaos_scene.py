@@ -27,7 +27,7 @@ from cluster_kit import new_cluster
 HERE = Path(__file__).parent
 MARK = "FROSTLINE_CHAOS"
 NODES = 3
-_MEASURING = ("pipeline.measure.process", "fake_measure", "pipeline.trace.child")
+_MEASURING = ("frostline.measure.process", "fake_measure", "frostline.trace.process")
 _LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def new_cluster() -> Cluster:
     """A cluster with a head that has no CPUs, on loopback, without a dashboard."""
-    from pipeline.schedule.ray_cluster import prepare_environment
+    from frostline.schedule.ray.cluster import prepare_environment
 
     prepare_environment()  # before Ray reads its environment
     from ray.cluster_utils import Cluster

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from s3_kit import S3, moto, proxy
 
-from pipeline.store.outdir import OutDir, TrialTables
+from frostline.store.outdir import OutDir, TrialTables
 
 # No test asserts on time: a busy machine must not fail a property.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

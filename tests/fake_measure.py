@@ -13,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.attribute.step_graph import GraphOp, StepGraph
-from pipeline.measure import process
-from pipeline.measure.messages import (
+from frostline.attribute.step_graph import GraphOp, StepGraph
+from frostline.measure import process
+from frostline.measure.messages import (
     REQUESTS,
     Failed,
     Measured,

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
-from pipeline.analyse import noise_floor
-from pipeline.measure.pairing import estimate
-from pipeline.store.outdir import OutDir, TrialTables
-from pipeline.store.schema import TRIALS
-from pipeline.store.trial_row import TrialRow
+from frostline.analyse import noise_floor
+from frostline.measure.pairing import estimate
+from frostline.store.outdir import OutDir, TrialTables
+from frostline.store.schema import TRIALS
+from frostline.store.trial_row import TrialRow
 
 OUT = Path(__file__).parent / "data" / "sweep_v1"
 STUDY = 'name = "chain"\nseed = 0\n\n[[model]]\nname = "chain"\nbuilder = "chain:build"\n'

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from schedule_kit import facts
 
-from pipeline.model_facts import ModelFacts, dump_facts, facts_path
-from pipeline.policies import layer_modes
-from pipeline.rows import planned_columns
-from pipeline.store.outdir import OutDir, TrialTables
-from pipeline.study import parse_study
-from pipeline.trials import Trial, plan_trials
+from frostline.facts.model_facts import ModelFacts, dump_facts, facts_path
+from frostline.plan.trials import plan_trials
+from frostline.policies import layer_modes
+from frostline.results.rows import planned_columns
+from frostline.store.outdir import OutDir, TrialTables
+from frostline.study.study import parse_study
+from frostline.trial import Trial
 
 LAYERS = tuple(f"net/l{index}" for index in range(6))
 FORWARD = (900, 700, 1_100, 400, 300, 200)

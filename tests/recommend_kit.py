@@ -9,16 +9,22 @@ from pathlib import Path
 
 from conftest import trial_row
 
-from pipeline.analyse.groups import GroupKey
-from pipeline.attribute.step_graph import GraphOp, Pass, StepGraph
-from pipeline.costmodel.anchor import AnchorRun, ProfiledOp
-from pipeline.costmodel.model import CostModel
-from pipeline.costmodel.naive import NaiveInputs
-from pipeline.model_facts import LayerFacts, ModelFacts, VariableFacts, dump_facts, facts_path
-from pipeline.policies import anchors, frozen_layers, layer_modes
-from pipeline.predict import Group
-from pipeline.store.outdir import OutDir, TrialTables
-from pipeline.study import parse_study
+from frostline.analyse.groups import GroupKey
+from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
+from frostline.costmodel.anchor import AnchorRun, ProfiledOp
+from frostline.costmodel.model import CostModel
+from frostline.costmodel.naive import NaiveInputs
+from frostline.facts.model_facts import (
+    LayerFacts,
+    ModelFacts,
+    VariableFacts,
+    dump_facts,
+    facts_path,
+)
+from frostline.policies import anchors, frozen_layers, layer_modes
+from frostline.prediction import PredictedGroup
+from frostline.store.outdir import OutDir, TrialTables
+from frostline.study.study import parse_study
 
 KEY = GroupKey(
     model="net", batch_size=8, optimizer="adam", precision="float32", jit_compile="auto",
@@ -128,11 +134,11 @@ def _profiled(
     yield ProfiledOp(layer=None, pass_="input", graph_op=None, ns_per_step=5)
 
 
-def group_of(facts: ModelFacts, seed: int, **changes: int) -> Group:
+def group_of(facts: ModelFacts, seed: int, **changes: int) -> PredictedGroup:
     """A group without rows around the cost model of such anchors."""
     model = CostModel(facts, measured(facts, seed, **changes))
     naive = NaiveInputs(layers={}, head_fraction=None, head_relative_step=None)
-    return Group(key=KEY, rows=(), facts=facts, model=model, naive=naive)
+    return PredictedGroup(key=KEY, rows=(), facts=facts, model=model, naive=naive)
 
 
 def configurations(facts: ModelFacts) -> Iterator[tuple[bool, ...]]:

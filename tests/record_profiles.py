@@ -40,9 +40,9 @@ def record(kind: str) -> Path:
     import numpy as np
     import tensorflow as tf
 
-    from pipeline.measure.layers import owned_layers
-    from pipeline.measure.recorder import StepRecorder
-    from pipeline.measure.tf_graph import analyse_step
+    from frostline.measure.graph.recorder import StepRecorder
+    from frostline.measure.graph.step import analyse_step
+    from frostline.measure.layers import owned_layers
 
     keras.utils.set_random_seed(0)
     net = model(jit_compile=kind == "xla")

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.store.outdir import OutDir, TrialTables
+from frostline.store.outdir import OutDir, TrialTables
 
 EVIL_LAYER = "net/<script>alert(1)</script>"
 EVIL_OP = "<img src=x onerror=alert(2)>"

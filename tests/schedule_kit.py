@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.model_facts import LayerFacts, ModelFacts, VariableFacts
-from pipeline.schedule.events import TrialOutcome
-from pipeline.schedule.spec import LeaseSpec, Limits, Resources
-from pipeline.trials import MeasureSpec, ModelSpec, Setting, Trial
+from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
+from frostline.results.outcome import TrialOutcome
+from frostline.schedule.spec import LeaseSpec, Limits, Resources
+from frostline.trial import MeasureSpec, ModelSpec, Setting, Trial
 
 HERE = Path(__file__).parent
 FAKE = "fake_measure"

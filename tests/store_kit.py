@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pipeline.store.outdir import OutDir, TrialTables
+from frostline.store.outdir import OutDir, TrialTables
 
 
 def trial(trial_id: str = "net-1", *, steps: int = 3, **changes: object) -> TrialTables:

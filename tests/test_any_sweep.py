@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from predict_kit import changed, world
 
-from pipeline.cli import main
-from pipeline.store.arrow import VERSION_KEY
-from pipeline.store.outdir import TrialTables
-from pipeline.trials import Trial
+from frostline.cli import main
+from frostline.store.arrow import VERSION_KEY
+from frostline.store.outdir import TrialTables
+from frostline.trial import Trial
 
 PASSES = ("forward", "activation_gradient", "weight_gradient", "optimizer", "input", "other")
 COMMANDS = {

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.attribute.attribute import attribute, attributed_fraction
-from pipeline.attribute.costs import OpCost, apportion, check_conserved, per_step
-from pipeline.attribute.frozen import check_frozen
-from pipeline.attribute.step_graph import PASSES, GraphOp, StepGraph
-from pipeline.errors import ConservationError, CreditError
-from pipeline.trace.ops import OpShare, Trace, TraceOp
+from frostline.attribute.attribute import attribute, attributed_fraction
+from frostline.attribute.costs import OpCost, apportion, check_conserved, per_step
+from frostline.attribute.frozen import check_frozen
+from frostline.attribute.step_graph import PASSES, GraphOp, StepGraph
+from frostline.errors import ConservationError, CreditError
+from frostline.trace.ops import OpShare, Trace, TraceOp
 
 WEIGHTS = st.lists(st.integers(0, 10**12), min_size=1, max_size=40)
 

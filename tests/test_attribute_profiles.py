@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.attribute.attribute import attribute, attributed_fraction
-from pipeline.attribute.costs import OpCost, per_step
-from pipeline.attribute.step_graph import StepGraph
-from pipeline.trace.converter import TraceConverter
-from pipeline.trace.ops import Trace
+from frostline.attribute.attribute import attribute, attributed_fraction
+from frostline.attribute.costs import OpCost, per_step
+from frostline.attribute.step_graph import StepGraph
+from frostline.trace.converter import TraceConverter
+from frostline.trace.ops import Trace
 
 PROFILES = Path(__file__).parent / "data" / "profiles"
 Costs = tuple[OpCost, ...]

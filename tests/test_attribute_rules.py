@@ -2,11 +2,11 @@
 
 import pytest
 
-from pipeline.attribute.attribute import attribute
-from pipeline.attribute.costs import OpCost
-from pipeline.attribute.index import GraphIndex, Match
-from pipeline.attribute.names import canonical
-from pipeline.attribute.rules import (
+from frostline.attribute.attribute import attribute
+from frostline.attribute.costs import OpCost
+from frostline.attribute.index import GraphIndex, Match
+from frostline.attribute.names import canonical
+from frostline.attribute.rules import (
     Context,
     Piece,
     copy_to_device,
@@ -18,8 +18,8 @@ from pipeline.attribute.rules import (
     no_op_known,
     place,
 )
-from pipeline.attribute.step_graph import GraphOp, Pass, StepGraph
-from pipeline.trace.ops import Trace, TraceOp
+from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
+from frostline.trace.ops import Trace, TraceOp
 
 FORWARD: Pass = "forward"
 DX: Pass = "activation_gradient"

@@ -10,8 +10,8 @@ import pytest
 from conftest import demo_rows
 from report_kit import EVIL_LAYER, hostile, on_another, write_sweep
 
-from pipeline.report.make import make_report
-from pipeline.sweep_view import open_sweep
+from frostline.reporting.make import make_report
+from frostline.store.sweep import open_sweep
 
 pytestmark = pytest.mark.browser
 

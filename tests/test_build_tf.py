@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import TrialError
-from pipeline.trials import ModelSpec, Setting
+from frostline.errors import TrialError
+from frostline.trial import ModelSpec, Setting
 
 pytestmark = pytest.mark.tf
 
@@ -35,7 +35,7 @@ def spec(name: str, **kwargs: Any) -> ModelSpec:
 
 @pytest.fixture(scope="module")
 def built() -> Any:
-    from pipeline.measure import build
+    from frostline.measure import build
 
     return build
 
@@ -112,7 +112,7 @@ def test_keras_applications_by_name(built: Any) -> None:
 
 
 def test_synthetic_batches_fit_structures_losses_and_vocabulary(built: Any) -> None:
-    from pipeline.measure.batches import synthetic_batch
+    from frostline.measure.batches import synthetic_batch
 
     model, _ = built.build(spec("two_inputs"), SETTING, seed=0)
     x, y = synthetic_batch(model, 64, seed=1)
@@ -125,7 +125,7 @@ def test_synthetic_batches_fit_structures_losses_and_vocabulary(built: Any) -> N
 
 
 def test_one_hot_targets_for_a_softmax(built: Any) -> None:
-    from pipeline.measure.batches import synthetic_batch
+    from frostline.measure.batches import synthetic_batch
 
     model, _ = built.build(spec("dense"), SETTING, seed=0)
     _, y = synthetic_batch(model, 16, seed=1)
@@ -134,7 +134,7 @@ def test_one_hot_targets_for_a_softmax(built: Any) -> None:
 
 
 def test_an_unknown_size_asks_for_data(built: Any) -> None:
-    from pipeline.measure.batches import synthetic_batch
+    from frostline.measure.batches import synthetic_batch
 
     model, _ = built.build(spec("unknown_size"), SETTING, seed=0)
     with pytest.raises(TrialError, match=r"shape \(batch, \?, 3\)"):
@@ -144,8 +144,8 @@ def test_an_unknown_size_asks_for_data(built: Any) -> None:
 def test_tracing_a_prepared_step_happens_once(built: Any) -> None:
     import tensorflow as tf
 
-    from pipeline.measure.arm import Arm
-    from pipeline.measure.batches import batches
+    from frostline.measure.arm import Arm
+    from frostline.measure.batches import batches
 
     for name in ("dense", "convnet", "two_inputs"):
         model, _ = built.build(spec(name), SETTING, seed=0)
@@ -168,8 +168,8 @@ def test_tracing_a_prepared_step_happens_once(built: Any) -> None:
 def test_a_loss_that_is_not_finite_is_an_error(built: Any) -> None:
     import tensorflow as tf
 
-    from pipeline.measure.arm import Arm
-    from pipeline.measure.batches import batches
+    from frostline.measure.arm import Arm
+    from frostline.measure.batches import batches
 
     entry = spec("explodes")
     model, _ = built.build(entry, SETTING, seed=0)

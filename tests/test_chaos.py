@@ -11,8 +11,8 @@ from chaos import STUDY, disturbed_sweep, plan_of
 from chaos_checks import problems
 from predict_kit import world
 
-from pipeline.store.outdir import TrialTables
-from pipeline.trials import Trial
+from frostline.store.outdir import TrialTables
+from frostline.trial import Trial
 
 
 @pytest.mark.cluster

@@ -14,15 +14,15 @@ import pytest
 from rich.console import Console
 from schedule_kit import listening
 
-from pipeline.analyse import TimeSplit, summarise
-from pipeline.cli import main
-from pipeline.cli.progress import SweepProgress
-from pipeline.cli.results import result, time_words
-from pipeline.errors import StorageError
-from pipeline.run import SweepResult
-from pipeline.schedule.events import TrialOutcome
-from pipeline.sweep_view import open_sweep
-from pipeline.tensorboard.server import TensorBoard, profile_sessions, session_link
+from frostline.analyse import TimeSplit, summarise
+from frostline.cli import main
+from frostline.cli.progress import SweepProgress
+from frostline.cli.results import result, time_words
+from frostline.errors import StorageError
+from frostline.results.outcome import TrialOutcome
+from frostline.store.sweep import open_sweep
+from frostline.sweep.run import SweepResult
+from frostline.tensorboard.server import TensorBoard, profile_sessions, session_link
 
 MakeSweep = Callable[..., Path]
 
@@ -67,7 +67,7 @@ def test_errors_and_interruptions_have_codes(monkeypatch, raised, code, capsys):
     def fail(_: str):
         raise raised
 
-    monkeypatch.setattr("pipeline.sweep_view.open_sweep", fail)
+    monkeypatch.setattr("frostline.store.sweep.open_sweep", fail)
     assert main(["report", "out"]) == code
     assert ("the disk is full" in capsys.readouterr().err) == (code == 1)
 
@@ -76,7 +76,7 @@ def test_a_defect_of_the_program_keeps_its_traceback(monkeypatch):
     def fail(_: str):
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr("pipeline.sweep_view.open_sweep", fail)
+    monkeypatch.setattr("frostline.store.sweep.open_sweep", fail)
     with pytest.raises(RuntimeError, match="a defect"):
         main(["report", "out"])
 
@@ -85,7 +85,7 @@ def test_names_that_look_like_markup_are_printed_as_they_are(monkeypatch, capsys
     def fail(_: str):
         raise StorageError("cannot write [red]out[/red]: regex:block[12]_.* [/]")
 
-    monkeypatch.setattr("pipeline.sweep_view.open_sweep", fail)
+    monkeypatch.setattr("frostline.store.sweep.open_sweep", fail)
     assert main(["report", "out"]) == 1
     assert "[red]out[/red]: regex:block[12]_.* [/]" in capsys.readouterr().err
 
@@ -134,7 +134,7 @@ STUDY = """
 name = "demo"
 [[model]]
 name = "net"
-builder = "pipeline.models:mlp_sequential"
+builder = "frostline.models:mlp_sequential"
 [freeze]
 policies = ["prefix:*"]
 """
@@ -166,7 +166,7 @@ def test_a_sweep_ends_with_its_result_and_where_things_are(
         listener.on_outcome(outcome("t"))
         return swept(failed=1)
 
-    monkeypatch.setattr("pipeline.run.run_sweep", run)
+    monkeypatch.setattr("frostline.sweep.run.run_sweep", run)
     assert main(["sweep", study, "--out", str(out)]) == 1
     said = capsys.readouterr()
     assert said.err.splitlines() == [
@@ -185,7 +185,7 @@ def test_a_sweep_without_failures_is_zero_and_earlier_trials_take_no_time(
     monkeypatch, make_sweep: MakeSweep, make_row, study, capsys
 ):
     out = make_sweep([make_row("prefix:1", [0], 1.5)])
-    monkeypatch.setattr("pipeline.run.run_sweep", lambda *_, **__: swept(failed=0))
+    monkeypatch.setattr("frostline.sweep.run.run_sweep", lambda *_, **__: swept(failed=0))
     assert main(["sweep", study, "--out", str(out)]) == 0
     assert "trials in" not in capsys.readouterr().out
 
@@ -194,7 +194,7 @@ def test_an_interrupted_sweep_is_130_and_says_how_to_go_on(monkeypatch, study, t
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.run.run_sweep", interrupted)
+    monkeypatch.setattr("frostline.sweep.run.run_sweep", interrupted)
     assert main(["sweep", study, "--out", str(tmp_path / "out")]) == 130
     assert "run the same command again to resume" in " ".join(capsys.readouterr().err.split())
 

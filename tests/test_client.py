@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
-from pipeline.measure.messages import Failed, OpenGroup, Ready
-from pipeline.trials import MeasureSpec, ModelSpec, Setting
+from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
+from frostline.measure.messages import Failed, OpenGroup, Ready
+from frostline.trial import MeasureSpec, ModelSpec, Setting
 
 CHILD = """
 import json, os, signal, sys, time

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.attribute.credit import UNKNOWN, BackwardOps, ForwardNames, credit_backward
-from pipeline.attribute.uses import ALIAS, ParameterFlow, adopted, uses
+from frostline.attribute.credit import UNKNOWN, BackwardOps, ForwardNames, credit_backward
+from frostline.attribute.uses import ALIAS, ParameterFlow, adopted, uses
 
 
 def flow(*vertices: tuple[str | None, tuple[int, ...]], data: set[int]) -> ParameterFlow:

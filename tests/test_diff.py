@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipeline.cli import main
-from pipeline.diff import Difference, Op, diff
-from pipeline.diff.difference import Side
-from pipeline.diff.match import changes
-from pipeline.diff.terminal import rendered
-from pipeline.errors import UsageError
-from pipeline.sweep_view import open_sweep
+from frostline.cli import main
+from frostline.difference import Difference, Op, diff
+from frostline.difference.difference import Side
+from frostline.difference.match import changes
+from frostline.difference.terminal import rendered
+from frostline.errors import UsageError
+from frostline.store.sweep import open_sweep
 
 DATA = Path(__file__).parent / "data" / "sweep_v1"
 

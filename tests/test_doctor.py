@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
-from pipeline.doctor import Observations, judge
-from pipeline.doctor.checks import KNOWN_TO_WORK, Check
-from pipeline.doctor.machine import Gpu, observe
-from pipeline.doctor.probes import Devices, NoAnswer
+from frostline.cli import main
+from frostline.doctor import Observations, judge
+from frostline.doctor.checks import KNOWN_TO_WORK, Check
+from frostline.doctor.machine import Gpu, observe
+from frostline.doctor.probes import Devices, NoAnswer
 
 GIB = 2**30
 
@@ -106,8 +106,8 @@ def test_this_machine_can_be_observed(tmp_path: Path):
 
 
 def test_a_place_that_is_no_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pipeline.doctor.machine.ask_tensorflow", lambda **_: NoAnswer("unasked"))
-    monkeypatch.setattr("pipeline.doctor.machine.ask_ray", lambda **_: None)
+    monkeypatch.setattr("frostline.doctor.machine.ask_tensorflow", lambda **_: NoAnswer("unasked"))
+    monkeypatch.setattr("frostline.doctor.machine.ask_ray", lambda **_: None)
     (tmp_path / "file").write_text("")
     seen = observe(str(tmp_path / "file" / "out"))
     assert seen.storage_error
@@ -123,7 +123,7 @@ def test_a_place_that_is_no_folder_is_reported(tmp_path: Path, monkeypatch: pyte
     ],
 )
 def test_the_command_exits_one_on_problems_only(monkeypatch, capsys, change, code, said):
-    monkeypatch.setattr("pipeline.doctor.observe", lambda *_, **__: replace(HEALTHY, **change))
+    monkeypatch.setattr("frostline.doctor.observe", lambda *_, **__: replace(HEALTHY, **change))
     assert main(["doctor"]) == code
     text = " ".join(capsys.readouterr().out.split())
     assert said in text

@@ -8,13 +8,13 @@ from built_trials import FAILED, GPU, MS, NO_TRACE, Built, Chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.cli import main
-from pipeline.errors import UsageError
-from pipeline.explain import Explanation, explain
-from pipeline.explain.explanation import ReasonKind
-from pipeline.explain.ledger import mean_ledger, step_ledger
-from pipeline.explain.profiles import Cell, Profile
-from pipeline.sweep_view import open_sweep
+from frostline.analyse.profiles import ProfileCell, StepProfile
+from frostline.cli import main
+from frostline.errors import UsageError
+from frostline.explanation import Explanation, explain
+from frostline.explanation.explanation import ReasonKind
+from frostline.explanation.ledger import mean_ledger, step_ledger
+from frostline.store.sweep import open_sweep
 
 DATA = Path(__file__).parent / "data" / "sweep_v1"
 
@@ -396,7 +396,7 @@ def test_a_control_is_explained_as_noise(built: Built):
 
 CELLS = st.dictionaries(
     st.builds(
-        Cell,
+        ProfileCell,
         layer=st.sampled_from([None, "a", "b"]),
         pass_=st.sampled_from(["forward", "activation_gradient", "weight_gradient", "other"]),
         exchange=st.booleans(),
@@ -419,7 +419,7 @@ def test_ledgers_add_up_to_the_step_whatever_the_profile(cells, step_ns, busy, d
 
     Row.step_ns = step_ns
     ledgers = [
-        step_ledger(Profile(row=Row, cells=each, devices=("/host:CPU",), layers=()), step_ns)
+        step_ledger(StepProfile(row=Row, cells=each, devices=("/host:CPU",), layers=()), step_ns)
         for each in cells
     ]
     for ledger in (*ledgers, mean_ledger(ledgers, step_ns)):

@@ -9,23 +9,23 @@ from typing import Any
 import pytest
 from by_hand import fit_speedup
 
-from pipeline.measure.messages import InspectModel, OpenGroup
-from pipeline.policies import expand
-from pipeline.trials import MeasureSpec, ModelSpec, Setting, Trial
+from frostline.measure.messages import InspectModel, OpenGroup
+from frostline.policies import expand
+from frostline.trial import MeasureSpec, ModelSpec, Setting, Trial
 
 pytestmark = pytest.mark.tf
 
 
 def test_a_measured_speedup_is_what_fit_shows(tmp_path: Path) -> None:
-    from pipeline.measure.batches import synthetic_batch
-    from pipeline.measure.build import build
-    from pipeline.measure.group import Group
-    from pipeline.measure.inspection import inspect_request
-    from pipeline.measure.layers import freeze
+    from frostline.measure.baseline import WarmBaseline
+    from frostline.measure.batches import synthetic_batch
+    from frostline.measure.build import build
+    from frostline.measure.inspect.answer import inspect_request
+    from frostline.measure.layers import freeze
 
     model = ModelSpec(
         name="convnet",
-        builder="pipeline.models:small_convnet",
+        builder="frostline.models:small_convnet",
         kwargs_json=json.dumps({}),
         loss=None,
         metrics=(),
@@ -58,7 +58,7 @@ def test_a_measured_speedup_is_what_fit_shows(tmp_path: Path) -> None:
         replicate=0,
         anchor=None,
     )
-    group = Group(
+    group = WarmBaseline(
         OpenGroup(model=model, setting=setting, measure=measure, log_path="unused"),
         lambda stage: None,
     )

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.attribute.attribute import attribute
-from pipeline.attribute.frozen import check_frozen
-from pipeline.attribute.step_graph import StepGraph
-from pipeline.trace.converter import TraceConverter
+from frostline.attribute.attribute import attribute
+from frostline.attribute.frozen import check_frozen
+from frostline.attribute.step_graph import StepGraph
+from frostline.trace.converter import TraceConverter
 
 pytestmark = pytest.mark.tf
 
@@ -245,7 +245,7 @@ def test_tracing_is_the_same_with_and_without_the_recorder(zoo: Any) -> None:
     def step_of(record: bool) -> list[tuple[str, str]]:
         from contextlib import nullcontext
 
-        from pipeline.measure.recorder import StepRecorder
+        from frostline.measure.graph.recorder import StepRecorder
 
         model = zoo.build(zoo.recurrent)
         model.compile("sgd", "mse", jit_compile=False)
@@ -269,7 +269,7 @@ def test_originals_are_back_after_a_step_that_raises(zoo: Any) -> None:
     import keras
     from tensorflow.python.framework import ops
 
-    from pipeline.measure.recorder import StepRecorder
+    from frostline.measure.graph.recorder import StepRecorder
 
     before = (keras.Layer.__call__, ops.Graph._create_op_internal)
     with pytest.raises(RuntimeError, match="user"), StepRecorder(zoo.build(zoo.towers)):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.costmodel.held_out import HeldOut, held_out_error
+from frostline.costmodel.held_out import HeldOut, held_out_error
 
 
 def config(measured: float, predicted: float, half: float = 0.05) -> HeldOut:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from pipeline.errors import TrialError
-from pipeline.model_facts import LayerFacts, ModelFacts
+from frostline.errors import TrialError
+from frostline.facts.model_facts import LayerFacts, ModelFacts
 
 pytestmark = pytest.mark.tf
 
@@ -21,7 +21,7 @@ def zoo() -> Any:
 
 
 def inspected(zoo: Any, make: Any, **changes: Any) -> ModelFacts:
-    from pipeline.measure.inspect_model import inspect
+    from frostline.measure.inspect.model import inspect
 
     model = zoo.build(make)
     return inspect(model, "net", zoo.batch_for(model)[0], build_s=0.5, **changes)
@@ -148,7 +148,7 @@ def test_a_layer_that_owns_variables_and_layers_is_downstream_of_what_it_scales(
 def test_a_model_that_cannot_be_called_fails_with_its_own_words(zoo: Any) -> None:
     import tensorflow as tf
 
-    from pipeline.measure.inspect_model import inspect
+    from frostline.measure.inspect.model import inspect
 
     model = zoo.build(zoo.vgg)
     with pytest.raises(TrialError, match="calling model") as caught:
@@ -159,7 +159,7 @@ def test_a_model_that_cannot_be_called_fails_with_its_own_words(zoo: Any) -> Non
 def test_a_subclassed_model_that_was_never_called_is_built_first(zoo: Any) -> None:
     import tensorflow as tf
 
-    from pipeline.measure.inspect_model import inspect
+    from frostline.measure.inspect.model import inspect
 
     facts = inspect(zoo.build(zoo.Tied), "net", tf.TensorSpec((3, 5), tf.int32), build_s=0.0)
     assert {layer.name for layer in facts.layers} == {"embed", "middle"}
@@ -181,7 +181,7 @@ def test_layers_that_the_forward_pass_leaves_out_come_last_with_a_warning(zoo: A
 
     import tensorflow as tf
 
-    from pipeline.measure.inspect_model import inspect
+    from frostline.measure.inspect.model import inspect
 
     facts = inspect(zoo.build(Idle), "net", tf.TensorSpec((2, 4)), build_s=0.0)
     assert [layer.name for layer in facts.layers] == ["busy", "idle"]
@@ -192,7 +192,7 @@ def test_layers_that_the_forward_pass_leaves_out_come_last_with_a_warning(zoo: A
 def test_names_are_unique_and_the_same_at_each_build(zoo: Any) -> None:
     import keras
 
-    from pipeline.measure.layers import owned_layers
+    from frostline.measure.layers import owned_layers
 
     class Twins(keras.Model):
         def __init__(self) -> None:
@@ -222,7 +222,7 @@ def test_names_are_unique_and_the_same_at_each_build(zoo: Any) -> None:
 def test_stacked_cells_and_variables_tracked_twice_have_one_owner(zoo: Any) -> None:
     import keras
 
-    from pipeline.measure.layers import owned_layers
+    from frostline.measure.layers import owned_layers
 
     def make() -> Any:
         cells = [keras.layers.LSTMCell(2, name="low"), keras.layers.GRUCell(3, name="high")]
@@ -243,7 +243,7 @@ def test_stacked_cells_and_variables_tracked_twice_have_one_owner(zoo: Any) -> N
 
 
 def test_freezing_a_whole_layer_is_what_a_keras_user_does(zoo: Any) -> None:
-    from pipeline.measure.layers import freeze, owned_layers
+    from frostline.measure.layers import freeze, owned_layers
 
     model = zoo.build(lambda: zoo.residual(norm=True))
     owned = owned_layers(model)
@@ -261,7 +261,7 @@ def test_freezing_a_whole_layer_is_what_a_keras_user_does(zoo: Any) -> None:
 
 
 def test_freezing_half_a_norm_leaves_it_in_training_mode(zoo: Any) -> None:
-    from pipeline.measure.layers import freeze
+    from frostline.measure.layers import freeze
 
     model = zoo.build(lambda: zoo.residual(norm=True))
     freeze(model, ["norm/gamma"])
@@ -270,7 +270,7 @@ def test_freezing_half_a_norm_leaves_it_in_training_mode(zoo: Any) -> None:
 
 
 def test_freezing_a_layer_leaves_the_layers_inside_of_it_alone(zoo: Any) -> None:
-    from pipeline.measure.layers import freeze
+    from frostline.measure.layers import freeze
 
     model = zoo.build(zoo.scaled)
     freeze(model, ["branch/scale"])
@@ -280,7 +280,7 @@ def test_freezing_a_layer_leaves_the_layers_inside_of_it_alone(zoo: Any) -> None
 
 
 def test_what_the_builder_froze_is_no_layer(zoo: Any) -> None:
-    from pipeline.measure.layers import owned_layers
+    from frostline.measure.layers import owned_layers
 
     model = zoo.build(zoo.vgg)
     model.get_layer("vgg16").trainable = False
@@ -288,7 +288,7 @@ def test_what_the_builder_froze_is_no_layer(zoo: Any) -> None:
 
 
 def test_freezing_what_is_not_there_is_refused_by_name(zoo: Any) -> None:
-    from pipeline.measure.layers import freeze
+    from frostline.measure.layers import freeze
 
     with pytest.raises(TrialError, match="nowhere/kernel"):
         freeze(zoo.build(zoo.vgg), ["nowhere/kernel"])

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.attribute.step_graph import StepGraph
-from pipeline.measure.client import MeasureProcess
-from pipeline.measure.messages import (
+from frostline.attribute.step_graph import StepGraph
+from frostline.facts.model_facts import ModelFacts
+from frostline.measure.client import MeasureProcess
+from frostline.measure.messages import (
     Failed,
     Inspected,
     InspectModel,
@@ -21,8 +22,7 @@ from pipeline.measure.messages import (
     Ready,
     RunTrial,
 )
-from pipeline.model_facts import ModelFacts
-from pipeline.trials import MeasureSpec, ModelSpec, Setting, Trial
+from frostline.trial import MeasureSpec, ModelSpec, Setting, Trial
 
 pytestmark = pytest.mark.tf
 
@@ -222,8 +222,8 @@ def test_both_models_too_large_for_the_device_are_sandwiched(
 ) -> None:
     import tensorflow as tf
 
-    from pipeline.measure import group as group_module
-    from pipeline.measure.inspection import inspect_request
+    from frostline.measure import baseline as baseline_module
+    from frostline.measure.inspect.answer import inspect_request
 
     def no_room(*args: Any, **kwargs: Any) -> Any:
         raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
@@ -232,10 +232,10 @@ def test_both_models_too_large_for_the_device_are_sandwiched(
     facts = inspect_request(
         InspectModel(model=model, setting=SETTING, seed=5, log_path="x"), lambda stage: None
     ).facts
-    opened = group_module.Group(
+    opened = baseline_module.Group(
         OpenGroup(model=model, setting=SETTING, measure=MEASURE, log_path="x"), lambda stage: None
     )
-    monkeypatch.setattr(group_module, "interleave", no_room)
+    monkeypatch.setattr(baseline_module, "interleave", no_room)
     got = opened.run(trial_of(facts, model, ("first/kernel", "first/bias")), tmp_path)
     assert got.pairing == "sandwich"
     assert {s.position for s in got.samples if s.arm == "baseline"} == {0, 2}

@@ -38,7 +38,7 @@ KWARGS = {
 
 @pytest.fixture(scope="module")
 def models():
-    from pipeline import models
+    from frostline import models
 
     return models
 

@@ -10,11 +10,11 @@ import pytest
 from many_trials import Watch
 from noop import facts, inspected, study, write_trial
 
-from pipeline.run import run_sweep
-from pipeline.schedule.local import LocalExecutor
-from pipeline.store.outdir import OutDir
-from pipeline.sweep_view import open_sweep
-from pipeline.trials import plan_trials
+from frostline.plan.trials import plan_trials
+from frostline.schedule.local import LocalExecutor
+from frostline.store.outdir import OutDir
+from frostline.store.sweep import open_sweep
+from frostline.sweep.run import run_sweep
 
 BENCH = Path(__file__).parents[1] / "bench"
 TRIALS = 7

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.measure.pairing import estimate, first_arm_is_baseline, looks
+from frostline.measure.pairing import estimate, first_arm_is_baseline, looks
 
 
 def test_looks_follow_the_fixed_schedule() -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.schedule.events import Idle, LeaseEvent, StageEntered, TrialOutcome
-from pipeline.schedule.parcels import HELD_S, parcels
+from frostline.results.outcome import TrialOutcome
+from frostline.schedule.events import Idle, LeaseEvent, StageEntered
+from frostline.schedule.ray.parcels import HELD_S, parcels
 
 
 def stage(number: int) -> StageEntered:

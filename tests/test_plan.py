@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from pipeline.model_facts import LayerFacts, ModelFacts, VariableFacts
-from pipeline.plan import CPU_FLOPS_PER_CORE, estimate
-from pipeline.study import parse_study
-from pipeline.trials import plan_trials
+from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
+from frostline.plan.estimate import CPU_FLOPS_PER_CORE, estimate
+from frostline.plan.trials import plan_trials
+from frostline.study.study import parse_study
 
 GFLOP = 10**9
 

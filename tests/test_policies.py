@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import PolicyError
-from pipeline.model_facts import LayerFacts, ModelFacts, VariableFacts
-from pipeline.policies import (
+from frostline.errors import PolicyError
+from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
+from frostline.policies import (
     PolicyMismatchError,
     anchors,
     expand,

@@ -24,18 +24,18 @@ from predict_kit import (
 )
 from schedule_kit import FAKE, Fake, install_fake
 
-from pipeline.cli import main
-from pipeline.costmodel.naive import NAIVE
-from pipeline.errors import PolicyError, SweepError, UsageError
-from pipeline.policies import expand
-from pipeline.predict import THREE_ANCHOR, predict, predictions, sort_groups, write_predictions
-from pipeline.predict.interval import LEAST_HELD_OUT, covered, spread
-from pipeline.run import run_sweep
-from pipeline.schedule.local import LocalExecutor
-from pipeline.store.outdir import TrialTables
-from pipeline.study import parse_study
-from pipeline.sweep_view import Sweep, open_sweep
-from pipeline.trials import Trial
+from frostline.cli import main
+from frostline.costmodel.naive import NAIVE
+from frostline.errors import PolicyError, SweepError, UsageError
+from frostline.policies import expand
+from frostline.prediction import THREE_ANCHOR, predict, predictions, sort_groups, write_predictions
+from frostline.prediction.interval import LEAST_HELD_OUT, covered, spread
+from frostline.schedule.local import LocalExecutor
+from frostline.store.outdir import TrialTables
+from frostline.store.sweep import Sweep, open_sweep
+from frostline.study.study import parse_study
+from frostline.sweep.run import run_sweep
+from frostline.trial import Trial
 
 HELD_OUT = ("prefix:*", "random:4@0.5")
 

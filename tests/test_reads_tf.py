@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.measure.inspect_client import inspect_models
-from pipeline.model_facts import ModelFacts
-from pipeline.origin import outdated
-from pipeline.study import parse_study
+from frostline.facts.model_facts import ModelFacts
+from frostline.facts.provenance import outdated
+from frostline.measure.inspect_client import inspect_models
+from frostline.study.study import parse_study
 
 pytestmark = pytest.mark.tf
 

@@ -9,14 +9,20 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+from frostline.attribute.step_graph import StepGraph
+from frostline.errors import SweepError
+from frostline.facts.model_facts import (
+    LayerFacts,
+    ModelFacts,
+    VariableFacts,
+    dump_facts,
+    facts_path,
+)
+from frostline.store.outdir import OutDir, TrialTables
+from frostline.store.sweep import Sweep, open_sweep
+from frostline.sweep.reattribute import reattribute
+from frostline.tensorboard.events import events_path, trial_events
 from jobs.reattribute import main
-from pipeline.attribute.step_graph import StepGraph
-from pipeline.errors import SweepError
-from pipeline.model_facts import LayerFacts, ModelFacts, VariableFacts, dump_facts, facts_path
-from pipeline.reattribute import reattribute
-from pipeline.store.outdir import OutDir, TrialTables
-from pipeline.sweep_view import Sweep, open_sweep
-from pipeline.tensorboard.events import events_path, trial_events
 
 PROFILES = Path(__file__).parent / "data" / "profiles"
 GRAPH = StepGraph.load(PROFILES / "graph.graph.json")
@@ -190,7 +196,7 @@ def test_no_tensorflow_and_no_ray_take_part() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
-    assert "pipeline" in loaded
+    assert "frostline" in loaded
     assert loaded & {"tensorflow", "keras", "ray"} == set()
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from recommend_kit import chain, configurations, facts_of, frozen_variables, group_of
 from scipy import optimize
 
-from pipeline.model_facts import ModelFacts
-from pipeline.recommend.importance import Importance
-from pipeline.recommend.program import program_of
-from pipeline.recommend.quiet import quiet_stdout
-from pipeline.recommend.recommend import BudgetError, recommend
-from pipeline.recommend.solve import Solver, SolverError
+from frostline.facts.model_facts import ModelFacts
+from frostline.recommendation.importance import Importance
+from frostline.recommendation.program import program_of
+from frostline.recommendation.quiet import quiet_stdout
+from frostline.recommendation.recommend import BudgetError, recommend
+from frostline.recommendation.solve import Solver, SolverError
 
 
 @st.composite

@@ -13,19 +13,19 @@ import pytest
 from recommend_kit import STUDY, chain, facts_of, publish
 from schedule_kit import FAKE, Fake, install_fake
 
-from pipeline.cli import main
-from pipeline.errors import UsageError
-from pipeline.measure.messages import Failed
-from pipeline.model_facts import ModelFacts
-from pipeline.policies import expand
-from pipeline.recommend.choose import chosen_groups, importance_of
-from pipeline.recommend.importance import read_importance
-from pipeline.recommend.keras_code import keras_code
-from pipeline.recommend.recommend import policy_of, recommend
-from pipeline.recommend.verify import VerifyError, verify
-from pipeline.schedule.local import LocalExecutor
-from pipeline.study import Study
-from pipeline.sweep_view import open_sweep
+from frostline.cli import main
+from frostline.errors import UsageError
+from frostline.facts.model_facts import ModelFacts
+from frostline.measure.messages import Failed
+from frostline.policies import expand
+from frostline.recommendation.choose import chosen_groups, importance_of
+from frostline.recommendation.importance import read_importance
+from frostline.recommendation.keras_code import keras_code
+from frostline.recommendation.recommend import policy_of, recommend
+from frostline.recommendation.verify import VerifyError, verify
+from frostline.schedule.local import LocalExecutor
+from frostline.store.sweep import open_sweep
+from frostline.study.study import Study
 
 FACTS = facts_of(chain(5), [[40, 4], [400], [30, 3], [300], [20]])
 NORMS = {"l0": 5.0, "l1": 1.0, "l2": 1.0, "l3": 1.0, "l4": 1.0}

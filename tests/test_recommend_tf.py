@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import TrialError
-from pipeline.recommend.keras_code import keras_code
+from frostline.errors import TrialError
+from frostline.recommendation.keras_code import keras_code
 
 pytestmark = pytest.mark.tf
 
@@ -29,8 +29,8 @@ def zoo() -> Any:
 def norms_of(model: Any, batch: Any) -> dict[str, float]:
     import tensorflow as tf
 
-    from pipeline.measure.gradient_norms import gradient_norms
-    from pipeline.measure.layers import owned_layers
+    from frostline.measure.gradient_norms import gradient_norms
+    from frostline.measure.layers import owned_layers
 
     feed = itertools.repeat(batch)
     return dict(gradient_norms(model, feed, tf.distribute.get_strategy(), owned_layers(model)))
@@ -40,7 +40,7 @@ def expected_norms(model: Any, batch: Any) -> dict[str, float]:
     """By hand: the tape on the compiled loss."""
     import tensorflow as tf
 
-    from pipeline.measure.layers import owned_layers
+    from frostline.measure.layers import owned_layers
 
     x, y = batch
     with tf.GradientTape() as tape:
@@ -105,8 +105,8 @@ def test_the_tape_is_as_it_was_and_a_step_without_one_is_refused(zoo: Any) -> No
 
 @pytest.mark.parametrize("make", ARCHITECTURES)
 def test_pasted_code_freezes_what_the_measured_trial_freezes(zoo: Any, make: str) -> None:
-    from pipeline.measure.inspect_model import inspect
-    from pipeline.measure.layers import freeze
+    from frostline.measure.inspect.model import inspect
+    from frostline.measure.layers import freeze
 
     build: Callable[[], Any] = getattr(zoo, make)
     facts = inspect(zoo.build(build), "net", zoo.batch_for(zoo.build(build))[0], build_s=0.1)
@@ -128,7 +128,7 @@ def test_a_control_records_norms_after_it_was_timed_and_profiled(
 
     import test_measure_tf as kit
 
-    from pipeline.measure.client import MeasureProcess
+    from frostline.measure.client import MeasureProcess
 
     monkeypatch.setattr(kit, "MEASURE", replace(kit.MEASURE, gradient_norms=True))
     with MeasureProcess.start(cores=(), gpu_ids="", log_path=tmp_path / "log") as process:

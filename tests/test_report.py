@@ -13,21 +13,21 @@ import pytest
 from pyarrow.fs import LocalFileSystem
 from report_kit import EVIL_LAYER, EVIL_OP, hostile, on_another, write_sweep
 
-from pipeline.analyse import summarise
-from pipeline.cli import main
-from pipeline.errors import FrostlineError, SweepError
-from pipeline.report.content import ReportContent
-from pipeline.report.make import content_of, make_report
-from pipeline.report.page import page
-from pipeline.report.palette import FAMILIES, family_of
-from pipeline.report.render import render_figures
-from pipeline.report.shown import shown_trials, spread, spread_by
-from pipeline.report.trial_table import profile_link
-from pipeline.report.words import duration, floor, megabytes, milliseconds, share, size
-from pipeline.store.outdir import OutDir
-from pipeline.store.remote import RemoteFiles
-from pipeline.store.trial_row import TrialRow
-from pipeline.sweep_view import Sweep, open_sweep
+from frostline.analyse import summarise
+from frostline.cli import main
+from frostline.errors import FrostlineError, SweepError
+from frostline.reporting.content import ReportContent
+from frostline.reporting.make import content_of, make_report
+from frostline.reporting.page import page
+from frostline.reporting.page_limits import shown_trials, spread, spread_by
+from frostline.reporting.palette import FAMILIES, family_of
+from frostline.reporting.render import render_figures
+from frostline.reporting.trial_table import profile_link
+from frostline.store.outdir import OutDir
+from frostline.store.remote import RemoteFiles
+from frostline.store.sweep import Sweep, open_sweep
+from frostline.store.trial_row import TrialRow
+from frostline.words import duration_s, floor, megabytes, milliseconds, share, size
 
 MakeSweep = Callable[..., Path]
 DATA = Path(__file__).parent / "data" / "sweep_v1"
@@ -462,7 +462,7 @@ def test_models_whose_names_look_alike_in_an_address_are_kept_apart(
 
 
 def test_a_large_sweep_is_thinned_evenly_and_says_so(make_sweep: MakeSweep, make_row, monkeypatch):
-    monkeypatch.setattr("pipeline.report.shown.TRIALS", 30)
+    monkeypatch.setattr("frostline.reporting.page_limits.TRIALS", 30)
     rows = [make_row("none", [], 1.0, is_control=True, replicate=n) for n in range(3)]
     rows += [
         make_row(f"random:90@0.5#{n}", [n % 8], 1.2, frozen_fraction=n / 100) for n in range(90)
@@ -527,9 +527,9 @@ def test_a_link_needs_a_kept_profile(make_row):
         (share(None), "–"),
         (floor(0.035), "±3.5%"),
         (floor(None), "not known"),
-        (duration(4.21), "4.2 s"),
-        (duration(200), "3 min 20 s"),
-        (duration(7500), "2 h 5 min"),
+        (duration_s(4.21), "4.2 s"),
+        (duration_s(200), "3 min 20 s"),
+        (duration_s(7500), "2 h 5 min"),
         (size(999), "999 B"),
         (size(1_400_000_000), "1.4 GB"),
     ],

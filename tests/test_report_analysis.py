@@ -9,20 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline import open_sweep
-from pipeline.analyse import associate
-from pipeline.analyse.backward_flops import LayerWork, flops_saved
-from pipeline.analyse.layer_costs import layer_costs
-from pipeline.analyse.placement import (
+from frostline import open_sweep
+from frostline.analyse import associate
+from frostline.analyse.backward_flops import LayerWork, flops_saved
+from frostline.analyse.layer_costs import layer_costs
+from frostline.analyse.placement import (
     PLACES,
     levels,
     place_of,
     place_ratios,
     similar,
 )
-from pipeline.analyse.prediction_error import Predicted, predictor_errors
-from pipeline.costmodel.held_out import HeldOut
-from pipeline.store.trial_row import TrialRow
+from frostline.analyse.prediction_error import PredictedTrial, predictor_errors
+from frostline.costmodel.held_out import HeldOut
+from frostline.store.trial_row import TrialRow
 
 DATA = Path(__file__).parent / "data" / "sweep_v1"
 ROWS = open_sweep(str(DATA)).trial_rows()
@@ -252,9 +252,9 @@ def test_without_a_profile_layers_are_there_without_costs() -> None:
 
 
 def test_errors_leave_anchors_out_and_the_best_predictor_comes_first() -> None:
-    def one(predictor: str, predicted: float, *, anchor: bool = False) -> Predicted:
+    def one(predictor: str, predicted: float, *, anchor: bool = False) -> PredictedTrial:
         speedup = HeldOut(measured=2.0, low=1.9, high=2.1, predicted=predicted)
-        return Predicted(trial_id="t", predictor=predictor, is_anchor=anchor, speedup=speedup)
+        return PredictedTrial(trial_id="t", predictor=predictor, is_anchor=anchor, speedup=speedup)
 
     found = predictor_errors([
         one("frozen_fraction", 9.0), one("three_anchor", 2.2), one("three_anchor", 1.9),

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 from schedule_kit import FAKE, Fake, Heard, facts, install_fake
 
-import pipeline.origin
-import pipeline.record
-from pipeline.measure.messages import Failed
-from pipeline.model_facts import MadeFrom, ModelFacts, dump_facts, facts_path
-from pipeline.origin import made_from, outdated
-from pipeline.report.current import current_report, mark
-from pipeline.run import SweepResult, run_sweep
-from pipeline.schedule.local import LocalExecutor
-from pipeline.schedule.spec import Resources
-from pipeline.store.outdir import OutDir
-from pipeline.study import Study, parse_study
-from pipeline.sweep_view import open_sweep
+import frostline.facts.provenance
+import frostline.sweep.run_record
+from frostline.facts.model_facts import MadeFrom, ModelFacts, dump_facts, facts_path
+from frostline.facts.provenance import made_from, outdated
+from frostline.measure.messages import Failed
+from frostline.reporting.up_to_date import current_report, mark
+from frostline.schedule.local import LocalExecutor
+from frostline.schedule.spec import Resources
+from frostline.store.outdir import OutDir
+from frostline.store.sweep import open_sweep
+from frostline.study.study import Study, parse_study
+from frostline.sweep.run import SweepResult, run_sweep
 
 LAYERS = ("net/a", "net/b", "net/c", "net/d")
 STUDY = f"""
@@ -200,10 +200,10 @@ def test_facts_hold_only_for_what_they_were_made_from(
     ):  # fmt: skip
         assert "has changed" in now(**changes)
     with monkeypatch.context() as other:
-        other.setattr(pipeline.origin.metadata, "version", lambda _name: "0.0")
+        other.setattr(frostline.facts.provenance.metadata, "version", lambda _name: "0.0")
         assert now().startswith("keras is 0.0, and was 3.")
     with monkeypatch.context() as other:
-        other.setattr(pipeline.origin, "program", lambda: "other")
+        other.setattr(frostline.facts.provenance, "program", lambda: "other")
         assert now() == "Frostline itself has changed"
     (folder / "mine.py").unlink()
     assert now() == "mine.py has changed"
@@ -269,8 +269,8 @@ def test_trials_of_a_model_that_cannot_be_built_now_are_still_asked_for(run: Run
 
 def test_another_version_is_recorded_and_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run()
-    true = pipeline.record.versions()
-    for module in (pipeline.record, pipeline.run):
+    true = frostline.sweep.run_record.versions()
+    for module in (frostline.sweep.run_record, frostline.sweep.run):
         monkeypatch.setattr(module, "versions", lambda: true | {"tensorflow": "9.9.9"})
     run()
     assert run.heard.notices == [], "nothing was measured with it"

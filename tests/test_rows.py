@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schedule_kit import facts, trial
 
-from pipeline.attribute.costs import OpCost, apportion, per_step
-from pipeline.attribute.step_graph import PASSES, GraphOp, StepGraph
-from pipeline.errors import ConservationError
-from pipeline.measure.messages import Measured, Sample
-from pipeline.rows import Failure, TrialRun, noise_of, tables_of
-from pipeline.store.arrow import to_table
-from pipeline.store.schema import TABLES
-from pipeline.trace.ops import Trace
+from frostline.attribute.costs import OpCost, apportion, per_step
+from frostline.attribute.step_graph import PASSES, GraphOp, StepGraph
+from frostline.errors import ConservationError
+from frostline.measure.messages import Measured, Sample
+from frostline.results.rows import Failure, TrialRun, noise_of, tables_of
+from frostline.store.arrow import to_table
+from frostline.store.schema import TABLES
+from frostline.trace.ops import Trace
 
 GRAPH = StepGraph(
     variables=("net/a/kernel", "net/b/kernel"),

@@ -12,10 +12,10 @@ import pytest
 from cluster_kit import new_cluster
 from schedule_kit import FAST, MEASURE, Heard, install_fake, lease, trial
 
-from pipeline.schedule.chunks import Chunk
-from pipeline.schedule.driver import Driver
-from pipeline.schedule.spec import Resources
-from pipeline.store.outdir import OutDir
+from frostline.schedule.chunks import Chunk
+from frostline.schedule.driver import Driver
+from frostline.schedule.spec import Resources
+from frostline.store.outdir import OutDir
 
 
 @pytest.mark.cluster
@@ -26,7 +26,7 @@ def test_a_lost_node_costs_one_attempt_and_no_commit(
     fake = install_fake(tmp_path / "fake", monkeypatch)
     fake.behave({"b": ["hang", "ok"]})
     cluster = new_cluster()
-    from pipeline.schedule.ray_executor import RayExecutor
+    from frostline.schedule.ray.executor import RayExecutor
 
     nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
     assert cluster.address.startswith("127.0.0.1:")

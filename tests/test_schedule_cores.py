@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schedule_kit import MODEL, SETTING, trial
 
-from pipeline.errors import UsageError
-from pipeline.schedule.chunks import chunks_of
-from pipeline.schedule.cores import by_topology, claim_cores, holders, pinned, runtime_folder
-from pipeline.trials import Group
+from frostline.errors import UsageError
+from frostline.plan.trials import TrialGroup
+from frostline.schedule.chunks import chunks_of
+from frostline.schedule.cores import by_topology, claim_cores, holders, pinned, runtime_folder
 
 
 def test_claims_are_disjoint_and_none_when_too_few_are_free(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_failed_claim_holds_nothing(tmp_path: Path) -> None:
 
 def test_the_cores_of_a_killed_process_are_free_again(tmp_path: Path) -> None:
     code = (
-        "import time; from pathlib import Path; from pipeline.schedule.cores import claim_cores\n"
+        "import time; from pathlib import Path; from frostline.schedule.cores import claim_cores\n"
         f"claim = claim_cores(1, allowed=[0], folder=Path({str(tmp_path)!r}))\n"
         "print('held', flush=True); time.sleep(600)"
     )
@@ -87,9 +87,9 @@ def test_a_runtime_folder_open_to_others_is_refused(
         runtime_folder()
 
 
-def groups(sizes: list[int]) -> list[Group]:
+def groups(sizes: list[int]) -> list[TrialGroup]:
     return [
-        Group(
+        TrialGroup(
             model=MODEL,
             setting=SETTING,
             trials=tuple(trial(f"p{number}:{index}") for index in range(size)),

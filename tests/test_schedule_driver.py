@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from schedule_kit import FAST, Heard, lease, trial
 
-from pipeline.schedule.chunks import Chunk
-from pipeline.schedule.driver import Driver, SweepStoppedError
-from pipeline.schedule.events import (
+from frostline.results.outcome import TrialOutcome
+from frostline.schedule.chunks import Chunk
+from frostline.schedule.driver import Driver, SweepStoppedError
+from frostline.schedule.events import (
     ExecutorEvent,
     GroupOpened,
     LeaseEnded,
@@ -19,12 +20,11 @@ from pipeline.schedule.events import (
     LeaseNotice,
     LeaseStopped,
     StageEntered,
-    TrialOutcome,
 )
-from pipeline.schedule.spec import LeaseSpec
-from pipeline.store.outdir import TrialTables
-from pipeline.tensorboard.events import events_path
-from pipeline.trials import Trial
+from frostline.schedule.spec import LeaseSpec
+from frostline.store.outdir import TrialTables
+from frostline.tensorboard.events import events_path
+from frostline.trial import Trial
 
 Script = Callable[[LeaseSpec], Sequence[ExecutorEvent]]
 
@@ -172,7 +172,7 @@ def test_a_lost_node_is_held_against_no_trial_before_its_last_attempt() -> None:
 
 
 def test_leases_that_never_start_come_to_an_end() -> None:
-    lose: Script = lambda _: [LeaseLost(cause="error", message="ImportError: pipeline")]  # noqa: E731
+    lose: Script = lambda _: [LeaseLost(cause="error", message="ImportError: frostline")]  # noqa: E731
     store = Store()
     heard, _ = drive(ScriptedExecutor(*[lose] * 4), store, trials("a", "b"))
 

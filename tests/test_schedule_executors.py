@@ -16,15 +16,15 @@ import psutil
 import pytest
 from schedule_kit import FAST, MEASURE, Fake, Heard, install_fake, lease, listening, trial
 
-from pipeline.errors import UsageError
-from pipeline.schedule.chunks import Chunk
-from pipeline.schedule.driver import Driver, Executor, SweepStoppedError
-from pipeline.schedule.interrupts import interruptible
-from pipeline.schedule.local import LocalExecutor
-from pipeline.schedule.spec import LeaseSpec, Resources
-from pipeline.store.outdir import OutDir
-from pipeline.store.read import committed, read_all
-from pipeline.trials import Trial
+from frostline.errors import UsageError
+from frostline.schedule.chunks import Chunk
+from frostline.schedule.driver import Driver, Executor, SweepStoppedError
+from frostline.schedule.interrupts import interruptible
+from frostline.schedule.local import LocalExecutor
+from frostline.schedule.spec import LeaseSpec, Resources
+from frostline.store.outdir import OutDir
+from frostline.store.read import committed, read_all
+from frostline.trial import Trial
 
 UNPROFILED = replace(MEASURE, profile_steps=0)
 ONE_CORE = Resources(gpus=0, cpus=1)
@@ -41,7 +41,7 @@ def executor(request: pytest.FixtureRequest, fake: Fake) -> Iterator[Executor]:
         with LocalExecutor(ONE_CORE) as local:
             yield local
         return
-    from pipeline.schedule.ray_executor import RayExecutor
+    from frostline.schedule.ray.executor import RayExecutor
 
     with RayExecutor(ONE_CORE, gpus=0) as ray:
         yield ray
@@ -174,7 +174,7 @@ def test_a_trial_that_fits_nowhere_is_refused(fake: Fake) -> None:
 def test_an_embedded_ray_is_private_and_refuses_what_it_would_wait_for_for_ever(
     fake: Fake,
 ) -> None:
-    from pipeline.schedule.ray_executor import RayExecutor
+    from frostline.schedule.ray.executor import RayExecutor
 
     with RayExecutor(Resources(gpus=1, cpus=1), gpus=0) as ray:
         with pytest.raises(UsageError, match="gpus_per_trial = 0"):
@@ -186,7 +186,7 @@ def test_an_embedded_ray_is_private_and_refuses_what_it_would_wait_for_for_ever(
 
 @pytest.mark.cluster
 def test_rays_token_is_for_this_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.schedule.ray_cluster import prepare_environment
+    from frostline.schedule.ray.cluster import prepare_environment
 
     monkeypatch.setenv("HOME", str(tmp_path))
     prepare_environment()
@@ -205,7 +205,7 @@ def test_each_lease_sees_the_gpus_it_holds_and_no_other(
     out: OutDir, fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GIVEN two GPUs (announced, not there) THEN two leases see one each, one without sees none."""
-    from pipeline.schedule.ray_executor import RayExecutor
+    from frostline.schedule.ray.executor import RayExecutor
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     fake.behave({policy: ["slow:1.5"] for policy in "ab"})

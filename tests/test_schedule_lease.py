@@ -13,22 +13,22 @@ import pytest
 from schedule_kit import FAST, HERE, Fake, install_fake, lease, trial
 from xspace_writer import Event, Line, Op, Plane, hlo_proto, xspace
 
-from pipeline.attribute.step_graph import PASSES, GraphOp, StepGraph
-from pipeline.errors import StorageError
-from pipeline.measure.messages import Measured
-from pipeline.schedule.events import (
+from frostline.attribute.step_graph import PASSES, GraphOp, StepGraph
+from frostline.errors import StorageError
+from frostline.measure.messages import Measured
+from frostline.results.outcome import TrialOutcome
+from frostline.results.profile import read_profile
+from frostline.schedule.events import (
     GroupOpened,
     LeaseEvent,
     LeaseNotice,
     LeaseStopped,
     StageEntered,
-    TrialOutcome,
 )
-from pipeline.schedule.lease import serve
-from pipeline.schedule.profile import read_profile
-from pipeline.schedule.spec import LeaseSpec
-from pipeline.store.outdir import OutDir, TrialTables
-from pipeline.trace.ops import Trace, TraceOp
+from frostline.schedule.lease import serve
+from frostline.schedule.spec import LeaseSpec
+from frostline.store.outdir import OutDir, TrialTables
+from frostline.trace.ops import Trace, TraceOp
 
 
 class FakeStore:
@@ -386,7 +386,7 @@ def test_the_process_runs_on_the_cores_of_its_lease(fake: Fake, tmp_path: Path) 
 
 
 def test_a_lease_waits_for_cores_and_says_who_holds_them(fake: Fake, tmp_path: Path) -> None:
-    from pipeline.schedule.cores import claim_cores
+    from frostline.schedule.cores import claim_cores
 
     everything = claim_cores(len(os.sched_getaffinity(0)))
     assert everything is not None
@@ -400,7 +400,7 @@ def test_a_lease_waits_for_cores_and_says_who_holds_them(fake: Fake, tmp_path: P
 
 
 def test_a_lease_does_not_wait_for_cores_for_ever(fake: Fake, tmp_path: Path) -> None:
-    from pipeline.schedule.cores import claim_cores
+    from frostline.schedule.cores import claim_cores
 
     everything = claim_cores(len(os.sched_getaffinity(0)))
     assert everything is not None

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.schedule.scratch import scratch_folder
+from frostline.schedule.scratch import scratch_folder
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from pipeline.schedule.scratch import scratch_folder
+from frostline.schedule.scratch import scratch_folder
 with scratch_folder(Path(sys.argv[1])) as folder:
     (folder / "trace").write_bytes(b"x")
     print(folder, flush=True)

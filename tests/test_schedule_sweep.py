@@ -18,16 +18,16 @@ import psutil
 import pytest
 from schedule_kit import FAKE, HERE, Fake, Heard, facts, install_fake
 
-from pipeline.errors import SweepError
-from pipeline.measure.messages import Failed
-from pipeline.model_facts import ModelFacts
-from pipeline.run import SweepResult, run_sweep
-from pipeline.schedule.driver import LEASE_LOST
-from pipeline.schedule.local import LocalExecutor
-from pipeline.schedule.spec import Resources
-from pipeline.store.outdir import OutDir
-from pipeline.store.read import committed, read_all
-from pipeline.study import Study, parse_study
+from frostline.errors import SweepError
+from frostline.facts.model_facts import ModelFacts
+from frostline.measure.messages import Failed
+from frostline.results.outcome import LEASE_LOST
+from frostline.schedule.local import LocalExecutor
+from frostline.schedule.spec import Resources
+from frostline.store.outdir import OutDir
+from frostline.store.read import committed, read_all
+from frostline.study.study import Study, parse_study
+from frostline.sweep.run import SweepResult, run_sweep
 
 LAYERS = ("net/a", "net/b", "net/c", "net/d")
 STUDY = """

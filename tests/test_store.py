@@ -24,14 +24,14 @@ from pyarrow.fs import FileSystem
 from s3_kit import S3
 from store_kit import begin, trial
 
-from pipeline import open_sweep
-from pipeline.errors import StorageError, SweepError
-from pipeline.store import lock
-from pipeline.store.arrow import TableDefectError, to_table
-from pipeline.store.files import without_credentials
-from pipeline.store.outdir import OutDir, TrialTables
-from pipeline.store.remote import RemoteFiles
-from pipeline.store.schema import SCHEMA_VERSION
+from frostline import open_sweep
+from frostline.errors import StorageError, SweepError
+from frostline.store import lock
+from frostline.store.arrow import TableDefectError, to_table
+from frostline.store.files import without_credentials
+from frostline.store.outdir import OutDir, TrialTables
+from frostline.store.remote import RemoteFiles
+from frostline.store.schema import SCHEMA_VERSION
 
 
 @pytest.fixture(params=["disk", "file-uri", "s3"])
@@ -412,7 +412,7 @@ def test_staging_of_the_dead_goes_and_that_of_the_living_stays(local: OutDir) ->
 def test_the_lock_of_a_killed_driver_is_taken_over(local: OutDir) -> None:
     code = (
         "import sys, time\n"
-        "from pipeline.store.outdir import OutDir\n"
+        "from frostline.store.outdir import OutDir\n"
         "with OutDir.open(sys.argv[1], create=True).lock():\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)\n"

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import StorageError
-from pipeline.store.arrow import TableDefectError
-from pipeline.store.outdir import OutDir
-from pipeline.store.read import table_file
-from pipeline.sweep_view import open_sweep
+from frostline.errors import StorageError
+from frostline.store.arrow import TableDefectError
+from frostline.store.outdir import OutDir
+from frostline.store.read import table_file
+from frostline.store.sweep import open_sweep
 
 
 @pytest.fixture

@@ -16,12 +16,13 @@ from s3_kit import S3, Fault
 from schedule_kit import FAST, Fake, install_fake, lease
 from store_kit import begin, trial
 
-from pipeline import open_sweep
-from pipeline.errors import StorageError, StoreUnreachableError, SweepError
-from pipeline.schedule.events import LeaseNotice, LeaseStopped, TrialOutcome
-from pipeline.schedule.lease import serve
-from pipeline.store.outdir import OutDir
-from pipeline.store.spool import SPOOL_VARIABLE, Spool, SpoolingOut, store_kept
+from frostline import open_sweep
+from frostline.errors import StorageError, StoreUnreachableError, SweepError
+from frostline.results.outcome import TrialOutcome
+from frostline.schedule.events import LeaseNotice, LeaseStopped
+from frostline.schedule.lease import serve
+from frostline.store.outdir import OutDir
+from frostline.store.spool import SPOOL_VARIABLE, Spool, SpoolingOut, store_kept
 
 KINDS = ("error", "busy", "reset")
 
@@ -155,8 +156,8 @@ KILLED = """
 import sys
 from datetime import UTC, datetime
 from store_kit import trial
-from pipeline.store.outdir import OutDir
-from pipeline.store.spool import SpoolingOut
+from frostline.store.outdir import OutDir
+from frostline.store.spool import SpoolingOut
 SpoolingOut(OutDir.open(sys.argv[1], create=False)).publish(
     trial("net-1", started_at=datetime.now(UTC))
 )

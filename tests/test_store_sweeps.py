@@ -18,18 +18,18 @@ from s3_kit import S3, Fault
 from schedule_kit import FAKE, FAST, Fake, Heard, install_fake
 from store_kit import trial
 
-from pipeline import open_sweep
-from pipeline.cli import main
-from pipeline.errors import StorageError
-from pipeline.run import SweepResult, run_sweep
-from pipeline.schedule.driver import SweepStoppedError
-from pipeline.schedule.local import LocalExecutor
-from pipeline.schedule.spec import Resources
-from pipeline.store.outdir import OutDir
-from pipeline.store.publication import publication
-from pipeline.store.spool import SPOOL_VARIABLE, KeptTrial, Spool
-from pipeline.study import Study, parse_study
-from pipeline.trials import plan_trials
+from frostline import open_sweep
+from frostline.cli import main
+from frostline.errors import StorageError
+from frostline.plan.trials import plan_trials
+from frostline.schedule.driver import SweepStoppedError
+from frostline.schedule.local import LocalExecutor
+from frostline.schedule.spec import Resources
+from frostline.store.outdir import OutDir
+from frostline.store.publication import publication
+from frostline.store.spool import SPOOL_VARIABLE, KeptTrial, Spool
+from frostline.study.study import Study, parse_study
+from frostline.sweep.run import SweepResult, run_sweep
 
 STUDY = """
 name = "stored"
@@ -92,7 +92,9 @@ def test_a_sweep_goes_on_where_its_store_failed_it(
     front: S3, spool: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GIVEN a store that refuses after some trials WHEN run again THEN none is measured twice."""
-    monkeypatch.setattr("pipeline.run._limits", lambda _study: replace(FAST, store_wait_s=0.0))
+    monkeypatch.setattr(
+        "frostline.sweep.run._limits", lambda _study: replace(FAST, store_wait_s=0.0)
+    )
     where = front.uri(max_attempts=1)
     front.fail(Fault(kind="denied", method="PUT", path="tables/trials/.*parquet", after=2))
     with pytest.raises(SweepStoppedError, match=r"cannot write s3://bucket/.* It is kept in "):

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import StudyError
-from pipeline.keras_names import keras_names
-from pipeline.policies import POLICY_NAMES
-from pipeline.study import load_study, parse_study
-from pipeline.study_tables import FreezeTable, MeasureTable, ModelTable, ResourcesTable, TrainTable
-from pipeline.suggest import advice, nearest
-from pipeline.toml_lines import key_lines
+from frostline.errors import StudyError
+from frostline.policies import POLICY_NAMES
+from frostline.study.keras_names import keras_names
+from frostline.study.study import load_study, parse_study
+from frostline.study.tables import FreezeTable, MeasureTable, ModelTable, ResourcesTable, TrainTable
+from frostline.study.toml_lines import key_lines
+from frostline.suggest import advice, nearest
 
 STUDIES = sorted(Path(__file__).parent.parent.joinpath("studies").glob("*.toml"))
 
@@ -26,7 +26,7 @@ seed = 3
 
 [[model]]
 name    = "vgg16"
-builder = "pipeline.models:vgg16_transfer"
+builder = "frostline.models:vgg16_transfer"
 kwargs  = { weights = "none", input_shape = [64, 64, 3] }
 
 [train]
@@ -98,7 +98,7 @@ def test_every_mistake_is_named_at_once_with_its_line():
     assert message.startswith("my.toml: 5 mistakes\n")
     lines = message.splitlines()[1:]
     assert lines[0] == "  line 2: sed = 3: unknown key. Did you mean `seed`?"
-    assert lines[1].startswith('  line 6: model[0].builder = "pipeline.models:vgg16_tranfer"')
+    assert lines[1].startswith('  line 6: model[0].builder = "frostline.models:vgg16_tranfer"')
     assert lines[1].endswith("Did you mean `vgg16_transfer`?")
     assert lines[2] == "  line 10: train.batch_size[0] = 0: must be at least 1."
     assert lines[3].startswith('  line 15: freeze.policies[1] = "prefx:*"')
@@ -134,15 +134,15 @@ def test_every_mistake_is_named_at_once_with_its_line():
         ("target_ci = 0.05", 'keep_traces = "some"', "`all`, `anchors`, `none`"),
         ("target_ci = 0.05", "[resources]\ngpus_per_trial = 0.5", "must be a whole number"),
         ("target_ci = 0.05", "[resources]\ncpus_per_trial = 0", "must be at least 1"),
-        ('"pipeline.models:', '"pipeline.modelz:', "Did you mean `models`?"),
-        ('"pipeline.models:', '"pipelin.models:', "Did you mean `pipeline`?"),
-        ('"pipeline.models:', '"pipeline.models.', "write `module:callable`"),
+        ('"frostline.models:', '"frostline.modelz:', "Did you mean `models`?"),
+        ('"frostline.models:', '"frostlin.models:', "Did you mean `frostline`?"),
+        ('"frostline.models:', '"frostline.models.', "write `module:callable`"),
         ("input_shape =", "input_shap =", "Did you mean `input_shape`?"),
         ("kwargs  = {", "kwargs  = { a = 1979-05-27,", "strings, finite numbers"),
         ("kwargs  = {", 'loss = "mse_"\nkwargs  = {', "Did you mean `mse`?"),
         ("kwargs  = {", 'metrics = ["acuracy"]\nkwargs  = {', "Did you mean `accuracy`?"),
         ("kwargs  = {", 'data = "nowhere_at_all:batches"\nkwargs  = {', "no module"),
-        ("pipeline.models:vgg16_transfer", "keras.applications:ResNet5", "mean `ResNet50`?"),
+        ("frostline.models:vgg16_transfer", "keras.applications:ResNet5", "mean `ResNet50`?"),
         ("[[model]]", "[model]", "must be a list"),
         ('"vgg16"', '"a/b"', 'model[0].name = "a/b": use letters, digits'),
     ],
@@ -256,7 +256,7 @@ def test_a_builder_with_a_syntax_error_is_named_by_file_and_line(beside):
 
 
 def test_a_study_that_is_only_read_needs_no_builder():
-    text = GOOD.replace("pipeline.models:vgg16_transfer", "gone:away")
+    text = GOOD.replace("frostline.models:vgg16_transfer", "gone:away")
     assert parse_study(text, check_builders=False).models[0].builder == "gone:away"
 
 
@@ -269,9 +269,9 @@ def test_keras_names_are_those_of_the_installed_keras():
 
 def test_loading_a_study_imports_no_tensorflow():
     code = (
-        "import sys, pathlib, json; from pipeline.study import load_study;"
+        "import sys, pathlib, json; from frostline.study.study import load_study;"
         f"load_study(pathlib.Path({str(STUDIES[0])!r}));"
-        "print(json.dumps([m for m in ('keras', 'tensorflow', 'ray', 'pipeline.models')"
+        "print(json.dumps([m for m in ('keras', 'tensorflow', 'ray', 'frostline.models')"
         " if m in sys.modules]))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.cli.cluster import exit_code_of, verdict
-from pipeline.cli.job_progress import JobProgress
-from pipeline.errors import UsageError
-from pipeline.schedule import submit_access, submit_bundle
-from pipeline.schedule.submit import Job, reachable
-from pipeline.schedule.submit_access import find_token, is_loopback, normalised, reach
-from pipeline.schedule.submit_bundle import pack
+from frostline.cli.cluster import exit_code_of, verdict
+from frostline.cli.job_progress import JobProgress
+from frostline.errors import UsageError
+from frostline.submit import access
+from frostline.submit import bundle as bundling
+from frostline.submit.access import find_token, is_loopback, normalised, reach
+from frostline.submit.bundle import pack
+from frostline.submit.jobs_api import Job, reachable
 
 TOKEN = "s3cret"
 
@@ -106,8 +107,8 @@ def test_an_address_where_nothing_listens_is_refused() -> None:
 
 
 def test_an_address_that_never_answers_is_given_up(monkeypatch) -> None:
-    assert submit_access.DEADLINE_S < 10
-    monkeypatch.setattr(submit_access, "DEADLINE_S", 0.2)
+    assert access.DEADLINE_S < 10
+    monkeypatch.setattr(access, "DEADLINE_S", 0.2)
     with (
         socket.create_server(("127.0.0.1", 0)) as deaf,
         pytest.raises(UsageError, match="no answer within"),
@@ -182,7 +183,10 @@ def test_a_job_takes_the_program_and_the_studys_folder_along(folder: Path, tmp_p
     assert {each for each in files if each.startswith("study/")} == {
         "study/study.toml", "study/networks.py", "study/tools/inside.py", "study/weights.h5",
     }  # fmt: skip
-    assert {"pipeline/run.py", "pipeline/report/templates/report.css", "jobs/sweep.py"} <= files
+    assert {
+        "pipeline/frostline/sweep/run.py",
+        "pipeline/frostline/reporting/templates/report.css",
+    } <= files
     assert not [each for each in files if each.endswith(".pyc")]
     assert bundle.left_out == ("elsewhere", "env", "results")
     assert bundle.size_bytes == sum((target / each).stat().st_size for each in files)
@@ -191,7 +195,7 @@ def test_a_job_takes_the_program_and_the_studys_folder_along(folder: Path, tmp_p
 def test_a_folder_that_is_too_large_is_refused_by_its_largest_file(
     folder: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(submit_bundle, "LIMIT_BYTES", 5 * 1024**2)
+    monkeypatch.setattr(bundling, "LIMIT_BYTES", 5 * 1024**2)
     with (folder / "weights.h5").open("wb") as file:
         file.truncate(6 * 1024**2)
     target = tmp_path / "bundle"

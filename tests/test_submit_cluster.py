@@ -14,8 +14,8 @@ import requests
 from cluster_head import Head
 from schedule_kit import Fake, listening
 
-from pipeline.cli import main
-from pipeline.store.outdir import OutDir
+from frostline.cli import main
+from frostline.store.outdir import OutDir
 
 pytestmark = pytest.mark.cluster
 
@@ -79,7 +79,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "job.py").write_text(
         JOB.replace("networks_used", "study.study_tools, study.networks")
     )
-    monkeypatch.setattr("pipeline.schedule.submit.JOB_MODULE", "study.job")
+    monkeypatch.setattr("frostline.submit.jobs_api.JOB_MODULE", "study.job")
     return folder / "study.toml"
 
 

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import pipeline
-from pipeline import open_sweep
-from pipeline.errors import StorageError, SweepError, UsageError
-from pipeline.store.arrow import reader_schema
-from pipeline.store.outdir import OutDir
-from pipeline.store.schema import TABLES
+import frostline
+from frostline import open_sweep
+from frostline.errors import StorageError, SweepError, UsageError
+from frostline.store.arrow import reader_schema
+from frostline.store.outdir import OutDir
+from frostline.store.schema import TABLES
 
 DATA = Path(__file__).parent / "data" / "sweep_v1"
 
@@ -157,16 +157,16 @@ def test_pandas_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch
 
 def test_the_bare_import_is_light_and_the_name_is_there_on_use() -> None:
     code = (
-        "import sys, pipeline\n"
+        "import sys, frostline\n"
         "heavy = {'pyarrow', 'duckdb', 'numpy', 'pandas', 'scipy', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        "assert 'open_sweep' in dir(pipeline)\n"
-        "assert pipeline.open_sweep.__module__ == 'pipeline.sweep_view'\n"
+        "assert 'open_sweep' in dir(frostline)\n"
+        "assert frostline.open_sweep.__module__ == 'frostline.store.sweep'\n"
         "assert 'tensorflow' not in sys.modules and 'ray' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = pipeline.nonsense
+        _ = frostline.nonsense
 
 
 def test_a_folder_whose_name_looks_like_a_pattern_is_read_all_the_same(tmp_path: Path) -> None:

@@ -24,20 +24,20 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo, SessionStartInfo
 
-from pipeline.measure.messages import Failed
-from pipeline.model_facts import ModelFacts
-from pipeline.policies.family import family
-from pipeline.run import run_sweep
-from pipeline.schedule.local import LocalExecutor
-from pipeline.store.read import table_file
-from pipeline.study import Study, parse_study
-from pipeline.tensorboard.events import (
+from frostline.facts.model_facts import ModelFacts
+from frostline.measure.messages import Failed
+from frostline.policies.family import family
+from frostline.schedule.local import LocalExecutor
+from frostline.store.read import table_file
+from frostline.study.study import Study, parse_study
+from frostline.sweep.run import run_sweep
+from frostline.tensorboard.events import (
     EXPERIMENT_PATH,
     events_path,
     experiment_events,
     trial_events,
 )
-from pipeline.tensorboard.hparams import HPARAMS, SCALARS
+from frostline.tensorboard.hparams import HPARAMS, SCALARS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -77,7 +77,7 @@ def sweep(out: Path, text: str = STUDY, inspect=built) -> dict[str, dict]:
     """Run it with the fake measuring process; its rows of `trials` by id."""
     study = parse_study(text, check_builders=False)
     run_sweep(study, str(out), make_executor=LocalExecutor, inspect=inspect, process_module=FAKE)
-    from pipeline.sweep_view import open_sweep
+    from frostline.store.sweep import open_sweep
 
     return {row["trial_id"]: row for row in open_sweep(str(out)).trials().to_pylist()}
 
@@ -218,8 +218,8 @@ def test_families(policy: str, expected: str) -> None:
 
 def test_writing_events_needs_no_tensorflow() -> None:
     program = (
-        "import sys, pipeline.run, pipeline.schedule.lease\n"
-        "from pipeline.tensorboard.events import experiment_events\n"
+        "import sys, frostline.sweep.run, frostline.schedule.lease\n"
+        "from frostline.tensorboard.events import experiment_events\n"
         "assert experiment_events('x', [], created_s=0.0)\n"
         "assert 'tensorboard' in sys.modules\n"
         "print('tensorflow' in sys.modules)"
@@ -299,7 +299,7 @@ def test_a_browser_shows_sessions_tools_and_hyperparameters(fake: Fake, tmp_path
     kept = [name for name, row in rows.items() if row["trace_path"] is not None]
     assert len(kept) == len(rows) - 1
 
-    program = "import sys; from pipeline.cli import main; sys.exit(main())"
+    program = "import sys; from frostline.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "tensorboard", str(out), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import TraceError
-from pipeline.trace.converter import TraceConverter, convert_trace
-from pipeline.trace.ops import Trace
+from frostline.errors import TraceError
+from frostline.trace.converter import TraceConverter, convert_trace
+from frostline.trace.ops import Trace
 
 PROFILES = Path(__file__).parent / "data" / "profiles"
 
@@ -202,7 +202,7 @@ def test_the_process_ends_with_its_parent():
     program = (
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from pipeline.trace.converter import TraceConverter\n"
+        "from frostline.trace.converter import TraceConverter\n"
         "converter = TraceConverter()\n"
         f"converter.convert(Path({str(PROFILES / 'graph.xplane.pb')!r}))\n"
         "print(converter.pid, flush=True)\n"
@@ -223,7 +223,7 @@ def test_conversion_runs_without_tensorflow():
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from pipeline.trace.convert import convert\n"
+        "from frostline.trace.convert import convert\n"
         "print('tensorflow' in sys.modules, 'jax' in sys.modules)\n"
         "sys.modules['tensorflow'] = sys\n"
         "try:\n"
@@ -238,7 +238,7 @@ def test_conversion_runs_without_tensorflow():
 
 
 def test_the_parent_imports_neither_xprof_nor_duckdb():
-    program = "import pipeline.trace.converter, sys; print(*sys.modules)"
+    program = "import frostline.trace.converter, sys; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
     )

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.trace.hlo import op_shares, parse_hlo_text
-from pipeline.trace.ops import OpShare
+from frostline.trace.hlo import op_shares, parse_hlo_text
+from frostline.trace.ops import OpShare
 
 
 def program(text: str) -> dict[str, tuple[OpShare, ...]]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.attribute.attribute import attribute
-from pipeline.attribute.costs import OpCost, per_step
-from pipeline.trace.converter import TraceConverter
-from pipeline.trace.ops import Trace
+from frostline.attribute.attribute import attribute
+from frostline.attribute.costs import OpCost, per_step
+from frostline.trace.converter import TraceConverter
+from frostline.trace.ops import Trace
 
 TRACES = Path(__file__).parents[2] / "shared" / "traces"
 

@@ -10,9 +10,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from xspace_writer import Event, Line, Op, Plane, encode, hlo_proto, write_xspace
 
-from pipeline.errors import TraceError
-from pipeline.trace.converter import TraceConverter
-from pipeline.trace.ops import Trace, TraceOp
+from frostline.errors import TraceError
+from frostline.trace.converter import TraceConverter
+from frostline.trace.ops import Trace, TraceOp
 
 
 @pytest.fixture(scope="module")

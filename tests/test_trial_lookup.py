@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipeline.errors import UsageError
-from pipeline.store.schema import TRIALS
-from pipeline.store.trial_row import TrialRow
-from pipeline.trial_lookup import find_trial
+from frostline.analyse.lookup import find_trial
+from frostline.errors import UsageError
+from frostline.store.schema import TRIALS
+from frostline.store.trial_row import TrialRow
 
 
 @pytest.fixture

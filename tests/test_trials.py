@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import PolicyError, StudyError
-from pipeline.model_facts import LayerFacts, ModelFacts, VariableFacts
-from pipeline.policies import anchors
-from pipeline.study import parse_study
-from pipeline.trials import plan_trials
+from frostline.errors import PolicyError, StudyError
+from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
+from frostline.plan.trials import plan_trials
+from frostline.policies import anchors
+from frostline.study.study import parse_study
 
 
 def chain(name, *layers):
@@ -60,7 +60,7 @@ MLP = chain("mlp", "a", "b", "c")
 
 def study(*policies, anchors=True, models=("conv",), extra="", train="", name="s", seed=0):
     entries = "".join(
-        f'[[model]]\nname = "{model}"\nbuilder = "pipeline.models:mlp_sequential"\n'
+        f'[[model]]\nname = "{model}"\nbuilder = "frostline.models:mlp_sequential"\n'
         for model in models
     )
     listed = ", ".join(f'"{policy}"' for policy in policies)
@@ -228,7 +228,7 @@ def test_every_plan(count, policies, with_anchors):
 
 def test_a_model_in_which_nothing_trains_is_named():
     study = parse_study(
-        'name = "s"\n[[model]]\nname = "m"\nbuilder = "pipeline.models:mlp_sequential"\n'
+        'name = "s"\n[[model]]\nname = "m"\nbuilder = "frostline.models:mlp_sequential"\n'
         '[train]\nbatch_size = [8]\n[freeze]\npolicies = ["prefix:1"]\n',
         check_builders=False,
     )

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.attribute.walk import (
-    Group,
+from frostline.attribute.walk import (
+    OpGroup,
     StepFlow,
     backward_pass,
     members,
@@ -77,14 +77,14 @@ def test_a_chain_is_split_into_passes_although_clipping_ties_all_gradients_toget
     # THEN every op has its pass, and dW of the one layer is not needed by the other
     group = {name: walked.groups[vertex] for name, vertex in net.names.items()}
     needs = {name: walked.needed_by[vertex] for name, vertex in net.names.items()}
-    assert all(group[name] is Group.FORWARD for name in ("x", "w1", "first", "relu", "metric"))
-    assert all(group[name] is Group.OPTIMIZER for name in ("norm", "clip1", "step2", "rate"))
-    assert group["d_x"] is Group.OTHER  # the first layer's input gradient reaches nothing
+    assert all(group[name] is OpGroup.FORWARD for name in ("x", "w1", "first", "relu", "metric"))
+    assert all(group[name] is OpGroup.OPTIMIZER for name in ("norm", "clip1", "step2", "rate"))
+    assert group["d_x"] is OpGroup.OTHER  # the first layer's input gradient reaches nothing
     assert needs["d_loss"] == 0b11
     assert needs["d_w2"] == 0b10
     assert needs["d_relu"] == needs["relu_grad"] == needs["d_w1"] == 0b01
     assert {name for name in needs if needs[name]} == {
-        name for name in group if group[name] is Group.BACKWARD
+        name for name in group if group[name] is OpGroup.BACKWARD
     }
 
 
@@ -108,9 +108,9 @@ def test_a_reported_gradient_norm_does_not_turn_the_backward_pass_into_forward()
     )
     # WHEN / THEN the gradients themselves stay backward
     walked = walk(reporting)
-    assert walked.groups[net.names["d_w1"]] is Group.BACKWARD
-    assert walked.groups[net.names["relu_grad"]] is Group.BACKWARD
-    assert walked.groups[net.names["norm"]] is Group.FORWARD
+    assert walked.groups[net.names["d_w1"]] is OpGroup.BACKWARD
+    assert walked.groups[net.names["relu_grad"]] is OpGroup.BACKWARD
+    assert walked.groups[net.names["norm"]] is OpGroup.FORWARD
 
 
 def test_what_hangs_on_a_gradient_and_leads_nowhere_is_no_optimizer() -> None:
@@ -130,9 +130,9 @@ def test_what_hangs_on_a_gradient_and_leads_nowhere_is_no_optimizer() -> None:
             effects=net.of("branch"),
         )
     )
-    assert walked.groups[net.names["dead"]] is Group.OTHER
-    assert walked.groups[net.names["finite"]] is Group.OPTIMIZER
-    assert walked.groups[net.names["branch"]] is Group.OPTIMIZER
+    assert walked.groups[net.names["dead"]] is OpGroup.OTHER
+    assert walked.groups[net.names["finite"]] is OpGroup.OPTIMIZER
+    assert walked.groups[net.names["branch"]] is OpGroup.OPTIMIZER
 
 
 def test_a_gradient_inside_the_loss_is_forward() -> None:
@@ -155,9 +155,9 @@ def test_a_gradient_inside_the_loss_is_forward() -> None:
         )
     )
     # THEN
-    assert walked.groups[net.names["inner_gradient"]] is Group.FORWARD
+    assert walked.groups[net.names["inner_gradient"]] is OpGroup.FORWARD
     assert walked.needed_by[net.names["inner_gradient"]] == 0
-    assert walked.groups[net.names["d_w"]] is Group.BACKWARD
+    assert walked.groups[net.names["d_w"]] is OpGroup.BACKWARD
 
 
 def test_a_loop_carries_needs_around_until_nothing_changes() -> None:
@@ -220,8 +220,8 @@ def test_needs_equal_reachability_variable_by_variable(
         needed = upstream(sources, starts, stop=forward)
         assert needed == {v for v in range(len(sources)) if walked.needed_by[v] >> variable & 1}
     for position, group in enumerate(walked.groups):
-        assert (group is Group.FORWARD) == (position in forward)
-        assert (group is Group.BACKWARD) == (walked.needed_by[position] != 0)
+        assert (group is OpGroup.FORWARD) == (position in forward)
+        assert (group is OpGroup.BACKWARD) == (walked.needed_by[position] != 0)
 
 
 @given(graphs, st.data())

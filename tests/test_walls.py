@@ -21,12 +21,12 @@ def imported_by(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     "statement",
     [
-        "import pipeline",
-        "import pipeline.cli",
-        "import pipeline.trials, pipeline.model_facts, pipeline.measure.messages",
-        "import pipeline.study",
-        "import pipeline.doctor",
-        "import pipeline.tensorboard.server",
+        "import frostline",
+        "import frostline.cli",
+        "import frostline.plan.trials, frostline.facts.model_facts, frostline.measure.messages",
+        "import frostline.study.study",
+        "import frostline.doctor",
+        "import frostline.tensorboard.server",
     ],
 )
 def test_imports_nothing_heavy(statement: str):
@@ -37,6 +37,6 @@ def test_the_probe_sees_what_is_imported():
     assert imported_by("import pyarrow") == {"pyarrow"}
 
 
-@pytest.mark.parametrize("module", ["pipeline.sweep_view", "pipeline.report.write"])
+@pytest.mark.parametrize("module", ["frostline.store.sweep", "frostline.reporting.write"])
 def test_readers_of_a_sweep_import_neither_tensorflow_nor_ray(module: str):
     assert imported_by(f"import {module}") & {"tensorflow", "keras", "ray", "xprof"} == set()

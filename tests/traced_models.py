@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.attribute.step_graph import StepGraph
-from pipeline.measure.layers import OwnedLayer, freeze, owned_layers
-from pipeline.measure.recorder import StepRecorder
-from pipeline.measure.tf_graph import StepFacts, analyse_step
+from frostline.attribute.step_graph import StepGraph
+from frostline.measure.graph.recorder import StepRecorder
+from frostline.measure.graph.step import StepFacts, analyse_step
+from frostline.measure.layers import OwnedLayer, freeze, owned_layers
 
 L = keras.layers
 

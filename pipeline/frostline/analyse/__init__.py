@@ -1,0 +1,40 @@
+"""What the rows of a sweep say: noise, verdicts, the answer in words, where the time went. Pure."""
+
+from frostline.analyse.answer import answer, group_answer
+from frostline.analyse.association import Association, associate
+from frostline.analyse.groups import (
+    GroupKey,
+    Verdict,
+    group_rows,
+    noise_floor,
+    noise_floors,
+    verdict,
+)
+from frostline.analyse.summary import (
+    Contrast,
+    GroupSummary,
+    Summary,
+    TrialSummary,
+    summarise,
+)
+from frostline.analyse.time_split import TimeSplit, time_split
+
+__all__ = [
+    "Association",
+    "Contrast",
+    "GroupKey",
+    "GroupSummary",
+    "Summary",
+    "TimeSplit",
+    "TrialSummary",
+    "Verdict",
+    "answer",
+    "associate",
+    "group_answer",
+    "group_rows",
+    "noise_floor",
+    "noise_floors",
+    "summarise",
+    "time_split",
+    "verdict",
+]

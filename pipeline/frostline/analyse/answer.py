@@ -1,0 +1,232 @@
+"""The answer in plain words, with the figures it rests on.
+
+In: the summary of a sweep or of a group. Out: one paragraph: how many configurations are
+measurably faster, which is fastest, whether the frozen fraction explains the speedup, the clearest
+counter-example, and, where nothing differs, why. Says what is not known rather than nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from frostline.analyse.association import Association
+from frostline.analyse.summary import GroupSummary, Summary
+from frostline.words import duration_ns, percent, placement, speedup
+
+_STRONG = 0.8
+_WEAK = 0.5
+_HOST_BOUND = 0.5
+_NOISY = 0.05
+
+
+def answer(summary: Summary) -> str:
+    """One paragraph for a whole sweep: the group's own where there is one."""
+    if not summary.groups:
+        return "No trial is committed yet."
+    if len(summary.groups) > 1:
+        return _overall(summary.groups)
+    return group_answer(summary.groups[0])
+
+
+def group_answer(group: GroupSummary, further: Iterable[str] = ()) -> str:
+    """The paragraph for one model and setting.
+
+    Args:
+        group: what was measured.
+        further: sentences that rest on more than the trials; they come before the failures.
+    """
+    if group.candidates:
+        sentences = [_count(group), _best(group), _explained(group), _contrast(group)]
+        sentences += [_why_nothing(group), _why_little(group)]
+    elif group.controls:
+        floor = percent(group.noise_floor or 0.0)
+        sentences = [
+            f"{group.title}: only the baseline and its controls were measured; they differ by "
+            f"up to {floor}."
+        ]
+    else:
+        sentences = [f"{group.title}: no configuration was measured."]
+    sentences += [*further, _failures(group)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _overall(groups: Sequence[GroupSummary]) -> str:
+    """The paragraph for several models and settings."""
+    candidates = [item for group in groups for item in group.candidates]
+    faster = sum(item.verdict == "faster" for item in candidates)
+    sentences = [
+        f"{len(groups)} models and settings: {faster} of {_configurations(len(candidates))} "
+        f"{'is' if faster == 1 else 'are'} measurably faster than their baseline."
+    ]
+    best = max(
+        ((group, group.best) for group in groups if group.best),
+        key=lambda found: found[1].speedup or 0.0,
+        default=None,
+    )
+    if best is not None:
+        sentences.append(f"Fastest is {best[1].policy} of {best[0].title} with {speedup(best[1])}.")
+    known = [(group.title, group.by_fraction, group.by_position) for group in groups if group.best]
+    fractions = sorted(((f.rho, t) for t, f, _ in known if f), key=lambda found: found[0])
+    if fractions:
+        (low, least), (high, most) = fractions[0], fractions[-1]
+        sentences.append(
+            f"The rank correlation of the speedup with the frozen fraction runs from {low:+.2f} "
+            f"({least}) to {high:+.2f} ({most}), over {len(fractions)} of them that hold enough "
+            "different configurations."
+        )
+    both = [(f, p) for _, f, p in known if f and p]
+    if both:
+        better = sum(p.rho > f.rho for f, p in both)
+        sentences.append(
+            f"In {better} of {len(both)} the position of the first layer that still trains orders "
+            "the speedups better."
+        )
+    failed = sum(len(group.failed) for group in groups)
+    if failed:
+        sentences.append(f"{failed} trial{'' if failed == 1 else 's'} failed.")
+    return " ".join(sentences)
+
+
+def _count(group: GroupSummary) -> str:
+    verdicts = [item.verdict for item in group.candidates]
+    total, faster, slower = len(verdicts), verdicts.count("faster"), verdicts.count("slower")
+    step = group.baseline_step_ns
+    takes = f"the baseline's step takes {duration_ns(step)}; " if step is not None else ""
+    if group.noise_floor is None:
+        floor = "no control was measured, so the noise floor is not known"
+    else:
+        number = "1 control" if group.controls == 1 else f"{group.controls} controls"
+        floor = f"noise floor {percent(group.noise_floor)}, from {number}"
+    return (
+        f"{group.title}: {takes}of {_configurations(total)}, {faster} "
+        f"{'is' if faster == 1 else 'are'} measurably faster, {slower} slower, and "
+        f"{total - faster - slower} show{'s' if total - faster - slower == 1 else ''} no "
+        f"measurable difference ({floor})."
+    )
+
+
+def _best(group: GroupSummary) -> str:
+    best = group.best
+    if best is None:
+        return ""
+    of = (
+        f", which freezes {percent(best.frozen_fraction)} of the parameters"
+        if (best.frozen_fraction is not None)
+        else ""
+    )
+    step = f" ({duration_ns(best.step_ns)} a step)" if best.step_ns is not None else ""
+    return f"Fastest is {best.policy} with {speedup(best)}{step}{of}."
+
+
+def _explained(group: GroupSummary) -> str:
+    if group.best is None:
+        return ""  # a correlation of noise with anything says nothing
+    fraction, position = group.by_fraction, group.by_position
+    if fraction is None:
+        return (
+            "There are too few different configurations to say whether the frozen fraction "
+            "explains the speedup."
+        )
+    text = (
+        f"{_verdict(fraction)}: rank correlation {_rho(fraction)}, and a straight line explains "
+        f"{_r_squared(fraction)} of the variance over {_configurations(fraction.trials)}."
+    )
+    if position is None:
+        return text
+    does = "does better" if position.rho > fraction.rho else "does not do better"
+    return (
+        f"{text} The position of the first layer that still trains {does} "
+        f"({_rho(position)}, {_r_squared(position)})."
+    )
+
+
+def _verdict(fraction: Association) -> str:
+    if fraction.rho >= _STRONG:
+        return "The frozen fraction orders the speedups well"
+    if fraction.rho >= _WEAK:
+        return "The frozen fraction explains the speedup in part only"
+    if fraction.rho > -_WEAK:
+        return "The frozen fraction does not explain the speedup"
+    return "More frozen parameters went with less speedup here"
+
+
+def _contrast(group: GroupSummary) -> str:
+    pair = group.contrast
+    if pair is None:
+        return ""
+    fast, slow = pair.faster, pair.slower
+    return (
+        f"Where one freezes matters: {percent(fast.frozen_fraction or 0.0)} of the parameters "
+        f"frozen {placement(fast.policy)} gave {speedup(fast)}, "
+        f"{percent(slow.frozen_fraction or 0.0)} frozen {placement(slow.policy)} "
+        f"{speedup(slow)}."
+    )
+
+
+def _why_nothing(group: GroupSummary) -> str:
+    if any(item.verdict != "no measurable difference" for item in group.candidates):
+        return ""
+    busy, removable, step = group.busy_fraction, group.removable_fraction, group.baseline_step_ns
+    if busy is not None and busy < _HOST_BOUND and step is not None:
+        return (
+            f"All differences lie within the noise because the step is host-bound: the device "
+            f"works during {percent(busy)} of it ({duration_ns(busy * step)} of "
+            f"{duration_ns(step)}) and otherwise waits for work to be dispatched, "
+            "so the ops that freezing removes are not what the step waits for. A larger batch "
+            "or jit_compile = true gives the device more to do per dispatch."
+        )
+    floor = group.noise_floor
+    if removable is not None and floor is not None and removable <= floor:
+        return (
+            f"All differences lie within the noise because there is little to save: gradients and "
+            f"update are {percent(removable)} of the op time, no more than the noise."
+        )
+    if floor is not None and floor >= _NOISY:
+        return (
+            f"All differences lie within the noise, which is large: copies of the baseline differ "
+            f"by up to {percent(floor)}. A machine without other work would show more."
+        )
+    if removable is None:
+        return "All differences lie within the noise; without a trace nothing says why."
+    return (
+        f"All differences lie within the noise, although gradients and update are "
+        f"{percent(removable)} of the op time: these configurations leave most of it in place."
+    )
+
+
+def _why_little(group: GroupSummary) -> str:
+    """Differences there are, but the device is idle for most of the step."""
+    busy, step = group.busy_fraction, group.baseline_step_ns
+    if group.best is None or busy is None or step is None or busy >= _HOST_BOUND:
+        return ""
+    return (
+        f"Do not expect more: the step is host-bound. Of its {duration_ns(step)}, ops that take "
+        f"long enough to be profiled are {duration_ns(busy * step)} ({percent(busy)}); the rest is "
+        "dispatch, which shrinks only with the number of ops. A larger batch or "
+        "jit_compile = true gives the device more to do per dispatch."
+    )
+
+
+def _failures(group: GroupSummary) -> str:
+    failed = group.failed
+    if not failed:
+        return ""
+    first = failed[0]
+    where = f" in stage {first.error_stage}" if first.error_stage else ""
+    number = "1 trial" if len(failed) == 1 else f"{len(failed)} trials"
+    return (
+        f"{number} failed; the first, {first.policy},{where} with {first.error_type or 'an error'}."
+    )
+
+
+def _configurations(number: int) -> str:
+    return "1 configuration" if number == 1 else f"{number} configurations"
+
+
+def _rho(found: Association) -> str:
+    return f"{found.rho:+.2f} [{found.rho_low:+.2f}, {found.rho_high:+.2f}]"
+
+
+def _r_squared(found: Association) -> str:
+    low, high = round(100 * found.r_squared_low), round(100 * found.r_squared_high)
+    return f"{round(100 * found.r_squared)}% [{low}, {high}]"

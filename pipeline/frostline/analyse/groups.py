@@ -1,0 +1,115 @@
+"""Trials that can be compared with each other, their noise floor, and what a speedup is worth.
+
+In: rows of `trials`. Out: rows by model and training setting, the noise floor of each group, and a
+verdict per trial. Refuses nothing: a trial without a speedup has no verdict, a group without a
+measured control no noise floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from frostline.store.trial_row import TrialRow
+
+Verdict = Literal["faster", "slower", "no measurable difference"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class GroupKey:
+    """A model under one training setting: what a baseline and its trials have in common.
+
+    Attributes:
+        model: the model's name in the study.
+        batch_size: examples per step.
+        optimizer: Keras identifier; `` for the compiled model's own.
+        precision, jit_compile, strategy: as asked for.
+    """
+
+    model: str
+    batch_size: int
+    optimizer: str
+    precision: str
+    jit_compile: str
+    strategy: str
+
+    @staticmethod
+    def of(row: TrialRow) -> GroupKey:
+        """The group of a row."""
+        return GroupKey(
+            model=row.model,
+            batch_size=row.batch_size,
+            optimizer=row.optimizer or "",
+            precision=row.precision,
+            jit_compile=row.jit_compile,
+            strategy=row.strategy,
+        )
+
+    @property
+    def label(self) -> str:
+        """The group in words: `vgg16, batch size 16, adam, float32, jit_compile auto`."""
+        parts = [self.model, f"batch size {self.batch_size}"]
+        parts += [self.optimizer] if self.optimizer else []
+        parts += [self.precision, f"jit_compile {self.jit_compile}"]
+        parts += [self.strategy] if self.strategy != "single" else []
+        return ", ".join(parts)
+
+
+def group_rows(rows: Iterable[TrialRow]) -> dict[GroupKey, list[TrialRow]]:
+    """Rows by group, groups ascending, rows in the order given."""
+    groups: dict[GroupKey, list[TrialRow]] = {}
+    for row in rows:
+        groups.setdefault(GroupKey.of(row), []).append(row)
+    return dict(sorted(groups.items()))
+
+
+def noise_floor(rows: Iterable[TrialRow]) -> float | None:
+    """The smallest difference that this group's measurements can show, as a ratio.
+
+    The largest, over the controls among the rows, of |speedup - 1| and the half-width of the
+    speedup's interval: a control is a copy of the baseline, so all it shows is noise.
+
+    Args:
+        rows: of one group; other rows than measured controls are passed over.
+
+    Returns:
+        Dimensionless (0.02: differences up to 2% are noise); None without a measured control.
+    """
+    floor = None
+    for row in rows:
+        if row.is_control and row.speedup is not None:
+            seen = [abs(row.speedup - 1)]
+            if row.speedup_low is not None and row.speedup_high is not None:
+                seen.append((row.speedup_high - row.speedup_low) / 2)
+            floor = max(seen if floor is None else [floor, *seen])
+    return floor
+
+
+def noise_floors(rows: Iterable[TrialRow]) -> dict[GroupKey, float | None]:
+    """The noise floor of every group, over all of its controls."""
+    return {key: noise_floor(group) for key, group in group_rows(rows).items()}
+
+
+def verdict(row: TrialRow, floor: float | None) -> Verdict | None:
+    """What a trial's speedup is worth.
+
+    Args:
+        row: the trial.
+        floor: noise floor of its group; None when no control was measured, then the interval
+            alone decides.
+
+    Returns:
+        `no measurable difference` when the speedup lies within the noise floor or its interval
+        contains 1; None for a trial without a speedup.
+    """
+    if row.speedup is None:
+        return None
+    within_floor = floor is not None and abs(row.speedup - 1) <= floor
+    if row.speedup_low is None or row.speedup_high is None:
+        contains_one = floor is None  # neither an interval nor a floor: nothing supports it
+    else:
+        contains_one = row.speedup_low <= 1 <= row.speedup_high
+    if within_floor or contains_one:
+        return "no measurable difference"
+    return "faster" if row.speedup > 1 else "slower"

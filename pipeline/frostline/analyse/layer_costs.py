@@ -1,0 +1,113 @@
+"""What each layer costs in the baseline, and what freezing it can save.
+
+In: rows of `layers` and `trials` of a group's controls. Out: one `LayerCost` a layer, in order of
+first use, as shares of a baseline's op time; what belongs to no layer comes last, so that a pass
+adds up to what the trial's row says of it. Controls without a profile are passed over. Pure.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from frostline.store.trial_row import TrialRow
+
+LAYER_PASSES = ("forward", "activation_gradient", "weight_gradient", "optimizer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCost:
+    """One layer of the baseline.
+
+    Attributes:
+        layer: its name; empty for what belongs to no layer.
+        index: order of first use; -1 for what belongs to no layer.
+        kind: Keras class; empty for what belongs to no layer.
+        params: parameters trainable in the baseline.
+        forward_flops: of a forward pass over one batch; None where no count is registered.
+        shares: by pass, share of the baseline's op time, median over the controls; None where the
+            time is not known by layer.
+        ns: the same in nanoseconds per step; controls profiled at different speeds differ in it by
+            more than in their shares.
+    """
+
+    layer: str
+    index: int
+    kind: str
+    params: int
+    forward_flops: int | None
+    shares: Mapping[str, float | None]
+    ns: Mapping[str, float | None]
+
+    @property
+    def share(self) -> float:
+        """Share of the baseline's op time in all passes together."""
+        return sum(value or 0.0 for value in self.shares.values())
+
+
+def layer_costs(
+    controls: Iterable[TrialRow], layers: Iterable[Mapping[str, object]]
+) -> tuple[LayerCost, ...]:
+    """The layers of a baseline with their costs.
+
+    Args:
+        controls: rows of a group's baselines, of one device kind.
+        layers: rows of `layers` of these trials, in any order.
+
+    Returns:
+        Empty when `layers` is; shares are None without a profile.
+    """
+    profiled = {row.trial_id: row for row in controls if row.passes_ns}
+    by_layer: dict[str, list[Mapping[str, object]]] = {}
+    for layer in layers:
+        by_layer.setdefault(str(layer["layer"]), []).append(layer)
+    found = [_layer(name, rows, profiled) for name, rows in by_layer.items()]
+    found.sort(key=lambda cost: cost.index)
+    if found and profiled:
+        found.append(_outside(found, list(profiled.values())))
+    return tuple(found)
+
+
+def _layer(
+    name: str, rows: Sequence[Mapping[str, object]], profiled: Mapping[str, TrialRow]
+) -> LayerCost:
+    first = rows[0]
+    shares: dict[str, float | None] = {}
+    times: dict[str, float | None] = {}
+    for each in LAYER_PASSES:
+        known = [
+            (float(time), _total(profiled[str(row["trial_id"])]))
+            for row in rows
+            if str(row["trial_id"]) in profiled and isinstance(time := row[f"{each}_ns"], int)
+        ]
+        shares[each] = statistics.median(time / total for time, total in known) if known else None
+        times[each] = statistics.median(time for time, _ in known) if known else None
+    flops, index, params = first["forward_flops"], first["index"], first["params"]
+    return LayerCost(
+        layer=name,
+        index=index if isinstance(index, int) else 0,
+        kind=str(first["kind"]),
+        params=params if isinstance(params, int) else 0,
+        forward_flops=flops if isinstance(flops, int) else None,
+        shares=shares,
+        ns=times,
+    )
+
+
+def _outside(layers: Sequence[LayerCost], profiled: Sequence[TrialRow]) -> LayerCost:
+    """What the passes hold beyond the layers: the loss, metrics, updates of all layers at once."""
+    shares: dict[str, float | None] = {}
+    times: dict[str, float | None] = {}
+    for each in LAYER_PASSES:
+        whole = statistics.median((row.passes_ns or {})[each] / _total(row) for row in profiled)
+        whole_ns = statistics.median((row.passes_ns or {})[each] for row in profiled)
+        shares[each] = max(0.0, whole - sum(layer.shares[each] or 0.0 for layer in layers))
+        times[each] = max(0.0, whole_ns - sum(layer.ns[each] or 0.0 for layer in layers))
+    return LayerCost(
+        layer="", index=-1, kind="", params=0, forward_flops=None, shares=shares, ns=times
+    )
+
+
+def _total(row: TrialRow) -> int:
+    return sum((row.passes_ns or {}).values()) or 1

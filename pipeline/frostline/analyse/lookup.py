@@ -1,0 +1,82 @@
+"""Finds the trial that somebody means: by its id, the start of its id, or its policy.
+
+In: the committed trials and what was typed. Out: one `TrialRow`. Refuses (`UsageError`) what no
+trial is called, with the nearest name, and what several are called, with a list of them. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from frostline.analyse import GroupKey
+from frostline.errors import UsageError
+from frostline.store.trial_row import TrialRow
+from frostline.suggest import nearest
+from frostline.words import policy_words
+
+_LISTED = 12
+
+
+def find_trial(rows: Sequence[TrialRow], asked: str) -> TrialRow:
+    """The one trial that is meant.
+
+    In turn: a trial's id; its expanded policy, one of its aliases, or the name under which tables
+    list it (`control 2`); the start of its id.
+
+    Args:
+        rows: the committed trials of a sweep, failed ones included.
+        asked: what was typed.
+
+    Raises:
+        UsageError: there is no trial yet, none is called so, or several are.
+    """
+    asked = asked.strip()
+    if not rows:
+        raise UsageError(
+            "no trial of this sweep is committed yet; wait for the first, or run "
+            "`frostline sweep` on it again"
+        )
+    for matches in (
+        [row for row in rows if row.trial_id == asked],
+        [row for row in rows if asked in _names(row)],
+        [row for row in rows if asked and row.trial_id.startswith(asked)],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise UsageError(
+                f"{asked!r} is the name of {len(matches)} trials; write one of their ids "
+                f"(or the start of one):\n{_listed(matches)}"
+            )
+    raise UsageError(_unknown(rows, asked))
+
+
+def _names(row: TrialRow) -> set[str]:
+    return {row.policy, *row.aliases, policy_words(row)}
+
+
+def _unknown(rows: Sequence[TrialRow], asked: str) -> str:
+    ids = [row.trial_id for row in rows]
+    policies = list(dict.fromkeys(name for row in rows for name in sorted(_names(row))))
+    close = nearest(asked, [*policies, *ids])
+    hint = f" Did you mean `{close}`?" if close else ""
+    return (
+        f"no trial of this sweep is called {asked!r}.{hint} A trial is named by its id, the start "
+        f"of its id, or its policy (one that was not measured: `frostline predict`). There are:\n"
+        f"{_listed(rows)}"
+    )
+
+
+def _listed(rows: Sequence[TrialRow]) -> str:
+    """One line a trial; the setting only where the trials differ in it."""
+    ordered = sorted(rows, key=lambda row: (GroupKey.of(row), row.policy, row.replicate))
+    several = len({GroupKey.of(row) for row in ordered}) > 1
+    width = max(len(row.trial_id) for row in ordered)
+    lines = [
+        f"  {row.trial_id:<{width}}  {policy_words(row)}"
+        + (f"  ({GroupKey.of(row).label})" if several else "")
+        + ("  failed" if row.status == "failed" else "")
+        for row in ordered[:_LISTED]
+    ]
+    more = len(ordered) - _LISTED
+    return "\n".join(lines + ([f"  and {more} more"] if more > 0 else []))

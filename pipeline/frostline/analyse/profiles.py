@@ -1,0 +1,158 @@
+"""Profiles of trials as cells of layer and pass, read from the tables of a sweep.
+
+In: a sweep and rows of `trials`. Out: a `StepProfile` per trial that left a trace. Only the files
+of these trials are read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from frostline.attribute.step_graph import Pass
+from frostline.store.sweep import Sweep
+from frostline.store.trial_row import TrialRow
+
+_EXCHANGE = re.compile(
+    r"^_?(?:Collective|Nccl|CrossReplicaSum|AllReduce|all-reduce|all-gather|all-to-all"
+    r"|reduce-scatter|collective-|nccl(?:Dev)?Kernel|rccl|MemcpyP2P|MemcpyPtoP)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileCell:
+    """What op time is summed by.
+
+    Attributes:
+        layer: None where the op belongs to no layer.
+        pass_: its pass; None for the time in which the device waits.
+        exchange: True for ops that exchange values between devices.
+    """
+
+    layer: str | None
+    pass_: Pass | None
+    exchange: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerMode:
+    """A layer of a trial; a row of `layers` without its times."""
+
+    layer: str
+    index: int
+    kind: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepProfile:
+    """One trial's profile.
+
+    Attributes:
+        row: the trial.
+        cells: op time per profiled step, nanoseconds; their sum is the trace's total.
+        devices: planes of the trace that ran ops, ascending.
+        layers: in the order of first use.
+    """
+
+    row: TrialRow
+    cells: Mapping[ProfileCell, int]
+    devices: tuple[str, ...]
+    layers: tuple[LayerMode, ...]
+
+    @property
+    def waiting_fraction(self) -> float | None:
+        """Share of the step in which no op runs; None where the trial did not record it."""
+        return waiting_fraction(self.row, self.devices)
+
+
+def waiting_fraction(row: TrialRow, devices: Collection[str]) -> float | None:
+    """Share of a step in which no op runs; None where the trial did not record it.
+
+    An accelerator's busy time is set against the unprofiled step: profiling slows the host that
+    feeds it, not its kernels. Ops on a CPU are set against the profiled step, since both share what
+    else the machine was doing at that time.
+
+    Args:
+        row: the trial; `busy_ns` is summed over devices.
+        devices: planes of its trace that ran ops.
+    """
+    if row.busy_ns is None or row.step_ns is None or not devices:
+        return None
+    step_ns: float = row.step_ns
+    if all(device.startswith("/host") for device in devices):
+        if row.profiler_overhead is None:
+            return None
+        step_ns *= row.profiler_overhead
+    return max(0.0, 1.0 - row.busy_ns / len(devices) / step_ns) if step_ns > 0 else None
+
+
+def is_exchange(op_type: str, op_name: str) -> bool:
+    """Whether an op exchanges values between devices, by its type or the end of its name."""
+    return bool(_EXCHANGE.match(op_type) or _EXCHANGE.match(op_name.rpartition("/")[2]))
+
+
+def read_profiles(sweep: Sweep, rows: Iterable[TrialRow]) -> dict[str, StepProfile]:
+    """Profiles by `trial_id`; trials without a usable trace are left out.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    wanted = {row.trial_id: row for row in rows if row.passes_ns is not None}
+    if not wanted:
+        return {}
+    cells: dict[str, dict[ProfileCell, int]] = defaultdict(lambda: defaultdict(int))
+    devices: dict[str, set[str]] = defaultdict(set)
+    columns = ["trial_id", "layer", "pass", "op_type", "op_name", "device", "ns_per_step"]
+    for op in sweep.table("op_costs", columns, trials=wanted).to_pylist():
+        cell = ProfileCell(
+            layer=op["layer"],
+            pass_=op["pass"],
+            exchange=is_exchange(op["op_type"], op["op_name"]),
+        )
+        cells[op["trial_id"]][cell] += op["ns_per_step"]
+        devices[op["trial_id"]].add(op["device"])
+    modes: dict[str, list[LayerMode]] = defaultdict(list)
+    columns = ["trial_id", "layer", "index", "kind", "mode"]
+    for layer in sweep.table("layers", columns, trials=wanted).to_pylist():
+        modes[layer.pop("trial_id")].append(LayerMode(**layer))
+    return {
+        trial_id: StepProfile(
+            row=wanted[trial_id],
+            cells=dict(found),
+            devices=tuple(sorted(devices[trial_id])),
+            layers=tuple(sorted(modes[trial_id], key=lambda layer: layer.index)),
+        )
+        for trial_id, found in cells.items()
+        if sum(found.values()) > 0
+    }
+
+
+def weightless_layers(sweep: Sweep, control_id: str, layers: Iterable[LayerMode]) -> dict[str, str]:
+    """For layers without weights, the layer with weights that their gradient reaches first.
+
+    The rule: of all layers whose variables need a dX op of it in the baseline, the last in the
+    order of first use. Empty where the control's `graph_ops` were not kept.
+
+    Args:
+        sweep: where `graph_ops` are read.
+        control_id: a control, in which everything trains.
+        layers: the model's layers with weights.
+    """
+    order = {layer.layer: layer.index for layer in layers}
+    found: dict[str, str] = {}
+    columns = ["layer", "pass", "needed_by"]
+    for op in sweep.table("graph_ops", columns, trials=(control_id,)).to_pylist():
+        layer = op["layer"]
+        if layer is None or layer in order or op["pass"] != "activation_gradient":
+            continue
+        owners = {path.rpartition("/")[0] for path in op["needed_by"]} & order.keys()
+        if owners:
+            nearest = max(owners, key=lambda owner: order[owner])
+            kept = found.get(layer)
+            if kept is None or order[nearest] > order[kept]:
+                found[layer] = nearest
+    return found

@@ -1,0 +1,262 @@
+"""The summary of a sweep: per group its trials with verdicts, and the evidence for an answer.
+
+In: rows of `trials`, in any order. Out: `Summary`, everything that the terminal and the report show
+of it. Numbers that the data do not support are None.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from frostline.analyse.association import Association, associate
+from frostline.analyse.groups import GroupKey, Verdict, group_rows, noise_floor, verdict
+from frostline.analyse.placement import SIMILAR_FRACTION, similar
+from frostline.store.trial_row import TrialRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSummary:
+    """One trial and what its speedup is worth; `verdict` is None where it has no speedup."""
+
+    row: TrialRow
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """Two configurations that freeze about as much in different places.
+
+    Attributes:
+        faster, slower: the intervals of their speedups do not overlap.
+    """
+
+    faster: TrialRow
+    slower: TrialRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSummary:
+    """One model under one training setting on one kind of device.
+
+    Attributes:
+        key: which model and setting.
+        device_kind: device that measured it; None where no trial came that far.
+        title: all of that in words; the device only where the setting was measured on several.
+        noise_floor: over all controls, dimensionless; None without a measured control.
+        controls: measured controls.
+        trials: all trials, ascending by frozen fraction, failed ones last.
+        baseline_step_ns: median over its trials; None when nothing was measured.
+        by_fraction, by_position: the frozen fraction, and the position of the earliest trainable
+            layer, held against the speedup; None with fewer than five configurations or three
+            distinct values.
+        best: the configuration with the largest speedup that is `faster`.
+        contrast: the clearest pair at similar frozen fraction; None when there is none.
+        busy_fraction: share of the baseline's step in which the device works (or a bound on it
+            from above); None without trace.
+        removable_fraction: share of the baseline's op time in gradients and update: all that
+            freezing can remove behind the forward pass; None without trace.
+        ceiling: 1 + (B + U) / F, the speedup of a forward pass without gradients and update, with
+            forward F, backward B and update U of the baseline's op time; None without trace.
+    """
+
+    key: GroupKey
+    device_kind: str | None
+    title: str
+    noise_floor: float | None
+    controls: int
+    trials: tuple[TrialSummary, ...]
+    baseline_step_ns: int | None
+    by_fraction: Association | None
+    by_position: Association | None
+    best: TrialRow | None
+    contrast: Contrast | None
+    busy_fraction: float | None
+    removable_fraction: float | None
+    ceiling: float | None
+
+    @property
+    def configurations(self) -> tuple[TrialRow, ...]:
+        """Measured configurations that freeze something, each once."""
+        return tuple(_distinct(item.row for item in self.candidates))
+
+    @property
+    def control_rows(self) -> tuple[TrialRow, ...]:
+        """Measured copies of the baseline."""
+        return tuple(
+            item.row for item in self.trials if item.row.is_control and item.verdict is not None
+        )
+
+    @property
+    def candidates(self) -> tuple[TrialSummary, ...]:
+        """Measured trials that freeze something."""
+        return tuple(item for item in self.trials if item.verdict and _freezes(item.row))
+
+    @property
+    def failed(self) -> tuple[TrialRow, ...]:
+        """Failed trials."""
+        return tuple(item.row for item in self.trials if item.row.status == "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A sweep in short.
+
+    Attributes:
+        groups: per model and setting, ascending.
+        ok, failed: committed trials by status.
+    """
+
+    groups: tuple[GroupSummary, ...]
+    ok: int
+    failed: int
+
+
+def summarise(rows: Iterable[TrialRow]) -> Summary:
+    """Summarise the committed trials of a sweep; noise floors are recomputed over all controls."""
+    rows = list(rows)
+    return Summary(
+        groups=tuple(
+            _group(key, kind, group, several=len(kinds) > 1)
+            for key, setting in group_rows(rows).items()
+            for kinds in [_by_device_kind(setting)]
+            for kind, group in kinds.items()
+        ),
+        ok=sum(row.status == "ok" for row in rows),
+        failed=sum(row.status == "failed" for row in rows),
+    )
+
+
+def _by_device_kind(rows: Sequence[TrialRow]) -> dict[str | None, list[TrialRow]]:
+    """Rows by device kind, ascending; trials that failed before they had one go with the first."""
+    kinds: list[str | None] = [*sorted({row.device_kind for row in rows if row.device_kind})]
+    first = kinds[0] if kinds else None
+    found: dict[str | None, list[TrialRow]] = {kind: [] for kind in kinds or [None]}
+    for row in rows:
+        found[row.device_kind or first].append(row)
+    return found
+
+
+def _group(
+    key: GroupKey, device_kind: str | None, rows: Sequence[TrialRow], *, several: bool
+) -> GroupSummary:
+    floor = noise_floor(rows)
+    items = [TrialSummary(row=row, verdict=verdict(row, floor)) for row in rows]
+    items.sort(key=_order)
+    measured = [item for item in items if item.verdict and _freezes(item.row)]
+    configurations = _distinct(item.row for item in measured)
+    faster = [item.row for item in measured if item.verdict == "faster"]
+    baselines = [row for row in rows if not _freezes(row)] or list(rows)
+    steps = [row.baseline_step_ns for row in rows if row.baseline_step_ns is not None]
+    return GroupSummary(
+        key=key,
+        device_kind=device_kind,
+        title=f"{key.label}, on {device_kind}" if several else key.label,
+        noise_floor=floor,
+        controls=sum(row.is_control and row.speedup is not None for row in rows),
+        trials=tuple(items),
+        baseline_step_ns=round(statistics.median(steps)) if steps else None,
+        by_fraction=associate((row.frozen_fraction, row.speedup) for row in configurations),
+        by_position=associate(
+            (row.earliest_trainable_layer, row.speedup) for row in configurations
+        ),
+        best=max(faster, key=lambda row: row.speedup or 0.0, default=None),
+        contrast=_contrast(configurations, floor or 0.0),
+        busy_fraction=_median(_busy_fraction(row) for row in baselines),
+        removable_fraction=_median(_removable_fraction(row) for row in baselines),
+        ceiling=_median(_ceiling(row) for row in rows if not _freezes(row)),
+    )
+
+
+def _freezes(row: TrialRow) -> bool:
+    return bool(row.frozen_variables)
+
+
+def _order(item: TrialSummary) -> tuple[bool, float, int, str]:
+    row = item.row
+    fraction = -1.0 if row.frozen_fraction is None else row.frozen_fraction
+    return (row.status == "failed", fraction, row.replicate, row.trial_id)
+
+
+def _distinct(rows: Iterable[TrialRow]) -> list[TrialRow]:
+    return list({row.frozen_variables: row for row in rows}.values())
+
+
+def _contrast(rows: Sequence[TrialRow], floor: float) -> Contrast | None:
+    """The pair whose intervals lie furthest apart, among those that freeze about as much.
+
+    About as much: the fractions differ by at most 0.05, and by at most a fifth of the larger. In
+    different places: two kinds of policy, or two sets of which neither contains the other.
+    """
+    known = sorted(
+        (
+            (row.frozen_fraction, row.speedup, row.speedup_low, row.speedup_high, row)
+            for row in rows
+            if row.frozen_fraction is not None
+            and row.speedup is not None
+            and row.speedup_low is not None
+            and row.speedup_high is not None
+        ),
+        key=lambda entry: entry[0],
+    )
+    fractions, speedups, highs = (
+        np.array([entry[column] for entry in known]) for column in (0, 1, 3)
+    )
+    best, clearest = None, 1.0
+    for number, (fraction, speedup, low, _, row) in enumerate(known):
+        start, stop = np.searchsorted(
+            fractions, [fraction - SIMILAR_FRACTION, fraction + SIMILAR_FRACTION]
+        )
+        near = slice(start, max(int(stop), number + 1))
+        gap = low / highs[near]
+        clearer = (gap > clearest) & (speedup / speedups[near] - 1 > floor)
+        for place in np.flatnonzero(clearer)[np.argsort(-gap[clearer], kind="stable")]:
+            other = known[int(start) + int(place)][4]
+            if similar(fraction, other.frozen_fraction or 0.0) and _placed_apart(row, other):
+                best, clearest = Contrast(faster=row, slower=other), float(gap[place])
+                break
+    return best
+
+
+def _placed_apart(one: TrialRow, other: TrialRow) -> bool:
+    if one.policy.partition(":")[0] != other.policy.partition(":")[0]:
+        return True
+    mine, theirs = set(one.frozen_variables), set(other.frozen_variables)
+    return not (mine <= theirs or theirs <= mine)
+
+
+def _busy_fraction(row: TrialRow) -> float | None:
+    if row.step_ns is None:
+        return None
+    profiled_ns = row.step_ns * (row.profiler_overhead or 1.0)
+    if row.busy_ns is not None:
+        return min(1.0, row.busy_ns / profiled_ns)
+    passes = row.passes_ns
+    # Ops may overlap: their sum bounds the busy time from above, and says something when small.
+    bound = sum(passes.values()) / profiled_ns if passes else 1.0
+    return bound if bound < 1 else None
+
+
+def _removable_fraction(row: TrialRow) -> float | None:
+    passes = row.passes_ns
+    total = sum(passes.values()) if passes else 0
+    if not passes or not total:
+        return None
+    gradients = passes["activation_gradient"] + passes["weight_gradient"]
+    return (gradients + passes["optimizer"]) / total
+
+
+def _ceiling(row: TrialRow) -> float | None:
+    passes = row.passes_ns
+    if not passes or not passes["forward"]:
+        return None
+    gradients = passes["activation_gradient"] + passes["weight_gradient"]
+    return 1 + (gradients + passes["optimizer"]) / passes["forward"]
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None

@@ -1,0 +1,97 @@
+"""What an op costs per step, and the law that nothing is lost: in integer nanoseconds.
+
+In: attributed totals over all steps. Out: `OpCost` rows per step. Refuses (`ConservationError`)
+whatever does not add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from frostline.attribute.step_graph import Pass
+from frostline.errors import ConservationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpCost:
+    """One profiled op, or its share in a fused one; a row of `op_costs`.
+
+    Attributes:
+        layer: layer that created the op or whose op it differentiates; None where none did, or
+            where it is not known.
+        pass_: the pass.
+        op_type: TensorFlow op type, or HLO opcode.
+        op_name: op name as profiled; for a share of an XLA instruction the TensorFlow op's.
+        device: plane of the trace.
+        calls_per_step: events per step.
+        ns_per_step: self time per step; sums exactly to the trace's total per step.
+        rule: how it was attributed, see `frostline.attribute.rules`.
+        graph_op: name of the traced step's op that it was matched to; None where it was placed by
+            other means.
+        typical_ns_per_step: calls per step x the median event, so that a step which was disturbed
+            while it was profiled does not count; None where medians are not known.
+    """
+
+    layer: str | None
+    pass_: Pass
+    op_type: str
+    op_name: str
+    device: str
+    calls_per_step: float
+    ns_per_step: int
+    rule: str
+    graph_op: str | None = None
+    typical_ns_per_step: int | None = None
+
+
+def apportion(total: int, weights: Sequence[int]) -> list[int]:
+    """Split an integer by weights, exactly: largest remainder, first come first served in ties.
+
+    Args:
+        total: what to split; not negative.
+        weights: not negative; where all are 0, the parts are equal.
+
+    Returns:
+        One part per weight; their sum is `total`.
+
+    Raises:
+        ValueError: no weights for something to split.
+    """
+    if not weights:
+        if total:
+            raise ValueError(f"no weights to split {total} by")
+        return []
+    used = list(weights) if any(weights) else [1] * len(weights)
+    whole = sum(used)
+    parts = [total * weight // whole for weight in used]
+    remainders = [total * weight % whole for weight in used]
+    by_remainder = sorted(range(len(used)), key=lambda index: -remainders[index])
+    for index in by_remainder[: total - sum(parts)]:
+        parts[index] += 1
+    return parts
+
+
+def per_step(total_ns: int, steps: int) -> int:
+    """Total time / steps, rounded half to even."""
+    quotient, remainder = divmod(total_ns, steps)
+    return quotient + (2 * remainder > steps or (2 * remainder == steps and quotient % 2))
+
+
+def check_conserved(before_ns: int, costs: Iterable[OpCost | int]) -> None:
+    """Check that costs add up to what there was before a transformation.
+
+    Args:
+        before_ns: integer nanoseconds before it, per step or in total, as the costs are.
+        costs: attributed rows, or plain nanoseconds.
+
+    Raises:
+        ConservationError: they do not add up.
+    """
+    after_ns = sum(cost if isinstance(cost, int) else cost.ns_per_step for cost in costs)
+    if after_ns != before_ns:
+        raise ConservationError(
+            f"attributed times add up to {after_ns} ns, the trace says {before_ns} ns "
+            f"({after_ns - before_ns:+d} ns); this is a defect of the program, please report it "
+            "with the trace"
+        )

@@ -1,0 +1,129 @@
+"""A step's graph, indexed for look-up by names as profiled.
+
+In: `StepGraph`. Out: `GraphIndex`. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from frostline.attribute.names import canonical, originals, scopes
+from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
+
+_CALLERS = frozenset(
+    {
+        "Case", "If", "PartitionedCall", "StatefulPartitionedCall", "StatelessCase", "StatelessIf",
+        "StatelessWhile", "While",
+    }
+)  # fmt: skip
+_CONTRACTIONS = {
+    "Conv2D": ("Conv2D",),
+    "Conv3D": ("Conv3D",),
+    "DepthwiseConv2dNative": ("DepthwiseConv2dNative",),
+    "MatMul": ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"),
+    "BatchMatMulV2": ("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"),
+}
+_FUSED = re.compile(r"^_(?:Mkl)?(?:Native)?Fused(\w+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Where an op belongs: layer, pass, the rule that found it, and the graph's op if it is one."""
+
+    layer: str | None
+    pass_: Pass
+    rule: str
+    graph_op: str | None = field(default=None, compare=False)
+
+
+class GraphIndex:
+    """Look-up of graph ops by profiled names.
+
+    Args:
+        graph: the traced step.
+        profiled: op names in the trace, to know which ops grappler has fused into others.
+    """
+
+    def __init__(self, graph: StepGraph, profiled: Iterable[str] = ()) -> None:
+        self._ops = graph.ops
+        self._by_name = {op.op_name: op for op in graph.ops}
+        self._by_canonical = self._agreeing((canonical(op.op_name), op) for op in graph.ops)
+        self._by_inner_name = self._agreeing(self._inner_names())
+        self._scopes: dict[str, Match | None] = {}
+        self._fill_scopes()
+        self._found: dict[str, tuple[GraphOp | None, str]] = {}
+        found = (self.find(name)[0] for name in profiled)
+        seen = {op.op_name for op in found if op is not None}
+        self._positions = {op.op_name: position for position, op in enumerate(graph.ops)}
+        self._vanished = [
+            op for op in graph.ops if op.pass_ == "forward" and op.op_name not in seen
+        ]
+
+    @staticmethod
+    def _agreeing(named: Iterable[tuple[str, GraphOp]]) -> dict[str, GraphOp]:
+        """By name, as far as all ops of one name have one layer and pass."""
+        found: dict[str, GraphOp | None] = {}
+        for name, op in named:
+            other = found.setdefault(name, op)
+            if other is not None and (other.layer, other.pass_) != (op.layer, op.pass_):
+                found[name] = None
+        return {name: op for name, op in found.items() if op is not None}
+
+    def _inner_names(self) -> Iterable[tuple[str, GraphOp]]:
+        """Ops of called functions by the name inside of the function: so XLA knows them."""
+        callers = {op.op_name for op in self._ops if op.op_type in _CALLERS}
+        for op in self._ops:
+            for scope in scopes(op.op_name):
+                if scope in callers:
+                    yield op.op_name.removeprefix(scope + "/"), op
+
+    def _fill_scopes(self) -> None:
+        """For each scope, what all of its ops have in common; None where they differ."""
+        for op in self._ops:
+            match = Match(op.layer, op.pass_, "scope")
+            for scope in scopes(canonical(op.op_name)):
+                if self._scopes.setdefault(scope, match) != match:
+                    self._scopes[scope] = None
+
+    def find(self, name: str) -> tuple[GraphOp | None, str]:
+        """The graph op of a profiled name and the rule that led to it; None where there is none."""
+        if name not in self._found:
+            self._found[name] = self._search(name)
+        return self._found[name]
+
+    def _search(self, name: str) -> tuple[GraphOp | None, str]:
+        for original, rule in originals(name):
+            op = self._by_name.get(original) or self._by_canonical.get(original)
+            if op is None:
+                op = self._by_inner_name.get(original)
+            if op is not None:
+                return op, rule
+        return None, ""
+
+    def scope(self, name: str) -> Match | None:
+        """What all ops of the innermost scope known to the graph agree on, else None."""
+        for scope in scopes(canonical(name)):
+            if scope in self._scopes:
+                return self._scopes[scope]
+        return None
+
+    def contraction_inside(self, op: GraphOp, profiled_type: str) -> GraphOp | None:
+        """The convolution or matrix product that grappler fused into the op it named it after.
+
+        It is the last one of its type created before `op` that is not in the trace itself. None
+        where the profiled type is no fusion, or `op`'s own layer brings such a product.
+        """
+        fused = _FUSED.match(profiled_type)
+        if fused is None or op.op_type in _CONTRACTIONS.get(fused[1], ()):
+            return None
+        types = _CONTRACTIONS.get(fused[1], ())
+        before = self._positions[op.op_name]
+        inside = [
+            other
+            for other in self._vanished
+            if self._positions[other.op_name] < before and other.op_type in types
+        ]
+        own = any(other.layer == op.layer for other in inside)
+        return inside[-1] if inside and not own else None

@@ -1,0 +1,126 @@
+"""The rules that say where a profiled op belongs, in the order in which they are asked.
+
+A rule is a function from a `Piece` (a profiled op, or its share in an XLA instruction) and the
+trace's `Context` to a `Match`, or to None when it does not apply. Names given by rules:
+
+| rule | what it says |
+|---|---|
+| `copy:h2d` | a copy from host to device: input |
+| `input` | `tf.data` and its iterators: input |
+| `eager` | the step ran eagerly, names carry no layer: other |
+| `exact`, `inlined` | the graph's op of that name, without prefixes of inlined functions |
+| `grappler:...` | the graph's op that grappler renamed (`layout`, `arithmetic`, `composition`) |
+| `grappler:fused` | the convolution or product inside an op named after the last op fused into it |
+| `scope` | a new op in a scope whose ops all have one layer and pass |
+| `name:...` | without a graph only: by name, as far as names decide |
+| `nameless` | a kernel, copy or instruction that says no op: other |
+| `unmatched` | nothing fits: other |
+
+A rule of a share in an XLA instruction is prefixed with `hlo:`. An op that grappler made of several
+carries one label: forward ops that of the contraction inside, gradient ops that of the op whose
+name they kept (`Conv2DBackpropFilterWithBias` computes the bias's gradient too; both are dW).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from frostline.attribute.index import GraphIndex, Match
+from frostline.attribute.name_rules import by_name
+from frostline.attribute.names import canonical
+
+_INPUT_PREFIXES = ("Iterator::", "Iterator", "MultiDeviceIterator")
+_INPUT_TYPES = frozenset(
+    {"Dataset", "DeleteIterator", "OptionalGetValue", "OptionalHasValue", "PyFunc"}
+)
+_HOST_TO_DEVICE = frozenset({"MemcpyH2D", "MemcpyHtoD"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A profiled op, or its share in an XLA instruction; fields as in `TraceOp`."""
+
+    op_name: str
+    op_type: str
+    in_input: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What rules know beside the piece: the graph if there is one; whether the step was eager."""
+
+    index: GraphIndex | None
+    eager: bool
+
+
+Rule = Callable[[Piece, Context], Match | None]
+
+
+def copy_to_device(piece: Piece, _: Context) -> Match | None:
+    """Copies from host to device bring the batch."""
+    return Match(None, "input", "copy:h2d") if piece.op_type in _HOST_TO_DEVICE else None
+
+
+def input_pipeline(piece: Piece, _: Context) -> Match | None:
+    """Whatever `tf.data` runs, and what draws from its iterators."""
+    is_input = (
+        piece.in_input
+        or piece.op_type in _INPUT_TYPES
+        or piece.op_type.startswith(_INPUT_PREFIXES)
+        or piece.op_name.startswith("Iterator::")
+    )
+    return Match(None, "input", "input") if is_input else None
+
+
+def eager_op(_: Piece, context: Context) -> Match | None:
+    """Eager ops say neither layer nor pass."""
+    return Match(None, "other", "eager") if context.eager else None
+
+
+def no_op_known(piece: Piece, _: Context) -> Match | None:
+    """Kernels, copies and instructions that name no op."""
+    return Match(None, "other", "nameless") if not piece.op_name else None
+
+
+def in_graph(piece: Piece, context: Context) -> Match | None:
+    """The graph's op of this name, rewriting taken back."""
+    if context.index is None:
+        return None
+    op, rule = context.index.find(piece.op_name)
+    if op is None:
+        return None
+    inside = context.index.contraction_inside(op, piece.op_type)
+    if inside is not None:
+        return Match(inside.layer, inside.pass_, "grappler:fused", inside.op_name)
+    return Match(op.layer, op.pass_, rule, op.op_name)
+
+
+def in_scope(piece: Piece, context: Context) -> Match | None:
+    """An op that the graph does not know, in a scope of which it knows everything."""
+    return context.index.scope(piece.op_name) if context.index else None
+
+
+def name_only(piece: Piece, context: Context) -> Match | None:
+    """Without a graph, what names say."""
+    return by_name(canonical(piece.op_name), piece.op_type) if context.index is None else None
+
+
+RULES: tuple[Rule, ...] = (
+    copy_to_device,
+    input_pipeline,
+    eager_op,
+    no_op_known,
+    in_graph,
+    in_scope,
+    name_only,
+)
+
+
+def place(piece: Piece, context: Context) -> Match:
+    """The first rule's answer; `unmatched` where none has one."""
+    for rule in RULES:
+        match = rule(piece, context)
+        if match is not None:
+            return match
+    return Match(None, "other", "unmatched")

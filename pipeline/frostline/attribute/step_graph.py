@@ -1,0 +1,73 @@
+"""The traced training step as plain values: every op with its pass, layer and who needs it.
+
+Written in the measuring process right after tracing (`frostline.measure`), kept in `graph_ops`, and
+all that attribution and prediction need; so both can be repeated without TensorFlow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+Pass = Literal["forward", "activation_gradient", "weight_gradient", "optimizer", "input", "other"]
+PASSES: tuple[Pass, ...] = (
+    "forward", "activation_gradient", "weight_gradient", "optimizer", "input", "other",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphOp:
+    """One op of the traced training function.
+
+    Attributes:
+        op_name: unique name; ops of functions called inside carry the caller's name and `/`
+            before their own, and `#1`, `#2`, ... behind it where two branches hold equal names.
+        op_type: TensorFlow op type (`Conv2DBackpropFilter`).
+        layer: ownership path of the Keras layer that created it, or whose op it differentiates
+            (weightless layers included: `vgg16/block1_pool`), or whose variables alone it updates;
+            None where there is no such layer.
+        pass_: the pass it belongs to. A backward op that serves the variables of its own layer
+            alone is `weight_gradient`; one that serves any other layer, or both, and every one of
+            a layer without variables is `activation_gradient` (`walk.backward_pass`). Ops that
+            nothing depends on, which TensorFlow prunes before running, are `other`.
+        needed_by: indices into `StepGraph.variables` of the variables whose gradient needs this
+            op; empty for forward, optimizer, input and other ops.
+        forward_flops: FLOPs of a forward op where TensorFlow registers a count, else None.
+    """
+
+    op_name: str
+    op_type: str
+    layer: str | None
+    pass_: Pass
+    needed_by: tuple[int, ...] = ()
+    forward_flops: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepGraph:
+    """All ops of one traced training step.
+
+    Attributes:
+        variables: paths of the variables trainable in the baseline, in ownership order.
+        trained: paths of the variables whose gradient the tape returned in this step.
+        ops: in creation order.
+    """
+
+    variables: tuple[str, ...]
+    trained: tuple[str, ...]
+    ops: tuple[GraphOp, ...]
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_bytes(_ADAPTER.dump_json(self))
+
+    @staticmethod
+    def load(path: Path) -> StepGraph:
+        """Read what `save` wrote."""
+        return _ADAPTER.validate_json(path.read_bytes())
+
+
+_ADAPTER: TypeAdapter[StepGraph] = TypeAdapter(StepGraph)

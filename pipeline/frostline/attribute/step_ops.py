@@ -1,0 +1,271 @@
+"""The ops of a traced step with their pass, layer and needs: everything but reading TensorFlow.
+
+In: the step as plain values (`PlainStep`): ops, data flow, landmarks, variables. Out: a `GraphOp`
+per op. An op is several vertices of the flow where its outputs differ in what they read; it is
+forward if any of them is, then backward, then the optimizer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from frostline.attribute.credit import BackwardOps, Credit, ForwardNames, credit_backward
+from frostline.attribute.step_graph import GraphOp, Pass
+from frostline.attribute.uses import ALIAS, ParameterFlow, adopted, uses
+from frostline.attribute.walk import (
+    OpGroup,
+    StepFlow,
+    backward_pass,
+    members,
+    readers_of,
+    spread_up,
+    topological,
+    walk,
+)
+
+INPUT_OPS = ("Iterator", "MultiDeviceIterator", "OptionalGetValue", "OptionalHasValue")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainOp:
+    """One op as it was traced.
+
+    Attributes:
+        name: unique in the step.
+        own_name: its name in the function that holds it.
+        op_type: TensorFlow op type.
+        creator: path of the layer that was active when it was created; None outside of all.
+        vertices: its outputs in the flow, at least one.
+    """
+
+    name: str
+    own_name: str
+    op_type: str
+    creator: str | None
+    vertices: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainStep:
+    """One traced step as plain values.
+
+    Attributes:
+        ops: in creation order.
+        flow: the data flow and its landmarks; variables are numbered as in `layer_of`.
+        layer_of: per variable, the layer that owns it.
+        handles: per variable, the vertices that stand for it.
+        writes: per updating vertex, the vertices that stand for the variables it updates.
+        data: vertices at which data enters.
+        model_path: the path under which ops of the model itself were created; no layer, unless it
+            owns variables.
+    """
+
+    ops: Sequence[PlainOp]
+    flow: StepFlow
+    layer_of: Sequence[str]
+    handles: Sequence[frozenset[int]]
+    writes: Mapping[int, frozenset[int]]
+    data: frozenset[int]
+    model_path: str
+
+    @cached_property
+    def order(self) -> list[int]:
+        """Sources before their readers."""
+        return topological(self.flow.sources)
+
+    @cached_property
+    def own_masks(self) -> dict[str, int]:
+        """Mask of the variables of each layer."""
+        masks: dict[str, int] = {}
+        for position, layer in enumerate(self.layer_of):
+            masks[layer] = masks.get(layer, 0) | 1 << position
+        return masks
+
+    @cached_property
+    def op_of(self) -> list[int | None]:
+        """Per vertex, the position of its op."""
+        found: list[int | None] = [None] * len(self.flow.sources)
+        for position, op in enumerate(self.ops):
+            for vertex in op.vertices:
+                found[vertex] = position
+        return found
+
+    @cached_property
+    def layer_handles(self) -> dict[str, set[int]]:
+        """Per layer, the vertices that stand for its variables."""
+        found: dict[str, set[int]] = {}
+        for layer, vertices in zip(self.layer_of, self.handles, strict=True):
+            found.setdefault(layer, set()).update(vertices)
+        return found
+
+
+def graph_ops(step: PlainStep) -> tuple[GraphOp, ...]:
+    """Pass, layer and needs of every op of a step."""
+    walked = walk(step.flow)
+    groups = [_first_group(walked.groups, op.vertices) for op in step.ops]
+    masks = [
+        _union(walked.needed_by, op.vertices) if group is OpGroup.BACKWARD else 0
+        for op, group in zip(step.ops, groups, strict=True)
+    ]
+    layers: list[str | None] = [None] * len(step.ops)
+    for position, layer in _forward_layers(step, groups).items():
+        layers[position] = layer
+    for position, layer in _backward_layers(step, groups, masks, layers).items():
+        layers[position] = layer
+    for position, layer in _optimizer_layers(step, walked.groups, groups).items():
+        layers[position] = layer
+    return tuple(
+        GraphOp(
+            op_name=op.name,
+            op_type=op.op_type,
+            layer=layer or None,
+            pass_=_pass(op, group, mask, step.own_masks.get(layer or "", 0)),
+            needed_by=members(mask),
+        )
+        for op, group, mask, layer in zip(step.ops, groups, masks, layers, strict=True)
+    )
+
+
+def _first_group(groups: Sequence[OpGroup], vertices: Sequence[int]) -> OpGroup:
+    found = {groups[vertex] for vertex in vertices}
+    return next(group for group in OpGroup if group in found)
+
+
+def _union(masks: Sequence[int], vertices: Sequence[int]) -> int:
+    mask = 0
+    for vertex in vertices:
+        mask |= masks[vertex]
+    return mask
+
+
+def _pass(op: PlainOp, group: OpGroup, needed_by: int, own: int) -> Pass:
+    if op.op_type.startswith(INPUT_OPS):
+        return "input"
+    match group:
+        case OpGroup.FORWARD:
+            return "forward"
+        case OpGroup.BACKWARD:
+            return backward_pass(needed_by, own)
+        case OpGroup.OPTIMIZER:
+            return "optimizer"
+        case OpGroup.OTHER:
+            return "other"
+
+
+def _forward_layers(step: PlainStep, groups: Sequence[OpGroup]) -> dict[int, str | None]:
+    """The creating layer, or the layer whose variables an op handles in its place."""
+    creators: list[str | None] = [ALIAS] * len(step.flow.sources)
+    outside = set(step.writes)
+    for op, group in zip(step.ops, groups, strict=True):
+        for vertex in op.vertices:
+            creators[vertex] = op.creator
+            if group is not OpGroup.FORWARD:
+                outside.add(vertex)
+    flow = ParameterFlow(
+        sources=step.flow.sources, creators=creators, data=step.data, ignored=outside
+    )
+    chosen = adopted(uses(flow, step.layer_handles), creators, step.model_path)
+    layers: dict[int, str | None] = {}
+    for position, (op, group) in enumerate(zip(step.ops, groups, strict=True)):
+        if group in (OpGroup.FORWARD, OpGroup.OTHER):
+            layers[position] = chosen.get(op.vertices[0], op.creator)
+    return layers
+
+
+def _backward_layers(
+    step: PlainStep,
+    groups: Sequence[OpGroup],
+    masks: Sequence[int],
+    layers: Sequence[str | None],
+) -> dict[int, str | None]:
+    names = ForwardNames()
+    for op, group, layer in zip(step.ops, groups, layers, strict=True):
+        if group is OpGroup.FORWARD:
+            names.add(op.own_name, layer)
+    readers = readers_of(step.flow.sources)
+    backward = {
+        position: None
+        for vertex in step.order
+        if (position := step.op_of[vertex]) is not None and groups[position] is OpGroup.BACKWARD
+    }
+
+    def named(op: PlainOp) -> Credit:
+        """A loop keeps values for its gradient in its forward body: there the creator is known."""
+        if op.creator is not None:
+            return op.creator
+        return names.layer_of_gradient(op.own_name)
+
+    def neighbours(op: int, edges: Sequence[tuple[int, ...]]) -> list[int]:
+        """Ops next to an op; arguments and loop variables between them are passed through."""
+        found, seen = set(), set(step.ops[op].vertices)
+        waiting = list(seen)
+        while waiting:
+            for vertex in edges[waiting.pop()]:
+                position = step.op_of[vertex]
+                if position is not None and position in backward and position != op:
+                    found.add(position)
+                elif position is None and vertex not in seen:
+                    seen.add(vertex)
+                    waiting.append(vertex)
+        return sorted(found)
+
+    def owner(op: int) -> str | None:
+        owners = {step.layer_of[position] for position in members(masks[op])}
+        return owners.pop() if len(owners) == 1 else None
+
+    return credit_backward(
+        BackwardOps(
+            named={op: named(step.ops[op]) for op in backward},
+            readers=lambda op: neighbours(op, readers),
+            reads=lambda op: neighbours(op, step.flow.sources),
+            owner=owner,
+        )
+    )
+
+
+def _optimizer_layers(
+    step: PlainStep, vertex_groups: Sequence[OpGroup], groups: Sequence[OpGroup]
+) -> dict[int, str]:
+    """Layer of the optimizer's ops that update the variables of a single layer.
+
+    An optimizer's own variable (a momentum) belongs to the layers whose updates read it.
+    """
+    layer_bits = {layer: 1 << bit for bit, layer in enumerate(step.own_masks)}
+    names = list(layer_bits)
+    bit_of = {
+        handle: layer_bits[layer]
+        for layer, handles in step.layer_handles.items()
+        for handle in handles
+    }
+    before = {
+        vertex
+        for vertex, group in enumerate(vertex_groups)
+        if group in (OpGroup.FORWARD, OpGroup.BACKWARD)
+    }
+    read_by: dict[int, int] = {}
+    masks: list[int] = []
+    for _ in range(2):  # variables first, then the optimizer's own, by who reads them
+        seeds = {
+            vertex: mask
+            for vertex, handles in step.writes.items()
+            if vertex in step.flow.updates
+            and (mask := _union_of(bit_of, handles) or _union_of(read_by, handles))
+        }
+        masks = spread_up(step.flow.sources, step.order, seeds, stop=before)
+        read_by = {handle: masks[handle] for handles in step.writes.values() for handle in handles}
+    found = {}
+    for position, (op, group) in enumerate(zip(step.ops, groups, strict=True)):
+        if group is OpGroup.OPTIMIZER:
+            served = members(_union(masks, op.vertices))
+            if len(served) == 1:
+                found[position] = names[served[0]]
+    return found
+
+
+def _union_of(masks: Mapping[int, int], keys: frozenset[int]) -> int:
+    mask = 0
+    for key in keys:
+        mask |= masks.get(key, 0)
+    return mask

@@ -1,0 +1,135 @@
+"""`frostline plan`: what a study would run, how long it takes and how much disk; runs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from frostline.cli.console import complain, err, out
+from frostline.errors import StudyError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from frostline.facts.model_facts import ModelFacts
+    from frostline.plan.estimate import PlanEstimate
+    from frostline.plan.trials import TrialGroup
+    from frostline.study.study import Study
+    from frostline.trial import Trial
+
+
+def plan(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    workers: Annotated[
+        int, typer.Option(min=1, help="Groups measured side by side, on a cluster.")
+    ] = 1,
+) -> None:
+    """List the trials of a study and estimate time and disk; run nothing."""
+    from frostline.plan.estimate import estimate
+    from frostline.plan.trials import plan_trials
+    from frostline.study.study import load_study
+
+    asked = load_study(study)
+    facts, failures = _inspect(asked)
+    if not facts:
+        raise StudyError("no model of the study can be built:\n  " + "\n  ".join(failures))
+    buildable = tuple(model for model in asked.models if model.name in facts)
+    planned = plan_trials(replace(asked, models=buildable), facts)
+    console = out()
+    for group in planned.groups:
+        console.print(_heading(group, facts[group.model.name]))
+        console.print(_table(group))
+    for notice in planned.notices:
+        console.print(Text.assemble(("note: ", "yellow"), notice))
+    console.print(Text(f"\n{len(planned.trials)} trials."))
+    _print_estimate(console, estimate(planned, facts, asked, workers=workers))
+    for failure in failures:
+        complain(f"{failure}\n  It is left out above; a sweep records its trials as failed.")
+    if failures:
+        raise typer.Exit(1)
+
+
+def _inspect(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
+    """Facts by model, and why the others could not be built."""
+    from frostline.measure.inspect_client import inspect_models
+    from frostline.measure.messages import Failed
+
+    with err().status("building the models once, to know their layers"):
+        found = inspect_models(
+            study.model_specs(),
+            study.settings()[0],
+            seed=study.seed,
+            deadline_s=study.resources.trial_timeout_s,
+        )
+    facts = {}
+    failures = []
+    for name, each in found.items():
+        if isinstance(each, Failed):
+            failures.append(f"model `{name}` failed in {each.stage}: {each.kind}: {each.message}")
+        else:
+            facts[name] = each
+    return facts, failures
+
+
+def _heading(group: TrialGroup, facts: ModelFacts) -> Text:
+    setting = group.setting
+    parts = [
+        f"batch size {setting.batch_size}",
+        setting.optimizer or "its own optimizer",
+        setting.precision,
+        f"jit_compile {setting.jit_compile}",
+    ]
+    if setting.strategy != "single":
+        parts.append(setting.strategy)
+    return Text.assemble(
+        (f"\n{group.model.name}", "bold"),
+        f", {', '.join(parts)}: {len(facts.layers)} layers, {facts.total_params:,} parameters",
+    )
+
+
+def _table(group: TrialGroup) -> Table:
+    from frostline.words import share
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("policy", overflow="fold", min_width=12)
+    table.add_column("frozen", justify="right", no_wrap=True)
+    table.add_column("layers\nfrozen", justify="right", no_wrap=True)
+    table.add_column("trains\nfrom", justify="right", no_wrap=True)
+    table.add_column("part", overflow="fold")
+    for trial in group.trials:
+        table.add_row(
+            Text(trial.policy),
+            share(trial.frozen_fraction),
+            str(len(trial.frozen_layers)),
+            str(trial.earliest_trainable_layer),
+            Text(_part(trial)),
+        )
+    return table
+
+
+def _part(trial: Trial) -> str:
+    parts = [f"control {trial.replicate + 1}"] if trial.is_control else []
+    parts += [f"anchor {trial.anchor}"] if trial.anchor else []
+    parts += [f"also {', '.join(trial.aliases)}"] if trial.aliases else []
+    return "; ".join(parts)
+
+
+def _print_estimate(console: Console, estimated: PlanEstimate) -> None:
+    from frostline.words import duration_s, size
+
+    console.print(
+        Text(
+            f"Time: {duration_s(estimated.low_s)} to {duration_s(estimated.high_s)}. "
+            f"Disk: about {size(estimated.disk_bytes)}. This is a rough estimate:"
+        )
+    )
+    assumptions = Table.grid(padding=(0, 1))
+    for assumption in estimated.assumptions:
+        assumptions.add_row(" -", Text(assumption, style="dim"))
+    console.print(assumptions)

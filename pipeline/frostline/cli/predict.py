@@ -1,0 +1,94 @@
+"""`frostline predict`: what configurations would bring that were never run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from frostline.cli.console import err, out
+
+if TYPE_CHECKING:
+    from frostline.prediction import Answer, GroupAnswers
+
+
+def predict(
+    sweep: Annotated[str, typer.Argument(metavar="OUT", help="A sweep's folder or URI.")],
+    freeze: Annotated[
+        list[str],
+        typer.Option("--freeze", metavar="POLICY", help="As in a study file; may be repeated."),
+    ],
+    model: Annotated[str | None, typer.Option(help="Only this model of the study.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
+    """Predict the speedup of any configuration, measured or not."""
+    import json
+    from dataclasses import asdict
+
+    from frostline.prediction import predict as predicted_of
+    from frostline.store.sweep import open_sweep
+
+    found = predicted_of(open_sweep(sweep), freeze, model=model)
+    for notice in found.notices:
+        err().print(Text(f"note: {notice}"), soft_wrap=True)
+    if as_json:
+        typer.echo(json.dumps([asdict(answer) for answer in found.answers], indent=1))
+        return
+    for group in found.groups:
+        for part in _shown(group):
+            out().print(part)
+
+
+def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
+    from frostline.prediction.interval import LEAST_HELD_OUT, covered
+    from frostline.words import floor, percent
+
+    yield Text(f"\n{group.key.label}", style="bold")
+    yield _table(group.answers)
+    if group.error is None:
+        said = (
+            "Rests on the anchors alone: no other configuration was measured, so how far these "
+            "predictions are off is not known here."
+        )
+    else:
+        error = group.error
+        configurations = "1 configuration" if error.count == 1 else f"{error.count} configurations"
+        said = (
+            f"On {configurations} that took no part in it, the prediction was off by "
+            f"{percent(error.mean_abs)} on average and {percent(error.max_abs)} at most"
+        )
+        if error.count < LEAST_HELD_OUT:
+            said += f"; too few for an interval, which takes {LEAST_HELD_OUT}."
+        else:
+            said += f"; an interval holds {percent(covered(error.count))} of such configurations."
+    if any(answer.is_anchor for answer in group.answers):
+        said += " * An anchor: the prediction is made from it."
+    yield Padding(Text(f"{said} Noise floor {floor(group.noise_floor)}."), (0, 0, 1, 0))
+
+
+def _table(answers: tuple[Answer, ...]) -> Table:
+    from frostline.words import interval, milliseconds, number, ratio, share
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("policy", overflow="fold", min_width=12)
+    for heading in (
+        "frozen", "trains\nfrom", "step\nms", "predicted\nspeedup", "interval", "measured",
+    ):  # fmt: skip
+        table.add_column(heading, justify="right", no_wrap=True)
+    for answer in answers:
+        table.add_row(
+            Text(answer.policy),
+            share(answer.frozen_fraction),
+            number(answer.earliest_trainable_layer),
+            milliseconds(answer.predicted_step_ns),
+            ratio(answer.predicted_speedup),
+            interval(answer.low, answer.high),
+            ratio(answer.measured_speedup) + ("*" if answer.is_anchor else " "),
+        )
+    return table

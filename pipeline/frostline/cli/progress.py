@@ -1,0 +1,141 @@
+"""The progress of a sweep: a bar with the running trials on a terminal, else one line a trial.
+
+In: the sweep's events. Out: words on a console (standard error). Measures and decides nothing.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from frostline.results.outcome import TrialOutcome
+from frostline.words import ratio_with_interval
+
+MOST_SHOWN = 4
+"""Running trials that are listed by name; a cluster runs more."""
+
+
+class SweepProgress:
+    """Shows a sweep while it runs; a context manager, and the sweep's listener."""
+
+    def __init__(self, console: Console) -> None:
+        """Show on this console; its being a terminal decides how."""
+        self._console = console
+        self._done = self._failed = self._total = 0
+        self._planned = False
+        self._labels: dict[str, str] = {}
+        self._running: dict[str, str] = {}
+        self._bar = Progress(
+            TextColumn("trials"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[failed]}", style="red"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            speed_estimate_period=1800,
+        )
+        self._task = self._bar.add_task("trials", total=None, failed="")
+        self._live = (
+            Live(console=console, get_renderable=self._picture, transient=True)
+            if console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def on_notice(self, text: str) -> None:
+        """Say something that is no trial's fault."""
+        self._say(Text.assemble(("note: ", "yellow"), text))
+
+    def on_planned(self, labels: dict[str, str], finished: int) -> None:
+        """The trials of the sweep are known.
+
+        Args:
+            labels: how to call each trial that will run, by `trial_id`.
+            finished: trials of the plan that are committed already.
+        """
+        self._labels, self._planned = dict(labels), True
+        self._total, self._done = len(labels) + finished, finished
+        self._bar.update(self._task, total=self._total, completed=finished)
+        if finished and labels:
+            self._say(Text(f"{finished} of {self._total} trials are there already; resuming."))
+        elif labels and self._live is None:
+            self._say(Text(f"{self._total} trials to run."))
+        elif finished:
+            self._say(Text(f"All {finished} trials are there already; nothing to do."))
+
+    def on_stage(self, trial_id: str, stage: str) -> None:
+        """A trial entered a stage."""
+        self._running[trial_id] = stage
+        if self._live:
+            self._live.refresh()
+
+    def on_outcome(self, outcome: TrialOutcome) -> None:
+        """A trial is committed."""
+        self._running.pop(outcome.trial_id, None)
+        self._done += 1
+        failed = outcome.status == "failed"
+        self._failed += failed
+        self._bar.update(
+            self._task,
+            completed=self._done,
+            failed=f"{self._failed} failed" if self._failed else "",
+        )
+        if self._live is None or failed:
+            self._say(self._line(outcome))
+
+    def _line(self, outcome: TrialOutcome) -> Text:
+        width = len(str(self._total))
+        line = Text(f"[{self._done:>{width}}/{self._total}] {self._label(outcome.trial_id)}  ")
+        if outcome.status == "failed":
+            reason = f"failed in {outcome.error_stage}: {outcome.error_message}"
+            return line.append(reason, style="red")
+        line.append(ratio_with_interval(outcome.speedup, outcome.speedup_low, outcome.speedup_high))
+        if outcome.error_stage == "profile":
+            line.append(" (no profile)", style="yellow")
+        return line
+
+    def _label(self, trial_id: str) -> str:
+        return self._labels.get(trial_id, trial_id)
+
+    def _picture(self) -> RenderableType:
+        shown = list(self._running.items())[:MOST_SHOWN]
+        lines: list[RenderableType] = [
+            Text(f"  {stage:<8} {self._label(trial_id)}", overflow="ellipsis", no_wrap=True)
+            for trial_id, stage in shown
+        ]
+        if not self._planned:
+            lines.append(Text("  starting Ray, and building each model once to know its layers"))
+        more = len(self._running) - len(shown)
+        if more > 0:
+            lines.append(Text(f"  and {more} more"))
+        return Group(self._bar, *lines)
+
+    def _say(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True)

@@ -1,0 +1,105 @@
+"""The result of a sweep in the terminal: per model and setting a table and the answer.
+
+In: `Summary`, `TimeSplit`. Out: things that Rich prints. Eighty columns are enough: long policies
+fold, reasons of failed trials stand below the table. Of very many trials some are listed, evenly
+spread over the frozen fraction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from frostline.analyse import GroupSummary, Summary, TimeSplit, TrialSummary, group_answer
+from frostline.reporting.page_limits import shown_trials
+from frostline.words import (
+    duration_s,
+    failure_words,
+    floor,
+    interval,
+    milliseconds,
+    number,
+    policy_words,
+    ratio,
+    share,
+)
+
+_ROWS = 100
+_FAILED = 20
+_SHORT = {"no measurable difference": "no difference"}
+_STYLES = {"faster": "green", "slower": "red", "no measurable difference": "dim"}
+
+
+def result(summary: Summary) -> RenderableType:
+    """Every group's table, failures and answer."""
+    return Group(*(part for group in summary.groups for part in _group(group)))
+
+
+def time_words(split: TimeSplit) -> str:
+    """Where the time of a run went, in one line."""
+    parts = [
+        ("stepping", split.stepping_s + split.check_s + split.profile_s),
+        ("building", split.build_s),
+        ("compiling", split.compile_s),
+        ("converting profiles", split.convert_s),
+    ]
+    said = [f"{name} {duration_s(seconds)}" for name, seconds in parts]
+    if split.rest_s is not None:
+        said.append(f"rest {duration_s(split.rest_s)}")
+    slots = "" if split.slots == 1 else f" on {split.slots} devices"
+    overhead = split.overhead_fraction
+    also = "" if overhead is None else f"; overhead {share(overhead)}"
+    return f"{duration_s(split.wall_s)}{slots}: {', '.join(said)}{also}."
+
+
+def _group(group: GroupSummary) -> Iterator[RenderableType]:
+    yield Text(f"\n{group.title}", style="bold")
+    yield _table(group)
+    for row in group.failed[:_FAILED]:
+        reason = Text(f"{policy_words(row)} {failure_words(row)}", style="red")
+        yield Padding(reason, (0, 0, 0, 2))
+    more = len(group.trials) - len(shown_trials(group, _ROWS))
+    if more > 0:
+        yield Text(f"{more} more trials are not listed here; the answer counts them.")
+    yield Text(f"Noise floor {floor(group.noise_floor)}. Layers count from 0 at the input.\n")
+    yield Text(group_answer(group))
+
+
+def _table(group: GroupSummary) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("policy", overflow="fold", min_width=12)
+    table.add_column("frozen", justify="right", no_wrap=True)
+    table.add_column("trains\nfrom", justify="right", no_wrap=True)
+    table.add_column("step\nms", justify="right", no_wrap=True)
+    table.add_column("speedup", justify="right", no_wrap=True)
+    table.add_column("95%\ninterval", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for item in shown_trials(group, _ROWS):
+        table.add_row(*_cells(item))
+    return table
+
+
+def _cells(item: TrialSummary) -> tuple[RenderableType, ...]:
+    row = item.row
+    cells = (Text(policy_words(row)), share(row.frozen_fraction))
+    place = number(row.earliest_trainable_layer)
+    if row.status == "failed":
+        return (*cells, place, "", "", "", Text("failed", style="red"))
+    if row.is_control:
+        word = Text("control", style="dim")
+    else:
+        said = item.verdict or "not measured"
+        word = Text(_SHORT.get(said, said), style=_STYLES.get(said, ""))
+    return (
+        *cells,
+        place,
+        milliseconds(row.step_ns),
+        ratio(row.speedup),
+        interval(row.speedup_low, row.speedup_high),
+        word,
+    )

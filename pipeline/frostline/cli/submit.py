@@ -1,0 +1,56 @@
+"""`frostline submit`: hands a study to a Ray cluster, and follows it if wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from frostline.cli.cluster import AddressOption, TokenFileOption, connected, exit_code_of, verdict
+from frostline.cli.console import err, out
+
+
+def submit(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    where: Annotated[
+        str,
+        typer.Option("--out", help="Folder or URI for the results, as the cluster's nodes see it."),
+    ],
+    address: AddressOption,
+    token_file: TokenFileOption = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow the sweep to its end; its exit code is this one.")
+    ] = False,
+) -> None:
+    """Run a study on a Ray cluster, as a job that goes on when this machine leaves."""
+    from frostline.cli.job_progress import JobProgress
+    from frostline.study.study import load_study
+
+    load_study(study)  # a mistake in it is told before the cluster is asked
+    api = connected(address, token_file)
+    with err().status("uploading the study and the program"):
+        job = api.submit(study, where)
+    for notice in job.notices:
+        err().print(Text.assemble(("note: ", "yellow"), notice), soft_wrap=True)
+    console = out()
+    console.print(
+        f"Job {job.job_id} is with the cluster ({job.size_bytes / 1024**2:.1f} MiB uploaded).\n"
+        f"Results: {job.out}\n"
+        f"Follow:  frostline status {job.job_id} --address {api.address} --wait\n"
+        f"Stop:    frostline stop {job.job_id} --address {api.address}",
+        markup=False,
+        soft_wrap=True,
+    )
+    if not wait:
+        return
+    try:
+        with JobProgress(err()) as progress:
+            ended = api.follow(job.job_id, progress.take)
+    except KeyboardInterrupt:
+        err().print("Not followed any more; the job goes on.")
+        raise
+    console.print(verdict(ended), markup=False, soft_wrap=True)
+    if code := exit_code_of(ended):
+        raise typer.Exit(code)

@@ -1,0 +1,158 @@
+"""An anchor run: a profiled configuration, its ops priced in baseline steps.
+
+In: an anchor's profiled ops, and its measured step time relative to the baseline. Out: ops with a
+price, a unit, and the variables that need them. Times become shares of a baseline step: one factor
+per anchor ties its ops' total to its unprofiled step, so that neither the machine's drift between
+anchors nor what the profiler adds takes part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from frostline.attribute.step_graph import Pass, StepGraph
+from frostline.errors import UsageError
+from frostline.facts.model_facts import ModelFacts
+from frostline.policies import layer_modes
+from frostline.policies.modes import Mode
+
+FIXED = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfiledOp:
+    """What the cost model needs of an `op_costs` row."""
+
+    layer: str | None
+    pass_: Pass
+    graph_op: str | None
+    ns_per_step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorRun:
+    """One measured and profiled anchor.
+
+    Attributes:
+        name: `trainable`, `pruned`, `pass_through` or `extra:<n>`.
+        frozen_variables: paths of the frozen variables.
+        relative_step: its unprofiled step time / the baseline's, from paired ratios.
+        ops: everything that was profiled.
+        graph: its traced step; only that of `trainable` is needed.
+    """
+
+    name: str
+    frozen_variables: frozenset[str]
+    relative_step: float
+    ops: tuple[ProfiledOp, ...]
+    graph: StepGraph | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedOp:
+    """An op of an anchor with its price.
+
+    Attributes:
+        unit: the layer whose mode decides about it; `FIXED` where no layer does.
+        pass_: the pass.
+        needed_by: variables whose gradient needs it; empty outside the backward pass, where it
+            could not be matched to the graph, and where there is no graph.
+        price: in baseline steps.
+        graph_op: its name in the traced step, None where it was not matched.
+    """
+
+    unit: str
+    pass_: Pass
+    needed_by: frozenset[str]
+    price: float
+    graph_op: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedAnchor:
+    """An anchor ready to be summed over."""
+
+    name: str
+    modes: Mapping[str, Mode]
+    trained: frozenset[str]
+    ops: tuple[PricedOp, ...]
+
+    def price(self, unit: str, pass_: Pass) -> float:
+        """Sum over a unit's ops of a pass, in baseline steps."""
+        return sum(op.price for op in self.ops if op.unit == unit and op.pass_ == pass_)
+
+
+def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> PricedAnchor:
+    """Price an anchor's ops.
+
+    Args:
+        run: the anchor.
+        facts: the model.
+        units: `units_of` the trainable anchor.
+
+    Raises:
+        UsageError: nothing was profiled.
+    """
+    total_ns = sum(op.ns_per_step for op in run.ops)
+    if total_ns <= 0:
+        raise UsageError(f"anchor {run.name} has no profiled op time; profile_steps must be > 0")
+    factor = run.relative_step / total_ns
+    needs = _needs(run.graph) if run.graph is not None else {}
+    everything = {variable.path for variable in facts.variables}
+    return PricedAnchor(
+        name=run.name,
+        modes=layer_modes(facts, run.frozen_variables),
+        trained=frozenset(everything - run.frozen_variables),
+        ops=tuple(
+            PricedOp(
+                unit=units.get(op.layer or FIXED, FIXED),
+                pass_=op.pass_,
+                needed_by=needs.get(op.graph_op or "", frozenset()),
+                price=op.ns_per_step * factor,
+                graph_op=op.graph_op,
+            )
+            for op in run.ops
+        ),
+    )
+
+
+def _needs(graph: StepGraph) -> dict[str, frozenset[str]]:
+    """Variables by op; thousands of ops share some hundred sets of up to hundreds of names."""
+    sets = {
+        needed: frozenset(graph.variables[i] for i in needed)
+        for needed in {op.needed_by for op in graph.ops}
+    }
+    return {op.op_name: sets[op.needed_by] for op in graph.ops}
+
+
+def units_of(facts: ModelFacts, graph: StepGraph) -> dict[str, str]:
+    """Which layer's mode decides about each Keras layer's ops.
+
+    A layer that owns weights decides about itself. A weightless one (an activation, a pooling, an
+    addition) goes with the last layer, in the order of first use, whose variables need its
+    gradient: gradients flow through it exactly when they flow to or through that layer. Where no
+    variable needs it (what lies before every weight), it is fixed.
+
+    Args:
+        facts: the model.
+        graph: the traced step in which everything trains.
+    """
+    index = {layer.name: layer.index for layer in facts.layers}
+    owner = {variable.path: variable.layer for variable in facts.variables}
+    units = {name: name for name in index}
+    units[FIXED] = FIXED
+    last: dict[tuple[int, ...], str | None] = {}
+    for op in graph.ops:
+        if op.layer is None or op.layer in index or not op.needed_by:
+            continue
+        if op.needed_by not in last:
+            owners = [owner[graph.variables[i]] for i in op.needed_by]
+            last[op.needed_by] = max(
+                (name for name in owners if name in index), key=index.__getitem__, default=None
+            )
+        found = last[op.needed_by]
+        known = units.get(op.layer)
+        if found is not None and (known is None or index[found] > index[known]):
+            units[op.layer] = found
+    return units

@@ -1,0 +1,268 @@
+"""The cost model: the step time of any freeze configuration as a sum over layers and passes.
+
+In: the facts of a model and its priced anchors. Out: predicted step times relative to the baseline.
+Refuses (UsageError): configurations that put a layer into a mode which no anchor shows.
+
+The sum (Method 10). A layer is `trainable`, `pass_through` or `pruned`:
+
+- forward: what the layer's forward ops cost in the anchor that shows the layer in this mode;
+- dX: nothing when pruned; when passed through, its price in the anchor that shows it so; when
+  trainable, those of its ops in the trainable anchor that some variable needs which still trains;
+- dW: of the trainable anchor's ops, those that some variable needs which still trains;
+- optimizer: the trainable anchor's, in proportion to the layer's parameters that still train; what
+  serves all layers at once grows with the trained parameters between what two anchors show;
+- everything else is the same in all configurations: the mean over the anchors.
+
+Each of these is a `Term`: a price and the condition under which it is paid. Predictions are sums of
+terms, and so is the program by which `frostline.recommendation` searches for configurations.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from frostline.attribute.step_graph import Pass
+from frostline.costmodel.anchor import FIXED, AnchorRun, PricedAnchor, priced, units_of
+from frostline.costmodel.terms import PARTS, Part, SharedOptimizer, Term
+from frostline.errors import UsageError
+from frostline.facts.model_facts import ModelFacts
+from frostline.policies import layer_modes
+from frostline.policies.modes import Mode
+
+BACKWARD: tuple[Pass, Pass] = ("activation_gradient", "weight_gradient")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPrice:
+    """What a layer costs in one configuration, in baseline steps; its weightless followers in it.
+
+    Attributes:
+        layer: the layer's name; `FIXED` for what belongs to none.
+        mode: its mode; None for `FIXED`.
+        forward, activation_gradient, weight_gradient, optimizer: prices.
+    """
+
+    layer: str
+    mode: Mode | None
+    forward: float
+    activation_gradient: float
+    weight_gradient: float
+    optimizer: float
+
+    @property
+    def total(self) -> float:
+        """All four together."""
+        return self.forward + self.activation_gradient + self.weight_gradient + self.optimizer
+
+
+class CostModel:
+    """Prices of a model's layers, and the sum over them for any configuration.
+
+    Args:
+        facts: the model.
+        runs: measured anchors; the one called `trainable` has to be there.
+
+    Attributes:
+        facts: the model.
+        terms: every price with its condition; what a configuration costs is the sum of those that
+            it pays, and `shared_optimizer`.
+        shared_optimizer: the optimizer's part that belongs to no layer.
+        priced_modes: the (layer, mode) pairs that the anchors show.
+
+    Raises:
+        UsageError: the trainable anchor is missing, or its step could not be analysed.
+    """
+
+    def __init__(self, facts: ModelFacts, runs: Sequence[AnchorRun]) -> None:
+        by_name = {run.name: run for run in runs}
+        if "trainable" not in by_name:
+            raise UsageError(
+                "the cost model needs the trainable anchor (a control of this model and setting "
+                "with a trace); run the study with profile_steps > 0"
+            )
+        graph = by_name["trainable"].graph
+        if graph is None or not graph.ops:
+            raise UsageError(
+                "the training step of the trainable anchor could not be analysed, so nothing says "
+                "which op serves which layer; its row in `trials` has a warning that says why"
+            )
+        self.facts = facts
+        units = units_of(facts, graph)
+        self._anchors = [priced(run, facts, units) for run in runs]
+        self._base = next(anchor for anchor in self._anchors if anchor.name == "trainable")
+        self._params = {variable.path: variable.params for variable in facts.variables}
+        forward = self._forward()
+        self.priced_modes = frozenset(forward)
+        self.terms = tuple(
+            _merged(
+                [
+                    Term(unit=layer, part="forward", price=price, mode=mode)
+                    for (layer, mode), price in forward.items()
+                ]
+                + self._backward()
+                + self._passing()
+                + self._updates()
+                + [Term(unit=FIXED, part="forward", price=self._rest())]
+            )
+        )
+        self.shared_optimizer = self._shared_optimizer()
+        self._baseline = self.total(())
+
+    def predict(self, frozen_variables: Collection[str]) -> float:
+        """Step time of a configuration / the baseline's, both by the model.
+
+        Args:
+            frozen_variables: paths of the frozen variables.
+
+        Raises:
+            UsageError: no anchor shows a layer in the mode that it takes in this configuration.
+        """
+        return self.total(frozen_variables) / self._baseline
+
+    def speedup(self, frozen_variables: Collection[str]) -> float:
+        """Predicted baseline / predicted configuration."""
+        return 1 / self.predict(frozen_variables)
+
+    def prices(self, frozen_variables: Collection[str]) -> tuple[LayerPrice, ...]:
+        """Every layer's price in a configuration, in layer order, and the fixed rest last."""
+        frozen = frozenset(frozen_variables)
+        modes = layer_modes(self.facts, frozen)
+        self.refuse_unpriced(modes.items())
+        training = self._params.keys() - frozen
+        sums: dict[tuple[str, Part], float] = defaultdict(float)
+        for term in self.terms:
+            if term.paid(modes, training):
+                sums[term.unit, term.part] += term.price
+        trained_params = sum(self._params[path] for path in training)
+        sums[FIXED, "optimizer"] += self.shared_optimizer.at(trained_params)
+        return tuple(
+            LayerPrice(
+                layer=unit, mode=modes.get(unit), **{part: sums[unit, part] for part in PARTS}
+            )
+            for unit in (*modes, FIXED)
+        )
+
+    def refuse_unpriced(self, modes: Iterable[tuple[str, Mode]]) -> None:
+        """Raise where no anchor shows one of these layers in its mode.
+
+        Raises:
+            UsageError: names the layer and the mode.
+        """
+        for layer, mode in modes:
+            if (layer, mode) not in self.priced_modes:
+                raise UsageError(
+                    f"no measured anchor shows layer {layer!r} in mode {mode!r}; run the study's "
+                    'anchors (policy "anchors") again'
+                )
+
+    def total(self, frozen_variables: Collection[str]) -> float:
+        """Predicted step time of a configuration, in steps of the measured baseline."""
+        return sum(row.total for row in self.prices(frozen_variables))
+
+    def _forward(self) -> dict[tuple[str, Mode], float]:
+        """Price of each (layer, mode): from the trainable anchor where that shows it.
+
+        Other modes from the first anchor that shows them.
+        """
+        found: dict[tuple[str, Mode], float] = {}
+        for anchor in (self._base, *self._anchors):
+            sums: dict[str, float] = defaultdict(float)
+            for op in anchor.ops:
+                if op.pass_ == "forward":
+                    sums[op.unit] += op.price
+            for layer, mode in anchor.modes.items():
+                found.setdefault((layer, mode), sums[layer])
+        return found
+
+    def _backward(self) -> list[Term]:
+        """The trainable anchor's gradient ops, each paid while a variable trains that needs it.
+
+        dX is a layer's own only while it trains: passing gradients on has a price of its own.
+        """
+        return [
+            Term(
+                unit=op.unit,
+                part=op.pass_,
+                price=op.price,
+                mode=(
+                    "trainable" if op.pass_ == "activation_gradient" and op.unit != FIXED else None
+                ),
+                needed_by=op.needed_by,
+            )
+            for op in self._base.ops
+            if op.pass_ in ("activation_gradient", "weight_gradient")
+        ]
+
+    def _passing(self) -> list[Term]:
+        """Gradient ops of each layer in the anchor that shows it passing gradients through."""
+        needs = {op.graph_op: op.needed_by for op in self._base.ops if op.graph_op and op.needed_by}
+        shown: set[str] = set()
+        terms: list[Term] = []
+        for anchor in self._anchors:
+            passed = {layer for layer, mode in anchor.modes.items() if mode == "pass_through"}
+            fresh = passed - shown
+            shown |= fresh
+            terms += [
+                Term(
+                    unit=op.unit,
+                    part="activation_gradient",
+                    price=op.price,
+                    mode="pass_through",
+                    needed_by=needs.get(op.graph_op or "", frozenset()),
+                )
+                for op in anchor.ops
+                if op.unit in fresh and op.pass_ in BACKWARD
+            ]
+        return terms
+
+    def _updates(self) -> list[Term]:
+        """The optimizer's price of each layer, shared out over its variables by their size."""
+        prices: dict[str, float] = defaultdict(float)
+        for op in self._base.ops:
+            if op.pass_ == "optimizer":
+                prices[op.unit] += op.price
+        return [
+            Term(
+                unit=layer.name,
+                part="optimizer",
+                price=prices[layer.name] * variable.params / layer.params,
+                needed_by=frozenset((variable.path,)),
+            )
+            for layer in self.facts.layers
+            for variable in layer.variables
+            if variable.params
+        ]
+
+    def _rest(self) -> float:
+        """What no layer decides about: input, loss and metrics."""
+        return fmean(
+            anchor.price(FIXED, "forward")
+            + sum(op.price for op in anchor.ops if op.pass_ in ("input", "other"))
+            for anchor in self._anchors
+        )
+
+    def _shared_optimizer(self) -> SharedOptimizer:
+        """Linear in the trained parameters, through the most and the least that anchors train."""
+
+        def size(anchor: PricedAnchor) -> int:
+            return sum(self._params[path] for path in anchor.trained)
+
+        least = min(self._anchors, key=size)
+        low, high = least.price(FIXED, "optimizer"), self._base.price(FIXED, "optimizer")
+        if size(least) == size(self._base):
+            return SharedOptimizer(base=high, slope=0.0)
+        slope = (high - low) / (size(self._base) - size(least))
+        return SharedOptimizer(base=low - slope * size(least), slope=slope)
+
+
+def _merged(terms: Iterable[Term]) -> Iterator[Term]:
+    """One term for all that are paid together; prices of nothing are left out."""
+    sums: dict[tuple[str, Part, Mode | None, frozenset[str]], float] = defaultdict(float)
+    for term in terms:
+        sums[term.unit, term.part, term.mode, term.needed_by] += term.price
+    for (unit, part, mode, needed_by), price in sums.items():
+        if price:
+            yield Term(unit=unit, part=part, price=price, mode=mode, needed_by=needed_by)

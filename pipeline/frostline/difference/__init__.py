@@ -1,0 +1,13 @@
+"""What the ops of two trials differ by, to the nanosecond, by layer and pass.
+
+difference   the values
+match        two lists of ops -> changes that add up
+diff         a sweep and two trials -> Difference
+terminal     Difference -> what Rich prints
+document     Difference -> JSON
+"""
+
+from frostline.difference.diff import diff
+from frostline.difference.difference import Difference, GroupChange, Op, OpChange
+
+__all__ = ["Difference", "GroupChange", "Op", "OpChange", "diff"]

@@ -1,0 +1,191 @@
+"""Compares two trials of a sweep op by op.
+
+In: a sweep and two trials. Out: `Difference`. Refuses (`UsageError`) trials that left no profile,
+and, unless forced, trials of different models, settings or devices: their ops are not the same
+work. Even forced, it says what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from frostline.analyse import GroupKey, noise_floor
+from frostline.analyse.lookup import find_trial
+from frostline.analyse.profiles import waiting_fraction
+from frostline.attribute.costs import apportion
+from frostline.difference.difference import Clock, Difference, Op, Side
+from frostline.difference.match import changes
+from frostline.errors import UsageError
+from frostline.store.sweep import Sweep
+from frostline.store.trial_row import TrialRow
+from frostline.words import duration_ns, policy_words
+
+_DRIFT = 0.05
+
+
+def diff(
+    sweep: Sweep, trial_a: str, trial_b: str, *, clock: Clock = "profiled", force: bool = False
+) -> Difference:
+    """Ops that vanished, shrank, grew or appeared from one trial to another.
+
+    Args:
+        sweep: the sweep that both belong to.
+        trial_a: the first trial; whatever `find_trial` understands.
+        trial_b: the second.
+        clock: `profiled` compares op times as they were profiled; `timed` scales each profile to
+            the unprofiled step (A's baseline / speedup, less the time in which no op runs), which
+            takes out that the machine ran slower during one of the profiles.
+        force: compare different models, settings or devices; the notices say what differs.
+
+    Raises:
+        UsageError: no such trial, no profile, not comparable, or `timed` across baselines.
+        StorageError: a table cannot be read.
+    """
+    rows = sweep.trial_rows()
+    a, b = find_trial(rows, trial_a), find_trial(rows, trial_b)
+    for row in (a, b):
+        _need_profile(row)
+    differing = _differing(a, b)
+    if differing and not force:
+        raise UsageError(
+            f"{policy_words(a)} ({a.trial_id}) and {policy_words(b)} ({b.trial_id}) differ in "
+            f"{'; '.join(differing)}. Their ops are not the same work, so times do not compare. "
+            "Choose trials of one model, setting and device, or pass --force to see them anyway."
+        )
+    if differing and clock == "timed":
+        raise UsageError(
+            f"--timed relates both trials to one baseline; these differ in {'; '.join(differing)}"
+        )
+    before, after = _read(sweep, a), _read(sweep, b)
+    notices = [f"not the same work: they differ in {each}" for each in differing]
+    if clock == "timed":
+        before, after = _timed(before, a), _timed(after, a)
+    elif not differing:
+        notices += _drift(a, b, [row for row in rows if GroupKey.of(row) == GroupKey.of(a)])
+    return Difference(
+        a=_side(before),
+        b=_side(after),
+        clock=clock,
+        groups=changes(before.ops, after.ops),
+        notices=tuple(notices),
+    )
+
+
+def _need_profile(row: TrialRow) -> None:
+    if row.passes_ns is not None:
+        return
+    said = f": {row.error_message}" if row.error_message else ""
+    why = f"failed{said}" if row.status == "failed" else f"left no profile{said}"
+    raise UsageError(
+        f"{policy_words(row)} ({row.trial_id}) {why}; there are no ops to compare. "
+        f"`frostline explain` says what is known of it."
+    )
+
+
+def _again(row: TrialRow) -> str:
+    """What brings back ops that were lost."""
+    if row.trace_path:
+        return "`python -m jobs.reattribute OUT` writes them again from the trace that was kept."
+    return f"Delete tables/trials/{row.trial_id}.parquet and run the sweep again."
+
+
+def _differing(a: TrialRow, b: TrialRow) -> list[str]:
+    """What makes two trials incomparable, in words."""
+    pairs = (
+        ("model", a.model, b.model),
+        ("batch size", a.batch_size, b.batch_size),
+        ("optimizer", a.optimizer, b.optimizer),
+        ("precision", a.precision, b.precision),
+        ("jit_compile", a.jit_compile, b.jit_compile),
+        ("XLA", a.jit_resolved, b.jit_resolved),
+        ("strategy", a.strategy, b.strategy),
+        ("device", a.device_kind, b.device_kind),
+    )
+    return [f"{name} ({_word(one)}, {_word(other)})" for name, one, other in pairs if one != other]
+
+
+def _word(value: object) -> str:
+    return "not known" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Profiled:
+    """A trial with its ops and the planes of the trace that they ran on."""
+
+    row: TrialRow
+    ops: tuple[Op, ...]
+    devices: frozenset[str]
+
+
+def _read(sweep: Sweep, row: TrialRow) -> _Profiled:
+    columns = [
+        "layer", "pass", "graph_op", "op_name", "op_type", "device", "ns_per_step",
+        "calls_per_step",
+    ]  # fmt: skip
+    rows = sweep.table("op_costs", columns, trials=(row.trial_id,)).to_pylist()
+    if not rows:
+        raise UsageError(
+            f"{policy_words(row)} ({row.trial_id}) has no rows in the table op_costs, so there are "
+            f"no ops to compare. {_again(row)}"
+        )
+    ops = tuple(
+        Op(
+            layer=op["layer"],
+            pass_=op["pass"],
+            name=op["graph_op"] or op["op_name"],
+            op_type=op["op_type"],
+            ns=op["ns_per_step"],
+            calls=op["calls_per_step"],
+        )
+        for op in rows
+    )
+    return _Profiled(row=row, ops=ops, devices=frozenset(op["device"] for op in rows))
+
+
+def _timed(profiled: _Profiled, reference: TrialRow) -> _Profiled:
+    """Op times scaled to the unprofiled step, exact in the sum."""
+    row = profiled.row
+    if not row.speedup or not reference.baseline_step_ns:
+        raise UsageError(f"--timed needs a speedup, and {row.trial_id} has none")
+    step_ns = reference.baseline_step_ns / row.speedup
+    busy_ns = round(step_ns * (1 - (waiting_fraction(row, profiled.devices) or 0.0)))
+    times = apportion(busy_ns, [op.ns for op in profiled.ops])
+    ops = tuple(replace(op, ns=ns) for op, ns in zip(profiled.ops, times, strict=True))
+    return replace(profiled, ops=ops)
+
+
+def _drift(a: TrialRow, b: TrialRow, group: Sequence[TrialRow]) -> list[str]:
+    """Whether the machine kept its pace from one profile to the other.
+
+    A profiled step times the speedup is what a baseline would have taken in that profile.
+    """
+    paces = [
+        row.step_ns * row.profiler_overhead * row.speedup
+        for row in (a, b)
+        if row.step_ns and row.profiler_overhead and row.speedup
+    ]
+    if len(paces) < 2:
+        return []
+    ratio = max(paces) / min(paces)
+    if ratio - 1 <= max(_DRIFT, noise_floor(group) or 0.0):
+        return []
+    slow = b if paces[1] > paces[0] else a
+    return [
+        f"the machine ran {ratio:.2f}x slower while {policy_words(slow)} was profiled (a "
+        f"baseline would have taken {duration_ns(max(paces))} a step there, "
+        f"{duration_ns(min(paces))} in the other): changes of that size are the machine's. "
+        "--timed takes it out"
+    ]
+
+
+def _side(profiled: _Profiled) -> Side:
+    row = profiled.row
+    return Side(
+        trial_id=row.trial_id,
+        policy=policy_words(row),
+        setting=GroupKey.of(row).label,
+        device_kind=row.device_kind,
+        speedup=row.speedup,
+        total_ns=sum(op.ns for op in profiled.ops),
+    )

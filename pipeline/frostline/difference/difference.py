@@ -1,0 +1,154 @@
+"""What the ops of two trials differ by, as values; every time in integer nanoseconds per step.
+
+The changes add up exactly: those of a group's ops to the group's, those of the groups to the
+difference of the totals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from frostline.attribute.step_graph import Pass
+
+ChangeKind = Literal["vanished", "shrank", "unchanged", "grew", "appeared"]
+CHANGE_KINDS: tuple[ChangeKind, ...] = ("vanished", "shrank", "unchanged", "grew", "appeared")
+Clock = Literal["profiled", "timed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op:
+    """An op of one trial, its calls on all devices together.
+
+    Attributes:
+        layer: None where it belongs to no layer.
+        pass_: its pass.
+        name: op of the traced step that it was matched to, else its name as profiled.
+        op_type: TensorFlow op type, or HLO opcode.
+        ns: time per step.
+        calls: events per step.
+    """
+
+    layer: str | None
+    pass_: Pass
+    name: str
+    op_type: str
+    ns: int
+    calls: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpChange:
+    """One op in both trials.
+
+    Attributes:
+        layer, pass_, name: as in `Op`.
+        a_type, b_type: its type in each; None where that trial has no such op.
+        a_ns, b_ns: 0 where that trial has no such op.
+        a_calls, b_calls: events per step.
+        elsewhere: of an op that vanished or appeared: where the other trial counts an op of this
+            name and type (`weight_gradient of conv2`); None where it has none.
+    """
+
+    layer: str | None
+    pass_: Pass
+    name: str
+    a_type: str | None
+    b_type: str | None
+    a_ns: int
+    b_ns: int
+    a_calls: float
+    b_calls: float
+    elsewhere: str | None = None
+
+    @property
+    def change_ns(self) -> int:
+        """B minus A."""
+        return self.b_ns - self.a_ns
+
+    @property
+    def kind(self) -> ChangeKind:
+        """What became of it."""
+        if self.b_type is None:
+            return "vanished"
+        if self.a_type is None:
+            return "appeared"
+        if self.change_ns == 0:
+            return "unchanged"
+        return "shrank" if self.change_ns < 0 else "grew"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupChange:
+    """The ops of one layer in one pass, largest change first."""
+
+    layer: str | None
+    pass_: Pass
+    ops: tuple[OpChange, ...]
+
+    @property
+    def a_ns(self) -> int:
+        """Time in the first trial."""
+        return sum(op.a_ns for op in self.ops)
+
+    @property
+    def b_ns(self) -> int:
+        """Time in the second trial."""
+        return sum(op.b_ns for op in self.ops)
+
+    @property
+    def change_ns(self) -> int:
+        """B minus A."""
+        return self.b_ns - self.a_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two trials.
+
+    Attributes:
+        trial_id, policy: which; a control's policy carries its number.
+        setting: model and training setting, in words.
+        device_kind: None where it is not known.
+        speedup: over the baseline measured beside it.
+        total_ns: time of all its ops per step.
+    """
+
+    trial_id: str
+    policy: str
+    setting: str
+    device_kind: str | None
+    speedup: float | None
+    total_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Two trials, op by op.
+
+    Attributes:
+        a, b: the trials.
+        clock: `profiled`: op times as in `op_costs`; `timed`: scaled to the unprofiled steps.
+        groups: per layer and pass, largest change first.
+        notices: what to know before comparing, in words.
+    """
+
+    a: Side
+    b: Side
+    clock: Clock
+    groups: tuple[GroupChange, ...]
+    notices: tuple[str, ...]
+
+    @property
+    def change_ns(self) -> int:
+        """Difference of the totals, B minus A."""
+        return self.b.total_ns - self.a.total_ns
+
+    def by_kind(self) -> dict[ChangeKind, tuple[int, int]]:
+        """Number of ops and their change, nanoseconds, for every kind."""
+        found: dict[ChangeKind, tuple[int, int]] = dict.fromkeys(CHANGE_KINDS, (0, 0))
+        for group in self.groups:
+            for op in group.ops:
+                count, change_ns = found[op.kind]
+                found[op.kind] = (count + 1, change_ns + op.change_ns)
+        return found

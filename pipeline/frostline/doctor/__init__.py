@@ -1,0 +1,14 @@
+"""Is this machine fit to measure on? Observed first, judged after, each check with its remedy.
+
+    observations = observe(storage="results", thorough=False)    # effects: files, child processes
+    checks = judge(observations)                                 # pure
+
+`frostline doctor` prints the checks and exits 1 when one of them is a problem.
+"""
+
+from __future__ import annotations
+
+from frostline.doctor.checks import Check, judge
+from frostline.doctor.machine import Observations, observe
+
+__all__ = ["Check", "Observations", "judge", "observe"]

@@ -1,0 +1,209 @@
+"""What is there on this machine: files read, libraries asked, nothing judged.
+
+In: the place where results would go. Out: `Observations`; what cannot be found out is None there,
+and a broken installation is an observation too.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+import psutil
+
+from frostline.doctor.probes import Devices, NoAnswer, ask_ray, ask_tensorflow
+
+DISTRIBUTIONS = (
+    "tensorflow", "keras", "ray", "xprof", "tensorboard", "pyarrow", "duckdb", "numpy",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One NVIDIA GPU as the driver sees it.
+
+    Attributes:
+        name: product name.
+        memory_bytes: size of its memory.
+        processes: processes of any user that compute on it now.
+    """
+
+    name: str
+    memory_bytes: int
+    processes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observations:
+    """The machine as found; sizes in bytes.
+
+    Attributes:
+        python: version as (major, minor).
+        versions: installed version by distribution; None: not installed.
+        bytecode_off: `PYTHONDONTWRITEBYTECODE` is set.
+        tensorflow_compiled: TensorFlow has `.pyc` files; None: it was not found.
+        cores, affinity: cores of the machine, cores this process may use.
+        load: load average of the last minute.
+        memory_total, memory_available: main memory.
+        shared_memory: size of `/dev/shm`; None where there is none.
+        niceness: of this process.
+        driver_gpus: what the NVIDIA driver lists; None without a driver.
+        profiling_restricted: the driver lets only administrators profile; None: unknown.
+        may_administer: this process holds CAP_SYS_ADMIN or CAP_PERFMON.
+        devices: what TensorFlow saw, or why it could not be asked.
+        ray: None when Ray works, else what went wrong.
+        storage: the place that was tried.
+        storage_error: None when it can be written, else what went wrong.
+        storage_free: free space there; None where it is not known (object stores).
+    """
+
+    python: tuple[int, int]
+    versions: dict[str, str | None]
+    bytecode_off: bool
+    tensorflow_compiled: bool | None
+    cores: int
+    affinity: int
+    load: float
+    memory_total: int
+    memory_available: int
+    shared_memory: int | None
+    niceness: int
+    driver_gpus: tuple[Gpu, ...] | None
+    profiling_restricted: bool | None
+    may_administer: bool
+    devices: Devices | NoAnswer
+    ray: NoAnswer | None
+    storage: str
+    storage_error: str | None
+    storage_free: int | None
+
+
+def observe(storage: str = ".", *, thorough: bool = False) -> Observations:
+    """Look at this machine.
+
+    Args:
+        storage: folder or URI where a sweep would write.
+        thorough: also profile one multiplication and start an embedded Ray (about 20 s more).
+    """
+    memory = psutil.virtual_memory()
+    storage_error, storage_free = _try_storage(storage)
+    return Observations(
+        python=sys.version_info[:2],
+        versions={name: _version(name) for name in DISTRIBUTIONS},
+        bytecode_off=bool(os.environ.get("PYTHONDONTWRITEBYTECODE")),
+        tensorflow_compiled=_compiled("tensorflow"),
+        cores=os.cpu_count() or 1,
+        affinity=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
+        load=os.getloadavg()[0],
+        memory_total=memory.total,
+        memory_available=memory.available,
+        shared_memory=_size(Path("/dev/shm")),
+        niceness=os.nice(0),
+        driver_gpus=_driver_gpus(),
+        profiling_restricted=_profiling_restricted(Path("/proc/driver/nvidia/params")),
+        may_administer=_may_administer(Path("/proc/self/status")),
+        devices=ask_tensorflow(thorough=thorough),
+        ray=ask_ray(thorough=thorough),
+        storage=storage,
+        storage_error=storage_error,
+        storage_free=storage_free,
+    )
+
+
+def _version(distribution: str) -> str | None:
+    # A CPU-only build of TensorFlow is a distribution of its own.
+    names = [distribution, "tensorflow-cpu"] if distribution == "tensorflow" else [distribution]
+    for name in names:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _compiled(module: str) -> bool | None:
+    spec = util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    return any(Path(spec.origin).parent.glob("__pycache__/*.pyc"))
+
+
+def _size(folder: Path) -> int | None:
+    return shutil.disk_usage(folder).total if folder.is_dir() else None
+
+
+def _driver_gpus() -> tuple[Gpu, ...] | None:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        return tuple(
+            Gpu(
+                name=pynvml.nvmlDeviceGetName(handle),
+                memory_bytes=pynvml.nvmlDeviceGetMemoryInfo(handle).total,
+                processes=len(pynvml.nvmlDeviceGetComputeRunningProcesses(handle)),
+            )
+            for handle in handles
+        )
+    except pynvml.NVMLError:
+        return ()
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _profiling_restricted(params: Path) -> bool | None:
+    try:
+        lines = params.read_text().splitlines()
+    except OSError:
+        return None
+    values = [line.split(":")[1].strip() for line in lines if "RmProfilingAdminOnly" in line]
+    return values[0] != "0" if values else None
+
+
+def _may_administer(status: Path) -> bool:
+    cap_sys_admin, cap_perfmon = 21, 38  # linux/capability.h
+    try:
+        lines = status.read_text().splitlines()
+    except OSError:
+        return False
+    effective = next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff")), 0)
+    return bool(effective & (1 << cap_sys_admin | 1 << cap_perfmon))
+
+
+def _try_storage(storage: str) -> tuple[str | None, int | None]:
+    """Write, rename and remove a small file where results would go."""
+    if "://" in storage:
+        return _try_object_store(storage)
+    folder = Path(storage)
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    try:
+        with tempfile.TemporaryDirectory(prefix=".frostline-doctor-", dir=existing) as name:
+            written = Path(name, "a")
+            written.write_bytes(b"frostline")
+            written.rename(Path(name, "b"))
+        return None, shutil.disk_usage(existing).free
+    except OSError as error:
+        return error.strerror or str(error), None
+
+
+def _try_object_store(uri: str) -> tuple[str | None, int | None]:
+    from pyarrow import fs
+
+    try:
+        filesystem, path = fs.FileSystem.from_uri(uri)
+        probe = f"{path.rstrip('/')}/.frostline-doctor"
+        with filesystem.open_output_stream(probe) as stream:
+            stream.write(b"frostline")
+        filesystem.delete_file(probe)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors and OSErrors
+        return str(error), None
+    return None, None

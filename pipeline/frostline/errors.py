@@ -1,0 +1,78 @@
+"""The error tree. Every message says what is wrong, where, and what to do about it.
+
+    FrostlineError              exit code 1 unless stated otherwise
+    ├── UsageError              2: the user's mistake
+    │   ├── StudyError          2: the study file (names the key or line and the nearest valid one)
+    │   ├── PolicyError         2: a freeze policy that cannot be parsed or resolved
+    │   └── SweepError          2: OUT is not a sweep, is from another study, is held by another run
+    ├── StorageError            1: OUT cannot be written or read (disk full, denied, unreachable)
+    │   └── StoreUnreachableError   1: it does not answer, or says that it cannot now
+    ├── TraceError              1: a profile that cannot be converted (truncated, foreign, empty)
+    │   ├── ConservationError   1: attributed times do not add up to the trace's total (a defect)
+    │   └── CreditError         1: a frozen variable would have time for its gradient (a defect)
+    └── TrialError              a trial fails; becomes a row, never ends the sweep
+
+`main` in `frostline.cli` catches `FrostlineError` once and turns it into one message and the exit
+code; a traceback is shown for defects of the program alone.
+"""
+
+from __future__ import annotations
+
+
+class FrostlineError(Exception):
+    """Base of everything raised on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UsageError(FrostlineError):
+    """The user's mistake: wrong arguments, a wrong file, a wrong place."""
+
+    exit_code = 2
+
+
+class StudyError(UsageError):
+    """The study file is wrong; the message names the key and the nearest valid one."""
+
+
+class PolicyError(UsageError):
+    """A freeze policy cannot be parsed, or freezes everything."""
+
+
+class SweepError(UsageError):
+    """OUT is not a sweep, belongs to another study, or is held by another run."""
+
+
+class StorageError(FrostlineError):
+    """OUT cannot be read or written: disk full, permission, unreachable store."""
+
+
+class StoreUnreachableError(StorageError):
+    """A store does not answer, or says that it cannot at the moment; waiting may help."""
+
+
+class TraceError(FrostlineError):
+    """A profile cannot be used: truncated, foreign, without steps, or without device events."""
+
+
+class ConservationError(TraceError):
+    """Attributed times and `other` do not add up to the trace's total."""
+
+
+class CreditError(TraceError):
+    """Time would be credited to the gradient of a variable that is frozen."""
+
+
+class TrialError(FrostlineError):
+    """One trial failed for a reason that another attempt would meet again.
+
+    Args:
+        stage: where it failed: `build`, `trace`, `check`, `measure`, `profile`, `store`.
+        kind: short name of the cause, e.g. the exception's class (`trials.error_type`).
+        message: what happened and what to do about it.
+    """
+
+    def __init__(self, stage: str, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.kind = kind

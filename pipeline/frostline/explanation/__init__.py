@@ -1,0 +1,19 @@
+"""Why a trial is or is not faster: its step in parts that add up, and the named reasons.
+
+    profiles     tables -> op time by layer and pass, per trial
+    ledger       profile + step time -> the step split exactly
+    case         everything about one trial, and the parts of its step
+    worth        the rules for what the speedup is worth
+    saved        the rules for what freezing changed
+    remains      the rules for what is left and why
+    explain      a sweep and a trial -> Explanation
+    terminal     Explanation -> what Rich prints
+    document     Explanation -> JSON
+
+docs/explain.md states every rule and formula for users.
+"""
+
+from frostline.explanation.explain import explain
+from frostline.explanation.explanation import Ceiling, Explanation, Part, Quantity, Reason
+
+__all__ = ["Ceiling", "Explanation", "Part", "Quantity", "Reason", "explain"]

@@ -1,0 +1,224 @@
+"""One trial with all that its explanation rests on, and the parts that its step falls into.
+
+In: the trial's row, its verdict, the ledgers of trial and controls, its layers. Out: `Case`, which
+the rules of `frostline.explanation.rules` ask. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import get_args
+
+from frostline.analyse import Verdict
+from frostline.analyse.profiles import LayerMode, ProfileCell
+from frostline.explanation.explanation import Ceiling, Part, PartKind, Reason
+from frostline.explanation.ledger import Ledger, mean_ledger
+from frostline.store.trial_row import TrialRow
+
+Where = Callable[[ProfileCell], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartChange:
+    """Time of some cells in baseline and trial, nanoseconds per step.
+
+    Attributes:
+        baseline_ns, trial_ns: as measured.
+        spread_ns: what single controls are off from their mean by, at most; 0 with one control.
+        noise_ns: what the sweep's noise floor makes of the baseline's step.
+    """
+
+    baseline_ns: int
+    trial_ns: int
+    spread_ns: int
+    noise_ns: int
+
+    @property
+    def saved_ns(self) -> int:
+        """Baseline minus trial."""
+        return self.baseline_ns - self.trial_ns
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the change is larger than the noise floor and than what controls differ by."""
+        return abs(self.saved_ns) > max(self.noise_ns, self.spread_ns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A trial to be explained.
+
+    Attributes:
+        row: the trial.
+        verdict: what its speedup is worth; None where it has none.
+        noise_floor: of its model and setting; None without a measured control.
+        step_ns: baseline's step / speedup; None for a trial that was not timed.
+        controls: the baseline's step as each profiled control splits it; may be empty.
+        control_ids: their ids, in the same order.
+        trial: the trial's step; None without a profile.
+        layers: its layers in the order of first use; empty where they are not known.
+        stands_for: for layers without weights, the layer with weights they count with.
+        devices: planes in the trial's profile.
+    """
+
+    row: TrialRow
+    verdict: Verdict | None
+    noise_floor: float | None
+    step_ns: int | None
+    controls: tuple[Ledger, ...]
+    control_ids: tuple[str, ...]
+    trial: Ledger | None
+    layers: tuple[LayerMode, ...]
+    stands_for: Mapping[str, str]
+    devices: tuple[str, ...]
+
+    @cached_property
+    def baseline(self) -> Ledger | None:
+        """The baseline's step, as the mean of the controls splits it."""
+        step_ns = self.row.baseline_step_ns
+        if not self.controls or step_ns is None:
+            return None
+        return mean_ledger(self.controls, step_ns)
+
+    @property
+    def noise_ns(self) -> int:
+        """The noise floor times the baseline's step; 0 where either is not known."""
+        return round((self.noise_floor or 0.0) * (self.row.baseline_step_ns or 0))
+
+    @property
+    def freezes(self) -> bool:
+        """Whether the configuration freezes anything."""
+        return bool(self.row.frozen_variables)
+
+    @property
+    def first_trainable(self) -> LayerMode | None:
+        """The first layer that still trains."""
+        return next((layer for layer in self.layers if layer.mode == "trainable"), None)
+
+    @cached_property
+    def switched_norms(self) -> frozenset[str]:
+        """Batch normalisations that freezing put into inference mode."""
+        return frozenset(
+            layer.layer
+            for layer in self.layers
+            if "BatchNorm" in layer.kind and layer.mode != "trainable"
+        )
+
+    def change(self, where: Where) -> PartChange | None:
+        """Time of the wanted cells in both; None without a profile of either."""
+        baseline = self.baseline
+        if baseline is None or self.trial is None:
+            return None
+        mean_ns = baseline.total(where)
+        return PartChange(
+            baseline_ns=mean_ns,
+            trial_ns=self.trial.total(where),
+            spread_ns=self._spread(where, mean_ns),
+            noise_ns=self.noise_ns,
+        )
+
+    def mode_of(self, layer: str | None) -> str | None:
+        """The mode of a layer, or of the one that a layer without weights counts with."""
+        if layer is None:
+            return None
+        return self._modes.get(self.stands_for.get(layer, layer))
+
+    def part_of(self, cell: ProfileCell) -> PartKind:
+        """The one part that a cell belongs to."""
+        if cell.pass_ is None:
+            return "waiting"
+        if cell.exchange:
+            return "communication"
+        mode = self.mode_of(cell.layer)
+        match cell.pass_:
+            case "activation_gradient":
+                return _DX.get(mode, "dx_elsewhere")
+            case "weight_gradient":
+                return _DW.get(mode, "dw_elsewhere")
+            case "optimizer":
+                return "update"
+            case "forward" | "input" | "other":
+                return cell.pass_
+
+    def parts(self) -> tuple[Part, ...]:
+        """The step in parts, in the order in which a step runs; parts without any time left out."""
+        baseline = self.baseline
+        found = []
+        for kind in get_args(PartKind):
+            where = self._in_part(kind)
+            before = None if baseline is None else baseline.total(where)
+            after = None if self.trial is None else self.trial.total(where)
+            if before or after:
+                several = before is not None and len(self.controls) > 1
+                spread = self._spread(where, before or 0) if several else None
+                found.append(Part(kind=kind, baseline_ns=before, trial_ns=after, spread_ns=spread))
+        return tuple(found)
+
+    def remaining(self, *kinds: PartKind) -> int:
+        """Time of parts in the trial, nanoseconds per step; 0 without a profile."""
+        if self.trial is None:
+            return 0
+        return self.trial.total(lambda cell: self.part_of(cell) in kinds)
+
+    def by_layer(self, *kinds: PartKind) -> list[tuple[str, int]]:
+        """Layers by the trial's time in some parts, dearest first."""
+        times: dict[str, int] = {}
+        for cell, ns in self.trial.cells.items() if self.trial else ():
+            if ns and cell.layer is not None and self.part_of(cell) in kinds:
+                times[cell.layer] = times.get(cell.layer, 0) + ns
+        return sorted(times.items(), key=lambda item: (-item[1], item[0]))
+
+    def ceiling(self) -> Ceiling | None:
+        """What freezing could reach; None without a profile of the baseline, or without forward."""
+        baseline = self.baseline
+        step_ns = self.row.baseline_step_ns
+        if baseline is None or step_ns is None:
+            return None
+        forward_ns = baseline.total(lambda cell: cell.pass_ == "forward")
+        gradients_ns = baseline.total(
+            lambda cell: cell.pass_ in ("activation_gradient", "weight_gradient")
+        )
+        update_ns = baseline.total(lambda cell: cell.pass_ == "optimizer")
+        kept_ns = step_ns - gradients_ns - update_ns
+        if not forward_ns or not kept_ns:
+            return None
+        return Ceiling(
+            speedup=1 + (gradients_ns + update_ns) / forward_ns,
+            with_rest=step_ns / kept_ns,
+            forward_ns=forward_ns,
+            gradients_ns=gradients_ns,
+            update_ns=update_ns,
+            controls=self.control_ids,
+        )
+
+    @cached_property
+    def _modes(self) -> Mapping[str, str]:
+        return {layer.layer: layer.mode for layer in self.layers}
+
+    def _in_part(self, kind: PartKind) -> Where:
+        return lambda cell: self.part_of(cell) == kind
+
+    def _spread(self, where: Where, mean_ns: int) -> int:
+        return max((abs(control.total(where) - mean_ns) for control in self.controls), default=0)
+
+
+Rule = Callable[[Case], Reason | None]
+
+_DX: Mapping[str | None, PartKind] = {
+    "pruned": "dx_pruned",
+    "pass_through": "dx_through",
+    "trainable": "dx_trainable",
+}
+_DW: Mapping[str | None, PartKind] = {
+    "pruned": "dw_frozen",
+    "pass_through": "dw_frozen",
+    "trainable": "dw_trainable",
+}
+
+
+def layer_words(names: Sequence[str], most: int = 3) -> str:
+    """Names of layers in a sentence, the first few of many."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,122 @@
+"""Explains one trial of a sweep: reads its tables, splits its step, asks the rules.
+
+In: a sweep and a trial's id. Out: `Explanation`. Refuses (`UsageError`) an id that no committed
+trial has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from frostline.analyse import GroupKey, noise_floor, verdict
+from frostline.analyse.lookup import find_trial
+from frostline.analyse.profiles import LayerMode, StepProfile, read_profiles, weightless_layers
+from frostline.explanation.case import Case
+from frostline.explanation.explanation import Explanation, Reason
+from frostline.explanation.ledger import step_ledger
+from frostline.explanation.remains import REMAINS
+from frostline.explanation.saved import SAVED
+from frostline.explanation.worth import WORTH
+from frostline.store.sweep import Sweep
+from frostline.store.trial_row import TrialRow
+from frostline.words import policy_words
+
+_EFFECTS = ("verdict", "saved", "remains", "unknown")
+
+
+def explain(sweep: Sweep, trial_id: str) -> Explanation:
+    """Say where a trial's time went, and why it is or is not faster.
+
+    Args:
+        sweep: the sweep; other trials are read too (controls, for the baseline's profile).
+        trial_id: the trial; whatever `find_trial` understands.
+
+    Raises:
+        UsageError: there is no such trial, or the name fits several.
+        StorageError: a table cannot be read.
+    """
+    rows = sweep.trial_rows()
+    row = find_trial(rows, trial_id)
+    case = _case(sweep, row, [one for one in rows if GroupKey.of(one) == GroupKey.of(row)])
+    reasons = [reason for rule in (*WORTH, *SAVED, *REMAINS) if (reason := rule(case)) is not None]
+    first = case.first_trainable
+    log = f"logs/{row.trial_id}.log"
+    return Explanation(
+        trial_id=row.trial_id,
+        policy=policy_words(row),
+        setting=GroupKey.of(row).label,
+        status=row.status,
+        device_kind=row.device_kind,
+        frozen_layers=len(row.frozen_layers),
+        layers=len(case.layers) or None,
+        frozen_fraction=row.frozen_fraction,
+        trains_from=first.layer if first else None,
+        verdict=case.verdict,
+        speedup=row.speedup,
+        speedup_low=row.speedup_low,
+        speedup_high=row.speedup_high,
+        noise_floor=case.noise_floor,
+        ceiling=case.ceiling(),
+        baseline_step_ns=row.baseline_step_ns,
+        step_ns=case.step_ns,
+        median_step_ns=row.step_ns,
+        parts=case.parts(),
+        reasons=tuple(sorted(reasons, key=_order)),
+        warnings=row.warnings,
+        log_path=log if f"{row.trial_id}.log" in sweep.out.files.stamps("logs") else None,
+        trace_path=row.trace_path,
+    )
+
+
+def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
+    """Gather what the rules ask for."""
+    floor = noise_floor(group)
+    baseline_ns = row.baseline_step_ns
+    step_ns = round(baseline_ns / row.speedup) if baseline_ns and row.speedup else None
+    profiles = read_profiles(sweep, [row, *_references(row, group)])
+    own = profiles.pop(row.trial_id, None)
+    controls = tuple(profiles.values()) if baseline_ns else ()
+    layers = own.layers if own else _layers(sweep, row)
+    return Case(
+        row=row,
+        verdict=verdict(row, floor),
+        noise_floor=floor,
+        step_ns=step_ns,
+        controls=tuple(step_ledger(profile, baseline_ns or 0) for profile in controls),
+        control_ids=tuple(profile.row.trial_id for profile in controls),
+        trial=step_ledger(own, step_ns) if own and step_ns else None,
+        layers=layers,
+        stands_for=_stands_for(sweep, controls, layers),
+        devices=own.devices if own else (),
+    )
+
+
+def _references(row: TrialRow, group: Sequence[TrialRow]) -> list[TrialRow]:
+    """Controls whose profile shows the baseline as this trial's device runs it."""
+    return [
+        one
+        for one in group
+        if one.is_control
+        and one.trial_id != row.trial_id
+        and one.device_kind == row.device_kind
+        and one.jit_resolved == row.jit_resolved
+    ]
+
+
+def _layers(sweep: Sweep, row: TrialRow) -> tuple[LayerMode, ...]:
+    columns = ["layer", "index", "kind", "mode"]
+    found = sweep.table("layers", columns, trials=(row.trial_id,)).to_pylist()
+    return tuple(sorted((LayerMode(**one) for one in found), key=lambda layer: layer.index))
+
+
+def _stands_for(
+    sweep: Sweep, controls: Sequence[StepProfile], layers: Sequence[LayerMode]
+) -> dict[str, str]:
+    for profile in controls:
+        if found := weightless_layers(sweep, profile.row.trial_id, layers):
+            return found
+    return {}
+
+
+def _order(reason: Reason) -> tuple[int, int, str]:
+    return (_EFFECTS.index(reason.effect), -abs(reason.share_ns or 0), reason.kind)

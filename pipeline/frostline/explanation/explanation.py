@@ -1,0 +1,169 @@
+"""What an explanation says, as values: the step split into parts, and the reasons for the speedup.
+
+Every time is in integer nanoseconds per unprofiled training step. The parts add up exactly: their
+`baseline_ns` to the baseline's step, their `trial_ns` to the trial's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from frostline.analyse import Verdict
+
+PartKind = Literal[
+    "forward",
+    "dx_pruned", "dx_through", "dx_trainable", "dx_elsewhere",
+    "dw_frozen", "dw_trainable", "dw_elsewhere",
+    "update", "communication", "input", "other", "waiting",
+]  # fmt: skip
+
+ReasonKind = Literal[
+    "failed", "freeze_without_effect", "control", "within_noise", "no_trace",
+    "no_baseline_profile", "waiting_not_recorded", "backward_ends", "gradients_changed",
+    "weight_gradients_gone", "update_large", "update_small", "norms_in_inference",
+    "forward_changed", "waiting_changed", "gradient_flows_through", "still_trains",
+    "forward_dominates", "communication", "input_bound", "host_bound", "unattributed",
+]  # fmt: skip
+
+Effect = Literal["verdict", "saved", "remains", "unknown"]
+"""What a reason's share is part of: what freezing saved, or what the trial's step still takes. A
+`verdict` says what the speedup is worth, an `unknown` what the tables cannot tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the step, in the baseline and in the trial.
+
+    Attributes:
+        kind: which.
+        baseline_ns: None without a profile of the baseline.
+        trial_ns: None without a profile of the trial.
+        spread_ns: what the controls' profiles differ from their mean by, at most; None with fewer
+            than two of them.
+    """
+
+    kind: PartKind
+    baseline_ns: int | None
+    trial_ns: int | None
+    spread_ns: int | None
+
+    @property
+    def saved_ns(self) -> int | None:
+        """Baseline minus trial; negative where the trial takes longer."""
+        if self.baseline_ns is None or self.trial_ns is None:
+            return None
+        return self.baseline_ns - self.trial_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """A number or name that a reason rests on.
+
+    Attributes:
+        name: what it is.
+        value: the number, or a name.
+        unit: `ns`, `1` (a ratio), `layers`; `` for names.
+    """
+
+    name: str
+    value: int | float | str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One named reason; docs/explain.md states the rule of each.
+
+    Attributes:
+        kind: its name.
+        effect: what its share is part of.
+        share_ns: nanoseconds per step; positive saved, or positive remaining. None where the reason
+            has none.
+        text: the reason in words.
+        figures: what it rests on.
+        advice: what to do about it; `` where there is nothing to do.
+    """
+
+    kind: ReasonKind
+    effect: Effect
+    share_ns: int | None
+    text: str
+    figures: tuple[Quantity, ...]
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """The speedup that freezing could reach, from the baseline's profile.
+
+    Attributes:
+        speedup: 1 + (B + U) / F: nothing left but the forward pass, as it is in the baseline.
+        with_rest: the same with input, unattributed and waiting time kept: what a whole step could
+            reach as long as freezing changes nothing but gradients and updates.
+        forward_ns, gradients_ns, update_ns: F, B (dX and dW), U; communication counts with the
+            pass that it belongs to.
+        controls: ids of the controls that were profiled.
+    """
+
+    speedup: float
+    with_rest: float
+    forward_ns: int
+    gradients_ns: int
+    update_ns: int
+    controls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Where a trial's time went, and why it is or is not faster.
+
+    Attributes:
+        trial_id, policy: which trial; a control's policy carries its number.
+        setting: model and training setting, in words.
+        status: `ok` or `failed`.
+        device_kind: None where it never reached a device.
+        frozen_layers, layers: frozen ones, and all where the trial's layers are known.
+        frozen_fraction: frozen parameters / parameters trainable in the baseline.
+        trains_from: the first layer that still trains; None where it is not known.
+        verdict: what the speedup is worth against the noise floor.
+        speedup, speedup_low, speedup_high: with the 95% interval.
+        noise_floor: over all controls of the model and setting.
+        ceiling: None without a profile of the baseline on the same kind of device.
+        baseline_step_ns: median of the baseline beside the trial.
+        step_ns: `baseline_step_ns / speedup`, which a drifting machine leaves alone.
+        median_step_ns: the plain median of the trial's samples.
+        parts: all of the step; empty without any profile. Parts that are zero throughout are left
+            out.
+        reasons: verdicts first, then what was saved, what remains, what is not known; by share.
+        warnings: what the trial itself noticed and is legal.
+        log_path, trace_path: relative to OUT; None where there is none.
+    """
+
+    trial_id: str
+    policy: str
+    setting: str
+    status: Literal["ok", "failed"]
+    device_kind: str | None
+    frozen_layers: int
+    layers: int | None
+    frozen_fraction: float | None
+    trains_from: str | None
+    verdict: Verdict | None
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
+    noise_floor: float | None
+    ceiling: Ceiling | None
+    baseline_step_ns: int | None
+    step_ns: int | None
+    median_step_ns: int | None
+    parts: tuple[Part, ...]
+    reasons: tuple[Reason, ...]
+    warnings: tuple[str, ...]
+    log_path: str | None
+    trace_path: str | None
+
+    def reason(self, kind: ReasonKind) -> Reason | None:
+        """The reason of that name, if it holds."""
+        return next((reason for reason in self.reasons if reason.kind == kind), None)

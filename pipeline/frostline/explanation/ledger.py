@@ -1,0 +1,75 @@
+"""A step's time split over cells of layer and pass, so that it adds up to the step exactly.
+
+In: a `StepProfile` and a step time. Out: `Ledger`. A profile is taken apart from the timing, in
+other minutes of a machine that drifts, and its ops may overlap; so it gives shares, and the
+unprofiled step gives the time:
+
+    waiting  = share of the step in which no op runs (Profile.waiting_fraction)
+    cell     = (step - waiting) x op time of the cell / op time of all cells
+
+in integers, by the largest remainder. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from frostline.analyse.profiles import ProfileCell, StepProfile
+from frostline.attribute.costs import apportion
+
+WAITING = ProfileCell(layer=None, pass_=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """One step by cells.
+
+    Attributes:
+        cells: nanoseconds; they add up to the step.
+        waiting_known: False where waiting counts as none because it was not recorded.
+    """
+
+    cells: Mapping[ProfileCell, int]
+    waiting_known: bool
+
+    def total(self, wanted: Callable[[ProfileCell], bool]) -> int:
+        """Nanoseconds in the wanted cells."""
+        return sum(ns for cell, ns in self.cells.items() if wanted(cell))
+
+
+def step_ledger(profile: StepProfile, step_ns: int) -> Ledger:
+    """Split a step as its profile splits its own.
+
+    Args:
+        profile: with op time.
+        step_ns: unprofiled step time.
+    """
+    waiting = profile.waiting_fraction
+    waiting_ns = min(step_ns, round(step_ns * (waiting or 0.0)))
+    cells = sorted(profile.cells, key=_order)
+    parts = apportion(step_ns - waiting_ns, [profile.cells[cell] for cell in cells])
+    return Ledger(
+        cells={**dict(zip(cells, parts, strict=True)), WAITING: waiting_ns},
+        waiting_known=waiting is not None,
+    )
+
+
+def mean_ledger(ledgers: Sequence[Ledger], step_ns: int) -> Ledger:
+    """The mean of several splits of the same step; it adds up to the step, too.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not ledgers:
+        raise ValueError("there is no ledger to take the mean of")
+    cells = sorted({cell for ledger in ledgers for cell in ledger.cells}, key=_order)
+    sums = [sum(ledger.cells.get(cell, 0) for ledger in ledgers) for cell in cells]
+    return Ledger(
+        cells=dict(zip(cells, apportion(step_ns, sums), strict=True)),
+        waiting_known=all(ledger.waiting_known for ledger in ledgers),
+    )
+
+
+def _order(cell: ProfileCell) -> tuple[str, str, bool]:
+    return (cell.layer or "", cell.pass_ or "", cell.exchange)

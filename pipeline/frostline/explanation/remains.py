@@ -1,0 +1,272 @@
+"""The rules for what the trial's step still takes and why, and for what the tables cannot tell.
+
+A rule is a function from a `Case` to a `Reason`, or to None when it does not hold. docs/explain.md
+states each in words. Shares are disjoint parts of the trial's step. Pure.
+"""
+
+from __future__ import annotations
+
+from frostline.explanation.case import Case, Rule, layer_words
+from frostline.explanation.explanation import PartKind, Quantity, Reason
+from frostline.words import duration_ns, percent
+
+NAMED = 0.02
+"""Share of the trial's step from which on a remaining part is named."""
+BOUND = 0.20
+"""Share of the trial's step from which on waiting or input is what it is bound by."""
+UNATTRIBUTED = 0.10
+DOMINATES = 0.50
+
+
+def gradient_flows_through(case: Case) -> Reason | None:
+    """A gradient passes frozen layers on its way to layers before them that still train."""
+    share_ns = case.remaining("dx_through")
+    through = [layer for layer in case.layers if layer.mode == "pass_through"]
+    first = case.first_trainable
+    if not _worth(case, share_ns) or not through or first is None:
+        return None
+    last = through[-1].index
+    beyond = any(layer.mode == "trainable" and layer.index > last for layer in case.layers)
+    names = [layer.layer for layer in through]
+    return Reason(
+        kind="gradient_flows_through",
+        effect="remains",
+        share_ns=share_ns,
+        text=(
+            f"the gradient still flows through {_layers(len(through))} that "
+            f"{'is' if len(through) == 1 else 'are'} frozen ({layer_words(names)}), down to layer "
+            f"{first.index} ({first.layer}), which trains"
+        ),
+        figures=(
+            Quantity(name="frozen layers it flows through", value=len(through), unit="layers"),
+            Quantity(name="dX in them", value=share_ns, unit="ns"),
+            Quantity(name="first layer that trains", value=first.layer, unit=""),
+        ),
+        advice=(
+            f"Freeze the layers before them as well (0 to {last}): then no gradient enters them."
+            if beyond
+            else "Freeze from the input on instead, and train the last layers: a gradient that has "
+            "to reach the first ones passes all of them."
+        ),
+    )
+
+
+def still_trains(case: Case) -> Reason | None:
+    """Gradients of the layers that train."""
+    kinds: tuple[PartKind, ...] = ("dx_trainable", "dw_trainable")
+    share_ns = case.remaining(*kinds)
+    if not _worth(case, share_ns):
+        return None
+    dearest = case.by_layer(*kinds)
+    shown = ", ".join(f"{layer} {duration_ns(ns)}" for layer, ns in dearest[:3])
+    training = sum(layer.mode == "trainable" for layer in case.layers)
+    return Reason(
+        kind="still_trains",
+        effect="remains",
+        share_ns=share_ns,
+        text=(
+            f"gradients of the {_layers(training)} that train{'s' if training == 1 else ''}: dX "
+            f"{duration_ns(case.remaining('dx_trainable'))}, dW "
+            f"{duration_ns(case.remaining('dw_trainable'))}; dearest: {shown}"
+        ),
+        figures=(
+            Quantity(name="layers that train", value=training, unit="layers"),
+            *(Quantity(name=layer, value=ns, unit="ns") for layer, ns in dearest[:3]),
+        ),
+        advice="",
+    )
+
+
+def forward_dominates(case: Case) -> Reason | None:
+    """The forward pass is half of the step or more; freezing leaves it in place."""
+    step_ns = case.step_ns
+    share_ns = case.remaining("forward")
+    if case.trial is None or not step_ns or share_ns < DOMINATES * step_ns:
+        return None
+    share = percent(share_ns / step_ns)
+    return Reason(
+        kind="forward_dominates",
+        effect="remains",
+        share_ns=share_ns,
+        text=f"the forward pass is {share} of what is left, and freezing leaves it in place",
+        figures=(
+            Quantity(name="forward", value=share_ns, unit="ns"),
+            Quantity(name="share of the trial's step", value=share_ns / step_ns, unit="1"),
+        ),
+        advice=(
+            "Freezing more cannot help much. The outputs of a frozen prefix can be computed once "
+            "and kept; smaller inputs or another precision make the rest cheaper."
+        ),
+    )
+
+
+def communication(case: Case) -> Reason | None:
+    """Replicas exchange gradients or statistics."""
+    share_ns = case.remaining("communication")
+    if len(case.devices) < 2 and not _worth(case, share_ns):
+        return None
+    found = case.change(lambda cell: cell.exchange)
+    before = f", {duration_ns(found.baseline_ns)} in the baseline" if found else ""
+    several = f"{len(case.devices)} devices"
+    text = (
+        f"exchange between {several}{before}: gradients of frozen variables are not exchanged"
+        if share_ns
+        else f"the profile covers {several}, but names no op that exchanges values between them; "
+        "what they exchange by copies counts with the pass that copies"
+    )
+    return Reason(
+        kind="communication",
+        effect="remains",
+        share_ns=share_ns or None,
+        text=text,
+        figures=(Quantity(name="devices", value=len(case.devices), unit="1"),),
+        advice="A larger batch per device exchanges less often for the same examples.",
+    )
+
+
+def input_bound(case: Case) -> Reason | None:
+    """Input ops are a large part of the step."""
+    step_ns = case.step_ns
+    share_ns = case.remaining("input")
+    if not step_ns or share_ns < BOUND * step_ns:
+        return None
+    return Reason(
+        kind="input_bound",
+        effect="remains",
+        share_ns=share_ns,
+        text=(
+            f"the step is input-bound: reading and copying batches is "
+            f"{percent(share_ns / step_ns)} of it, whatever is frozen"
+        ),
+        figures=(
+            Quantity(name="input", value=share_ns, unit="ns"),
+            Quantity(name="share of the trial's step", value=share_ns / step_ns, unit="1"),
+        ),
+        advice="Cache, parallelise or prefetch in the study's `data` (tf.data's own guide).",
+    )
+
+
+def host_bound(case: Case) -> Reason | None:
+    """The device waits for the host during a large part of the step."""
+    step_ns = case.step_ns
+    share_ns = case.remaining("waiting")
+    if not step_ns or share_ns < BOUND * step_ns:
+        return None
+    found = case.change(lambda cell: cell.pass_ is None)
+    before = f" ({duration_ns(found.baseline_ns)} in the baseline)" if found else ""
+    return Reason(
+        kind="host_bound",
+        effect="remains",
+        share_ns=share_ns,
+        text=(
+            f"the step is host-bound: during {percent(share_ns / step_ns)} of it no op runs"
+            f"{before}, the device waits for work to be dispatched or for its input; ops that "
+            "freezing removes are not what it waits for"
+        ),
+        figures=(
+            Quantity(name="busy", value=step_ns - share_ns, unit="ns"),
+            Quantity(name="waiting", value=share_ns, unit="ns"),
+        ),
+        advice=(
+            "A larger batch or jit_compile = true gives the device more to do per dispatch; where "
+            "the study feeds its own `data`, see whether that keeps up."
+            if not case.row.jit_resolved
+            else "A larger batch gives the device more to do per dispatch; where the study feeds "
+            "its own `data`, see whether that keeps up."
+        ),
+    )
+
+
+def unattributed(case: Case) -> Reason | None:
+    """A large part of the ops could not be attributed to a pass."""
+    step_ns = case.step_ns
+    share_ns = case.remaining("other", "dx_elsewhere", "dw_elsewhere")
+    if not step_ns or share_ns < UNATTRIBUTED * step_ns:
+        return None
+    return Reason(
+        kind="unattributed",
+        effect="remains",
+        share_ns=share_ns,
+        text=f"{percent(share_ns / step_ns)} of the step could not be given to a pass and a layer",
+        figures=(Quantity(name="share of the trial's step", value=share_ns / step_ns, unit="1"),),
+        advice="`frostline diff` lists these ops under `other` and without a layer.",
+    )
+
+
+def no_trace(case: Case) -> Reason | None:
+    """The trial was timed, but left no usable trace."""
+    row = case.row
+    if row.status == "failed" or case.trial is not None:
+        return None
+    if row.error_stage == "profile":
+        reason = (row.error_message or "").rstrip(".")
+        why = f"the profile could not be used: {row.error_type}: {reason}"
+        advice = "`frostline doctor` says whether this machine lets a user profile."
+    elif row.trace_path:
+        why = "its ops are not in the table op_costs"
+        advice = "`python -m jobs.reattribute OUT` writes them again from the trace that was kept."
+    else:
+        why = "it was timed without a profile"
+        advice = "Set profile_steps = 5 under [measure] and run the study on a new OUT."
+    return Reason(
+        kind="no_trace",
+        effect="unknown",
+        share_ns=None,
+        text=(
+            f"{why}. Step time and speedup hold. What cannot be known: which passes shrank, what "
+            "the gradient still costs in frozen layers, whether the step is host-bound"
+        ),
+        figures=(),
+        advice=advice,
+    )
+
+
+def no_baseline_profile(case: Case) -> Reason | None:
+    """No control left a trace on this kind of device."""
+    if case.row.status == "failed" or case.controls:
+        return None
+    which = "no other control" if case.row.is_control else "no control"
+    return Reason(
+        kind="no_baseline_profile",
+        effect="unknown",
+        share_ns=None,
+        text=(
+            f"{which} of this model and setting left a profile on "
+            f"{case.row.device_kind or 'this device'}: the ceiling and what each pass saved cannot "
+            "be known"
+        ),
+        figures=(),
+        advice="Run the study again on this OUT; it measures the controls that are missing.",
+    )
+
+
+def waiting_not_recorded(case: Case) -> Reason | None:
+    """The device's busy time was not recorded, so waiting counts as none."""
+    ledgers = [*case.controls, *((case.trial,) if case.trial else ())]
+    if all(ledger.waiting_known for ledger in ledgers):
+        return None
+    return Reason(
+        kind="waiting_not_recorded",
+        effect="unknown",
+        share_ns=None,
+        text=(
+            "the device's busy time was not recorded: time in which it waits cannot be told from "
+            "time in which it works, and counts with the ops"
+        ),
+        figures=(),
+        advice="",
+    )
+
+
+REMAINS: tuple[Rule, ...] = (
+    gradient_flows_through, still_trains, forward_dominates, communication, input_bound,
+    host_bound, unattributed, no_trace, no_baseline_profile, waiting_not_recorded,
+)  # fmt: skip
+
+
+def _worth(case: Case, share_ns: int) -> bool:
+    return bool(case.step_ns) and share_ns >= NAMED * (case.step_ns or 0)
+
+
+def _layers(number: int) -> str:
+    return "1 layer" if number == 1 else f"{number} layers"

@@ -1,0 +1,254 @@
+"""The rules for what freezing changed.
+
+A rule is a function from a `Case` to a `Reason`, or to None when it does not hold. docs/explain.md
+states each in words. The shares count every nanosecond once: forward and dX of normalisations that
+changed their mode, the rest of forward, the rest of dX, dW, update. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from frostline.analyse.profiles import ProfileCell
+from frostline.explanation.case import Case, Rule
+from frostline.explanation.explanation import Quantity, Reason
+from frostline.words import duration_ns, percent
+
+UPDATE_LARGE = 0.10
+UPDATE_SMALL = 0.03
+MANY_FROZEN = 0.25
+
+
+def backward_ends(case: Case) -> Reason | None:
+    """Less dX because no gradient has to reach the layers before the first that trains."""
+    pruned = [layer.layer for layer in case.layers if layer.mode == "pruned"]
+    found = case.change(_dx_beside_norms(case))
+    first = case.first_trainable
+    if found is None or not pruned or first is None or not (found.is_real and found.saved_ns > 0):
+        return None
+    return Reason(
+        kind="backward_ends",
+        effect="saved",
+        share_ns=found.saved_ns,
+        text=(
+            f"the backward pass ends at layer {first.index} ({first.layer}): "
+            f"{_count(len(pruned), 'layer')} need no gradient handed on (dX)"
+        ),
+        figures=(
+            Quantity(name="pruned layers", value=len(pruned), unit="layers"),
+            Quantity(name="baseline dX", value=found.baseline_ns, unit="ns"),
+            Quantity(name="trial dX", value=found.trial_ns, unit="ns"),
+        ),
+        advice="",
+    )
+
+
+def gradients_changed(case: Case) -> Reason | None:
+    """DX changed though the gradient still reaches every layer that it reached before."""
+    found = case.change(_dx_beside_norms(case))
+    pruned = any(layer.mode == "pruned" for layer in case.layers)
+    if found is None or not case.freezes or not found.is_real:
+        return None
+    if pruned and found.saved_ns > 0:
+        return None
+    less = found.saved_ns > 0
+    return Reason(
+        kind="gradients_changed",
+        effect="saved",
+        share_ns=found.saved_ns,
+        text=(
+            f"handing gradients on (dX) takes {'less' if less else 'more'}, though the gradient "
+            "still takes the same way: ops were fused otherwise, or the profiles caught the "
+            "machine in different states"
+        ),
+        figures=(
+            Quantity(name="baseline dX", value=found.baseline_ns, unit="ns"),
+            Quantity(name="trial dX", value=found.trial_ns, unit="ns"),
+        ),
+        advice="`frostline diff` with a control shows which ops they are.",
+    )
+
+
+def weight_gradients_gone(case: Case) -> Reason | None:
+    """Less dW."""
+    found = case.change(lambda cell: cell.pass_ == "weight_gradient" and not cell.exchange)
+    if found is None or not case.freezes or not (found.is_real and found.saved_ns > 0):
+        return None
+    layers = len(case.row.frozen_layers)
+    where = f" in {_count(layers, 'layer')}" if layers else ""  # else: single variables, biases say
+    return Reason(
+        kind="weight_gradients_gone",
+        effect="saved",
+        share_ns=found.saved_ns,
+        text=f"no gradients of frozen weights (dW){where}",
+        figures=(
+            Quantity(name="baseline dW", value=found.baseline_ns, unit="ns"),
+            Quantity(name="trial dW", value=found.trial_ns, unit="ns"),
+        ),
+        advice="",
+    )
+
+
+def update(case: Case) -> Reason | None:
+    """The optimizer's update is a large part of the step, or too small to matter."""
+    found = case.change(lambda cell: cell.pass_ == "optimizer" and not cell.exchange)
+    step_ns, fraction = case.row.baseline_step_ns, case.row.frozen_fraction
+    if found is None or not step_ns or not case.freezes or fraction is None:
+        return None
+    share = found.baseline_ns / step_ns
+    figures = (
+        Quantity(name="baseline update", value=found.baseline_ns, unit="ns"),
+        Quantity(name="trial update", value=found.trial_ns, unit="ns"),
+        Quantity(name="frozen fraction", value=fraction, unit="1"),
+    )
+    if share >= UPDATE_LARGE:
+        return Reason(
+            kind="update_large",
+            effect="saved",
+            share_ns=found.saved_ns,
+            text=(
+                f"the optimizer's update takes {percent(share)} of the baseline's step, and "
+                f"{percent(fraction)} of the parameters need none now; it still takes "
+                f"{duration_ns(found.trial_ns)}"
+            ),
+            figures=figures,
+            advice="Here the number of frozen parameters counts, wherever they are.",
+        )
+    if share <= UPDATE_SMALL and fraction >= MANY_FROZEN:
+        return Reason(
+            kind="update_small",
+            effect="saved",
+            share_ns=found.saved_ns,
+            text=(
+                f"{percent(fraction)} of the parameters are frozen, but the update of all of them "
+                f"takes only {percent(share)} of the baseline's step"
+            ),
+            figures=figures,
+            advice="Do not choose by parameters here; choose by where the gradients take the time.",
+        )
+    return None
+
+
+def norms_in_inference(case: Case) -> Reason | None:
+    """Frozen batch normalisations use their stored statistics: other ops, forward and backward."""
+    switched = case.switched_norms
+    if not switched or not case.freezes:
+        return None
+    found = case.change(_norm_cells(case))
+    flows = sum(case.mode_of(name) == "pass_through" for name in switched)
+    text = (
+        f"{_count(len(switched), 'batch normalisation')} switched to inference mode: stored "
+        "statistics instead of the batch's, which changes the forward pass"
+        + (f", and the gradient in {flows} that it still flows through" if flows else "")
+    )
+    if found is not None and not found.is_real:
+        text += "; the difference lies within the noise"
+    return Reason(
+        kind="norms_in_inference",
+        effect="saved",
+        share_ns=found.saved_ns if found else None,
+        text=text,
+        figures=(
+            Quantity(name="switched normalisations", value=len(switched), unit="layers"),
+            *(
+                (
+                    Quantity(name="baseline forward and dX", value=found.baseline_ns, unit="ns"),
+                    Quantity(name="trial forward and dX", value=found.trial_ns, unit="ns"),
+                )
+                if found
+                else ()
+            ),
+        ),
+        advice=(
+            "The model computes something else than the baseline here, as Keras does for "
+            "layer.trainable = False; `all_but_norms` freezes without them."
+        ),
+    )
+
+
+def forward_changed(case: Case) -> Reason | None:
+    """The forward pass differs beside the normalisations that changed their mode."""
+    norms = case.switched_norms
+    found = case.change(
+        lambda cell: cell.pass_ == "forward" and not cell.exchange and cell.layer not in norms
+    )
+    if found is None or not case.freezes or not found.is_real:
+        return None
+    less = found.saved_ns > 0
+    beside = " beside the normalisations" if norms else ""
+    return Reason(
+        kind="forward_changed",
+        effect="saved",
+        share_ns=found.saved_ns,
+        text=(
+            f"the forward pass{beside} takes {'less' if less else 'more'} than the baseline's: "
+            + (
+                "activations that no gradient needs are not kept, and ops can be fused"
+                if less
+                else "ops were fused otherwise, or the profiles caught the machine in different "
+                "states"
+            )
+        ),
+        figures=(
+            Quantity(name="baseline forward", value=found.baseline_ns, unit="ns"),
+            Quantity(name="trial forward", value=found.trial_ns, unit="ns"),
+        ),
+        advice="`frostline diff` with a control shows which ops they are.",
+    )
+
+
+def waiting_changed(case: Case) -> Reason | None:
+    """The device waits less or more than in the baseline."""
+    found = case.change(lambda cell: cell.pass_ is None)
+    if found is None or not case.freezes or not found.is_real:
+        return None
+    less = found.saved_ns > 0
+    return Reason(
+        kind="waiting_changed",
+        effect="saved",
+        share_ns=found.saved_ns,
+        text=(
+            f"no op runs during {'less' if less else 'more'} of the step: "
+            + (
+                "there is less to dispatch, or the machine was doing less beside it"
+                if less
+                else "the device's work got shorter and the host's work for it did not, or the "
+                "machine was doing more beside it"
+            )
+        ),
+        figures=(
+            Quantity(name="baseline waiting", value=found.baseline_ns, unit="ns"),
+            Quantity(name="trial waiting", value=found.trial_ns, unit="ns"),
+        ),
+        advice="",
+    )
+
+
+SAVED: tuple[Rule, ...] = (
+    backward_ends, gradients_changed, weight_gradients_gone, update, norms_in_inference,
+    forward_changed, waiting_changed,
+)  # fmt: skip
+
+
+def _norm_cells(case: Case) -> Callable[[ProfileCell], bool]:
+    """Forward of all of them; dX only where it still flows, else nothing but pruning changed it."""
+    norms = case.switched_norms
+    through = {name for name in norms if case.mode_of(name) == "pass_through"}
+    return lambda cell: (
+        not cell.exchange
+        and (
+            (cell.pass_ == "forward" and cell.layer in norms)
+            or (cell.pass_ == "activation_gradient" and cell.layer in through)
+        )
+    )
+
+
+def _dx_beside_norms(case: Case) -> Callable[[ProfileCell], bool]:
+    counted = _norm_cells(case)
+    return lambda cell: (
+        cell.pass_ == "activation_gradient" and not cell.exchange and not counted(cell)
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

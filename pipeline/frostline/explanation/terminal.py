@@ -1,0 +1,205 @@
+"""An explanation in the terminal: verdict and ceiling, the step in parts, the reasons.
+
+In: `Explanation`. Out: things that Rich prints; eighty columns are enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from frostline.explanation.explanation import Ceiling, Effect, Explanation, Part, PartKind, Reason
+from frostline.words import DASH, duration_ns, floor, interval, percent, ratio
+
+PART_LABELS: dict[PartKind, str] = {
+    "forward": "forward pass",
+    "dx_pruned": "dX in frozen layers, no longer needed",
+    "dx_through": "dX through frozen layers",
+    "dx_trainable": "dX of layers that train",
+    "dx_elsewhere": "dX outside of layers",
+    "dw_frozen": "dW of frozen layers",
+    "dw_trainable": "dW of layers that train",
+    "dw_elsewhere": "dW outside of layers",
+    "update": "optimizer's update",
+    "communication": "communication",
+    "input": "input",
+    "other": "not attributed",
+    "waiting": "device waits",
+}
+_HEADINGS: dict[Effect, str] = {
+    "verdict": "",
+    "saved": "What freezing changed, ms per step saved",
+    "remains": "What the step still takes, ms, and why",
+    "unknown": "What cannot be known",
+}
+_STYLES = {"faster": "green", "slower": "red", "no measurable difference": "yellow"}
+
+
+def rendered(explanation: Explanation) -> RenderableType:
+    """The whole explanation."""
+    return Group(*_parts(explanation))
+
+
+def _parts(explanation: Explanation) -> Iterator[RenderableType]:
+    yield Text.assemble((explanation.policy, "bold"), f"  {explanation.trial_id}")
+    yield Text(_about(explanation))
+    yield Text()
+    yield from _verdict(explanation)
+    digits = _digits(explanation)
+    if explanation.parts:
+        yield _table(explanation, digits)
+        yield Text(_footnote(explanation), style="dim")
+    for effect, heading in _HEADINGS.items():
+        reasons = [reason for reason in explanation.reasons if reason.effect == effect]
+        if reasons and heading:
+            yield Text(f"\n{heading}", style="bold")
+            yield _reasons(reasons, digits)
+    for warning in explanation.warnings:
+        yield Text.assemble(("\nwarning: ", "yellow"), warning)
+    places = {"Log": explanation.log_path, "Trace": explanation.trace_path}
+    if shown := [f"{name} in OUT:\n  {path}" for name, path in places.items() if path]:
+        yield Text("\n" + "\n".join(shown), style="dim", overflow="fold")
+
+
+def _about(explanation: Explanation) -> str:
+    words = explanation.setting
+    if explanation.device_kind:
+        words += f", on {explanation.device_kind}"
+    of = f" of {explanation.layers}" if explanation.layers is not None else ""
+    words += f"\nFreezes {explanation.frozen_layers}{of} layers"
+    if explanation.frozen_fraction is not None:
+        words += f", {percent(explanation.frozen_fraction)} of the parameters"
+    if explanation.trains_from:
+        words += f"; trains from {explanation.trains_from}"
+    return words + "."
+
+
+def _verdict(explanation: Explanation) -> Iterator[RenderableType]:
+    if explanation.speedup is not None:
+        said = explanation.verdict or ""
+        yield Text.assemble(
+            f"Speedup {ratio(explanation.speedup)} "
+            f"{interval(explanation.speedup_low, explanation.speedup_high)}, noise floor "
+            f"{floor(explanation.noise_floor)}: ",
+            (said, _STYLES.get(said, "")),
+            ".",
+        )
+    if explanation.ceiling:
+        yield Text(_ceiling(explanation, explanation.ceiling))
+    for reason in explanation.reasons:
+        if reason.effect == "verdict":
+            yield _reason_words(reason)
+
+
+def _ceiling(explanation: Explanation, ceiling: Ceiling) -> str:
+    words = (
+        f"Ceiling {ratio(ceiling.speedup)} = 1 + (B + U) / F: forward "
+        f"{duration_ns(ceiling.forward_ns)}, gradients {duration_ns(ceiling.gradients_ns)}, update "
+        f"{duration_ns(ceiling.update_ns)} in the baseline"
+    )
+    if round(ceiling.with_rest, 2) < round(ceiling.speedup, 2):
+        words += f"; {ratio(ceiling.with_rest)} with input, waiting and unattributed time kept"
+    saved = _saved_ns(explanation)
+    if saved is not None and saved > 0:
+        removable = ceiling.gradients_ns + ceiling.update_ns
+        takes = f"{duration_ns(removable)} that gradients and update take"
+        words += f". The step became {duration_ns(saved)} shorter, "
+        words += (
+            f"of the {takes}"
+            if saved <= removable
+            else f"more than the {takes}: the rest of it got cheaper, too"
+        )
+    return words + "."
+
+
+def _saved_ns(explanation: Explanation) -> int | None:
+    if explanation.baseline_step_ns is None or explanation.step_ns is None:
+        return None
+    return explanation.baseline_step_ns - explanation.step_ns
+
+
+def _table(explanation: Explanation, digits: int) -> Table:
+    parts = explanation.parts
+    spread = any(part.spread_ns is not None for part in parts)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_footer=True)
+    table.add_column("ms per step", "step", overflow="fold", min_width=24)
+
+    def number(ns: int | None, *, signed: bool = False) -> str:
+        return DASH if ns is None else _ms(ns, digits, signed=signed)
+
+    known = (
+        [part.baseline_ns is not None for part in parts],
+        [part.trial_ns is not None for part in parts],
+    )
+    before = explanation.baseline_step_ns if any(known[0]) else None
+    after = explanation.step_ns if any(known[1]) else None
+    saved = None if before is None or after is None else before - after
+    columns: list[tuple[str, str]] = [("baseline", number(before))]
+    columns += [("±", "")] if spread else []
+    columns += [("trial", number(after)), ("saved", number(saved, signed=True))]
+    for name, total in columns:
+        table.add_column(name, total, justify="right", no_wrap=True)
+    for part in _visible(parts, digits):
+        cells = [number(part.baseline_ns)]
+        cells += [_spread(part, digits)] if spread else []
+        cells += [number(part.trial_ns), number(part.saved_ns, signed=True)]
+        table.add_row(PART_LABELS[part.kind], *cells, style=_row_style(part))
+    return table
+
+
+def _visible(parts: Sequence[Part], digits: int) -> list[Part]:
+    """Without parts that would read as zero throughout."""
+    least_ns = 10 ** (6 - digits) / 2
+    return [part for part in parts if max(part.baseline_ns or 0, part.trial_ns or 0) >= least_ns]
+
+
+def _row_style(part: Part) -> str:
+    """Changes that the controls show among themselves are dimmed."""
+    known = part.saved_ns is not None and part.spread_ns is not None
+    return "dim" if known and abs(part.saved_ns or 0) <= (part.spread_ns or 0) else ""
+
+
+def _spread(part: Part, digits: int) -> str:
+    return "" if part.spread_ns is None else _ms(part.spread_ns, digits)
+
+
+def _footnote(explanation: Explanation) -> str:
+    controls = len(explanation.ceiling.controls) if explanation.ceiling else 0
+    several = f", as the mean of {controls} controls (± what one is off by)" if controls > 1 else ""
+    return (
+        "Unprofiled step times, split as the profiles split theirs. Baseline: the one beside this "
+        f"trial{several}; trial: baseline / speedup."
+    )
+
+
+def _reasons(reasons: Sequence[Reason], digits: int) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for reason in reasons:
+        signed = reason.effect == "saved"
+        share = "" if reason.share_ns is None else _ms(reason.share_ns, digits, signed=signed)
+        table.add_row(share, _reason_words(reason))
+    return table
+
+
+def _reason_words(reason: Reason) -> RenderableType:
+    words = Text(reason.text[:1].upper() + reason.text[1:] + ".")
+    if reason.advice:
+        words.append(f"\n→ {reason.advice}", style="bold")
+    return Padding(words, 0)
+
+
+def _digits(explanation: Explanation) -> int:
+    step_ms = (explanation.baseline_step_ns or 0) / 1e6
+    return 1 if step_ms >= 100 else 2 if step_ms >= 1 else 4
+
+
+def _ms(ns: int, digits: int, *, signed: bool = False) -> str:
+    value = round(ns / 1e6, digits) or 0.0  # no minus before a zero
+    return f"{value:{'+' if signed and value else ''}.{digits}f}"

@@ -1,0 +1,133 @@
+"""The rules for what a speedup is worth: failures, controls, noise, freezes without effect.
+
+A rule is a function from a `Case` to a `Reason`, or to None when it does not hold. docs/explain.md
+states each in words. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from frostline.analyse.profiles import ProfileCell
+from frostline.explanation.case import Case, Rule
+from frostline.explanation.explanation import Quantity, Reason
+from frostline.words import duration_ns, percent, speedup
+
+_REMOVABLE = frozenset({"activation_gradient", "weight_gradient", "optimizer"})
+
+
+def failed(case: Case) -> Reason | None:
+    """The trial failed; a failed freeze check is a freeze without effect."""
+    row = case.row
+    if row.status != "failed":
+        return None
+    checked = row.error_stage == "check"
+    attempts = "" if row.attempts == 1 else f" after {row.attempts} attempts"
+    message = (row.error_message or "no message").rstrip(".")
+    return Reason(
+        kind="freeze_without_effect" if checked else "failed",
+        effect="verdict",
+        share_ns=None,
+        text=(
+            f"the freeze did not take effect, so nothing was measured: {message}"
+            if checked
+            else f"failed in stage {row.error_stage or 'unknown'}{attempts}: "
+            f"{row.error_type or 'error'}: {message}"
+        ),
+        figures=(
+            Quantity(name="stage", value=row.error_stage or "unknown", unit=""),
+            Quantity(name="error", value=row.error_type or "unknown", unit=""),
+            Quantity(name="attempts", value=row.attempts, unit="1"),
+        ),
+        advice=(
+            f"Read logs/{row.trial_id}.log in OUT. After mending the cause, delete "
+            f"tables/trials/{row.trial_id}.parquet there and run the sweep again: it measures what "
+            "has no row."
+        ),
+    )
+
+
+def control(case: Case) -> Reason | None:
+    """A control is a copy of the baseline: what it is off by is noise."""
+    row = case.row
+    if not row.is_control or row.speedup is None:
+        return None
+    return Reason(
+        kind="control",
+        effect="verdict",
+        share_ns=_step_change(case),
+        text=(
+            "it is a control, an independently built copy of the baseline: its speedup should be "
+            f"1, and that it came out as {speedup(row)} is this machine's noise"
+        ),
+        figures=(),
+        advice="",
+    )
+
+
+def freeze_without_effect(case: Case) -> Reason | None:
+    """Gradients and update take no less than in the baseline, and neither does the step."""
+    gone = case.change(lambda cell: cell.pass_ in _REMOVABLE)
+    if gone is None or not case.freezes or case.row.is_control:
+        return None
+    shrank = gone.is_real and gone.saved_ns > 0
+    if case.verdict != "no measurable difference" or shrank:
+        return None
+    baseline = case.baseline
+    at_stake_ns = baseline.total(_frozen_gradients(case)) if baseline else 0
+    return Reason(
+        kind="freeze_without_effect",
+        effect="verdict",
+        share_ns=gone.saved_ns,
+        text=(
+            f"freezing removed nothing that can be measured: gradients and update take "
+            f"{duration_ns(gone.trial_ns)} of {duration_ns(gone.baseline_ns)} in the baseline; all "
+            f"gradients of the frozen layers together take {duration_ns(at_stake_ns)} there"
+        ),
+        figures=(
+            Quantity(name="baseline gradients and update", value=gone.baseline_ns, unit="ns"),
+            Quantity(name="trial gradients and update", value=gone.trial_ns, unit="ns"),
+            Quantity(name="baseline gradients of frozen layers", value=at_stake_ns, unit="ns"),
+        ),
+        advice=(
+            "Freeze the layers whose gradients take the time, beginning at the input: "
+            "`frostline predict` answers for any choice without measuring it."
+        ),
+    )
+
+
+def within_noise(case: Case) -> Reason | None:
+    """The speedup lies within the noise floor, or its interval contains 1."""
+    if case.verdict != "no measurable difference" or case.row.is_control:
+        return None
+    floor = case.noise_floor
+    known = f"copies of the baseline differ by up to {percent(floor)}" if floor is not None else ""
+    return Reason(
+        kind="within_noise",
+        effect="verdict",
+        share_ns=case.noise_ns if floor is not None else None,
+        text=(
+            f"{speedup(case.row)} is no measurable difference: "
+            + (known or "the interval contains 1, and no control was measured")
+            + (f", {duration_ns(case.noise_ns)} of this step" if case.noise_ns else "")
+        ),
+        figures=(
+            (Quantity(name="noise floor", value=floor, unit="1"),) if floor is not None else ()
+        ),
+        advice=(
+            "Measure on a machine without other work, with a smaller target_ci, or with a larger "
+            "batch."
+        ),
+    )
+
+
+WORTH: tuple[Rule, ...] = (failed, freeze_without_effect, control, within_noise)
+
+
+def _step_change(case: Case) -> int | None:
+    step_ns = case.row.baseline_step_ns
+    return None if step_ns is None or case.step_ns is None else step_ns - case.step_ns
+
+
+def _frozen_gradients(case: Case) -> Callable[[ProfileCell], bool]:
+    return lambda cell: case.part_of(cell) in ("dx_pruned", "dw_frozen")

@@ -1,0 +1,166 @@
+"""What Frostline knows of a model before anything is measured: its layers, variables and wiring.
+
+Written by the inspection in `frostline.measure` (the only place that builds the model), read by
+everything that plans: policies, trials, anchors, estimates. Plain values; JSON both ways through
+`pydantic.TypeAdapter(ModelFacts)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariableFacts:
+    """One variable that trains in the baseline.
+
+    Attributes:
+        path: `<layer>/<variable name>`, unique in the model (`vgg16/block1_conv1/kernel`).
+        layer: name of the owning layer.
+        name: the variable's own name (`kernel`, `bias`, `gamma`).
+        shape: dimensions.
+        params: number of elements.
+        is_bias: True for an additive bias (`bias` of a layer; not a norm's `beta`).
+    """
+
+    path: str
+    layer: str
+    name: str
+    shape: tuple[int, ...]
+    params: int
+    is_bias: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerFacts:
+    """One layer: a `keras.Layer` that directly owns variables trainable in the baseline.
+
+    Attributes:
+        name: ownership path from the model, without the model's own name
+            (`vgg16/block1_conv1`); unique and the same at each build.
+        index: position in the order of first use in the forward graph, from 0.
+        kind: class name (`Conv2D`).
+        block: the child of the model's top level that holds it (itself when it is that child).
+        is_norm: True for normalisation layers (batch, layer, group, RMS, spectral).
+        variables: its variables in ownership order.
+        upstream: names of the layers from whose variables a path leads to this layer's
+            computation, other layers only; a layer in a loop with this one is in both sets.
+        forward_flops: FLOPs of the forward operations it creates, for one batch of
+            `ModelFacts.batch_size`; None where no FLOP count is registered for any of them.
+        uses: how often it is called in one forward pass (2 and more: shared).
+        access: the layer as a Python expression, the model being `model`; None where not known.
+    """
+
+    name: str
+    index: int
+    kind: str
+    block: str
+    is_norm: bool
+    variables: tuple[VariableFacts, ...]
+    upstream: tuple[str, ...]
+    forward_flops: int | None
+    uses: int
+    access: str | None = None
+
+    @property
+    def params(self) -> int:
+        """Parameters that train in the baseline."""
+        return sum(variable.params for variable in self.variables)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeFrom:
+    """What facts depend on; `frostline.facts.provenance` tells whether it is still the same.
+
+    Attributes:
+        asked: digest of the model's entry in the study, the setting and the seed.
+        program: digest of this program's source.
+        versions: of Python and of the libraries that took part, by distribution.
+        files: by path, the marks of all other files that were read while the model was built: the
+            builder's module, what it imports and what it opens. Paths are relative to the study's
+            folder where they lie in it. An empty mark: it could not be looked at.
+    """
+
+    asked: str
+    program: str
+    versions: Mapping[str, str]
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """A model as its builder makes it.
+
+    Attributes:
+        name: the model's name in the study.
+        layers: in the order of first use; may be empty (a model without trainable weights).
+        untrainable_params: elements of variables that do not train in the baseline (statistics,
+            and what the builder froze).
+        batch_size: the batch size the forward graph was traced with.
+        build_s, trace_s: seconds to build the model and to trace its forward pass here.
+        facts_warnings: what the inspection could not find out, in words.
+        made_from: what they depend on; None where that is not known.
+    """
+
+    name: str
+    layers: tuple[LayerFacts, ...]
+    untrainable_params: int
+    batch_size: int
+    build_s: float
+    trace_s: float
+    facts_warnings: tuple[str, ...] = ()
+    made_from: MadeFrom | None = None
+
+    @cached_property
+    def by_name(self) -> dict[str, LayerFacts]:
+        """Layers by name."""
+        return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def variables(self) -> tuple[VariableFacts, ...]:
+        """Every variable trainable in the baseline, in layer order."""
+        return tuple(variable for layer in self.layers for variable in layer.variables)
+
+    @cached_property
+    def total_params(self) -> int:
+        """Parameters trainable in the baseline."""
+        return sum(layer.params for layer in self.layers)
+
+    @cached_property
+    def head(self) -> LayerFacts | None:
+        """The last layer with no layer downstream and no shared use upstream; None if no layer.
+
+        A layer that is its own ancestor through another call (tied weights) is passed over; where
+        every candidate is, the last layer in the order of first use counts.
+        """
+        if not self.layers:
+            return None
+        fed = {name for layer in self.layers for name in layer.upstream}
+        ends = [layer for layer in self.layers if layer.name not in fed and layer.uses <= 1]
+        return ends[-1] if ends else self.layers[-1]
+
+
+_FACTS: TypeAdapter[ModelFacts] = TypeAdapter(ModelFacts)
+
+
+def facts_path(model: str) -> str:
+    """Where a model's facts lie in an output directory, relative to it."""
+    return f"models/{model}.json"
+
+
+def dump_facts(facts: ModelFacts) -> str:
+    """Facts as JSON."""
+    return _FACTS.dump_json(facts, indent=1).decode()
+
+
+def parse_facts(text: str) -> ModelFacts:
+    """Facts from what `dump_facts` made.
+
+    Raises:
+        pydantic.ValidationError: it is no such JSON.
+    """
+    return _FACTS.validate_json(text)

@@ -1,0 +1,131 @@
+"""What a model's facts depend on, and whether it is still the same. Reads files, builds nothing.
+
+In: what was asked for, and the files and libraries that building the model took. Out: `MadeFrom`,
+and later the reason why it no longer holds. A builder that decides by something else, an
+environment variable or what a server answers, is not seen through: after a change of that kind
+`OUT/models/<model>.json` has to be deleted. The trials' freeze check would refuse such a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import frostline
+from frostline.facts.model_facts import MadeFrom
+from frostline.trial import ModelSpec, Setting
+
+_LIBRARIES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
+_PYTHON = "python"
+_HASHED_BYTES = 16 << 20
+"""Larger files (weights, data) are told apart by size and time of change."""
+
+
+def made_from(
+    model: ModelSpec,
+    setting: Setting,
+    *,
+    seed: int,
+    files: Iterable[Path],
+    libraries: Iterable[str] = (),
+) -> MadeFrom:
+    """What facts depend on, as of now.
+
+    Args:
+        model: what was asked for,
+        setting: under which setting,
+        seed: and seed.
+        files: absolute paths of what was read, this program and libraries excepted.
+        libraries: distributions that the builder took beside TensorFlow and Keras.
+    """
+    return MadeFrom(
+        asked=_asked(model, setting, seed),
+        program=program(),
+        versions=_versions({_PYTHON, *_LIBRARIES, *libraries}),
+        files={_short(path, model.search_path): _mark(path) or "" for path in sorted(files)},
+    )
+
+
+def outdated(known: MadeFrom | None, model: ModelSpec, setting: Setting, *, seed: int) -> str:
+    """Why facts may no longer hold, in words; empty when they do.
+
+    Args:
+        known: what they were made from.
+        model: what is asked for now,
+        setting: under which setting,
+        seed: and seed.
+    """
+    if known is None:
+        return "nothing says what its facts were made from"
+    if known.asked != _asked(model, setting, seed):
+        return "its entry in the study, the first setting or the seed has changed"
+    if known.program != program():
+        return "Frostline itself has changed"
+    now = _versions({_PYTHON, *_LIBRARIES, *known.versions})
+    for name in sorted(now.keys() | known.versions.keys()):
+        if now.get(name) != known.versions.get(name):
+            there = now.get(name, "gone")
+            return f"{name} is {there}, and was {known.versions.get(name, 'not there')}"
+    for name, mark in known.files.items():
+        if not mark:
+            return f"{name} cannot be compared"
+        if _mark(_long(name, model.search_path)) != mark:
+            return f"{name} has changed"
+    return ""
+
+
+@cache
+def program() -> str:
+    """Digest of this program's source files."""
+    root = Path(frostline.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _asked(model: ModelSpec, setting: Setting, seed: int) -> str:
+    spec = asdict(model)
+    del spec["search_path"]  # the same study may lie elsewhere; its files are compared
+    said = json.dumps([spec, asdict(setting), seed], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _versions(names: Iterable[str]) -> Mapping[str, str]:
+    found = {}
+    for name in sorted(names):
+        if name == _PYTHON:
+            found[name] = platform.python_version()
+            continue
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _mark(path: Path) -> str | None:
+    """What tells a file's content from another; None where it cannot be read."""
+    try:
+        seen = path.stat()
+        if seen.st_size > _HASHED_BYTES:
+            return f"{seen.st_size} bytes of {seen.st_mtime_ns}"
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _short(path: Path, search_path: Sequence[str]) -> str:
+    if search_path and path.is_relative_to(search_path[0]):
+        return path.relative_to(search_path[0]).as_posix()
+    return path.as_posix()
+
+
+def _long(name: str, search_path: Sequence[str]) -> Path:
+    return Path(search_path[0]) / name if search_path else Path(name)

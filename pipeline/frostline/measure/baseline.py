@@ -1,0 +1,254 @@
+"""A baseline kept warm, and the trials that are measured against it, one after the other.
+
+Importing TensorFlow, building the baseline and compiling its step are paid once for many trials.
+Each trial's model is built, traced and compiled once, checked, measured beside the baseline,
+profiled, and taken down again so that its memory comes back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from frostline.errors import TrialError
+from frostline.measure import device
+from frostline.measure.arm import Arm
+from frostline.measure.batches import batches
+from frostline.measure.build import build, strategy_for
+from frostline.measure.gradient_norms import gradient_norms
+from frostline.measure.interleave import Comparison, interleave, median_ns, sample
+from frostline.measure.layers import owned_layers
+from frostline.measure.messages import Measured, OpenGroup, Ready, Sample
+from frostline.measure.pairing import estimate, looks
+from frostline.measure.phases import Phases
+from frostline.measure.profiler import profile_trial
+from frostline.measure.release import release_memory, settle, transient_models, unsettle
+from frostline.measure.trial_arm import TracedArm, first_step, trace_trial
+from frostline.trial import Trial
+
+_SANDWICH_PAIRS = 22
+_ENERGY_WINDOW_S = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Norms:
+    """Gradient norms by layer, or why there are none."""
+
+    by_layer: dict[str, float] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class WarmBaseline:
+    """One model under one setting, with its baseline; owned by the measuring process."""
+
+    def __init__(self, request: OpenGroup, enter: Callable[[str], None]) -> None:
+        self._spec = request.model
+        self._setting = request.setting
+        self._measure = request.measure
+        self._phases = Phases(enter)
+        if not tf.config.list_logical_devices():
+            raise TrialError("build", "NoDevice", "TensorFlow sees no device at all")
+        self._strategy = strategy_for(self._setting)
+        self._baseline: Arm | None = self._warm_baseline()
+        self._seconds_to_open = self._phases.seconds
+        settle()
+
+    def ready(self, *, import_s: float) -> Ready:
+        """What the lease wants to know of an open baseline."""
+        return Ready(
+            device_kind=device.device_kind(),
+            device_id=device.device_id(),
+            jit_compile=bool(self._open_baseline().model.jit_compile),
+            seconds={"import": import_s, **self._seconds_to_open},
+            rss_bytes=device.resident_bytes(),
+            tensorflow_version=tf.__version__,
+            keras_version=keras.__version__,
+        )
+
+    def close(self) -> None:
+        """Drop the baseline and give its memory back."""
+        self._baseline = None
+        unsettle()
+        keras.utils.clear_session()
+        release_memory()
+
+    def run(self, trial: Trial, scratch: Path) -> Measured:
+        """Measure one trial.
+
+        Args:
+            trial: the configuration.
+            scratch: an empty folder for the trace and the graph.
+
+        Raises:
+            TrialError: the freeze check failed, the loss is not finite, or the device memory does
+                not hold the model even alone.
+        """
+        self._phases.restart()
+        steps_before = self._open_baseline().steps
+        try:
+            try:
+                with transient_models():
+                    measured = self._interleaved(trial, scratch)
+            except tf.errors.ResourceExhaustedError:
+                measured = self._sandwiched(trial, scratch)
+        except tf.errors.ResourceExhaustedError as error:
+            raise TrialError(
+                "measure",
+                "OutOfMemory",
+                f"the device's memory does not hold this model even alone; lower batch_size "
+                f"({self._setting.batch_size}): {error.message[:300]}",
+            ) from error
+        baseline = self._open_baseline()
+        steps = measured.steps + max(0, baseline.steps - steps_before)
+        return replace(measured, steps=steps, rss_bytes=device.resident_bytes())
+
+    def _interleaved(self, trial: Trial, scratch: Path) -> Measured:
+        baseline = self._open_baseline()
+        traced = trace_trial(trial, self._build, self._phases)
+        with self._phases.timed("step", "measure"):
+            warm = [
+                sample(block, "trial", -1, position, warmup=True)
+                for position, block in enumerate(traced.arm.warm_up())
+            ]
+            compared = interleave(baseline, traced.arm, self._measure, label=trial.trial_id)
+        return self._report(trial, traced, scratch, (*warm, *compared.samples), compared)
+
+    def _sandwiched(self, trial: Trial, scratch: Path) -> Measured:
+        """Baseline, trial, baseline, one resident at a time, where both do not fit."""
+        pairs = min(_SANDWICH_PAIRS, looks(self._measure.min_pairs, self._measure.max_pairs)[-1])
+        before = self._blocks(self._open_baseline(), "baseline", pairs, position=0)
+        self._baseline = None
+        unsettle()
+        release_memory()
+        with transient_models():
+            traced = trace_trial(trial, self._build, self._phases)
+            with self._phases.timed("step", "measure"):
+                traced.arm.warm_up()
+            own = self._blocks(traced.arm, "trial", pairs, position=1)
+            measured = self._report(trial, traced, scratch, (*before, *own), None)
+            del traced
+        self._baseline = self._warm_baseline()
+        settle()
+        after = self._blocks(self._baseline, "baseline", pairs, position=2)
+        ratios = [
+            (first.step_ns + last.step_ns) / (2 * middle.step_ns)
+            for first, middle, last in zip(before, own, after, strict=True)
+        ]
+        found = estimate(ratios, seed=self._measure.seed)
+        samples = (*before, *own, *after)
+        return replace(
+            measured,
+            samples=samples,
+            pairing="sandwich",
+            stop_reason="max_pairs",
+            speedup=found.speedup,
+            speedup_low=found.low,
+            speedup_high=found.high,
+            baseline_step_ns=median_ns(samples, "baseline"),
+        )
+
+    def _blocks(self, arm: Arm, name: Any, count: int, *, position: int) -> tuple[Sample, ...]:
+        with self._phases.timed("step", "measure"):
+            return tuple(
+                sample(arm.run(arm.block_steps), name, pair, position, warmup=False)
+                for pair in range(count)
+            )
+
+    def _report(
+        self,
+        trial: Trial,
+        traced: TracedArm,
+        scratch: Path,
+        samples: tuple[Sample, ...],
+        compared: Comparison | None,
+    ) -> Measured:
+        """Profile the trial, save its graph, and put everything into one message."""
+        energy = self._energy(traced.arm)
+        with self._phases.timed("profile", "profile"):
+            window = profile_trial(trial, traced.arm, self._measure.profile_steps, scratch)
+        norms = self._gradient_norms(trial, traced.arm)
+        graph_file = None
+        if traced.graph is not None:
+            graph_file = scratch / "graph.json"
+            traced.graph.save(graph_file)
+        found = compared.estimate if compared is not None else None
+        own_ns = median_ns(samples, "trial")
+        base_ns = median_ns(samples, "baseline")
+        return Measured(
+            samples=samples,
+            pairing="interleaved",
+            stop_reason=compared.stop_reason if compared is not None else "max_pairs",
+            speedup=found.speedup if found is not None else base_ns / own_ns,
+            speedup_low=found.low if found is not None else 0.0,
+            speedup_high=found.high if found is not None else 0.0,
+            step_ns=own_ns,
+            baseline_step_ns=base_ns,
+            profiled_step_ns=window.step_ns,
+            trace_file=window.trace_file,
+            profile_error=window.error,
+            hlo_file=None,
+            graph_file=None if graph_file is None else str(graph_file),
+            warnings=(*traced.warnings, *norms.warnings),
+            peak_memory_bytes=traced.peak_memory_bytes,
+            energy_joules_per_step=energy,
+            seconds=self._phases.seconds,
+            steps=traced.arm.steps,
+            rss_bytes=device.resident_bytes(),
+            gradient_norms=norms.by_layer,
+        )
+
+    def _gradient_norms(self, trial: Trial, arm: Arm) -> _Norms:
+        """Gradient norms by layer, if this is the trial that records them."""
+        if not (self._measure.gradient_norms and trial.is_control and trial.replicate == 0):
+            return _Norms()
+        try:
+            with self._phases.timed("profile", "gradients"):
+                found = gradient_norms(
+                    arm.model, arm.batches, self._strategy, owned_layers(arm.model)
+                )
+        except Exception as error:  # noqa: BLE001 - foreign code; the timing is good without it
+            return _Norms(warnings=(f"no gradient norms: {error}"[:500],))
+        return _Norms(by_layer=dict(found))
+
+    def _energy(self, arm: Arm) -> float | None:
+        """Joules per step over a window of its own, long enough for the counter's resolution."""
+        before = device.energy_millijoules()
+        if before is None:
+            return None
+        with self._phases.timed("step", "measure"):
+            steps, end = 0, time.monotonic() + _ENERGY_WINDOW_S
+            while time.monotonic() < end:
+                steps += arm.run(arm.block_steps).n_steps
+        after = device.energy_millijoules()
+        return None if after is None else (after - before) / 1000 / steps
+
+    def _warm_baseline(self) -> Arm:
+        arm, _ = self._build()
+        with self._phases.timed("trace", "trace"):
+            arm.build_state()
+            arm.model.make_train_function()
+            first_step(arm)
+        with self._phases.timed("step", "measure"):
+            arm.warm_up()
+        return arm
+
+    def _build(self) -> tuple[Arm, tuple[str, ...]]:
+        seed = self._measure.seed
+        with self._phases.timed("build", "build"):
+            model, warnings = build(self._spec, self._setting, seed=seed, strategy=self._strategy)
+            with self._strategy.scope():
+                feed = batches(model, self._spec, self._setting, self._strategy, seed=seed)
+                arm = Arm(model, feed, self._strategy)
+                arm.build_variables()
+        return arm, warnings
+
+    def _open_baseline(self) -> Arm:
+        if self._baseline is None:
+            raise TrialError("build", "NoBaseline", "the baseline is gone; start the group again")
+        return self._baseline

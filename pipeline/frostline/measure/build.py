@@ -1,0 +1,206 @@
+"""From a study's model entry to a compiled Keras model, the same at each call.
+
+Takes: the model spec and the training setting. Gives: the model, compiled as `fit` would find it,
+everything trainable that its builder left trainable. Refuses (TrialError, stage `build`): a builder
+that cannot be found or raises, one that returns no `keras.Model`, a model that was never built.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from frostline.errors import TrialError
+from frostline.trial import ModelSpec, Setting
+
+DEFAULT_OPTIMIZER = "adam"
+
+
+def strategy_for(setting: Setting) -> tf.distribute.Strategy:
+    """The distribution strategy of a setting; the default one for `single`."""
+    if setting.strategy == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def build(
+    spec: ModelSpec,
+    setting: Setting,
+    *,
+    seed: int,
+    strategy: tf.distribute.Strategy | None = None,
+) -> tuple[keras.Model, tuple[str, ...]]:
+    """Build and compile a model under a strategy; call it outside of any strategy's scope.
+
+    Names and initial weights are the same at each call with the same arguments: Keras's name
+    counters and random seeds are reset first, which no scope that is open survives.
+
+    Args:
+        spec: what to build.
+        setting: under which setting.
+        seed: of the initial weights.
+        strategy: `strategy_for` the setting; None: makes its own.
+
+    Returns:
+        The compiled model and warnings about what the study left open.
+
+    Raises:
+        TrialError: the builder failed or gave something that cannot be trained.
+    """
+    # The documented way to reset Keras's name counters; models that exist go on working. It forgets
+    # the dtype policy too, hence the order.
+    keras.utils.clear_session(free_memory=False)
+    keras.config.set_dtype_policy(setting.precision)
+    keras.utils.set_random_seed(seed)
+    with (strategy or strategy_for(setting)).scope():
+        builder = _builder(spec)
+        kwargs = json.loads(spec.kwargs_json)
+        if spec.builder.startswith("keras."):
+            kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
+        with _user_code(spec.builder):
+            model = builder(**kwargs)
+        if not isinstance(model, keras.Model):
+            given = type(model).__name__
+            raise TrialError(
+                "build",
+                "NotAModel",
+                f"builder {spec.builder!r} returned {given}, not a keras.Model; return the model",
+            )
+        if not model.built and isinstance(model, keras.Sequential):
+            raise TrialError(
+                "build",
+                "NotBuilt",
+                f"builder {spec.builder!r} returned a Sequential model without an input shape; "
+                "start it with keras.Input(shape), or call it once on a batch",
+            )
+        return model, _compile(model, spec, setting)
+
+
+def load_callable(path: str, search_path: tuple[str, ...], what: str) -> Any:
+    """Import `module:callable`, the study's folder first on the module path.
+
+    Raises:
+        TrialError: it cannot be imported, has no such attribute, or is not callable.
+    """
+    for folder in reversed(search_path):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    module_name, _, attribute = path.partition(":")
+    with _user_code(f"import of {module_name}"):
+        module = importlib.import_module(module_name)
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        raise TrialError(
+            "build", "NotCallable", f"{what} {path!r}: {module_name} has no callable {attribute!r}"
+        )
+    return found
+
+
+def _builder(spec: ModelSpec) -> Any:
+    return load_callable(spec.builder, spec.search_path, "builder")
+
+
+def _keras_argument(name: str, value: Any) -> Any:
+    """TOML has no null and no tuples: `weights = "none"` and lists are what it can say."""
+    if name == "weights" and value == "none":
+        return None
+    return tuple(value) if isinstance(value, list) else value
+
+
+@contextlib.contextmanager
+def _user_code(what: str) -> Iterator[None]:
+    """Turn whatever foreign code raises into a TrialError that says where it was raised."""
+    try:
+        yield
+    except TrialError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        name = type(error).__name__
+        where = f"{frame.filename}:{frame.lineno}"
+        raise TrialError("build", name, f"{what} raised {name} at {where}: {error}") from error
+
+
+def _compile(model: keras.Model, spec: ModelSpec, setting: Setting) -> tuple[str, ...]:
+    """Compile, or adjust what the builder compiled, so that the study's choices hold."""
+    warnings = []
+    optimizer = _optimizer(model, setting)
+    if optimizer is None:
+        optimizer = keras.optimizers.get(DEFAULT_OPTIMIZER)
+        warnings.append(
+            f"neither the study nor the builder names an optimizer: {DEFAULT_OPTIMIZER} was used"
+        )
+    jit: Any = {"auto": "auto", "true": True, "false": False}[setting.jit_compile]
+    if model.compiled and spec.loss is None and not spec.metrics:
+        model.optimizer = _scaled(model, optimizer)
+        if jit != "auto":
+            model.jit_compile = jit
+    else:
+        loss = spec.loss or (model.loss if model.compiled else None) or default_loss(model)
+        with _user_code(f"compiling the model of {spec.builder!r}"):
+            model.compile(
+                optimizer=optimizer,
+                loss=loss,
+                metrics=list(spec.metrics) or None,
+                jit_compile=jit,
+                run_eagerly=bool(model.compiled and model.run_eagerly),
+            )
+    if model.run_eagerly:
+        warnings.append("the model is compiled with run_eagerly=True: its ops carry no layers")
+    if jit is True and not model.jit_compile:
+        warnings.append("jit_compile = true, but a layer of the model does not support XLA")
+    if model.steps_per_execution != 1:
+        model.steps_per_execution = 1
+        warnings.append("steps_per_execution was set to 1: a sample counts single steps")
+    return tuple(warnings)
+
+
+def _optimizer(model: keras.Model, setting: Setting) -> keras.optimizers.Optimizer | None:
+    if setting.optimizer is not None:
+        try:
+            return keras.optimizers.get(setting.optimizer)
+        except ValueError as error:
+            message = f"optimizer {setting.optimizer!r} is none that Keras knows: {error}"
+            raise TrialError("build", "UnknownOptimizer", message) from error
+    own = model.optimizer if model.compiled else None
+    if own is None or not own.built:
+        return own
+    # One that has already seen variables would refuse a different set of them.
+    return type(own).from_config(own.get_config())
+
+
+def _scaled(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> keras.optimizers.Optimizer:
+    """Loss scaling as `compile` adds it."""
+    scaling = keras.optimizers.LossScaleOptimizer
+    if model.dtype_policy.name == "mixed_float16" and not isinstance(optimizer, scaling):
+        return scaling(optimizer, name="loss_scale_optimizer")
+    return optimizer
+
+
+def default_loss(model: keras.Model) -> str:
+    """Categorical cross-entropy where every output is a softmax, else mean squared error."""
+    outputs = getattr(model, "outputs", None) or []
+    softmax = [_is_softmax(output) for output in outputs]
+    return "categorical_crossentropy" if softmax and all(softmax) else "mse"
+
+
+def _is_softmax(output: Any) -> bool:
+    operation = output._keras_history.operation
+    inner = getattr(operation, "outputs", None)
+    if isinstance(operation, keras.Model) and inner:
+        return _is_softmax(inner[output._keras_history.tensor_index])
+    activation = getattr(operation, "activation", None)
+    return isinstance(operation, keras.layers.Softmax) or (
+        getattr(activation, "__name__", "") == "softmax"
+    )

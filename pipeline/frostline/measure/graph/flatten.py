@@ -1,0 +1,263 @@
+"""A traced function and all functions called inside it, as one flat graph of integers.
+
+In: a `FuncGraph` and the credits recorded while it was traced. Out: its ops in creation order, and
+the data flow between values as `frostline.attribute.walk` takes it. Calls, branches and loops are
+entered: a call's arguments and results are wired through, a branch's result may come from either
+branch, a loop variable from before the loop or from the round before. `IdentityN` is wired index by
+index. A call whose function cannot be seen stays one op that mixes all of its inputs, with a
+warning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import tensorflow as tf
+from tensorflow.python.framework import func_graph, ops
+
+from frostline.measure.graph.called_functions import (
+    BRANCHES,
+    CALLS,
+    LOOPS,
+    called_functions,
+    loop_rounds,
+)
+from frostline.measure.graph.recorder import OpCredits, TensorRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlatOp:
+    """One op of the flat graph.
+
+    Attributes:
+        name: unique: names of the calls around it, `/`, its own; `#1`, `#2`, ... behind it where
+            two branches hold ops of the same name.
+        own_name: its name in the function that holds it.
+        op_type: TensorFlow op type.
+        call: the layer call (index into `OpCredits.calls`) that created it, or the function that
+            holds it; None outside of all.
+        trips: how often it runs in a step; None inside a loop of unknown length.
+        vertices: its outputs in the flow (one for all, unless they differ in what they read).
+        operation: the op itself.
+    """
+
+    name: str
+    own_name: str
+    op_type: str
+    call: int | None
+    trips: int | None
+    vertices: tuple[int, ...]
+    operation: ops.Operation
+
+
+@dataclass(slots=True, kw_only=True)
+class FlatGraph:
+    """The flat graph.
+
+    Attributes:
+        ops: in creation order, the ops of a function behind the op that calls it.
+        sources: the flow, per vertex.
+        op_of: per vertex, position in `ops`; None for arguments and loop variables.
+        arguments: vertices of the outermost function's own arguments.
+        captures: per vertex of a captured tensor, the tensor outside.
+        outputs: vertices of the outermost function's outputs.
+        warnings: what could not be seen, in words.
+    """
+
+    ops: list[FlatOp] = field(default_factory=list)
+    sources: list[tuple[int, ...]] = field(default_factory=list)
+    op_of: list[int | None] = field(default_factory=list)
+    arguments: frozenset[int] = frozenset()
+    captures: dict[int, tf.Tensor] = field(default_factory=dict)
+    outputs: frozenset[int] = frozenset()
+    warnings: list[str] = field(default_factory=list)
+    _scopes: dict[int, list[_Scope]] = field(default_factory=dict)
+
+    def find(self, tensor: TensorRef) -> tuple[int, ...]:
+        """Vertices of a recorded tensor; none where its function is not part of the graph."""
+        graph = tensor.graph()
+        scopes = self._scopes.get(id(graph), ()) if graph is not None else ()
+        return tuple(
+            _pick(scope.values[tensor.op_name], tensor.index)
+            for scope in scopes
+            if tensor.op_name in scope.values
+        )
+
+    def captured_by(self, vertex: int) -> frozenset[int]:
+        """Captured tensors that a resource handle may stand for, as vertices of `captures`."""
+        found, seen, waiting = set(), {vertex}, [vertex]
+        while waiting:
+            current = waiting.pop()
+            if current in self.captures:
+                found.add(current)
+            for source in self.sources[current]:
+                if source not in seen:
+                    seen.add(source)
+                    waiting.append(source)
+        return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scope:
+    """One function body in place."""
+
+    graph: func_graph.FuncGraph
+    prefix: str
+    call: int | None
+    trips: int | None
+    arguments: tuple[int, ...]
+    values: dict[str, tuple[int, ...]]
+
+    def vertex(self, tensor: tf.Tensor) -> int:
+        return _pick(self.values[tensor.op.name], tensor.value_index)
+
+    def results(self) -> list[int]:
+        return [self.vertex(tensor) for tensor in self.graph.outputs]
+
+
+def flatten(graph: func_graph.FuncGraph, recorded: OpCredits) -> FlatGraph:
+    """Flatten a traced function.
+
+    Args:
+        graph: the outermost function.
+        recorded: who created which op; functions traced at another time belong to their caller.
+    """
+    return _Flattener(recorded).run(graph)
+
+
+class _Flattener:
+    def __init__(self, recorded: OpCredits) -> None:
+        self._recorded = recorded
+        self._flat = FlatGraph()
+        self._names: set[str] = set()
+
+    def run(self, graph: func_graph.FuncGraph) -> FlatGraph:
+        flat = self._flat
+        scope = self._body(graph, prefix="", call=None, trips=1)
+        outside = {id(inner): outer for outer, inner in graph.captures}
+        for tensor, vertex in zip(graph.inputs, scope.arguments, strict=True):
+            if id(tensor) in outside:
+                flat.captures[vertex] = outside[id(tensor)]
+        flat.arguments = frozenset(scope.arguments) - flat.captures.keys()
+        flat.outputs = frozenset(scope.results())
+        return flat
+
+    def _body(
+        self, graph: func_graph.FuncGraph, *, prefix: str, call: int | None, trips: int | None
+    ) -> _Scope:
+        arguments = tuple(self._vertex(None) for _ in graph.inputs)
+        values: dict[str, tuple[int, ...]] = {
+            tensor.op.name: (vertex,)
+            for tensor, vertex in zip(graph.inputs, arguments, strict=True)
+        }
+        scope = _Scope(
+            graph=graph, prefix=prefix, call=call, trips=trips, arguments=arguments, values=values
+        )
+        self._flat._scopes.setdefault(id(graph), []).append(scope)
+        creators = self._recorded.of_graph(graph)
+        entered = []
+        for operation in graph.get_operations():
+            if operation.name in values:
+                continue
+            creator = creators.get(operation.name)
+            flat_op = self._op(operation, scope, call if creator is None else creator)
+            values[operation.name] = flat_op.vertices
+            entered.append((flat_op, self._bodies(flat_op)))
+        # A loop's inputs may have been added after ops that were created later than the loop, so
+        # nothing is wired before every op of the body has its vertices.
+        for flat_op, bodies in entered:
+            self._wire(flat_op, bodies, [scope.vertex(t) for t in flat_op.operation.inputs])
+        return scope
+
+    def _vertex(self, op: int | None) -> int:
+        self._flat.sources.append(())
+        self._flat.op_of.append(op)
+        return len(self._flat.sources) - 1
+
+    def _op(self, operation: ops.Operation, scope: _Scope, call: int | None) -> FlatOp:
+        position = len(self._flat.ops)
+        functional = operation.type in CALLS | BRANCHES | LOOPS
+        apart = functional or operation.type == "IdentityN"
+        count = max(1, len(operation.outputs)) if apart else 1
+        flat_op = FlatOp(
+            name=self._unique(scope.prefix + operation.name),
+            own_name=operation.name,
+            op_type=operation.type,
+            call=call,
+            trips=scope.trips,
+            vertices=tuple(self._vertex(position) for _ in range(count)),
+            operation=operation,
+        )
+        self._flat.ops.append(flat_op)
+        return flat_op
+
+    def _unique(self, name: str) -> str:
+        candidate, number = name, 0
+        while candidate in self._names:
+            number += 1
+            candidate = f"{name}#{number}"
+        self._names.add(candidate)
+        return candidate
+
+    def _bodies(self, flat_op: FlatOp) -> list[_Scope]:
+        """Enter the functions that an op calls; none if it calls none or one cannot be seen."""
+        operation = flat_op.operation
+        graphs = list(called_functions(operation))
+        if any(graph is None for graph in graphs):
+            self._flat.warnings.append(f"the function called by {flat_op.name} cannot be entered")
+            return []
+        trips: list[int | None] = [flat_op.trips] * len(graphs)
+        if operation.type in LOOPS:
+            rounds = loop_rounds(operation)
+            if flat_op.trips is None or rounds is None:
+                trips = [None, None]
+            else:
+                trips = [flat_op.trips * rounds, flat_op.trips * (rounds + 1)]
+        return [
+            self._body(graph, prefix=f"{flat_op.name}/", call=flat_op.call, trips=times)
+            for graph, times in zip(graphs, trips, strict=True)
+            if graph is not None
+        ]
+
+    def _wire(self, flat_op: FlatOp, bodies: list[_Scope], inputs: list[int]) -> None:
+        sources, vertices = self._flat.sources, flat_op.vertices
+        if not bodies:
+            apart = flat_op.op_type == "IdentityN"
+            for position, vertex in enumerate(vertices):
+                sources[vertex] = (inputs[position],) if apart else tuple(inputs)
+            return
+        if flat_op.op_type in LOOPS:
+            self._wire_loop(vertices, bodies[0], bodies[1], inputs)
+            return
+        chosen_by = inputs[:1] if flat_op.op_type in BRANCHES else []
+        for body in bodies:
+            given = zip(body.arguments, inputs[len(chosen_by) :], strict=True)
+            for argument, value in given:
+                sources[argument] = (value,)
+        for position, output in enumerate(flat_op.operation.outputs):
+            found = [body.results()[position] for body in bodies]
+            sources[vertices[position]] = (*found, *_steering(output, chosen_by))
+        if not flat_op.operation.outputs:
+            sources[vertices[0]] = tuple(chosen_by)
+
+    def _wire_loop(
+        self, vertices: tuple[int, ...], body: _Scope, condition: _Scope, inputs: list[int]
+    ) -> None:
+        sources = self._flat.sources
+        carried = zip(body.arguments, inputs, body.results(), strict=True)
+        for argument, before, after in carried:
+            sources[argument] = (before, after)
+        for argument, variable in zip(condition.arguments, body.arguments, strict=True):
+            sources[argument] = (variable,)
+        outputs = zip(vertices, body.arguments, body.graph.outputs, strict=True)
+        for vertex, variable, tensor in outputs:
+            sources[vertex] = (variable, *_steering(tensor, condition.results()[:1]))
+
+
+def _pick(vertices: tuple[int, ...], index: int) -> int:
+    return vertices[index] if len(vertices) > 1 else vertices[0]
+
+
+def _steering(tensor: tf.Tensor, predicate: list[int]) -> list[int]:
+    """What decides where a value comes from; a resource handle is the same whatever happens."""
+    return [] if tensor.dtype == tf.resource else predicate

@@ -1,0 +1,59 @@
+"""Answering `InspectModel`: build a model once and tell what planning needs to know of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from frostline.facts.model_facts import MadeFrom
+from frostline.facts.provenance import made_from
+from frostline.measure.batches import first_batch
+from frostline.measure.build import build
+from frostline.measure.inspect.files_read import Reads
+from frostline.measure.inspect.model import inspect
+from frostline.measure.messages import Inspected, InspectModel
+from frostline.measure.release import release_memory
+
+
+def inspect_request(
+    request: InspectModel, enter: Callable[[str], None], reads: Reads | None = None
+) -> Inspected:
+    """Build the model under the request's setting and trace its forward pass.
+
+    Args:
+        request: what to build.
+        enter: told the stages.
+        reads: has watched this process since before TensorFlow was imported; without it, nothing
+            says what the facts were made from.
+
+    Raises:
+        TrialError: the builder failed, or the model cannot be fed.
+    """
+    if reads is not None:
+        reads.libraries_are_in()
+    enter("build")
+    started = time.perf_counter()
+    model, warnings = build(request.model, request.setting, seed=request.seed)
+    build_s = time.perf_counter() - started
+    batch = first_batch(model, request.model, request.setting, seed=request.seed)
+    enter("trace")
+    facts = inspect(
+        model, request.model.name, batch[0], build_s=build_s, batch_size=request.setting.batch_size
+    )
+    del model, batch
+    release_memory()
+    if reads is not None:
+        facts = replace(facts, made_from=_origin(request, reads))
+    return Inspected(facts=facts, warnings=warnings)
+
+
+def _origin(request: InspectModel, reads: Reads) -> MadeFrom:
+    return made_from(
+        request.model,
+        request.setting,
+        seed=request.seed,
+        files=reads.files(log=Path(request.log_path)),
+        libraries=reads.libraries(),
+    )

@@ -1,0 +1,90 @@
+"""Which files and libraries building a model takes, as the interpreter saw them.
+
+In: a process in which a builder is about to run. Out: `Reads`: the source files of modules that are
+no library's, the files that Python code opened, and the distributions of libraries that came in
+beside TensorFlow. So a helper module, an import inside a function and a JSON file beside the
+builder all count. What native code opens does not (weights in HDF5: they give no shapes).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import frostline
+
+_LIBRARY_FOLDERS = ("site-packages", "dist-packages")
+_SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/lib/", "/usr/share/")
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+class Reads:
+    """Watches this process from now on; there is no way to stop an audit hook.
+
+    Models that are inspected one after the other in a process share what they read: a module is
+    loaded only once.
+    """
+
+    def __init__(self) -> None:
+        """Begin to watch; before TensorFlow is imported, since Keras reads a configuration file."""
+        paths = sysconfig.get_paths()
+        self._opened: set[str] = set()
+        self._own = f"{Path(frostline.__file__).parent}{os.sep}"
+        self._standard = tuple(
+            f"{os.path.realpath(paths[name])}{os.sep}" for name in ("stdlib", "platstdlib")
+        )
+        self._given: frozenset[str] = frozenset()
+        sys.addaudithook(self._hear)
+
+    def libraries_are_in(self) -> None:
+        """What has been imported so far is the program's own doing; the first call counts."""
+        self._given = self._given or frozenset(sys.modules)
+
+    def files(self, *, log: Path) -> set[Path]:
+        """Files that were read, absolute; without libraries, the system's and this program's.
+
+        Args:
+            log: the process's own output, which is no input.
+        """
+        modules = set(self._module_files())
+        opened = {os.path.realpath(path) for path in self._opened} - {os.path.realpath(log)}
+        there = {path for path in opened if Path(path).is_file()}
+        return {Path(path) for path in modules | there if self._counts(path)}
+
+    def libraries(self) -> set[str]:
+        """Distributions of libraries that were imported since `libraries_are_in`."""
+        new = {name.partition(".")[0] for name in sys.modules.keys() - self._given}
+        known = new - sys.stdlib_module_names - {"frostline", "__main__"}
+        if not known:
+            return set()
+        by_module = metadata.packages_distributions()
+        return {found for name in known for found in by_module.get(name, ())}
+
+    def _hear(self, event: str, details: tuple[object, ...]) -> None:
+        if event != "open":
+            return
+        path, mode, flags = details
+        if not isinstance(path, str | bytes | os.PathLike):  # a descriptor was opened before
+            return
+        name = os.fsdecode(path)
+        if isinstance(mode, str):
+            writes = any(letter in mode for letter in "wax+")
+        else:
+            writes = isinstance(flags, int) and bool(flags & _WRITES)
+        if not writes and not name.endswith(".pyc"):
+            self._opened.add(str(Path(name).absolute()))
+
+    def _module_files(self) -> Iterator[str]:
+        for name in sys.modules.keys() - self._given:
+            path = getattr(sys.modules.get(name), "__file__", None)
+            if isinstance(path, str):
+                yield os.path.realpath(path)
+
+    def _counts(self, path: str) -> bool:
+        if path.startswith((self._own, *self._standard, *_SYSTEM)):
+            return False
+        return not any(f"/{folder}/" in path for folder in _LIBRARY_FOLDERS)

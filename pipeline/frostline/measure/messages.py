@@ -1,0 +1,199 @@
+"""What the lease and the measuring process say to each other: JSON lines, one message a line.
+
+The lease writes `OpenGroup`, `RunTrial` and `Close`; the process answers with any number of
+`Progress` lines and then one `Ready`, `Measured` or `Failed`. Imports neither TensorFlow nor
+Keras, so that both sides can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from frostline.facts.model_facts import ModelFacts
+from frostline.trial import MeasureSpec, ModelSpec, Setting, Trial
+
+ArmName = Literal["baseline", "trial"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectModel:
+    """Build the model under the setting, trace its forward pass, answer with `Inspected`."""
+
+    op: Literal["inspect"] = "inspect"
+    model: ModelSpec
+    setting: Setting
+    seed: int
+    log_path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenGroup:
+    """Build and warm up the baseline that the following trials are compared with."""
+
+    op: Literal["open"] = "open"
+    model: ModelSpec
+    setting: Setting
+    measure: MeasureSpec
+    log_path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTrial:
+    """Measure one trial against the open baseline.
+
+    Attributes:
+        scratch: an existing, empty folder for the trace; belongs to the lease.
+        log_path: file that takes the process's standard output and error from now on.
+    """
+
+    op: Literal["run"] = "run"
+    trial: Trial
+    scratch: str
+    log_path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """End the process."""
+
+    op: Literal["close"] = "close"
+
+
+Request = InspectModel | OpenGroup | RunTrial | Close
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The process entered a stage (`build`, `trace`, `check`, `measure`, `profile`)."""
+
+    op: Literal["progress"] = "progress"
+    stage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """Answer to `InspectModel`."""
+
+    op: Literal["inspected"] = "inspected"
+    facts: ModelFacts
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The baseline stands; answer to `OpenGroup`.
+
+    Attributes:
+        seconds: wall time by phase (`import`, `build`, `trace`, `step`).
+        rss_bytes: resident size of the process.
+        tensorflow_version, keras_version: that it measures with.
+    """
+
+    op: Literal["ready"] = "ready"
+    device_kind: str
+    device_id: str
+    jit_compile: bool
+    seconds: dict[str, float]
+    rss_bytes: int
+    tensorflow_version: str | None = None
+    keras_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One block of steps; a row of `steps`.
+
+    Attributes:
+        arm: which of the two models stepped.
+        pair: number of the pair; -1 for warm-up samples before the first pair.
+        position: 0 for the first block of a pair, 1 for the second (2 in a sandwich).
+        warmup: True for samples that take no part in the estimate.
+        n_steps: steps in the block.
+        step_ns: the block's time divided by its steps, in integer nanoseconds.
+    """
+
+    arm: ArmName
+    pair: int
+    position: int
+    warmup: bool
+    n_steps: int
+    step_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Answer to `RunTrial`: raw samples and what was seen beside them.
+
+    Attributes:
+        samples: every sample, warm-ups too.
+        pairing: `interleaved` or `sandwich`.
+        stop_reason: `target_ci`, `max_pairs`.
+        speedup, speedup_low, speedup_high: median of the paired ratios and its 95% interval.
+        step_ns, baseline_step_ns: medians of the samples.
+        profiled_step_ns: median time of a profiled step; None when nothing was profiled.
+        trace_file: path of the `.xplane.pb` in `scratch`; None when there is none.
+        profile_error: why there is no trace, in words; None when there is one.
+        hlo_file: optimised HLO text of the step in `scratch` where XLA compiled it on a CPU.
+        graph_file: the traced step's ops (`frostline.attribute.step_graph.StepGraph` as JSON) in
+            `scratch`; None when the step could not be analysed (then a warning says why).
+        warnings: what the check noticed that is legal (a trainable value that did not move).
+        peak_memory_bytes, energy_joules_per_step: None where they were not measured.
+        seconds: wall time by phase (`build`, `trace`, `step`, `check`, `profile`).
+        steps: training steps run, all arms, warm-up and profile included.
+        gradient_norms: mean gradient norm by layer; None where the trial does not record them.
+        rss_bytes: resident size of the process after the trial was taken down.
+    """
+
+    op: Literal["measured"] = "measured"
+    samples: tuple[Sample, ...]
+    pairing: Literal["interleaved", "sandwich"]
+    stop_reason: str
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+    step_ns: int
+    baseline_step_ns: int
+    profiled_step_ns: int | None
+    trace_file: str | None
+    profile_error: str | None
+    hlo_file: str | None
+    graph_file: str | None
+    warnings: tuple[str, ...]
+    peak_memory_bytes: int | None
+    energy_joules_per_step: float | None
+    seconds: dict[str, float]
+    steps: int
+    rss_bytes: int
+    gradient_norms: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A request failed; the process may go on with the next one unless `fatal`.
+
+    Attributes:
+        stage, kind, message: as in `frostline.errors.TrialError`.
+        fatal: True when the process must be replaced.
+    """
+
+    op: Literal["failed"] = "failed"
+    stage: str
+    kind: str
+    message: str
+    fatal: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+Reply = Progress | Inspected | Ready | Measured | Failed
+
+REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
+REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="op")])
+
+
+def line_of(message: Request | Reply) -> bytes:
+    """A message as one line of JSON, newline included."""
+    adapter = REPLIES if isinstance(message, Reply) else REQUESTS
+    return adapter.dump_json(message) + b"\n"  # type: ignore[arg-type]

@@ -1,0 +1,110 @@
+"""When to look, when to stop, and what the paired samples say. Pure; no clock, no TensorFlow.
+
+A pair is one baseline block and one trial block, measured next to each other in random order; its
+ratio baseline / trial survives the drift of the machine, which medians of separate runs do not.
+The speedup is the median of the ratios with a percentile bootstrap interval (Efron and Tibshirani,
+"An Introduction to the Bootstrap", 1993, ch. 13). Intervals are computed at a few fixed numbers of
+pairs only: looking after every pair and stopping at the first narrow one makes a nominal 95%
+interval cover 88-94%.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+LOOKS = (10, 15, 22, 33, 60)
+_GROWTH = 1.5
+_RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedupEstimate:
+    """Speedup of a trial over its baseline.
+
+    Attributes:
+        speedup: median of the paired ratios, dimensionless.
+        low, high: ends of its 95% bootstrap interval.
+        pairs: number of ratios.
+    """
+
+    speedup: float
+    low: float
+    high: float
+    pairs: int
+
+    @property
+    def half_width(self) -> float:
+        """Half of the interval's width."""
+        return (self.high - self.low) / 2
+
+
+def looks(min_pairs: int, max_pairs: int) -> tuple[int, ...]:
+    """Numbers of pairs at which the interval is computed, ascending, ending with `max_pairs`.
+
+    The first is `min_pairs`; between the bounds the fixed schedule 10, 15, 22, 33, 60, continued
+    by a factor of 1.5.
+
+    Raises:
+        ValueError: bounds out of order, or fewer than 2 pairs (no interval).
+    """
+    if not 2 <= min_pairs <= max_pairs:
+        raise ValueError(f"pairs need 2 <= min_pairs <= max_pairs, got {min_pairs}, {max_pairs}")
+    schedule = list(LOOKS)
+    while schedule[-1] < max_pairs:
+        schedule.append(round(schedule[-1] * _GROWTH))
+    inner = [n for n in schedule if min_pairs < n < max_pairs]
+    return tuple(dict.fromkeys([min_pairs, *inner, max_pairs]))
+
+
+def estimate(ratios: Sequence[float], *, seed: int) -> SpeedupEstimate:
+    """Median of paired ratios with its bootstrap interval.
+
+    Args:
+        ratios: baseline step time / trial step time, one per pair; at least 2, all positive.
+        seed: makes the resampling repeatable.
+
+    Raises:
+        ValueError: fewer than 2 ratios, or one that is not a positive finite number.
+    """
+    values = np.asarray(ratios, dtype=np.float64)
+    if values.size < 2 or not np.all(np.isfinite(values)) or np.any(values <= 0):
+        raise ValueError(f"an estimate needs 2 or more positive finite ratios, got {ratios!r}")
+    centre = float(np.median(values))
+    if np.ptp(values) == 0:
+        return SpeedupEstimate(speedup=centre, low=centre, high=centre, pairs=values.size)
+    interval = stats.bootstrap(
+        (values,),
+        np.median,
+        n_resamples=_RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return SpeedupEstimate(
+        speedup=centre,
+        low=float(interval.low),
+        high=float(interval.high),
+        pairs=values.size,
+    )
+
+
+def first_arm_is_baseline(pair: int, *, seed: int, label: str) -> bool:
+    """Whether the baseline goes first in this pair: random, balanced over every two pairs.
+
+    Pairs 2k and 2k+1 have opposite orders, and which comes first is drawn: an order effect cancels
+    in the median without the order becoming predictable to whatever else the machine does.
+
+    Args:
+        pair: number of the pair, from 0.
+        seed: the study's seed.
+        label: tells trials apart (`trial_id`).
+    """
+    key = [seed, pair // 2, *label.encode()]
+    drawn = bool(np.random.default_rng(key).integers(2))
+    return drawn if pair % 2 == 0 else not drawn

@@ -1,0 +1,145 @@
+"""The measuring process: reads requests from standard input, answers on standard output.
+
+Started by `frostline.measure.client` with its cores, threads and GPUs in the environment; ends when
+its parent does. TensorFlow is imported when the first request comes. Standard output belongs to the
+protocol: whatever else is printed goes to the log of the current request.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from frostline.errors import TrialError
+from frostline.measure.messages import (
+    REQUESTS,
+    Close,
+    Failed,
+    InspectModel,
+    OpenGroup,
+    Progress,
+    Reply,
+    Request,
+    line_of,
+)
+
+if TYPE_CHECKING:
+    from frostline.measure.baseline import WarmBaseline
+    from frostline.measure.inspect.files_read import Reads
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve requests until `Close` or the end of input."""
+    _tie_to_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to handle
+    if cores := os.environ.get("FROSTLINE_CORES"):
+        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+    with suppress(OSError):  # needs a privilege; the row says what came of it
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+    replies = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    server = _Server(replies)
+    for line in sys.stdin.buffer:
+        request = REQUESTS.validate_json(line)
+        if isinstance(request, Close):
+            break
+        server.serve(request)
+    # Skipping the interpreter's teardown: TensorFlow's takes seconds and nothing is left to save.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _tie_to_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies, however that happens."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = os.environ.get("FROSTLINE_PARENT")
+    if parent and os.getppid() != int(parent):
+        os._exit(1)
+
+
+class _Server:
+    def __init__(self, replies: BinaryIO) -> None:
+        self._replies = replies
+        self._group: WarmBaseline | None = None
+        self._stage = "start"
+        self._import_s: float | None = None
+        self._reads: Reads | None = None
+
+    def serve(self, request: Request) -> None:
+        """Answer one request; nothing that it raises ends the process."""
+        self._log_to(Path(getattr(request, "log_path", os.devnull)))
+        try:
+            reply = self._answer(request)
+        except TrialError as error:
+            reply = Failed(stage=error.stage, kind=error.kind, message=str(error))
+        except Exception as error:  # noqa: BLE001 - foreign code of any kind runs in here
+            traceback.print_exc()
+            # What a TensorFlow or user error left behind is unknown: the next trial gets a new one.
+            reply = Failed(
+                stage=self._stage, kind=type(error).__name__, message=_short(error), fatal=True
+            )
+        self._say(reply)
+
+    def _answer(self, request: Request) -> Reply:
+        self._enter("import")
+        started = time.perf_counter()
+        if isinstance(request, InspectModel) and self._reads is None:
+            from frostline.measure.inspect.files_read import (
+                Reads,  # nothing else here needs its like
+            )
+
+            self._reads = Reads()
+        from frostline.measure.baseline import WarmBaseline
+        from frostline.measure.device import configure_threads
+        from frostline.measure.inspect.answer import inspect_request
+
+        if self._import_s is None:
+            configure_threads()
+            self._import_s = time.perf_counter() - started
+        if isinstance(request, InspectModel) and self._reads is not None:
+            return inspect_request(request, self._enter, self._reads)
+        if isinstance(request, OpenGroup):
+            if self._group is not None:
+                self._group.close()
+            self._group = WarmBaseline(request, self._enter)
+            return self._group.ready(import_s=self._import_s)
+        if self._group is None:
+            raise TrialError("build", "NoBaseline", "a trial was asked for before its baseline")
+        if isinstance(request, Close | InspectModel):
+            raise TypeError(f"{request.op} is handled before")
+        return self._group.run(request.trial, Path(request.scratch))
+
+    def _enter(self, stage: str) -> None:
+        self._stage = stage
+        self._say(Progress(stage=stage))
+
+    def _say(self, reply: Reply) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._replies.write(line_of(reply))
+
+    def _log_to(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+
+
+def _short(error: BaseException, most: int = 2000) -> str:
+    text = str(error) or type(error).__name__
+    return text if len(text) <= most else text[:most] + " ... (the log has the rest)"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""A profiled window of training steps: apart from every timing sample.
+
+In: an arm that is warm. Out: the trace file and the steps' times under the profiler. A profiler
+that cannot start (no CUPTI permission, another session) gives a reason instead of a trace: the
+trial's timing stands without it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from frostline.measure.arm import Arm
+from frostline.trial import Trial
+
+_ANCHOR_STEPS = 2
+_ANCHOR_WINDOWS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfiledWindow:
+    """What a profiled window gave.
+
+    Attributes:
+        trace_file: the `.xplane.pb`; None with a reason in `error`.
+        step_ns: median time of a profiled step; None when no step was profiled.
+        error: why there is no trace.
+    """
+
+    trace_file: str | None
+    step_ns: int | None
+    error: str | None
+
+
+def profile(arm: Arm, n_steps: int, folder: Path) -> ProfiledWindow:
+    """Profile `n_steps` steps of an arm into `folder`."""
+    if n_steps == 0:
+        return ProfiledWindow(trace_file=None, step_ns=None, error=None)
+    options = tf.profiler.experimental.ProfilerOptions(
+        host_tracer_level=2, python_tracer_level=0, device_tracer_level=1
+    )
+    try:
+        tf.profiler.experimental.start(str(folder), options=options)
+    except (tf.errors.OpError, RuntimeError) as error:
+        return ProfiledWindow(trace_file=None, step_ns=None, error=f"profiler: {error}")
+    try:
+        blocks = arm.profile(n_steps)
+    finally:
+        stop_error = _stop()
+    step_ns = round(statistics.median(block.step_ns for block in blocks))
+    if stop_error is not None:
+        return ProfiledWindow(trace_file=None, step_ns=step_ns, error=stop_error)
+    files = sorted(folder.rglob("*.xplane.pb"))
+    if not files:
+        return ProfiledWindow(
+            trace_file=None, step_ns=step_ns, error="profiler: it wrote no .xplane.pb"
+        )
+    return ProfiledWindow(trace_file=str(files[-1]), step_ns=step_ns, error=None)
+
+
+def profile_trial(trial: Trial, arm: Arm, n_steps: int, scratch: Path) -> ProfiledWindow:
+    """Profile a trial: once, or for an anchor the least disturbed of several windows.
+
+    An anchor's ops price every prediction. Its windows are longer, for medians that mean something,
+    and apart from each other, because whatever else the machine does comes in phases that slow some
+    ops more than others.
+
+    Args:
+        trial: an anchor or control, or any other.
+        arm: its model, warm.
+        n_steps: steps to profile, of a trial that is no anchor; 0: none at all.
+        scratch: an empty folder.
+    """
+    if trial.anchor is None and not trial.is_control:
+        return profile(arm, n_steps, scratch / "profile")
+    windows = []
+    for number in range(_ANCHOR_WINDOWS if n_steps else 1):
+        arm.run(arm.block_steps)
+        windows.append(profile(arm, _ANCHOR_STEPS * n_steps, scratch / f"profile-{number}"))
+    return least_disturbed(windows)
+
+
+def least_disturbed(windows: Sequence[ProfiledWindow]) -> ProfiledWindow:
+    """The window with the fastest median step; the last failure where no window left a trace."""
+    usable = [window for window in windows if window.trace_file is not None]
+    return min(usable, key=lambda window: window.step_ns or 0, default=windows[-1])
+
+
+def _stop() -> str | None:
+    try:
+        tf.profiler.experimental.stop()
+    except (tf.errors.OpError, RuntimeError) as error:
+        return f"profiler: {error}"
+    return None

@@ -1,0 +1,112 @@
+"""Configurations: what the policies of a study, and the anchors, freeze in one model.
+
+In: a study and the facts of its models. Out: distinct freeze configurations, each with every
+policy that gave it. Refuses policies that fit none of the models. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from frostline.errors import PolicyError
+from frostline.facts.model_facts import ModelFacts
+from frostline.policies import ExpandedPolicy, PolicyMismatchError, anchors, expand
+from frostline.study.study import Study
+
+
+@dataclass(slots=True, kw_only=True)
+class Configuration:
+    """One freeze configuration of a model and the policies that gave it.
+
+    Attributes:
+        frozen: paths of the frozen variables.
+        policy: the expanded policy that gave it first.
+        aliases: the others.
+        anchor: which anchor it is, None where it is none.
+    """
+
+    frozen: frozenset[str]
+    policy: str
+    aliases: list[str] = field(default_factory=list)
+    anchor: str | None = None
+
+    def also(self, policy: str) -> None:
+        """Record that this policy gives the configuration as well."""
+        if policy != self.policy and policy not in self.aliases:
+            self.aliases.append(policy)
+
+
+def refuse_misfits(study: Study, facts: Mapping[str, ModelFacts]) -> None:
+    """Raise where a policy names or counts what no model of the study has.
+
+    Raises:
+        PolicyError: with the reason of every model.
+    """
+    # A model in which nothing trains is told of elsewhere: every policy would misfit it.
+    models = [model for model in study.models if facts[model.name].layers]
+    for policy in study.freeze.policies:
+        misfits: list[PolicyMismatchError] = []
+        for model in models:
+            try:
+                _expand(study, policy, facts[model.name])
+            except PolicyMismatchError as error:
+                misfits.append(error)
+        if models and len(misfits) == len(models):
+            raise PolicyError(
+                "\n".join(f"freeze.policies, `{_spelled(policy)}`: {error}" for error in misfits)
+            )
+
+
+def configurations_of(
+    study: Study, facts: ModelFacts, notices: list[str]
+) -> tuple[list[Configuration], bool]:
+    """Return a model's configurations besides the baseline, and whether any policy gave one.
+
+    Args:
+        study: the study.
+        facts: the model.
+        notices: takes a sentence for each policy that is skipped.
+
+    Raises:
+        PolicyError: a policy freezes everything.
+    """
+    found: dict[frozenset[str], Configuration] = {}
+    asked = False
+    for policy in study.freeze.policies:
+        try:
+            expanded = _expand(study, policy, facts)
+        except PolicyMismatchError as error:
+            notices.append(f"`{_spelled(policy)}` is skipped: {error}")
+            continue
+        if not expanded:
+            notices.append(
+                f"`{_spelled(policy)}` is skipped: it matches nothing in model `{facts.name}`."
+            )
+        for one in expanded:
+            asked = True
+            _add(found, one.policy, one.frozen_variables)
+    of_model = anchors(facts)
+    if study.freeze.anchors:
+        for one in expand("anchors", facts):
+            _add(found, one.policy, one.frozen_variables)
+    found.pop(frozenset(), None)  # the controls are made apart
+    for anchor in of_model:
+        if anchor.frozen_variables in found:
+            found[anchor.frozen_variables].anchor = anchor.name
+    return list(found.values()), asked
+
+
+def _add(found: dict[frozenset[str], Configuration], policy: str, frozen: frozenset[str]) -> None:
+    known = found.setdefault(frozen, Configuration(frozen=frozen, policy=policy))
+    known.also(policy)
+
+
+def _expand(
+    study: Study, policy: str | tuple[str, ...], facts: ModelFacts
+) -> tuple[ExpandedPolicy, ...]:
+    return expand(policy, facts, granularity=study.freeze.granularity, seed=study.seed)
+
+
+def _spelled(policy: str | tuple[str, ...]) -> str:
+    return policy if isinstance(policy, str) else f"[{', '.join(policy)}]"

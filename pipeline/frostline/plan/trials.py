@@ -1,0 +1,206 @@
+"""Trials: a freeze configuration of one model under one training setting.
+
+In: a validated study and the facts of its models. Out: the ordered list of trials, controls and
+anchors included, each configuration once. Pure: nothing here builds a model or reads a clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from frostline.errors import StudyError
+from frostline.facts.model_facts import ModelFacts
+from frostline.plan.configurations import Configuration, configurations_of, refuse_misfits
+from frostline.policies import frozen_layers
+from frostline.study.study import Study
+from frostline.trial import ModelSpec, Setting, Trial
+
+_CONTROLS = 3
+_SLUG_LENGTH = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialGroup:
+    """The trials of one model under one setting, which share a baseline.
+
+    Attributes:
+        model, setting: what they share.
+        trials: in run order: control 0, the anchors, half of the others, control 1, the other
+            half, control 2.
+    """
+
+    model: ModelSpec
+    setting: Setting
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialPlan:
+    """What a study comes to.
+
+    Attributes:
+        trials: every trial once, group after group.
+        groups: the same trials by model and setting.
+        notices: what was left out and why, in words.
+    """
+
+    trials: tuple[Trial, ...]
+    groups: tuple[TrialGroup, ...]
+    notices: tuple[str, ...]
+
+
+def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
+    """Return the trials of a study.
+
+    Two policies with the same configuration are one trial, named after the one that stands first
+    in the study; the other is an alias. The anchors are part of every plan unless the study leaves
+    them out; `Trial.anchor` follows the configuration either way. Control 0 is also the anchor
+    `trainable`.
+
+    Args:
+        study: the study.
+        facts: facts of every model of the study, by the model's name in the study.
+
+    Raises:
+        PolicyError: a policy freezes everything, or fits none of the models.
+        StudyError: no policy gives anything to run.
+    """
+    notices: list[str] = []
+    refuse_misfits(study, facts)
+    asked = False
+    groups: list[TrialGroup] = []
+    for model in study.model_specs():
+        known = facts[model.name]
+        if not known.layers:
+            notices.append(
+                f"model `{model.name}`: skipped, nothing in it trains; "
+                "freezing is measured against a model that trains."
+            )
+            continue
+        configurations, listed = configurations_of(study, known, notices)
+        asked = asked or listed
+        groups += [
+            TrialGroup(
+                model=model,
+                setting=setting,
+                trials=_in_run_order(study, model, setting, known, configurations),
+            )
+            for setting in study.settings()
+        ]
+    if not groups or not asked:
+        raise StudyError(
+            "Nothing is left to run: no policy of the study freezes anything in any of its models."
+            + "".join(f"\n  {notice}" for notice in notices)
+            + "\nList policies that match, or `anchors`, under [freeze]."
+        )
+    return TrialPlan(
+        trials=tuple(trial for group in groups for trial in group.trials),
+        groups=tuple(groups),
+        notices=tuple(notices),
+    )
+
+
+def _in_run_order(
+    study: Study,
+    model: ModelSpec,
+    setting: Setting,
+    facts: ModelFacts,
+    configurations: Sequence[Configuration],
+) -> tuple[Trial, ...]:
+    def trial(configuration: Configuration, replicate: int | None = None) -> Trial:
+        return _trial(study, model, setting, facts, configuration, replicate)
+
+    baseline = [
+        Configuration(
+            frozen=frozenset(), policy="none", anchor="trainable" if replicate == 0 else None
+        )
+        for replicate in range(_CONTROLS)
+    ]
+    first, middle, last = (trial(control, number) for number, control in enumerate(baseline))
+    # Anchors stand next to each other, so that what drifts drifts little between them.
+    order = [one for one in configurations if one.anchor]
+    at = max(len(order), (len(configurations) + 1) // 2)
+    order += [one for one in configurations if not one.anchor]
+    trials = [trial(one) for one in order]
+    return (first, *trials[:at], middle, *trials[at:], last)
+
+
+def _trial(
+    study: Study,
+    model: ModelSpec,
+    setting: Setting,
+    facts: ModelFacts,
+    configuration: Configuration,
+    replicate: int | None,
+) -> Trial:
+    frozen = configuration.frozen
+    layers = frozen_layers(facts, frozen)
+    return Trial(
+        trial_id=_trial_id(study, model, setting, facts, frozen, len(layers), replicate),
+        study=study.name,
+        model=model,
+        setting=setting,
+        policy=configuration.policy,
+        aliases=tuple(configuration.aliases),
+        frozen_layers=layers,
+        frozen_variables=tuple(
+            variable.path for variable in facts.variables if variable.path in frozen
+        ),
+        frozen_params=sum(
+            variable.params for variable in facts.variables if variable.path in frozen
+        ),
+        total_params=facts.total_params,
+        earliest_trainable_layer=_earliest(facts, frozenset(layers)),
+        is_control=replicate is not None,
+        replicate=replicate or 0,
+        anchor=configuration.anchor,
+    )
+
+
+def _earliest(facts: ModelFacts, frozen: frozenset[str]) -> int:
+    training = facts.by_name.keys() - frozen
+    return min(facts.by_name[name].index for name in training)
+
+
+def _trial_id(
+    study: Study,
+    model: ModelSpec,
+    setting: Setting,
+    facts: ModelFacts,
+    frozen: frozenset[str],
+    frozen_count: int,
+    replicate: int | None,
+) -> str:
+    """Slug and hash of what affects the result; neither the policy's nor the study's name does.
+
+    The shapes of the baseline's variables are part of it, so that a builder whose code changed
+    does not pass for the one that was measured.
+    """
+    spec = asdict(model)
+    del spec["search_path"]
+    measure = asdict(study.measure_spec())
+    del measure["keep_traces"]
+    if not (measure["gradient_norms"] and replicate == 0):
+        del measure["gradient_norms"]  # what only the first control records measures no other anew
+    affecting = {
+        "model": spec,
+        "setting": asdict(setting),
+        "measure": measure,
+        "resources": {
+            "gpus_per_trial": study.resources.gpus_per_trial,
+            "cpus_per_trial": study.resources.cpus_per_trial,
+            "device": study.resources.device,
+        },
+        "variables": sorted([variable.path, *variable.shape] for variable in facts.variables),
+        "frozen": sorted(frozen),
+        "is_control": replicate is not None,
+        "replicate": replicate or 0,
+    }
+    canonical = json.dumps(affecting, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
+    slug = re.sub(r"[^a-z0-9]+", "-", model.name.lower()).strip("-")[:_SLUG_LENGTH].strip("-")
+    return f"{slug or 'model'}-{frozen_count}of{len(facts.layers)}-{digest}"

@@ -1,0 +1,30 @@
+"""Freeze policies: from the words of a study file to sets of frozen variables.
+
+    grammar   text -> terms              refuses what is not a policy, without knowing any model
+    units     facts -> what is counted   layers or blocks, names
+    expand    terms + facts -> configurations, each with a policy of its own
+    modes     configuration -> the mode of every layer
+    anchors   facts -> the few configurations that show every layer in every mode
+
+Everything here is pure; `docs/studies.md` is the reference for users.
+"""
+
+from frostline.policies.anchors import Anchor, anchors
+from frostline.policies.expand import ExpandedPolicy, PolicyMismatchError, expand
+from frostline.policies.grammar import POLICY_NAMES, Granularity, Policy, parse
+from frostline.policies.modes import Mode, frozen_layers, layer_modes
+
+__all__ = [
+    "POLICY_NAMES",
+    "Anchor",
+    "ExpandedPolicy",
+    "Granularity",
+    "Mode",
+    "Policy",
+    "PolicyMismatchError",
+    "anchors",
+    "expand",
+    "frozen_layers",
+    "layer_modes",
+    "parse",
+]

@@ -1,0 +1,91 @@
+"""What policies count and name: a model's layers or blocks, in the order of first use.
+
+In: the facts of a model. Out: units, and names resolved to variables. Refuses names that nothing
+or more than one thing bears. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from frostline.errors import PolicyError
+from frostline.facts.model_facts import LayerFacts, ModelFacts
+from frostline.policies.grammar import Granularity
+from frostline.suggest import advice
+
+
+class PolicyMismatchError(PolicyError):
+    """The policy is well formed and does not fit this model; it may fit another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A layer, or a block of layers.
+
+    Attributes:
+        name: the layer's or the block's name.
+        variables: paths of its variables.
+        params: their elements.
+        has_head: True where it is or holds the head.
+    """
+
+    name: str
+    variables: frozenset[str]
+    params: int
+    has_head: bool
+
+
+def units(facts: ModelFacts, granularity: Granularity) -> tuple[Unit, ...]:
+    """Return what `prefix`, `suffix`, `layer` and `random` count, in the order of first use."""
+    groups: dict[str, list[LayerFacts]] = {}
+    for layer in facts.layers:
+        groups.setdefault(layer.block if granularity == "block" else layer.name, []).append(layer)
+    return tuple(
+        Unit(
+            name=name,
+            variables=variables_of(*layers),
+            params=sum(layer.params for layer in layers),
+            has_head=facts.head in layers,
+        )
+        for name, layers in groups.items()
+    )
+
+
+def variables_of(*layers: LayerFacts) -> frozenset[str]:
+    """Return the paths of the layers' variables."""
+    return frozenset(variable.path for layer in layers for variable in layer.variables)
+
+
+def resolve(name: str, facts: ModelFacts, *, variables: bool) -> tuple[str, frozenset[str]]:
+    """Return the full name and the variable paths of what a name means.
+
+    In turn: a variable's path (where `variables` allows it), a layer's name, the name of whatever
+    encloses layers (`vgg16` for `vgg16/block1_conv1`), the end of exactly one layer's name, the end
+    of exactly one variable's path.
+
+    Raises:
+        PolicyMismatchError: nothing bears the name (with the nearest one), or several do.
+    """
+    paths = [variable.path for variable in facts.variables] if variables else []
+    if name in paths:
+        return name, frozenset((name,))
+    if name in facts.by_name:
+        return name, variables_of(facts.by_name[name])
+    inside = [layer for layer in facts.layers if layer.name.startswith(f"{name}/")]
+    if inside:
+        return name, variables_of(*inside)
+    for candidates in ([layer.name for layer in facts.layers], paths):
+        ends = [candidate for candidate in candidates if candidate.endswith(f"/{name}")]
+        if len(ends) > 1:
+            raise PolicyMismatchError(
+                f"`{name}` is the end of {len(ends)} names in model `{facts.name}`: "
+                f"{', '.join(f'`{end}`' for end in ends[:6])}{', ...' if len(ends) > 6 else ''}. "
+                "Write one of them in full, or use `regex:`."
+            )
+        if ends:
+            return resolve(ends[0], facts, variables=variables)
+    valid = [layer.name for layer in facts.layers] + paths
+    raise PolicyMismatchError(
+        f"model `{facts.name}` has no layer{' or variable' if variables else ''} `{name}` that "
+        f"owns trainable weights. {advice(name, valid)}"
+    )

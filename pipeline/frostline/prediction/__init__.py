@@ -1,0 +1,45 @@
+"""Predictions from a sweep: for the trials that were measured, and for any other configuration.
+
+    evidence      tables of the anchors -> what the cost model takes
+    groups        sweep -> a cost model for each model and setting, or why there is none
+    answers       a group and policies that need never have run -> predicted speedups
+    asked         the same over every model and setting of a sweep
+    interval      held-out errors -> how far a prediction may be off
+    predictions   measured trials -> rows of the table `predictions`
+
+In a notebook:
+
+    predicted = predict(open_sweep("OUT"), ["prefix:*", "norms"])
+    predicted.answers
+
+Needs neither TensorFlow nor Ray, and reads the anchors' rows only.
+"""
+
+from frostline.prediction.answers import Answer, answer
+from frostline.prediction.evidence import TRAINABLE, load_facts
+from frostline.prediction.groups import PredictedGroup, Unpredicted, groups, sort_groups
+from frostline.prediction.predict import GroupAnswers, PredictedPolicies, predict
+from frostline.prediction.predictions import (
+    THREE_ANCHOR,
+    Prediction,
+    predictions,
+    write_predictions,
+)
+
+__all__ = [
+    "THREE_ANCHOR",
+    "TRAINABLE",
+    "Answer",
+    "GroupAnswers",
+    "PredictedGroup",
+    "PredictedPolicies",
+    "Prediction",
+    "Unpredicted",
+    "answer",
+    "groups",
+    "load_facts",
+    "predict",
+    "predictions",
+    "sort_groups",
+    "write_predictions",
+]

@@ -1,0 +1,164 @@
+"""Predicted configurations of one model under one setting.
+
+In: a group with its cost model, and policies. Out: an answer for each configuration that they stand
+for, measured or not, with the error that predictions had on configurations which took no part in
+them. Refuses what is no policy or does not fit the model, and configurations that no anchor shows.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from frostline.analyse.groups import noise_floor
+from frostline.costmodel.held_out import HeldOutError, held_out_error
+from frostline.policies import (
+    ExpandedPolicy,
+    Granularity,
+    Policy,
+    anchors,
+    expand,
+    frozen_layers,
+)
+from frostline.prediction.groups import PredictedGroup
+from frostline.prediction.interval import spread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A predicted configuration of one model under one setting.
+
+    Attributes:
+        model: the model's name in the study.
+        policy: the expanded policy.
+        frozen_layers: layers with nothing left to train.
+        predicted_speedup: baseline / configuration, both by the cost model.
+        low, high: where a measured speedup would lie, see `frostline.prediction.interval`; None
+            where too few configurations were held out.
+        batch_size, optimizer, precision, jit_compile, strategy: the setting.
+        frozen_fraction: frozen / trainable parameters.
+        earliest_trainable_layer: index of the first layer that still trains.
+        baseline_step_ns: median of the baselines that were measured under this setting.
+        predicted_step_ns: that / `predicted_speedup`.
+        measured_speedup: where this configuration was measured; of several, the median.
+        is_anchor: the prediction is made from this very configuration, and no evidence.
+        held_out_error: mean of |predicted / measured - 1| over the held-out configurations; None
+            where there is none.
+        held_out: their number.
+        noise_floor: over the controls; None where none was measured.
+    """
+
+    model: str
+    policy: str
+    frozen_layers: tuple[str, ...]
+    predicted_speedup: float
+    low: float | None
+    high: float | None
+    batch_size: int
+    optimizer: str | None
+    precision: str
+    jit_compile: str
+    strategy: str
+    frozen_fraction: float
+    earliest_trainable_layer: int
+    baseline_step_ns: int | None
+    predicted_step_ns: int | None
+    measured_speedup: float | None
+    is_anchor: bool
+    held_out_error: float | None
+    held_out: int
+    noise_floor: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What all answers about a group share.
+
+    Attributes:
+        error: over its held-out configurations; None where there is none.
+        spread: see `frostline.prediction.interval`.
+        noise_floor: over its controls.
+        baseline_step_ns: median of its baselines.
+        measured: median speedup by frozen variables.
+        anchors: frozen variables of each anchor.
+    """
+
+    error: HeldOutError | None
+    spread: float | None
+    noise_floor: float | None
+    baseline_step_ns: int | None
+    measured: Mapping[frozenset[str], float]
+    anchors: frozenset[frozenset[str]]
+
+    @staticmethod
+    def of(group: PredictedGroup) -> Known:
+        """Judge a group's predictions; takes one of each measured configuration."""
+        speedups: dict[frozenset[str], list[float]] = defaultdict(list)
+        for row in group.rows:
+            if row.speedup is not None:
+                speedups[frozenset(row.frozen_variables)].append(row.speedup)
+        baselines = [row.baseline_step_ns for row in group.rows if row.baseline_step_ns]
+        judged = group.judged()
+        return Known(
+            error=held_out_error(judged),
+            spread=spread([each.error for each in judged]),
+            noise_floor=noise_floor(group.rows),
+            baseline_step_ns=round(median(baselines)) if baselines else None,
+            measured={frozen: median(found) for frozen, found in speedups.items()},
+            anchors=frozenset(anchor.frozen_variables for anchor in anchors(group.facts)),
+        )
+
+
+def answered(group: PredictedGroup, known: Known, expanded: ExpandedPolicy) -> Answer:
+    """Predict one configuration.
+
+    Raises:
+        UsageError: an anchor that is needed was not measured.
+    """
+    key, facts, frozen = group.key, group.facts, expanded.frozen_variables
+    speedup = group.model.speedup(frozen)
+    layers = frozen_layers(facts, frozen)
+    frozen_params = sum(each.params for each in facts.variables if each.path in frozen)
+    training = facts.by_name.keys() - set(layers)
+    base_ns, factor, error = known.baseline_step_ns, known.spread, known.error
+    return Answer(
+        model=key.model,
+        policy=expanded.policy,
+        frozen_layers=layers,
+        predicted_speedup=speedup,
+        low=None if factor is None else speedup / (1 + factor),
+        high=None if factor is None else speedup * (1 + factor),
+        batch_size=key.batch_size,
+        optimizer=key.optimizer or None,
+        precision=key.precision,
+        jit_compile=key.jit_compile,
+        strategy=key.strategy,
+        frozen_fraction=frozen_params / facts.total_params,
+        earliest_trainable_layer=min(facts.by_name[name].index for name in training),
+        baseline_step_ns=base_ns,
+        predicted_step_ns=round(base_ns / speedup) if base_ns else None,
+        measured_speedup=known.measured.get(frozen),
+        is_anchor=frozen in known.anchors,
+        held_out_error=error.mean_abs if error else None,
+        held_out=error.count if error else 0,
+        noise_floor=known.noise_floor,
+    )
+
+
+def answer(
+    group: PredictedGroup, policies: Sequence[Policy], *, granularity: Granularity, seed: int
+) -> list[Answer]:
+    """Predict the configurations of policies for one group.
+
+    Raises:
+        PolicyError: a policy cannot be parsed, does not fit the model, or freezes everything.
+        UsageError: an anchor that is needed was not measured.
+    """
+    known = Known.of(group)
+    return [
+        answered(group, known, expanded)
+        for policy in policies
+        for expanded in expand(policy, group.facts, granularity=granularity, seed=seed)
+    ]

@@ -1,0 +1,192 @@
+"""What a sweep's tables say about the anchors of a model under a setting.
+
+In: the rows of a group, and `op_costs`, `graph_ops` and `layers` of its anchors alone. Out: the
+anchors' runs, as the cost model takes them, and the baseline's profile by layer. Refuses a group of
+which no control left a trace. No other trial's rows are read, so none can change a prediction.
+
+A large model's graph names hundreds of variables for each of thousands of ops; they are read as
+numbers, and equal sets of them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from frostline.attribute.step_graph import GraphOp, StepGraph
+from frostline.costmodel.anchor import AnchorRun, ProfiledOp
+from frostline.costmodel.model import BACKWARD
+from frostline.costmodel.naive import LayerProfile
+from frostline.errors import SweepError, UsageError
+from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
+from frostline.store.sweep import Sweep
+from frostline.store.trial_row import TrialRow
+
+TRAINABLE = "trainable"
+
+
+def load_facts(sweep: Sweep, model: str) -> ModelFacts:
+    """Facts of a model of the sweep.
+
+    Raises:
+        SweepError: the sweep has none.
+    """
+    text = sweep.out.read_text(facts_path(model))
+    if text is None:
+        raise SweepError(
+            f"{sweep.out.uri} has no {facts_path(model)}; run the study on it again to write it"
+        )
+    return parse_facts(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorEvidence:
+    """The profiled anchors of a model under a setting.
+
+    Attributes:
+        runs: one an anchor, `trainable` among them.
+        baseline: the control that stands for `trainable`.
+    """
+
+    runs: tuple[AnchorRun, ...]
+    baseline: TrialRow
+
+
+def evidence_of(sweep: Sweep, rows: Sequence[TrialRow]) -> AnchorEvidence:
+    """Read the profiled anchors of a group.
+
+    Args:
+        sweep: the sweep.
+        rows: measured trials of one model under one setting.
+
+    Raises:
+        UsageError: no control left a trace.
+    """
+    candidates = [
+        row for row in rows if _anchor_of(row) is not None and row.trace_steps and row.speedup
+    ]
+    costs = {row.trial_id: _costs(sweep, row) for row in candidates}
+    chosen = _least_disturbed(candidates, costs)
+    base = chosen.get(TRAINABLE)
+    if base is None:
+        raise UsageError(
+            "no control of it left a trace; run the study with profile_steps > 0, and see "
+            "`frostline doctor` where profiling fails"
+        )
+    runs = [
+        AnchorRun(
+            name=name,
+            frozen_variables=frozenset(row.frozen_variables),
+            relative_step=1.0 if name == TRAINABLE or not row.speedup else 1 / row.speedup,
+            ops=_profiled(costs[row.trial_id]),
+            graph=_graph(sweep, row) if row is base else None,
+        )
+        for name, row in chosen.items()
+    ]
+    return AnchorEvidence(runs=tuple(runs), baseline=base)
+
+
+def layer_profiles(sweep: Sweep, trial_id: str) -> dict[str, LayerProfile]:
+    """A trial's profile by layer; gradient times are 0 where it has no trace."""
+    columns = ["layer", "index", "params", "forward_flops", *_GRADIENTS]
+    return {
+        row["layer"]: LayerProfile(
+            index=row["index"],
+            params=row["params"],
+            forward_flops=row["forward_flops"],
+            dx_ns=row["activation_gradient_ns"] or 0,
+            dw_ns=row["weight_gradient_ns"] or 0,
+        )
+        for row in sweep.table("layers", columns, trials=[trial_id]).to_pylist()
+    }
+
+
+_GRADIENTS = ("activation_gradient_ns", "weight_gradient_ns")
+
+
+def _anchor_of(row: TrialRow) -> str | None:
+    """Every control has the configuration of the trainable anchor."""
+    return TRAINABLE if row.is_control else row.anchor
+
+
+def _costs(sweep: Sweep, row: TrialRow) -> pa.Table:
+    """A trial's ops with the time that each typically takes, where that is known.
+
+    Outside the backward pass only layer and pass decide about an op, so those are summed.
+    """
+    table = sweep.table(
+        "op_costs",
+        ["layer", "pass", "graph_op", "ns_per_step", "typical_ns_per_step"],
+        trials=[row.trial_id],
+    )
+    typical = pc.coalesce(table["typical_ns_per_step"], table["ns_per_step"])
+    backward = pc.is_in(table["pass"], pa.array(BACKWARD))
+    graph_op = pc.if_else(backward, table["graph_op"], pa.scalar(None, pa.string()))
+    ops = pa.table(
+        {"layer": table["layer"], "pass": table["pass"], "graph_op": graph_op, "ns": typical}
+    )
+    return ops.group_by(["layer", "pass", "graph_op"], use_threads=False).aggregate([("ns", "sum")])
+
+
+def _least_disturbed(
+    candidates: Sequence[TrialRow], costs: dict[str, pa.Table]
+) -> dict[str, TrialRow]:
+    """The trial that stands for each anchor: of several, the one with the least op time."""
+    found: dict[str, tuple[int, TrialRow]] = {}
+    for row in candidates:
+        name = str(_anchor_of(row))
+        total_ns = pc.sum(costs[row.trial_id]["ns_sum"]).as_py() or 0
+        if total_ns and (name not in found or total_ns < found[name][0]):
+            found[name] = (total_ns, row)
+    return {name: row for name, (_, row) in found.items()}
+
+
+def _profiled(costs: pa.Table) -> tuple[ProfiledOp, ...]:
+    return tuple(
+        ProfiledOp(layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns)
+        for layer, pass_, graph_op, ns in _columns(costs, "layer", "pass", "graph_op", "ns_sum")
+    )
+
+
+def _graph(sweep: Sweep, row: TrialRow) -> StepGraph:
+    """A trial's traced step, without the ops that no gradient needs: nobody asks about those."""
+    columns = ["op_name", "op_type", "layer", "pass", "needed_by"]
+    table = sweep.table("graph_ops", columns, trials=[row.trial_id])
+    table = table.filter(pc.greater(pc.list_value_length(table["needed_by"]), 0))
+    variables, needed_by = _numbered(table["needed_by"])
+    return StepGraph(
+        variables=variables,
+        trained=variables,
+        ops=tuple(
+            GraphOp(op_name=name, op_type=kind, layer=layer, pass_=pass_, needed_by=needed)
+            for (name, kind, layer, pass_), needed in zip(
+                _columns(table, "op_name", "op_type", "layer", "pass"), needed_by, strict=True
+            )
+        ),
+    )
+
+
+def _numbered(lists: pa.ChunkedArray) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
+    """The different texts in a column of lists, and each list as positions among them."""
+    column = pa.concat_arrays(lists.chunks) if lists.num_chunks else pa.array([], lists.type)
+    encoded = column.flatten().dictionary_encode()
+    positions = encoded.indices.to_numpy(zero_copy_only=False)
+    lengths = pc.list_value_length(column).to_pylist()
+    equal: dict[bytes, tuple[int, ...]] = {}
+    found, at = [], 0
+    for length in lengths:
+        part = positions[at : at + length]
+        at += length
+        key = part.tobytes()
+        if key not in equal:
+            equal[key] = tuple(part.tolist())
+        found.append(equal[key])
+    return tuple(encoded.dictionary.to_pylist()), found
+
+
+def _columns(table: pa.Table, *names: str) -> Iterable[tuple[Any, ...]]:
+    return zip(*(table[name].to_pylist() for name in names), strict=True)

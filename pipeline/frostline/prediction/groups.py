@@ -1,0 +1,137 @@
+"""The cost models of a sweep: one for each model and setting whose anchors are there.
+
+In: a sweep's rows and the evidence of its anchors. Out: groups with a fitted cost model and what
+the naive predictors know, and groups without one, with the reason: null beats a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from frostline.analyse.groups import GroupKey, group_rows
+from frostline.costmodel.held_out import HeldOut
+from frostline.costmodel.model import CostModel
+from frostline.costmodel.naive import NaiveInputs
+from frostline.errors import UsageError
+from frostline.facts.model_facts import ModelFacts
+from frostline.prediction.evidence import evidence_of, layer_profiles, load_facts
+from frostline.store.sweep import Sweep
+from frostline.store.trial_row import TrialRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictedGroup:
+    """The measured trials of one model under one setting, and the model fitted to its anchors.
+
+    Attributes:
+        key: what they have in common.
+        rows: measured trials, in the order of `trial_id`.
+        facts: the model.
+        model: the cost model.
+        naive: what the naive predictors know.
+    """
+
+    key: GroupKey
+    rows: tuple[TrialRow, ...]
+    facts: ModelFacts
+    model: CostModel
+    naive: NaiveInputs
+
+    @property
+    def held_out(self) -> tuple[TrialRow, ...]:
+        """Measured configurations that are no anchors and no controls."""
+        return tuple(row for row in self.rows if row.anchor is None and not row.is_control)
+
+    def predicted(self, frozen_variables: Sequence[str]) -> float | None:
+        """Predicted speedup; None where an anchor that would be needed was not measured."""
+        try:
+            return self.model.speedup(frozen_variables)
+        except UsageError:
+            return None
+
+    def judged(self) -> list[HeldOut]:
+        """Held-out configurations with what was predicted for them, as far as that is known."""
+        found = []
+        for row in self.held_out:
+            predicted = self.predicted(row.frozen_variables)
+            if row.speedup and predicted is not None:
+                low, high = row.speedup_low, row.speedup_high
+                found.append(
+                    HeldOut(
+                        measured=row.speedup,
+                        low=row.speedup if low is None else low,
+                        high=row.speedup if high is None else high,
+                        predicted=predicted,
+                    )
+                )
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpredicted:
+    """The measured trials of one model under one setting whose anchors do not suffice.
+
+    Attributes:
+        key, rows, naive: as in `PredictedGroup`.
+        reason: why there is no cost model, and what to do.
+    """
+
+    key: GroupKey
+    rows: tuple[TrialRow, ...]
+    naive: NaiveInputs
+    reason: str
+
+    @property
+    def notice(self) -> str:
+        """The reason with what it is about."""
+        return f"no predictions for {self.key.label}: {self.reason}"
+
+
+def sort_groups(
+    sweep: Sweep, *, model: str | None = None
+) -> tuple[tuple[PredictedGroup, ...], tuple[Unpredicted, ...]]:
+    """Every model and setting of which something was measured: with a cost model, and without.
+
+    Args:
+        sweep: the sweep.
+        model: only this one; None: all.
+    """
+    fitted: list[PredictedGroup] = []
+    rest: list[Unpredicted] = []
+    measured = [
+        row
+        for row in sweep.trial_rows()
+        if row.status == "ok" and (model is None or row.model == model)
+    ]
+    for key, rows in group_rows(measured).items():
+        try:
+            facts = load_facts(sweep, key.model)
+            evidence = evidence_of(sweep, rows)
+            fit = CostModel(facts, evidence.runs)
+        except UsageError as error:
+            baseline = next((row for row in rows if row.is_control), rows[0])
+            naive = _naive(sweep, rows, baseline)
+            rest.append(Unpredicted(key=key, rows=tuple(rows), naive=naive, reason=str(error)))
+        else:
+            naive = _naive(sweep, rows, evidence.baseline)
+            fitted.append(
+                PredictedGroup(key=key, rows=tuple(rows), facts=facts, model=fit, naive=naive)
+            )
+    return tuple(fitted), tuple(rest)
+
+
+def groups(sweep: Sweep) -> tuple[tuple[PredictedGroup, ...], tuple[str, ...]]:
+    """Cost models of every model and setting whose anchors are there, and notices for the rest."""
+    fitted, rest = sort_groups(sweep)
+    return fitted, tuple(each.notice for each in rest)
+
+
+def _naive(sweep: Sweep, rows: Sequence[TrialRow], baseline: TrialRow) -> NaiveInputs:
+    """From the baseline's profile and the step time of `all_but_head`."""
+    pruned = next((row for row in rows if row.anchor == "pruned" and row.speedup), None)
+    return NaiveInputs(
+        layers=layer_profiles(sweep, baseline.trial_id),
+        head_fraction=pruned.frozen_fraction if pruned else None,
+        head_relative_step=1 / pruned.speedup if pruned and pruned.speedup else None,
+    )

@@ -1,0 +1,159 @@
+"""What policies would bring in every model and setting of a sweep.
+
+In: a sweep and policies. Out: answers by model and setting, and what was left out. Refuses policies
+that are none or fit no model, and a sweep without anchors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from frostline.analyse.groups import GroupKey
+from frostline.costmodel.held_out import HeldOutError
+from frostline.errors import PolicyError, SweepError, UsageError
+from frostline.policies import Policy, PolicyMismatchError, expand, parse
+from frostline.prediction.answers import Answer, Known, answered
+from frostline.prediction.groups import PredictedGroup, sort_groups
+from frostline.store.outdir import STUDY
+from frostline.store.sweep import Sweep
+from frostline.study.study import Study, parse_study
+from frostline.suggest import advice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupAnswers:
+    """What was asked of one model under one setting.
+
+    Attributes:
+        key: model and setting.
+        answers: in the order of the policies.
+        error: over its held-out configurations; None where there is none.
+        noise_floor: over its controls.
+    """
+
+    key: GroupKey
+    answers: tuple[Answer, ...]
+    error: HeldOutError | None
+    noise_floor: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictedPolicies:
+    """Everything that was asked.
+
+    Attributes:
+        groups: by model and setting; those without an answer are left out.
+        notices: what was left out and why, in words.
+    """
+
+    groups: tuple[GroupAnswers, ...]
+    notices: tuple[str, ...]
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """All answers, group after group."""
+        return tuple(answer for group in self.groups for answer in group.answers)
+
+
+def predict(
+    sweep: Sweep, policies: Sequence[Policy], *, model: str | None = None
+) -> PredictedPolicies:
+    """Predict the configurations of policies under every setting of the sweep.
+
+    Granularity and seed are those of the study, so that `random:4@0.5` means what it meant there.
+
+    Args:
+        sweep: the sweep; its anchors have to be measured and profiled.
+        policies: as in a study file.
+        model: only this one; None: all that the policies fit.
+
+    Raises:
+        PolicyError: a policy is none, freezes everything, or fits no model.
+        SweepError: the sweep has no anchors, or its study cannot be read.
+        UsageError: there is no such model, or nothing can be predicted.
+    """
+    for policy in policies:
+        parse(policy)
+    study = _study(sweep)
+    fitted, rest = sort_groups(sweep, model=_known(model, study, sweep))
+    notices = [each.notice for each in rest]
+    if not fitted:
+        reasons = "".join(f"\n  {notice}" for notice in notices)
+        raise SweepError(
+            f"{sweep.out.files.shown} has no measured anchors to predict from; run its study, or "
+            f'one with policies = ["anchors"], to the end.{reasons}'
+        )
+    _refuse_misfits(fitted, policies, study)
+    found = []
+    for group in fitted:
+        known = Known.of(group)
+        answers = [
+            answer
+            for policy in policies
+            for answer in _answered(group, known, policy, study, notices)
+        ]
+        if answers:
+            found.append(
+                GroupAnswers(
+                    key=group.key,
+                    answers=tuple(answers),
+                    error=known.error,
+                    noise_floor=known.noise_floor,
+                )
+            )
+    if not found:
+        raise UsageError("\n".join(["nothing can be predicted:", *dict.fromkeys(notices)]))
+    return PredictedPolicies(groups=tuple(found), notices=tuple(dict.fromkeys(notices)))
+
+
+def _study(sweep: Sweep) -> Study:
+    text = sweep.out.read_text(STUDY)
+    where = f"{sweep.out.files.shown}/{STUDY}"
+    if text is None:
+        raise SweepError(f"{where} is not there: it says what policies count; restore it")
+    try:
+        return parse_study(text, check_builders=False)
+    except UsageError as error:
+        raise SweepError(f"{where} cannot be used: {error}") from error
+
+
+def _known(model: str | None, study: Study, sweep: Sweep) -> str | None:
+    names = [each.name for each in study.models]
+    names += sorted({row.model for row in sweep.trial_rows()} - set(names))
+    if model is not None and model not in names:
+        raise UsageError(f"the sweep has no model `{model}`. {advice(model, names)}")
+    return model
+
+
+def _refuse_misfits(
+    groups: Sequence[PredictedGroup], policies: Sequence[Policy], study: Study
+) -> None:
+    """Raise where a policy names or counts what no model here has."""
+    for policy in policies:
+        misfits: dict[str, str] = {}
+        for group in groups:
+            try:
+                expand(policy, group.facts, granularity=study.freeze.granularity, seed=study.seed)
+            except PolicyMismatchError as error:
+                misfits[group.key.model] = str(error)
+        if len(misfits) == len({group.key.model for group in groups}):
+            raise PolicyError("\n".join(misfits.values()))
+
+
+def _answered(
+    group: PredictedGroup, known: Known, policy: Policy, study: Study, notices: list[str]
+) -> Iterator[Answer]:
+    granularity, seed = study.freeze.granularity, study.seed
+    try:
+        expanded = expand(policy, group.facts, granularity=granularity, seed=seed)
+    except PolicyMismatchError as error:
+        notices.append(str(error))
+        return
+    if not expanded:
+        notices.append(f"`{policy}` matches nothing in model `{group.key.model}`")
+    for one in expanded:
+        try:
+            yield answered(group, known, one)
+        except UsageError as error:
+            notices.append(f"{group.key.label}: `{one.policy}` cannot be predicted: {error}")

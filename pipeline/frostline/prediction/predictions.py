@@ -1,0 +1,117 @@
+"""Rows of the table `predictions`: what each predictor says of every measured trial.
+
+In: the groups of a sweep. Out: rows, and the same in OUT, with `trials.predicted_step_ns` beside
+them. Trials without a commit, or failed ones, have none. Call with OUT's lock held.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from frostline.analyse.groups import noise_floor
+from frostline.costmodel.naive import NaiveInputs, naive_speedups
+from frostline.prediction.groups import PredictedGroup, Unpredicted, sort_groups
+from frostline.store.sweep import Sweep
+from frostline.store.trial_row import TrialRow
+
+THREE_ANCHOR = "three_anchor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One predictor's answer for one trial; a row of `predictions`."""
+
+    trial_id: str
+    predictor: str
+    is_anchor: bool
+    predicted_step_ns: int | None
+    predicted_speedup: float | None
+    measured_speedup: float | None
+    noise_floor: float | None
+
+
+def predictions(group: PredictedGroup | Unpredicted) -> list[Prediction]:
+    """Every predictor's answer for every trial of a group.
+
+    `predicted_step_ns` is the trial's own `baseline_step_ns` / `predicted_speedup`, so that both
+    arms are of the same minutes. `three_anchor` answers null where anchors are missing.
+    """
+    floor = noise_floor(group.rows)
+    found = []
+    for row in group.rows:
+        three = group.predicted(row.frozen_variables) if isinstance(group, PredictedGroup) else None
+        answers = {THREE_ANCHOR: three, **_naive(group.naive, row)}
+        found += [_row(row, name, speedup, floor) for name, speedup in answers.items()]
+    return found
+
+
+def write_predictions(sweep: Sweep) -> tuple[int, tuple[str, ...]]:
+    """Write the predictions of every measured trial; a trial that has them already is left alone.
+
+    Each trial is rewritten atomically: a reader finds it committed at any moment, with its old
+    predictions or with the new ones.
+
+    Args:
+        sweep: opened after its last trial was committed.
+
+    Returns:
+        How many trials were rewritten, and why models and settings have no cost model.
+
+    Raises:
+        StorageError: OUT cannot be read or written.
+    """
+    fitted, rest = sort_groups(sweep)
+    # A trial that is no longer predicted loses what it had.
+    wanted: dict[str, list[Prediction]] = {row.trial_id: [] for row in sweep.trial_rows()}
+    everything: list[PredictedGroup | Unpredicted] = [*fitted, *rest]
+    for group in everything:
+        for prediction in predictions(group):
+            wanted[prediction.trial_id].append(prediction)
+    there = _there(sweep)
+    step_ns = {row.trial_id: row.predicted_step_ns for row in sweep.trial_rows()}
+    changed = 0
+    for trial_id, mine in wanted.items():
+        predicted_step_ns = _three_anchor_step(mine)
+        if there.get(trial_id, []) == mine and step_ns[trial_id] == predicted_step_ns:
+            continue
+        sweep.out.amend(
+            trial_id,
+            tables={"predictions": [asdict(each) for each in mine]},
+            columns={"predicted_step_ns": predicted_step_ns},
+        )
+        changed += 1
+    return changed, tuple(each.notice for each in rest)
+
+
+def _naive(naive: NaiveInputs, row: TrialRow) -> Mapping[str, float | None]:
+    return naive_speedups(
+        naive,
+        frozen_fraction=row.frozen_fraction or 0.0,
+        frozen_layers=frozenset(row.frozen_layers),
+    )
+
+
+def _row(row: TrialRow, predictor: str, speedup: float | None, floor: float | None) -> Prediction:
+    base_ns = row.baseline_step_ns
+    return Prediction(
+        trial_id=row.trial_id,
+        predictor=predictor,
+        is_anchor=row.anchor is not None or row.is_control,
+        predicted_step_ns=round(base_ns / speedup) if speedup and base_ns else None,
+        predicted_speedup=speedup,
+        measured_speedup=row.speedup,
+        noise_floor=floor,
+    )
+
+
+def _there(sweep: Sweep) -> dict[str, list[Prediction]]:
+    found: dict[str, list[Prediction]] = defaultdict(list)
+    for row in sweep.table("predictions").to_pylist():
+        found[row["trial_id"]].append(Prediction(**row))
+    return found
+
+
+def _three_anchor_step(mine: Iterable[Prediction]) -> int | None:
+    return next((each.predicted_step_ns for each in mine if each.predictor == THREE_ANCHOR), None)

@@ -1,0 +1,121 @@
+"""Which models and settings of a sweep are answered, and by which measure of importance.
+
+In: a sweep and what the user asked for. Out: groups with a cost model, and the importance of their
+layers. Refuses (UsageError) names that the sweep does not have, and sweeps without anchors.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from frostline.analyse.groups import GroupKey
+from frostline.errors import SweepError, UsageError
+from frostline.prediction import PredictedGroup, sort_groups
+from frostline.recommendation.importance import (
+    Importance,
+    by_gradient_norms,
+    by_params,
+    read_importance,
+)
+from frostline.store.sweep import Sweep
+from frostline.suggest import advice
+
+AXES = tuple(field.name for field in fields(GroupKey) if field.name != "model")
+
+
+def chosen_groups(
+    sweep: Sweep, *, model: str | None = None, setting: Sequence[str] = ()
+) -> tuple[tuple[PredictedGroup, ...], tuple[str, ...]]:
+    """The groups to answer, and notices about those that cannot be.
+
+    Args:
+        sweep: the sweep.
+        model: only this one; None: all.
+        setting: `axis=value` each (`batch_size=16`); groups that fit all of them.
+
+    Raises:
+        UsageError: there is no such model, axis or value.
+        SweepError: nothing of what was asked for has anchors with a trace.
+    """
+    wanted = dict(_axis(text) for text in setting)
+    rows = sweep.trial_rows()
+    models = list(dict.fromkeys(row.model for row in rows))
+    if model is not None and model not in models:
+        raise UsageError(f"the sweep has no model `{model}`. {advice(model, models)}")
+    keys = {GroupKey.of(row) for row in rows if model in (None, row.model)}
+    for axis, value in wanted.items():
+        values = sorted({_value(key, axis) for key in keys})
+        if value not in values:
+            raise UsageError(
+                f"--setting {axis}={value}: not in this sweep. {advice(value, values)}"
+            )
+
+    def fits(key: GroupKey) -> bool:
+        return all(_value(key, axis) == value for axis, value in wanted.items())
+
+    if keys and not any(map(fits, keys)):
+        raise UsageError(
+            f"the sweep has no setting with {' and '.join(setting)}; it has "
+            f"{'; '.join(sorted(key.label for key in keys))}"
+        )
+    fitted, rest = sort_groups(sweep, model=model)
+    fitted = tuple(group for group in fitted if fits(group.key))
+    notices = tuple(each.notice for each in rest if fits(each.key))
+    if not fitted:
+        reasons = "".join(f"\n  {notice}" for notice in notices)
+        raise SweepError(
+            f"{sweep.out.files.shown} has no measured anchors to recommend from; run "
+            f"`frostline sweep STUDY.toml --out {sweep.out.files.shown}` to the end, with "
+            "anchors = true under [freeze] and profile_steps above 0 under [measure] (both are "
+            f"the default).{reasons}"
+        )
+    return fitted, notices
+
+
+def importance_of(sweep: Sweep, group: PredictedGroup, asked: str | None) -> Importance:
+    """What the layers of a group are worth.
+
+    Args:
+        sweep: where gradient norms may be recorded.
+        group: the model.
+        asked: `params`, `gradient_norm`, or a file's path; None: gradient norms where the sweep
+            recorded them, else parameter counts.
+
+    Raises:
+        UsageError: the file is wrong, or no gradient norms are recorded.
+    """
+    if asked == "params":
+        return by_params(group.facts)
+    if asked in ("gradient_norm", "gradient_norms"):
+        return by_gradient_norms(group.facts, _recorded(sweep, group))
+    if asked is not None:
+        return read_importance(Path(asked), group.facts)
+    norms = _recorded(sweep, group)
+    return by_gradient_norms(group.facts, norms) if norms else by_params(group.facts)
+
+
+def _recorded(sweep: Sweep, group: PredictedGroup) -> dict[str, float]:
+    """Mean recorded gradient norm by layer; empty where none is recorded."""
+    controls = [row.trial_id for row in group.rows if row.is_control]
+    found: dict[str, list[float]] = defaultdict(list)
+    for row in sweep.table("layers", ["layer", "gradient_norm"], trials=controls).to_pylist():
+        if row["gradient_norm"] is not None:
+            found[row["layer"]].append(row["gradient_norm"])
+    return {layer: sum(norms) / len(norms) for layer, norms in found.items()}
+
+
+def _axis(text: str) -> tuple[str, str]:
+    axis, equals, value = text.partition("=")
+    axis = axis.strip()
+    if axis not in AXES:
+        raise UsageError(f"--setting {text}: {advice(axis, AXES)} Write --setting batch_size=16.")
+    if not equals:
+        raise UsageError(f"--setting {text}: write --setting {axis}=VALUE")
+    return axis, value.strip()
+
+
+def _value(key: GroupKey, axis: str) -> str:
+    return str(getattr(key, axis))

@@ -1,0 +1,59 @@
+"""Recommendations as JSON. Pure.
+
+A list with one object per model and setting. Shares are step times as fractions of the baseline's;
+`low` and `high` of speedups come from the sweep's held-out errors, null where too little was held
+out; `measured` is null unless the pick was verified.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from frostline.recommendation.recommend import Recommendation
+
+if TYPE_CHECKING:  # verifying brings the scheduler along
+    from frostline.recommendation.verify import Verified
+
+
+def to_json(answers: Sequence[tuple[Recommendation, Verified | None]]) -> str:
+    """The recommendations as one JSON list."""
+    return json.dumps([_object(found, verified) for found, verified in answers], indent=1)
+
+
+def _object(found: Recommendation, verified: Verified | None) -> dict[str, Any]:
+    answer, interval = found.answer, found.share_interval
+    setting = asdict(found.key)
+    model = setting.pop("model")
+    return {
+        "model": model,
+        "setting": {**setting, "optimizer": found.key.optimizer or None},
+        "budget": found.pick.budget,
+        "policy": answer.policy,
+        "frozen_layers": list(found.pick.frozen_layers),
+        "training_layers": list(found.training_layers),
+        "importance": found.importance.measure,
+        "importance_source": found.importance.words,
+        "importance_by_layer": dict(found.importance.by_layer),
+        "kept": found.pick.kept,
+        "kept_at_most": found.pick.kept_at_most,
+        "predicted_share": found.pick.share,
+        "share_low": interval[0] if interval else None,
+        "share_high": interval[1] if interval else None,
+        "predicted_speedup": answer.predicted_speedup,
+        "low": answer.low,
+        "high": answer.high,
+        "baseline_step_ns": answer.baseline_step_ns,
+        "predicted_step_ns": answer.predicted_step_ns,
+        "held_out": answer.held_out,
+        "fastest": asdict(found.fastest),
+        "frontier": [asdict(point) for point in found.frontier],
+        "code": found.code,
+        "measured": None if verified is None else _measured(verified),
+    }
+
+
+def _measured(verified: Verified) -> dict[str, Any]:
+    return {**asdict(verified), "error": verified.error, "outcome": verified.outcome}

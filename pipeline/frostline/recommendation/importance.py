@@ -1,0 +1,180 @@
+"""What each layer is worth to the user: from a file, or from what the sweep recorded.
+
+In: a model's facts, and a file or a measure. Out: `Importance`, one number a layer. Refuses
+(UsageError) files that leave layers out, name unknown ones or one twice, and numbers that are
+negative, not finite or all zero. Reads the file and nothing else.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from frostline.errors import PolicyError, UsageError
+from frostline.facts.model_facts import ModelFacts
+from frostline.policies.units import resolve
+from frostline.suggest import advice
+
+Measure = Literal["file", "gradient_norm", "params"]
+_COLUMNS = ("layer", "importance")
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Importance:
+    """What each layer is worth.
+
+    Attributes:
+        measure: where it comes from.
+        words: the same for people: what is summed.
+        by_layer: at least one value is above zero, none below; in the measure's own unit.
+    """
+
+    measure: Measure
+    words: str
+    by_layer: Mapping[str, float]
+
+
+def by_params(facts: ModelFacts) -> Importance:
+    """Layers weigh by their parameters: what is left when nothing better is known."""
+    return Importance(
+        measure="params",
+        words="parameter counts",
+        by_layer={layer.name: float(layer.params) for layer in facts.layers},
+    )
+
+
+def by_gradient_norms(facts: ModelFacts, norms: Mapping[str, float | None]) -> Importance:
+    """Layers weigh by the gradient norms that the sweep recorded for its baseline.
+
+    Args:
+        facts: the model.
+        norms: of each layer; None where none was recorded.
+
+    Raises:
+        UsageError: a layer has none, or all are zero.
+    """
+    missing = [layer.name for layer in facts.layers if norms.get(layer.name) is None]
+    if missing:
+        raise UsageError(
+            f"no gradient norm is recorded for {_some(missing)} of model `{facts.name}`: set "
+            "`gradient_norms = true` under [measure] in the study and run it on the same --out "
+            "again, or pass --importance FILE or --importance params"
+        )
+    values = {layer.name: norms[layer.name] or 0.0 for layer in facts.layers}
+    _refuse_nothing(values, "the gradient norms that the sweep recorded")
+    return Importance(
+        measure="gradient_norm",
+        words="gradient norms of the baseline, recorded by the sweep",
+        by_layer=values,
+    )
+
+
+def read_importance(path: Path, facts: ModelFacts) -> Importance:
+    """Read a file with the columns `layer` and `importance`; more columns are passed over.
+
+    Args:
+        path: Parquet where the name ends in `.parquet` or `.pq`, else CSV with a header.
+        facts: the model. Layers go by their names, or by an end of the name that is unique.
+
+    Raises:
+        UsageError: see above; names the file, the line or row, and the layers.
+    """
+    values: dict[str, float] = {}
+    for where, name, number in _rows(path):
+        try:
+            layer, _ = resolve(name, facts, variables=False)
+        except PolicyError:
+            layer = ""
+        if layer not in facts.by_name:
+            raise UsageError(
+                f"{where}: model `{facts.name}` has no layer `{name}` that owns trainable weights. "
+                f"{advice(name, list(facts.by_name))} With several models, choose one with --model."
+            )
+        if layer in values:
+            raise UsageError(f"{where}: layer `{layer}` stands there twice; give each layer once")
+        values[layer] = _number(number, where, layer)
+    missing = [layer.name for layer in facts.layers if layer.name not in values]
+    if missing:
+        raise UsageError(
+            f"{path}: no importance for {_some(missing)} of model `{facts.name}`; give 0 to a "
+            "layer that does not matter"
+        )
+    _refuse_nothing(values, str(path))
+    return Importance(measure="file", words=f"the importances in {path}", by_layer=values)
+
+
+def _number(value: object, where: str, layer: str) -> float:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise UsageError(f"{where}: `{value}` for layer `{layer}` is not a number") from None
+    if not math.isfinite(number) or number < 0:
+        raise UsageError(
+            f"{where}: {number} for layer `{layer}`; an importance is a finite number, 0 or more"
+        )
+    return number
+
+
+def _refuse_nothing(values: Mapping[str, float], source: str) -> None:
+    if not any(values.values()):
+        raise UsageError(f"{source}: every layer has importance 0, so there is nothing to keep")
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str, object]]:
+    """Where it stands, layer and importance of every row."""
+    if not path.is_file():
+        raise UsageError(
+            f"{path}: no such file; --importance takes a CSV or Parquet file with the columns "
+            "`layer` and `importance`, or `gradient_norm`, or `params`"
+        )
+    if path.suffix.lower() in (".parquet", ".pq"):
+        yield from _parquet_rows(path)
+        return
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            _refuse_columns(path, reader.fieldnames or [])
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                yield where, (row["layer"] or "").strip(), row["importance"]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(
+            f"{path}: not a CSV file ({error}); a Parquet file's name ends in .parquet"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, str, object]]:
+    try:
+        with duckdb.connect() as connection:
+            table = connection.read_parquet(str(path))
+            _refuse_columns(path, table.columns)
+            rows = table.project("layer, importance").fetchall()
+    except duckdb.Error as error:
+        raise UsageError(f"{path}: cannot be read as Parquet: {error}") from None
+    for number, (layer, value) in enumerate(rows, start=1):
+        yield f"{path}, row {number}", str(layer), value
+
+
+def _refuse_columns(path: Path, columns: object) -> None:
+    names = list(columns) if isinstance(columns, list | tuple) else []
+    missing = [column for column in _COLUMNS if column not in names]
+    if missing:
+        raise UsageError(
+            f"{path}: no column {' and no column '.join(f'`{name}`' for name in missing)} (it has "
+            f"{', '.join(f'`{name}`' for name in names) or 'none'}); write a header "
+            "`layer,importance` and one line a layer"
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more layers" if len(names) > _SHOWN else ""
+    return f"{', '.join(f'`{name}`' for name in names[:_SHOWN])}{more}"

@@ -1,0 +1,54 @@
+"""A freeze configuration as Python that a Keras user pastes behind building the model.
+
+In: a model's facts and the layers to freeze. Out: text. It does what the measuring process does: a
+layer's `trainable` is set, except where that would freeze layers inside of it that go on training;
+then its own variables are. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from frostline.facts.model_facts import LayerFacts, ModelFacts
+
+_REMINDER = (
+    "# Keras reads `trainable` when the model is compiled: compile it again from here on, with the",
+    "# optimizer, loss and metrics that you train with: model.compile(...)",
+)
+
+
+def keras_code(facts: ModelFacts, frozen_layers: Collection[str]) -> str:
+    """Python that freezes whole layers of a built model called `model`.
+
+    Args:
+        facts: the model; layers whose place in it is not known are looked up by their names.
+        frozen_layers: names.
+    """
+    frozen = [layer for layer in facts.layers if layer.name in frozen_layers]
+    training = [layer.name for layer in facts.layers if layer.name not in frozen_layers]
+    holders = [layer for layer in frozen if _holds(layer, training)]
+    plain = [layer for layer in frozen if layer not in holders]
+    lines: list[str] = []
+    if plain:
+        lines += ["frozen = [", *(f"    {_reached(layer)}," for layer in plain), "]"]
+        lines += ["for layer in frozen:", "    layer.trainable = False"]
+    for layer in holders:
+        lines += [
+            "# Its own weights alone: layers inside of it go on training.",
+            f"for variable in {_reached(layer)}._trainable_variables:",
+            "    variable.trainable = False",
+        ]
+    if not lines:
+        return "# Nothing is frozen: every layer trains.\n"
+    return "\n".join((*lines, *_REMINDER)) + "\n"
+
+
+def _holds(layer: LayerFacts, names: Collection[str]) -> bool:
+    """Whether the layer encloses one of these; the model itself encloses all."""
+    return layer.access == "model" or any(name.startswith(f"{layer.name}/") for name in names)
+
+
+def _reached(layer: LayerFacts) -> str:
+    if layer.access is not None:
+        return layer.access
+    return "model" + "".join(f'.get_layer("{part}")' for part in layer.name.split("/"))

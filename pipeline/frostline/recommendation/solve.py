@@ -1,0 +1,182 @@
+"""The best configuration within a budget, by integer programming (HiGHS through `scipy.milp`).
+
+In: a program, what each layer is worth, a budget. Out: the layers that train, or None where nothing
+fits; with a bound on what a better one could keep where the search ran out of time. Pure.
+
+HiGHS works with tolerances and the answer must not: its objective and its budget row are scaled so
+that the tolerances shrink to about 1e-10 of the whole, and each configuration that it returns is
+priced anew. One that breaks the budget after all is excluded by name and the search goes on; since
+tolerances only ever let too much in, what is found then is the best there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import optimize, sparse
+
+from frostline.errors import FrostlineError
+from frostline.recommendation.program import Floats, Program
+
+TOLERANCE = 1e-9
+"""Slack of a budget and of a comparison of importances, relative: rounding, no more."""
+
+_SCALE = 1e4
+_SLACK = 1e-5
+_OPTIMAL, _LIMIT, _INFEASIBLE = 0, 1, 2
+
+
+class SolverError(FrostlineError):
+    """HiGHS gave up for a reason of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A configuration.
+
+    Attributes:
+        training: for each layer whether it trains.
+        kept: importance of the layers that train / that of all.
+        share: predicted step time / the predicted baseline's.
+        kept_at_most: no configuration within the budget keeps more; equals `kept` unless the
+            search was cut short.
+    """
+
+    training: tuple[bool, ...]
+    kept: float
+    share: float
+    kept_at_most: float
+
+
+Price = Callable[[tuple[bool, ...]], float]
+
+
+class Solver:
+    """Solves one program for many budgets.
+
+    Args:
+        program: what is possible, and its cost.
+        importance: of each layer; not negative, not all zero.
+        price: the cost model's own price of a configuration / the baseline's; has the last word.
+        must_train: positions of layers that are not to be frozen.
+        time_limit_s: for one search.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        importance: Floats,
+        price: Price,
+        *,
+        must_train: Collection[int] = (),
+        time_limit_s: float = 60.0,
+    ) -> None:
+        self._program = program
+        relative = importance / importance.max()
+        self._importance = relative / relative.sum()
+        self._price = price
+        self._time_limit_s = time_limit_s
+        self._worth = np.zeros(program.columns)
+        self._worth[: len(program.layers)] = self._importance * _SCALE
+        self._cost = program.cost * _SCALE
+        self._lower = np.zeros(program.columns)
+        self._lower[list(must_train)] = 1.0
+        self._integrality = np.zeros(program.columns)
+        self._integrality[: len(program.layers)] = 1
+
+    def fastest(self) -> Found:
+        """The configuration with the shortest predicted step, whatever it keeps."""
+        found = self._search(self._cost, [], lambda _: True)
+        if found is None:
+            raise SolverError("no configuration at all is possible: the program is inconsistent")
+        return self._found(found[0])
+
+    def best(self, budget: float, *, thrifty: bool = True) -> Found | None:
+        """The configuration that keeps most within a budget.
+
+        Args:
+            budget: predicted step time / the predicted baseline's, at most.
+            thrifty: of equally good ones the fastest; takes a second search.
+
+        Returns:
+            None where no configuration is that fast.
+        """
+        limit = budget * (1 + TOLERANCE)
+
+        def fits(training: tuple[bool, ...]) -> bool:
+            return self._price(training) <= limit
+
+        everything = (True,) * len(self._program.layers)
+        if not thrifty and fits(everything):
+            return self._found(everything)
+        within = (self._cost, -np.inf, (limit - self._program.fixed_cost) * _SCALE)
+        found = self._search(-self._worth, [within], fits)
+        if found is None:
+            return None
+        training, bound = found
+        best = self._found(training)
+        if bound is not None:
+            return replace(best, kept_at_most=max(best.kept, -bound / _SCALE))
+        if not thrifty:
+            return best
+        as_good = (self._worth, best.kept * _SCALE - _SLACK, np.inf)
+        leaner = self._search(
+            self._cost,
+            [within, as_good],
+            lambda one: fits(one) and self._kept(one) >= best.kept * (1 - TOLERANCE),
+        )
+        return best if leaner is None else min(self._found(leaner[0]), best, key=_share)
+
+    def _found(self, training: tuple[bool, ...]) -> Found:
+        kept = self._kept(training)
+        return Found(training=training, kept=kept, share=self._price(training), kept_at_most=kept)
+
+    def _kept(self, training: tuple[bool, ...]) -> float:
+        return float(self._importance @ np.array(training))
+
+    def _search(
+        self,
+        objective: Floats,
+        limits: list[tuple[Floats, float, float]],
+        accept: Callable[[tuple[bool, ...]], bool],
+    ) -> tuple[tuple[bool, ...], float | None] | None:
+        """Minimise; the configuration, and a bound from below where the time ran out."""
+        program = self._program
+        cuts: list[tuple[Floats, float, float]] = []
+        while True:
+            extra = [*limits, *cuts]
+            rows = sparse.vstack([program.rows, *(row[None, :] for row, _, _ in extra)])
+            lower = np.concatenate([program.row_lower, [low for _, low, _ in extra]])
+            upper = np.concatenate([program.row_upper, [high for _, _, high in extra]])
+            answer = optimize.milp(
+                objective,
+                integrality=self._integrality,
+                bounds=optimize.Bounds(self._lower, program.upper),
+                constraints=optimize.LinearConstraint(rows, lower, upper),
+                options={"mip_rel_gap": 0.0, "time_limit": self._time_limit_s},
+            )
+            if answer.status == _INFEASIBLE:
+                return None
+            if answer.status not in (_OPTIMAL, _LIMIT) or answer.x is None:
+                raise SolverError(
+                    f"the solver found no configuration: {answer.message}; with more than a few "
+                    "hundred layers, ask for a budget nearer to the fastest configuration's"
+                )
+            training = tuple(bool(value > 0.5) for value in answer.x[: len(program.layers)])
+            if any(training) and accept(training):
+                return training, (
+                    None if answer.status == _OPTIMAL else float(answer.mip_dual_bound)
+                )
+            cuts.append(self._all_but(training))
+
+    def _all_but(self, training: tuple[bool, ...]) -> tuple[Floats, float, float]:
+        """A row that every configuration satisfies except this one."""
+        row = np.zeros(self._program.columns)
+        row[: len(training)] = np.where(training, -1.0, 1.0)
+        return row, 1.0 - sum(training), np.inf
+
+
+def _share(found: Found) -> float:
+    return found.share

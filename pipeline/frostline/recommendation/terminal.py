@@ -1,0 +1,144 @@
+"""A recommendation in the terminal: the frontier, the pick, the code. Pure.
+
+In: `Recommendation`, and `Verified` where it was measured. Out: things that Rich prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from frostline.recommendation.recommend import Point, Recommendation
+from frostline.words import floor, milliseconds, ratio_with_interval, share
+
+if TYPE_CHECKING:  # verifying brings the scheduler along
+    from frostline.recommendation.verify import Verified
+
+_DEFAULT = {
+    "params": " Pass --importance FILE for what matters to you, or set gradient_norms = true under "
+    "[measure] in the study and run it on the same --out again.",
+    "gradient_norm": " Pass --importance FILE for what matters to you.",
+    "file": "",
+}
+_VERDICTS = {
+    "within": ("within the budget", "green"),
+    "above": ("above the budget", "red"),
+    "undecided": ("too close to the budget to tell", "yellow"),
+}
+
+
+def rendered(found: Recommendation) -> RenderableType:
+    """The answer for one model and setting, but for the code."""
+    return Group(*_parts(found))
+
+
+def pasted(found: Recommendation) -> Text:
+    """The code, and the pick as a policy; to be printed without wrapping."""
+    return Text(f"\n{found.code}\nAs a policy: {found.answer.policy}")
+
+
+def verified_words(verified: Verified) -> Text:
+    """Predicted against achieved, in two lines."""
+    words, style = _VERDICTS[verified.outcome]
+    before = "measured by the sweep before" if verified.measured_before else "measured now"
+    achieved = (
+        f"Achieved ({before}): {1 / verified.speedup:.3f} "
+        f"[{1 / verified.high:.3f}, {1 / verified.low:.3f}] of the baseline's step, "
+        f"{ratio_with_interval(verified.speedup, verified.low, verified.high)}: "
+    )
+    predicted = (
+        f"Predicted: {1 / verified.predicted_speedup:.3f}, {verified.predicted_speedup:.2f}x, "
+        f"{verified.error:+.1%} off; noise floor {floor(verified.noise_floor)}. "
+        f"Trial {verified.trial_id}."
+    )
+    return Text.assemble(achieved, (words, style), ".\n", predicted)
+
+
+def _parts(found: Recommendation) -> Iterator[RenderableType]:
+    pick, total = found.pick, len(found.importance.by_layer)
+    yield Text(f"\n{found.key.label}", style="bold")
+    yield Text(f"What matters: {found.importance.words}.{_DEFAULT[found.importance.measure]}\n")
+    yield _frontier(found.frontier, pick, total)
+    yield Text("Each row keeps the most that any choice of layers within its budget keeps.\n")
+    if not pick.frozen_layers:
+        yield Text(f"Freeze nothing: the budget of {pick.budget:g} leaves room for every layer.")
+        return
+    yield Text(
+        f"Freeze {len(pick.frozen_layers)} of {total} layers: {_share(pick.kept)} of what matters "
+        "goes on training.",
+        style="bold",
+    )
+    if pick.kept_at_most > pick.kept:
+        yield Text(
+            f"The search ran out of time; no choice keeps more than {_share(pick.kept_at_most)}.",
+            style="yellow",
+        )
+    yield Text(_prediction(found))
+    if found.head_frozen is not None:
+        yield Text(
+            f"The head `{found.head_frozen}` is among the frozen ones; a head that is new has to "
+            f"train: add --train {found.head_frozen}.",
+            style="yellow",
+        )
+
+
+def _prediction(found: Recommendation) -> str:
+    answer, interval = found.answer, found.share_interval
+    words = f"Predicted step: {found.pick.share:.3f}"
+    if interval:
+        words += f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+    words += " of the baseline's, "
+    if answer.predicted_step_ns is not None:
+        words += (
+            f"{milliseconds(answer.predicted_step_ns)} ms instead of "
+            f"{milliseconds(answer.baseline_step_ns)} ms, "
+        )
+    if interval is None:
+        return words + (
+            f"{answer.predicted_speedup:.2f}x. No interval: only {answer.held_out} configurations "
+            "besides the anchors were measured, and it takes five."
+        )
+    words += (
+        f"{ratio_with_interval(answer.predicted_speedup, answer.low, answer.high)}; the interval "
+        f"is from {answer.held_out} held-out predictions of this sweep."
+    )
+    if interval[1] > found.pick.budget:
+        safe = found.pick.budget * found.pick.share / interval[1]
+        words += (
+            f" It reaches over the budget of {found.pick.budget:g}: --verify measures the pick, "
+        )
+        words += (
+            f"--budget {safe:.2g} leaves room."
+            if safe > found.fastest.share
+            else "and nothing is fast enough to leave that much room."
+        )
+    return words
+
+
+def _frontier(points: Sequence[Point], pick: Point, total: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("budget", justify="right", no_wrap=True)
+    table.add_column("predicted\nstep", justify="right", no_wrap=True)
+    table.add_column("kept", justify="right", no_wrap=True)
+    table.add_column("frozen\nlayers", justify="right", no_wrap=True)
+    for point in points:
+        chosen = point is pick
+        table.add_row(
+            ">" if chosen else "",
+            f"{point.budget:.3g}",
+            f"{point.share:.3f}",
+            _share(point.kept),
+            f"{len(point.frozen_layers)} of {total}",
+            style="bold" if chosen else "",
+        )
+    return table
+
+
+def _share(fraction: float) -> str:
+    return share(min(fraction, 1.0) if fraction < 1 - 1e-12 else 1.0)

@@ -1,0 +1,260 @@
+"""What a report says, as values: from the summary of a sweep, its evidence and its manifest. Pure.
+
+In: `Summary` (rows with verdicts, noise floors, the answer), `ReportEvidence` of each group,
+`Manifest`.
+Out: `ReportContent`: strings ready to be shown and figures ready to be drawn. Renders nothing,
+opens nothing.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from frostline.analyse import GroupSummary, Summary, TrialSummary, answer, group_answer
+from frostline.reporting.comparisons import (
+    AssociationRow,
+    ErrorRow,
+    PlaceRow,
+    association_rows,
+    error_rows,
+    evidence_sentences,
+    place_rows,
+)
+from frostline.reporting.drawing import Drawing, section_figures
+from frostline.reporting.evidence import ReportEvidence
+from frostline.reporting.figures import Figure
+from frostline.reporting.figures.prediction import THREE_ANCHOR
+from frostline.reporting.method_facts import Fact, group_facts, period, sweep_facts
+from frostline.reporting.names import anchor_names
+from frostline.reporting.palette import FAMILIES, Family, family_of_row
+from frostline.reporting.trial_table import COLUMNS, TableColumn, TableRow, table_rows
+from frostline.store.manifest import Manifest
+from frostline.words import share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostOp:
+    """A line of the table of ops without a pass: as shown."""
+
+    op: str
+    op_type: str
+    rule: str
+    time: str
+    share: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One model under one setting on one kind of device.
+
+    Attributes:
+        anchor: name of the section in addresses and file names; unique in the report.
+        model: the model's name, to filter by.
+        title: the group in words.
+        label: the same, as short as it can be told from the others.
+        answer: the answer, one string.
+        figures: in order.
+        associations, places, errors: tables beside the figures; empty where there is too little.
+        lost, lost_words: the largest ops without a pass, and what they are together.
+        words: what stands in place of a figure that cannot be drawn, by heading.
+        facts: how it was measured.
+        left_out: what a page of bounded size leaves out.
+    """
+
+    anchor: str
+    model: str
+    title: str
+    label: str
+    answer: str
+    figures: tuple[Figure, ...]
+    associations: tuple[AssociationRow, ...]
+    places: tuple[PlaceRow, ...]
+    errors: tuple[ErrorRow, ...]
+    lost: tuple[LostOp, ...]
+    lost_words: str
+    words: Mapping[str, str]
+    facts: tuple[Fact, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportContent:
+    """A whole report.
+
+    Attributes:
+        study: the study's name.
+        version: of the program that measured last.
+        measured: when the runs began, in words.
+        answer: the answer for the whole sweep.
+        trials, failed: committed trials, and those of them that failed.
+        families: of the shown trials, for the filter.
+        models: their names, for the filter.
+        sections: per model, setting and kind of device.
+        columns, rows: the table of trials.
+        tensorboard: the command that starts TensorBoard on this sweep, and where.
+        facts: versions and machine.
+    """
+
+    study: str
+    version: str
+    measured: str
+    answer: str
+    trials: int
+    failed: int
+    families: tuple[Family, ...]
+    models: tuple[str, ...]
+    sections: tuple[Section, ...]
+    columns: tuple[TableColumn, ...]
+    rows: tuple[TableRow, ...]
+    tensorboard: tuple[str, str]
+    facts: tuple[Fact, ...]
+
+
+def report_content(
+    summary: Summary,
+    evidence: Sequence[ReportEvidence],
+    shown: Mapping[int, Sequence[TrialSummary]],
+    manifest: Manifest,
+    where: str,
+) -> ReportContent:
+    """Everything that the report of a sweep says.
+
+    Args:
+        summary: of all committed trials.
+        evidence: of each group.
+        shown: by position of the group, the trials that the page shows.
+        manifest: of the sweep.
+        where: OUT as the user knows it, without credentials.
+    """
+    names = anchor_names(summary.groups)
+    drawings = [
+        Drawing.of(group, found, shown[number])
+        for number, (group, found) in enumerate(zip(summary.groups, evidence, strict=True))
+    ]
+    rows = [
+        row
+        for drawing, anchor in zip(drawings, names, strict=True)
+        for row in table_rows(drawing.trials, _by_cost_model(drawing.evidence), anchor)
+    ]
+    runs = manifest.runs
+    several = len(summary.groups) > 1
+    models = [group.key.model for group in summary.groups]
+    sections = tuple(
+        _section(drawing, anchor, models) for drawing, anchor in zip(drawings, names, strict=True)
+    )
+    return ReportContent(
+        study=manifest.study,
+        version=runs[-1].frostline_version if runs else "",
+        measured=period(manifest),
+        answer=answer(summary) if several else sections[0].answer,
+        trials=summary.ok + summary.failed,
+        failed=summary.failed,
+        families=_families(drawings),
+        models=tuple(dict.fromkeys(models)),
+        sections=sections,
+        columns=_used(rows),
+        rows=tuple(_without_empty(rows)),
+        tensorboard=_tensorboard(where),
+        facts=sweep_facts(manifest),
+    )
+
+
+def _tensorboard(where: str) -> tuple[str, str]:
+    if "://" in where:  # TensorBoard reads local folders
+        return "frostline tensorboard FOLDER", "on a local copy of the sweep"
+    return f"frostline tensorboard {shlex.quote(where)}", "on this machine"
+
+
+def _section(drawing: Drawing, anchor: str, models: Sequence[str]) -> Section:
+    group, evidence = drawing.group, drawing.evidence
+    paragraph = group_answer(group, evidence_sentences(group, drawing.levels, drawing.errors))
+    figures, words = section_figures(drawing)
+    return Section(
+        anchor=anchor,
+        model=group.key.model,
+        title=group.title,
+        label=group.key.model if models.count(group.key.model) == 1 else group.title,
+        answer=paragraph if len(models) == 1 else _below_its_title(paragraph, group),
+        figures=figures,
+        associations=association_rows(group, evidence, drawing.configurations),
+        places=place_rows(drawing.levels),
+        errors=error_rows(drawing.errors),
+        lost=tuple(_lost(evidence)),
+        lost_words=_lost_words(group, evidence),
+        words=words,
+        facts=group_facts(group, evidence),
+        left_out=tuple(_left_out(group, drawing)),
+    )
+
+
+def _below_its_title(answer: str, group: GroupSummary) -> str:
+    """The answer without the title, which stands above it."""
+    rest = answer.removeprefix(f"{group.title}: ")
+    return rest[:1].upper() + rest[1:]
+
+
+def _by_cost_model(evidence: ReportEvidence) -> dict[str, float]:
+    return {
+        each.trial_id: each.speedup.predicted
+        for each in evidence.predicted
+        if each.predictor == THREE_ANCHOR
+    }
+
+
+def _families(drawings: Iterable[Drawing]) -> tuple[Family, ...]:
+    there = {family_of_row(item.row).name for drawing in drawings for item in drawing.trials}
+    return tuple(family for family in FAMILIES if family.name in there)
+
+
+def _used(rows: Sequence[TableRow]) -> tuple[TableColumn, ...]:
+    """The columns of which some cell says something."""
+    return tuple(COLUMNS[number] for number in _used_numbers(rows))
+
+
+def _used_numbers(rows: Sequence[TableRow]) -> list[int]:
+    return [
+        number
+        for number, column in enumerate(COLUMNS)
+        if not column.numeric or any(row.cells[number].order != "" for row in rows)
+    ]
+
+
+def _without_empty(rows: Sequence[TableRow]) -> Iterable[TableRow]:
+    used = _used_numbers(rows)
+    for row in rows:
+        yield replace(row, cells=tuple(row.cells[number] for number in used))
+
+
+def _lost(evidence: ReportEvidence) -> Iterable[LostOp]:
+    for op in evidence.unattributed:
+        yield LostOp(
+            op=op.op_name,
+            op_type=op.op_type,
+            rule=op.rule,
+            time=f"{op.ns / 1e3:.3g}",
+            share=share(op.share),
+        )
+
+
+def _lost_words(group: GroupSummary, evidence: ReportEvidence) -> str:
+    whole = evidence.unattributed_share
+    if whole is None:
+        return "No trial left a profile, so there is nothing to attribute."
+    if not whole:
+        return "Every op of every profile has a pass."
+    more = evidence.unattributed_ops - len(evidence.unattributed)
+    rest = f"; {more} smaller ones are not listed" if more > 0 else ""
+    listed = f"{evidence.unattributed_ops} different ops" if evidence.unattributed_ops else "ops"
+    return f"{share(whole)} of the op time of all profiles has no pass, in {listed}{rest}."
+
+
+def _left_out(group: GroupSummary, drawing: Drawing) -> Iterable[str]:
+    total, there = len(group.trials), len(drawing.trials)
+    if there < total:
+        yield (
+            f"This page shows {there} of {total} trials: controls, anchors and the fastest, and of "
+            "each kind of policy some, evenly spread over the frozen share. The answer counts all "
+            "of them, and all of them are in OUT/tables."
+        )

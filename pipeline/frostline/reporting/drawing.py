@@ -1,0 +1,206 @@
+"""Which figures a group gets, and the words that stand in for those that cannot be drawn. Pure.
+
+In: a group with its evidence and the trials that the page shows. Out: figures in the order of the
+page, and a sentence for each that has no data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from frostline.analyse import GroupSummary, TrialSummary
+from frostline.analyse.placement import Level, levels, place_of
+from frostline.analyse.prediction_error import PredictorError, predictor_errors
+from frostline.reporting.evidence import ReportEvidence
+from frostline.reporting.figures import (
+    Bar,
+    Figure,
+    TrialPoint,
+    energy_figure,
+    layer_costs_figure,
+    memory_figure,
+    placement_figure,
+    predicted_figure,
+    predictor_errors_figure,
+    speedup_by_depth,
+    speedup_by_fraction,
+    time_figure,
+    trial_rows,
+)
+from frostline.reporting.page_limits import spread, spread_by
+from frostline.reporting.palette import family_of_row
+from frostline.store.trial_row import TrialRow
+from frostline.words import policy_words
+
+MOST_BARS = 40
+MOST_LEVELS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """A group with what its figures are drawn from.
+
+    Attributes:
+        group, evidence: of one model, setting and kind of device.
+        trials: those that the page shows.
+        points: of them, the measured ones, as the figures show them.
+        levels: configurations of different places at about the same frozen fraction.
+        errors: held-out error of each predictor.
+    """
+
+    group: GroupSummary
+    evidence: ReportEvidence
+    trials: tuple[TrialSummary, ...]
+    points: tuple[TrialPoint, ...]
+    levels: tuple[Level, ...]
+    errors: tuple[PredictorError, ...]
+
+    @staticmethod
+    def of(
+        group: GroupSummary, evidence: ReportEvidence, trials: Sequence[TrialSummary]
+    ) -> Drawing:
+        """Prepare a group."""
+        points = [_trial(item, evidence) for item in trials]
+        return Drawing(
+            group=group,
+            evidence=evidence,
+            trials=tuple(trials),
+            points=tuple(point for point in points if point is not None),
+            levels=tuple(_levels(group, evidence)),
+            errors=predictor_errors(evidence.predicted),
+        )
+
+    @property
+    def configurations(self) -> tuple[TrialRow, ...]:
+        """Distinct measured configurations among the shown trials."""
+        there = {item.row.trial_id for item in self.trials}
+        return tuple(row for row in self.group.configurations if row.trial_id in there)
+
+
+def section_figures(drawing: Drawing) -> tuple[tuple[Figure, ...], dict[str, str]]:
+    """The figures of a group, and words for what has none, by heading."""
+    figures: list[Figure] = []
+    words: dict[str, str] = {}
+    if drawing.points:
+        figures += _speedups(drawing)
+    else:
+        words["Speedup"] = "No trial was measured."
+    if drawing.levels:
+        figures.append(placement_figure(spread(drawing.levels, MOST_LEVELS)))
+    figures += _predictions(drawing, words)
+    bars = _bars(drawing)
+    if bars:
+        figures.append(time_figure(bars))
+    else:
+        words["Where a step's time goes"] = "No trial left a profile."
+    if any(value for cost in drawing.evidence.layers for value in cost.shares.values()):
+        figures.append(layer_costs_figure(drawing.evidence.layers))
+    else:
+        words["What each layer costs"] = "No control left a profile by layer."
+    figures += _resources(drawing, words)
+    return tuple(figures), words
+
+
+def _speedups(drawing: Drawing) -> Iterable[Figure]:
+    group, rows = drawing.group, trial_rows(drawing.points)
+    deepest = max(point.depth for point in drawing.points)
+    layers = len(drawing.evidence.order) or deepest + 1
+    floor, ceiling = group.noise_floor, group.ceiling
+    yield speedup_by_fraction(rows, noise_floor=floor, ceiling=ceiling)
+    yield speedup_by_depth(rows, layers=layers, noise_floor=floor, ceiling=ceiling)
+
+
+def _predictions(drawing: Drawing, words: dict[str, str]) -> Iterable[Figure]:
+    evidence, floor = drawing.evidence, drawing.group.noise_floor
+    trials = {point.trial_id: point for point in drawing.points}
+    errors = drawing.errors
+    if not errors:
+        words["Predicted against measured"] = (
+            " ".join(note for note in evidence.notices if "rediction" in note)
+            or "No measured configuration was held out: all of them are anchors or controls."
+        )
+        return
+    if any(each.predictor == "three_anchor" for each in errors):
+        yield predicted_figure(evidence.predicted, trials, floor)
+    else:
+        words["Predicted against measured"] = (
+            " ".join(note for note in evidence.notices if "rediction" in note)
+            or "There is no prediction of the cost model for these trials."
+        )
+    yield predictor_errors_figure(evidence.predicted, errors, trials, floor)
+
+
+def _resources(drawing: Drawing, words: dict[str, str]) -> Iterable[Figure]:
+    rows = trial_rows(drawing.points)
+    if any(point.memory_bytes is not None for point in drawing.points):
+        yield memory_figure(rows)
+    else:
+        words["Memory"] = "Not measured: the memory of one trial is known on GPUs only."
+    if any(point.energy_joules is not None for point in drawing.points):
+        yield energy_figure(rows)
+    else:
+        words["Energy"] = "Not measured: this device counts no energy that the program can read."
+
+
+def _levels(group: GroupSummary, evidence: ReportEvidence) -> list[Level]:
+    if not evidence.order:
+        return []
+    return levels(group.configurations, lambda row: place_of(row.frozen_layers, evidence.order))
+
+
+def _trial(item: TrialSummary, evidence: ReportEvidence) -> TrialPoint | None:
+    row = item.row
+    if row.speedup is None or row.speedup_low is None or row.speedup_high is None:
+        return None
+    depth = row.earliest_trainable_layer or 0
+    return TrialPoint(
+        trial_id=row.trial_id,
+        policy=policy_words(row),
+        family=family_of_row(row),
+        fraction=row.frozen_fraction or 0.0,
+        depth=depth,
+        first=evidence.order[depth] if depth < len(evidence.order) else "",
+        speedup=row.speedup,
+        low=row.speedup_low,
+        high=row.speedup_high,
+        step_ns=row.step_ns,
+        verdict="control" if row.is_control else item.verdict or "",
+        memory_bytes=row.peak_memory_bytes,
+        energy_joules=row.energy_joules_per_step,
+    )
+
+
+def _bars(drawing: Drawing) -> list[Bar]:
+    profiled = [
+        item.row for item in drawing.trials if item.row.passes_ns and item.row.speedup is not None
+    ]
+    controls = [row for row in profiled if row.is_control]
+    others = [row for row in profiled if not row.is_control]
+    rows = [
+        *controls[:3],
+        *spread_by(others, MOST_BARS - len(controls[:3]), lambda row: family_of_row(row).name),
+    ]
+    taken: set[str] = set()
+    bars = []
+    for row in rows:
+        name = policy_words(row)
+        name = name if name not in taken else f"{name} ({row.trial_id})"
+        taken.add(name)
+        bars.append(
+            Bar(
+                policy=name,
+                family=family_of_row(row),
+                relative_step=1 / (row.speedup or 1.0),
+                busy=_busy(row),
+                pass_ns=row.passes_ns or {},
+            )
+        )
+    return bars
+
+
+def _busy(row: TrialRow) -> float | None:
+    """Share of the profiled step in which an op runs."""
+    if row.busy_ns is None or not row.step_ns:
+        return None
+    return min(1.0, row.busy_ns / (row.step_ns * (row.profiler_overhead or 1.0)))

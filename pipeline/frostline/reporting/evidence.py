@@ -1,0 +1,313 @@
+"""What the report reads of a sweep beyond its trials: layers, predictions, unattributed ops.
+
+In: a sweep, its summary, and the trials that the page shows. Out: `ReportEvidence` for each group.
+Op rows are added up in DuckDB and never reach Python. What is not there (no facts of a model, no
+anchors, an empty table) is left out with a notice that says why.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from frostline.analyse import GroupKey, GroupSummary, Summary, TrialSummary
+from frostline.analyse.backward_flops import LayerWork, flops_saved
+from frostline.analyse.layer_costs import LayerCost, layer_costs
+from frostline.analyse.prediction_error import PredictedTrial
+from frostline.costmodel.held_out import HeldOut
+from frostline.errors import UsageError
+from frostline.facts.model_facts import ModelFacts
+from frostline.prediction import PredictedGroup, Unpredicted, load_facts, predictions, sort_groups
+from frostline.reporting.page_limits import spread
+from frostline.store.sweep import Sweep
+from frostline.store.trial_row import TrialRow
+
+PREDICTED = 400
+"""Held-out configurations at most, of each group, that predictors are judged by."""
+UNATTRIBUTED = 20
+_CONTROLS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnattributedOp:
+    """An op whose pass is not known.
+
+    Attributes:
+        op_name, op_type, rule: as in `op_costs`.
+        ns: mean over the profiled trials of the group, per step.
+        share: of these trials' op time.
+    """
+
+    op_name: str
+    op_type: str
+    rule: str
+    ns: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportEvidence:
+    """What stands behind a group's summary.
+
+    Attributes:
+        layers: the baseline's layers with their costs; empty where no control left any.
+        order: names of all layers in order of first use; empty where not known.
+        flops_saved: by `trial_id`, saved share of the baseline's backward FLOPs.
+        flops_known: layers with a registered FLOP count, and layers.
+        predicted: every predictor's answers for measured trials.
+        unattributed: the largest ops without a pass.
+        unattributed_share: of all op time of the group.
+        unattributed_ops: how many different ones there are.
+        notices: what is left out, and why.
+    """
+
+    layers: tuple[LayerCost, ...]
+    order: tuple[str, ...]
+    flops_saved: Mapping[str, float]
+    flops_known: tuple[int, int]
+    predicted: tuple[PredictedTrial, ...]
+    unattributed: tuple[UnattributedOp, ...]
+    unattributed_share: float | None
+    unattributed_ops: int
+    notices: tuple[str, ...]
+
+
+def gather(
+    sweep: Sweep, summary: Summary, shown: Mapping[int, Sequence[TrialSummary]]
+) -> tuple[ReportEvidence, ...]:
+    """Read the evidence of every group.
+
+    Args:
+        sweep: the sweep.
+        summary: of its trials.
+        shown: by position of the group, the trials that the page shows.
+
+    Returns:
+        One for each group of the summary, in its order.
+
+    Raises:
+        StorageError: OUT cannot be read.
+    """
+    stored = _stored_predictions(sweep, shown)
+    fitted = None if stored else _fitted(sweep)
+    unattributed = _unattributed(sweep, summary)
+    keys = Counter(group.key for group in summary.groups)
+    found = []
+    for number, group in enumerate(summary.groups):
+        rows = [item.row for item in shown[number] if item.row.speedup is not None]
+        notices: list[str] = []
+        layers = _layers(sweep, group)
+        facts = _facts(sweep, group, notices)
+        works = _works(layers, facts)
+        saved = {
+            row.trial_id: share
+            for row in rows
+            if (share := flops_saved(works, _frozen(row, facts))) is not None
+        }
+        ops, count = unattributed[number]
+        op_time = sum(sum((item.row.passes_ns or {}).values()) for item in group.trials)
+        other = sum((item.row.passes_ns or {}).get("other", 0) for item in group.trials)
+        found.append(
+            ReportEvidence(
+                layers=layers,
+                order=_order(layers, facts),
+                flops_saved=saved,
+                flops_known=(
+                    sum(work.forward_flops is not None for work in works),
+                    len(works),
+                ),
+                predicted=tuple(
+                    _predicted(group, rows, stored, fitted, notices, several=keys[group.key] > 1)
+                ),
+                unattributed=ops,
+                unattributed_share=other / op_time if op_time else None,
+                unattributed_ops=count,
+                notices=tuple(notices),
+            )
+        )
+    return tuple(found)
+
+
+def _layers(sweep: Sweep, group: GroupSummary) -> tuple[LayerCost, ...]:
+    controls = group.control_rows[:_CONTROLS]
+    rows = sweep.table("layers", trials=[row.trial_id for row in controls]).to_pylist()
+    return layer_costs(controls, rows)
+
+
+def _facts(sweep: Sweep, group: GroupSummary, notices: list[str]) -> ModelFacts | None:
+    try:
+        return load_facts(sweep, group.key.model)
+    except UsageError as error:
+        notices.append(f"Which layer feeds which is not known, so they count as a chain: {error}.")
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        notices.append(f"The facts of {group.key.model} cannot be read: {first}.")
+    return None
+
+
+def _works(layers: Sequence[LayerCost], facts: ModelFacts | None) -> list[LayerWork]:
+    named = [cost for cost in layers if cost.layer]
+    before = [tuple(cost.layer for cost in named[:number]) for number in range(len(named))]
+    known = facts.by_name if facts is not None else {}
+    return [
+        LayerWork(
+            layer=cost.layer,
+            forward_flops=cost.forward_flops,
+            variables=(
+                {variable.path: variable.params for variable in known[cost.layer].variables}
+                if cost.layer in known
+                else {cost.layer: cost.params}
+            ),
+            upstream=known[cost.layer].upstream if cost.layer in known else chain,
+        )
+        for cost, chain in zip(named, before, strict=True)
+    ]
+
+
+def _frozen(row: TrialRow, facts: ModelFacts | None) -> Sequence[str]:
+    return row.frozen_layers if facts is None else (*row.frozen_variables, *row.frozen_layers)
+
+
+def _order(layers: Sequence[LayerCost], facts: ModelFacts | None) -> tuple[str, ...]:
+    if facts is not None:
+        return tuple(layer.name for layer in facts.layers)
+    return tuple(cost.layer for cost in layers if cost.layer)
+
+
+def _stored_predictions(
+    sweep: Sweep, shown: Mapping[int, Sequence[TrialSummary]]
+) -> dict[str, list[dict[str, Any]]]:
+    columns = ["trial_id", "predictor", "is_anchor", "predicted_speedup"]
+    trials = [item.row.trial_id for items in shown.values() for item in items]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in sweep.table("predictions", columns, trials=trials).to_pylist():
+        found.setdefault(row["trial_id"], []).append(row)
+    return found
+
+
+def _fitted(sweep: Sweep) -> dict[GroupKey, PredictedGroup | Unpredicted]:
+    fitted, rest = sort_groups(sweep)
+    everything: list[PredictedGroup | Unpredicted] = [*fitted, *rest]
+    return {group.key: group for group in everything}
+
+
+def _predicted(
+    group: GroupSummary,
+    rows: Sequence[TrialRow],
+    stored: Mapping[str, Sequence[Mapping[str, Any]]],
+    fitted: Mapping[GroupKey, PredictedGroup | Unpredicted] | None,
+    notices: list[str],
+    *,
+    several: bool,
+) -> Iterable[PredictedTrial]:
+    if several:
+        notices.append(
+            "No predictions: this setting was measured on several kinds of devices, and anchors of "
+            "one say nothing about another."
+        )
+        return
+    judged = _judged(rows, notices)
+    by_trial = {row.trial_id: row for row in judged}
+    if fitted is None:
+        answers = [(row, answer) for row in judged for answer in stored.get(row.trial_id, ())]
+        if not answers:
+            notices.append("No predictions: the table has none of these trials.")
+        for row, answer in answers:
+            yield from _one(row, answer["predictor"], answer["predicted_speedup"],
+                            is_anchor=answer["is_anchor"])  # fmt: skip
+        return
+    model = fitted.get(group.key)
+    if model is None:
+        return
+    if isinstance(model, Unpredicted):
+        notices.append(f"No prediction by the cost model: {model.reason}.")
+    for found in predictions(replace(model, rows=tuple(judged))):
+        yield from _one(by_trial[found.trial_id], found.predictor, found.predicted_speedup,
+                        is_anchor=found.is_anchor)  # fmt: skip
+
+
+def _judged(rows: Sequence[TrialRow], notices: list[str]) -> list[TrialRow]:
+    """Anchors, and an even spread of the configurations that are held out."""
+    held_out = [row for row in rows if row.anchor is None and not row.is_control]
+    kept = {row.trial_id for row in spread(held_out, PREDICTED)}
+    if len(held_out) > PREDICTED:
+        notices.append(
+            f"Predictors are judged by {PREDICTED} of {len(held_out)} held-out configurations on "
+            "this page, evenly spread over the frozen share."
+        )
+    return [row for row in rows if row.trial_id in kept or row.anchor is not None or row.is_control]
+
+
+def _one(
+    row: TrialRow, predictor: str, speedup: float | None, *, is_anchor: bool
+) -> Iterable[PredictedTrial]:
+    if speedup is None or not row.speedup:
+        return
+    low, high = row.speedup_low, row.speedup_high
+    yield PredictedTrial(
+        trial_id=row.trial_id,
+        predictor=predictor,
+        is_anchor=bool(is_anchor),
+        speedup=HeldOut(
+            measured=row.speedup,
+            low=row.speedup if low is None else low,
+            high=row.speedup if high is None else high,
+            predicted=speedup,
+        ),
+    )
+
+
+_SETTING = "model, batch_size, optimizer, precision, jit_compile, strategy, device_kind"
+_UNATTRIBUTED = f"""
+WITH ops AS (
+    SELECT {_SETTING}, o.op_name, o.op_type, o.rule, sum(o.ns_per_step)::DOUBLE AS ns
+    FROM op_costs AS o JOIN trials AS t USING (trial_id)
+    WHERE o.pass = 'other' AND o.ns_per_step > 0
+    GROUP BY ALL
+)
+SELECT *, count(*) OVER (PARTITION BY {_SETTING}) AS ops
+FROM ops
+QUALIFY row_number() OVER (PARTITION BY {_SETTING} ORDER BY ns DESC, op_name) <= {UNATTRIBUTED}
+ORDER BY ns DESC, op_name
+"""
+
+
+def _unattributed(
+    sweep: Sweep, summary: Summary
+) -> dict[int, tuple[tuple[UnattributedOp, ...], int]]:
+    """The largest ops without a pass, and how many there are, by position of the group."""
+    found: dict[int, tuple[tuple[UnattributedOp, ...], int]] = {}
+    by_group: dict[tuple[object, ...], list[tuple[Any, ...]]] = {}
+    if any(_other(item.row) for group in summary.groups for item in group.trials):
+        for row in sweep.sql(_UNATTRIBUTED).fetchall():
+            by_group.setdefault(_setting(row[:7]), []).append(row[7:])
+    for number, group in enumerate(summary.groups):
+        profiled = [item.row for item in group.trials if item.row.passes_ns]
+        op_time = sum(sum((row.passes_ns or {}).values()) for row in profiled) or 1
+        key = group.key
+        rows = by_group.get(
+            _setting((
+                key.model, key.batch_size, key.optimizer, key.precision, key.jit_compile,
+                key.strategy, group.device_kind,
+            )), [],
+        )  # fmt: skip
+        ops = tuple(
+            UnattributedOp(
+                op_name=name, op_type=kind, rule=rule,
+                ns=ns / max(1, len(profiled)), share=ns / op_time,
+            )
+            for name, kind, rule, ns, _ in rows
+        )  # fmt: skip
+        found[number] = (ops, rows[0][-1] if rows else 0)
+    return found
+
+
+def _other(row: TrialRow) -> int:
+    return (row.passes_ns or {}).get("other", 0)
+
+
+def _setting(values: Sequence[object]) -> tuple[object, ...]:
+    """Settings compare by what they mean: no optimizer is the compiled model's own."""
+    return tuple(value or "" for value in values)

@@ -1,0 +1,121 @@
+"""What a figure is, and what all of them have in common: size, fonts, families, zoom.
+
+In: an Altair chart over named data. Out: `Figure`. Nothing is rendered here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from frostline.reporting.palette import FAMILIES, Family
+
+WIDTH, HEIGHT = 700, 360
+INK, BAND, GRID = "#333333", "#E3E3E3", "#EFEFEF"
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bands:
+    """Lines of a figure whose number depends on what the reader filters.
+
+    Attributes:
+        table, field: data and field of which each different value is a line.
+        step: height of a line in pixels.
+    """
+
+    table: str
+    field: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One figure.
+
+    Attributes:
+        kind: what it shows, as part of a file name; unique in a section.
+        title, caption: above it.
+        spec: Vega-Lite without data.
+        data: rows by the name under which the specification asks for them.
+        zoom: whether the axes can be moved and zoomed.
+        bands: what its height follows; None where it is fixed.
+    """
+
+    kind: str
+    title: str
+    caption: str
+    spec: Mapping[str, Any]
+    data: Mapping[str, Rows]
+    zoom: bool = False
+    bands: Bands | None = None
+
+
+def named(name: str) -> alt.NamedData:
+    """Data that a figure finds under a name."""
+    return alt.NamedData(name)
+
+
+def zoomable(name: str) -> alt.Parameter:
+    """Axes that move with a drag, zoom with Ctrl and the wheel, and go back on a double click.
+
+    Without Ctrl the wheel scrolls the page, which a figure must not catch.
+    """
+    return alt.selection_interval(
+        name=name, bind="scales", zoom="wheel![event.ctrlKey || event.metaKey]"
+    )
+
+
+def families_in(rows: Iterable[Mapping[str, Any]]) -> list[Family]:
+    """The families among some rows, in the order of the legend."""
+    there = {row["family"] for row in rows}
+    return [family for family in FAMILIES if family.name in there]
+
+
+def family_colour(families: Sequence[Family], title: str = "Policy") -> alt.Color:
+    """Colour by family, with a legend."""
+    return alt.Color(
+        "family:N",
+        title=title,
+        scale=alt.Scale(
+            domain=[family.name for family in families],
+            range=[family.colour for family in families],
+        ),
+    )
+
+
+def family_shape(families: Sequence[Family], title: str = "Policy") -> alt.Shape:
+    """Shape by family, in the same legend."""
+    return alt.Shape(
+        "family:N",
+        title=title,
+        scale=alt.Scale(
+            domain=[family.name for family in families],
+            range=[family.shape for family in families],
+        ),
+    )
+
+
+def finished(chart: Any, *, legend_columns: int = 8) -> dict[str, Any]:
+    """The specification of a chart in the common style.
+
+    What depends on the width stands in the configuration, where the page can change it: an encoding
+    of its own would win over it.
+    """
+    styled = chart.configure(
+        font="Liberation Sans, Helvetica, Arial, sans-serif", background="white", padding=8
+    ).configure_axis(
+        labelFontSize=12, titleFontSize=13, titleFontWeight="normal", titleColor=INK,
+        labelColor=INK, gridColor=GRID, labelLimit=230, titlePadding=8,
+    ).configure_legend(
+        orient="top", columns=legend_columns, titleOrient="left", labelFontSize=12,
+        titleFontSize=12, titleColor=INK, titleFontWeight="normal", labelColor=INK, symbolSize=80,
+        symbolOpacity=1, offset=6,
+        columnPadding=14, gradientLength=140,
+    ).configure_view(stroke=None)  # fmt: skip
+    spec: dict[str, Any] = styled.to_dict(validate=False)
+    spec.pop("$schema", None)  # an address; the page names none
+    return spec

@@ -1,0 +1,85 @@
+"""Peak device memory and device energy against the frozen fraction, where they were measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+
+from frostline.reporting.figures.figure import (
+    HEIGHT,
+    WIDTH,
+    Figure,
+    Rows,
+    families_in,
+    family_colour,
+    family_shape,
+    finished,
+    named,
+    zoomable,
+)
+
+
+def memory_figure(rows: Rows) -> Figure:
+    """Peak device memory; `rows` as `trial_rows` gives them."""
+    return _figure(
+        rows,
+        field="mb",
+        label="Peak device memory (MB)",
+        kind="memory",
+        title="Memory against the frozen share",
+        caption="The largest memory that the trial alone held on the device. Frozen layers keep no "
+        "activations for their weights' gradients, and no optimizer state.",
+    )
+
+
+def energy_figure(rows: Rows) -> Figure:
+    """Device energy of a step; `rows` as `trial_rows` gives them."""
+    return _figure(
+        rows,
+        field="joules",
+        label="Device energy (J per step)",
+        kind="energy",
+        title="Energy against the frozen share",
+        caption="Energy that the device counted during unprofiled steps, per step.",
+    )
+
+
+def _figure(rows: Rows, *, field: str, label: str, kind: str, title: str, caption: str) -> Figure:
+    known: list[Any] = [row for row in rows if row[field] is not None]
+    families = families_in(known)
+    chart = (
+        alt.Chart(named("trials"))
+        .transform_filter(f"isValid(datum.{field})")
+        .mark_point(filled=True, size=60, opacity=0.9, clip=True, cursor="pointer")
+        .encode(
+            x=alt.X(
+                "fraction:Q",
+                title="Frozen share of the parameters (%)",
+                scale=alt.Scale(domain=[-2, 102], nice=False),
+                axis=alt.Axis(values=list(range(0, 101, 10)), grid=False),
+            ),
+            y=alt.Y(
+                f"{field}:Q",
+                title=label,
+                scale=alt.Scale(domain=[0, 1.08 * max(row[field] for row in known)], nice=True),
+            ),
+            color=family_colour(families),
+            shape=family_shape(families),
+            tooltip=[
+                alt.Tooltip("policy:N", title="Policy"),
+                alt.Tooltip(f"{field}:Q", title=label, format=".4~g"),
+                alt.Tooltip("fraction:Q", title="Frozen (%)", format=".3~f"),
+                alt.Tooltip("id:N", title="Trial"),
+            ],
+        )
+        .add_params(zoomable("zoom"))
+    )
+    return Figure(
+        kind=kind,
+        title=title,
+        caption=caption,
+        spec=finished(chart.properties(width=WIDTH, height=HEIGHT)),
+        data={"trials": rows},
+        zoom=True,
+    )

@@ -1,0 +1,90 @@
+"""A sweep's report in one call, for the command line and for notebooks.
+
+`python -m frostline.reporting.make OUT` writes it and prints where it is; a sweep draws its report
+in such a process of its own, so that drawing, which takes a browser's script engine, costs the
+driver no memory.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from frostline.analyse import Summary, summarise
+from frostline.errors import FrostlineError, SweepError
+from frostline.reporting.content import ReportContent, report_content
+from frostline.reporting.evidence import gather
+from frostline.reporting.page import page
+from frostline.reporting.page_limits import quota, shown_trials
+from frostline.reporting.write import write_report
+from frostline.store.sweep import Sweep, open_sweep
+
+
+def make_report(sweep: Sweep, summary: Summary | None = None) -> str:
+    """Write the report of a sweep below its OUT.
+
+    Args:
+        sweep: as `open_sweep` gives it.
+        summary: of its trials; made here when left out.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        SweepError: no trial is committed yet.
+        StorageError: OUT cannot be read or written.
+    """
+    content = content_of(sweep, summary)
+    return write_report(page(content), content.sections, sweep.out)
+
+
+def make_report_apart(out: str) -> str:
+    """Write the report of a sweep in a child process.
+
+    Args:
+        out: the output folder or URI.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        FrostlineError: it could not be written; carries the child's message.
+    """
+    child = subprocess.run(
+        [sys.executable, "-m", "frostline.reporting.make", out],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if child.returncode:
+        said = child.stderr.strip().splitlines() or ["it ended without a word"]
+        raise FrostlineError(f"the report could not be drawn: {said[-1]}")
+    return child.stdout.strip().splitlines()[-1]
+
+
+def content_of(sweep: Sweep, summary: Summary | None = None) -> ReportContent:
+    """Everything that the report of a sweep says.
+
+    Args:
+        sweep: as `open_sweep` gives it.
+        summary: of its trials; made here when left out.
+
+    Raises:
+        SweepError: no trial is committed yet.
+        StorageError: OUT cannot be read.
+    """
+    shown_as = sweep.out.files.shown
+    summary = summarise(sweep.trial_rows()) if summary is None else summary
+    if not summary.groups:
+        raise SweepError(f"{shown_as}: no trial is committed yet; run the sweep first")
+    count = quota(summary)
+    shown = {number: shown_trials(group, count) for number, group in enumerate(summary.groups)}
+    evidence = gather(sweep, summary, shown)
+    return report_content(summary, evidence, shown, sweep.manifest, shown_as)
+
+
+if __name__ == "__main__":
+    try:
+        print(make_report(open_sweep(sys.argv[1])))
+    except FrostlineError as error:
+        sys.exit(str(error))

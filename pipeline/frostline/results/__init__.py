@@ -1,0 +1,7 @@
+"""From a measured trial to what is stored of it.
+
+profile  a trial's files -> its graph, its trace and what its ops cost
+rows     one attempt at a trial -> rows of every table
+commit   rows and files -> OUT; the row in `trials` is the commit
+outcome  what a progress display shows of a committed trial
+"""

@@ -1,0 +1,83 @@
+"""From a finished trial to what its progress display shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from frostline.results.rows import TrialRun, noise_of
+from frostline.trial import Trial
+
+LEASE_LOST = "LeaseLost"
+"""`trials.error_type` of a failure that was not the trial's own; a resumed sweep tries it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialOutcome:
+    """A trial is committed; the rows are in OUT, this is what a progress display needs of them.
+
+    Attributes:
+        attempts: how often it was started.
+        speedup, speedup_low, speedup_high: None where the trial failed.
+        error_stage: on an `ok` trial `profile`: it was timed, and left no usable trace.
+        seconds: wall time by phase, as in the `trials` table; `store` is the publication.
+        noise: what a control says about noise (`frostline.results.rows.noise_of`); None for other
+            trials.
+        earlier: True when it was found committed after its lease was lost; the numbers are then
+            in OUT only.
+    """
+
+    trial_id: str
+    model: str
+    policy: str
+    status: Literal["ok", "failed"]
+    attempts: int
+    speedup: float | None = None
+    speedup_low: float | None = None
+    speedup_high: float | None = None
+    noise: float | None = None
+    error_stage: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    earlier: bool = False
+
+
+def outcome_of(run: TrialRun, *, store_s: float) -> TrialOutcome:
+    """The outcome of a committed trial.
+
+    Args:
+        run: what became its rows.
+        store_s: seconds that publishing them took.
+    """
+    measured, failure = run.measured, run.failure
+    seconds = dict(measured.seconds) if measured is not None else {}
+    if run.convert_s is not None:
+        seconds["convert"] = run.convert_s
+    return TrialOutcome(
+        trial_id=run.trial.trial_id,
+        model=run.trial.model.name,
+        policy=run.trial.policy,
+        status=run.status,
+        attempts=run.attempts,
+        speedup=measured.speedup if measured is not None else None,
+        speedup_low=measured.speedup_low if measured is not None else None,
+        speedup_high=measured.speedup_high if measured is not None else None,
+        noise=noise_of(measured) if measured is not None and run.trial.is_control else None,
+        error_stage=failure.stage if failure is not None else None,
+        error_type=failure.kind if failure is not None else None,
+        error_message=failure.message if failure is not None else None,
+        seconds={**seconds, "total": run.duration_s, "store": store_s},
+    )
+
+
+def found_committed(trial: Trial, *, ok: bool, attempts: int) -> TrialOutcome:
+    """The outcome of a trial whose commit was found after its lease was lost."""
+    return TrialOutcome(
+        trial_id=trial.trial_id,
+        model=trial.model.name,
+        policy=trial.policy,
+        status="ok" if ok else "failed",
+        attempts=attempts,
+        earlier=True,
+    )

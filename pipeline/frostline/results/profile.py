@@ -1,0 +1,129 @@
+"""From a measured trial's files to its graph, its trace and what its ops cost.
+
+Runs while the measuring process waits. A trace that cannot be used takes nothing from the timing:
+it becomes the reason why the pass columns are null.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from frostline.attribute.attribute import attribute
+from frostline.attribute.costs import OpCost, check_conserved, per_step
+from frostline.attribute.frozen import check_frozen
+from frostline.attribute.step_graph import StepGraph
+from frostline.errors import TraceError
+from frostline.measure.messages import Measured
+from frostline.results.rows import Failure
+from frostline.trace.converter import TraceConverter
+from frostline.trace.ops import Trace
+from frostline.trial import Trial
+
+
+class Converter(Protocol):
+    """What `frostline.trace.TraceConverter` offers."""
+
+    def convert(self, xplane: Path, *, hlo_text: Path | None, deadline_s: float) -> Trace:
+        """Read a trace; `TraceError` when it cannot be used."""
+
+
+Converters = Callable[[Path], AbstractContextManager[Converter]]
+"""Makes a converter, given a folder for its temporary files."""
+
+
+def new_converter(scratch: Path) -> TraceConverter:
+    """The real one; its process starts with the first trace."""
+    return TraceConverter(env={"PYTHONPATH": python_path()}, scratch=scratch)
+
+
+def python_path() -> str:
+    """This process's module path, for children: a Ray worker's own is not inherited."""
+    return os.pathsep.join(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialProfile:
+    """What is known of where a trial's time goes.
+
+    Attributes:
+        graph: the traced step; None when it could not be analysed.
+        trace, costs: None and empty without a usable trace.
+        failure: why there is none; None also when none was asked for.
+        seconds: spent here.
+    """
+
+    graph: StepGraph | None
+    trace: Trace | None
+    costs: tuple[OpCost, ...]
+    failure: Failure | None
+    seconds: float
+
+
+def read_profile(
+    measured: Measured,
+    converter: Callable[[], Converter],
+    *,
+    trial: Trial,
+    device_id: str,
+    deadline_s: float,
+) -> TrialProfile:
+    """Convert and attribute a trial's trace.
+
+    Args:
+        measured: the measuring process's answer; its files are read.
+        converter: gives a converter that is running; asked only when there is a trace.
+        trial: what was measured; its frozen variables must not have cost anything.
+        device_id: where, as `Ready.device_id` gives it: an accelerator's trace must have its ops.
+        deadline_s: for the conversion.
+    """
+    started = time.monotonic()
+    graph = StepGraph.load(Path(measured.graph_file)) if measured.graph_file else None
+    trace: Trace | None = None
+    costs: tuple[OpCost, ...] = ()
+    failure: Failure | None = None
+    if measured.trace_file is None:
+        if measured.profile_error is not None:
+            failure = Failure(stage="profile", kind="NoTrace", message=measured.profile_error)
+    else:
+        try:
+            trace = converter().convert(
+                Path(measured.trace_file),
+                hlo_text=Path(measured.hlo_file) if measured.hlo_file else None,
+                deadline_s=deadline_s,
+            )
+            _check_device(trace, device_id, Path(measured.trace_file).name)
+            costs = attribute(trace, graph)
+            check_conserved(per_step(trace.total_ns, trace.steps), costs)
+            check_frozen(
+                costs,
+                graph,
+                frozen_variables=trial.frozen_variables,
+                frozen_layers=trial.frozen_layers,
+            )
+        except TraceError as error:
+            failure = Failure(stage="profile", kind=type(error).__name__, message=str(error))
+            trace, costs = None, ()
+    return TrialProfile(
+        graph=graph,
+        trace=trace,
+        costs=costs,
+        failure=failure,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _check_device(trace: Trace, device_id: str, name: str) -> None:
+    """The host's ops of a step that ran on a GPU are dispatches: their times are not its costs."""
+    if device_id.startswith("cpu:") or any(op.device.startswith("/device:") for op in trace.ops):
+        return
+    raise TraceError(
+        f"{name} holds no kernel of GPU {device_id}, only what the host did; reading kernels needs "
+        "permission for the CUPTI counters: `frostline doctor` checks it and says how to get it"
+    )

@@ -1,0 +1,262 @@
+"""The driver: hands chunks to an executor until every trial of the plan is committed.
+
+In: chunks, an executor, the store. Out: events to a listener, and sums. What happens to a lease is
+decided here, once for all executors: a lost lease's trials that are committed count, the one that
+was running is charged with the loss, the rest waits a little and runs again. A trial that is
+charged too often becomes a failed row, so that every sweep ends.
+
+A lost lease whose node is merely cut off may go on and commit a trial that runs again elsewhere;
+the later commit replaces the earlier one whole, so a reader still counts each trial once.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from frostline.errors import FrostlineError
+from frostline.results.commit import Store, commit
+from frostline.results.outcome import LEASE_LOST, TrialOutcome, found_committed, outcome_of
+from frostline.results.rows import Failure, TrialRun
+from frostline.schedule.chunks import Chunk
+from frostline.schedule.events import (
+    ExecutorEvent,
+    GroupOpened,
+    LeaseEnded,
+    LeaseLost,
+    LeaseNotice,
+    LeaseStopped,
+    StageEntered,
+)
+from frostline.schedule.listener import SweepListener
+from frostline.schedule.spec import LeaseSpec, Limits
+from frostline.store.spool import Stored
+from frostline.trial import ModelSpec, Setting, Trial
+
+_POLL_S = 0.2
+
+
+class SweepStoppedError(FrostlineError):
+    """The sweep cannot go on; what is committed stays, and the same command resumes it."""
+
+
+class Executor(Protocol):
+    """Runs leases somewhere else; `local` and `ray_executor` are the two there are."""
+
+    @property
+    def start_s(self) -> float:
+        """Seconds that it took to start; 0 for what needs no start."""
+
+    @property
+    def slots(self) -> int:
+        """Leases that can run at the same time, as far as is known now."""
+
+    @property
+    def window(self) -> int:
+        """Leases to have submitted at the same time."""
+
+    def submit(self, spec: LeaseSpec) -> int:
+        """Start a lease as soon as there is room; return its number."""
+
+    def poll(self, timeout_s: float) -> list[tuple[int, ExecutorEvent]]:
+        """Wait for events, at most so long; every lease ends with `LeaseEnded` or `LeaseLost`."""
+
+    def store_kept(self, out_uri: str) -> list[Stored]:
+        """Let every other machine store what it keeps for an OUT."""
+
+    def cancel(self) -> None:
+        """End all leases and their processes, and wait until they are gone."""
+
+
+class CommittedStore(Store, Protocol):
+    """What the driver needs of the store on top of what a lease does."""
+
+    def commits(self) -> Mapping[str, str]:
+        """Status by committed trial."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _SubmittedLease:
+    """A submitted lease: its trials that are not yet accounted for, and the one it is at."""
+
+    left: dict[str, Trial]
+    current: str | None = None
+    stage: str = "start"
+
+
+class Driver:
+    """One drive through a list of chunks.
+
+    Attributes:
+        seconds: wall time by phase, summed over outcomes (`TrialOutcome.seconds`) and openings
+            (`GroupOpened.seconds`, prefixed `open_`).
+        attempts: starts by trial.
+    """
+
+    def __init__(
+        self,
+        *,
+        executor: Executor,
+        store: CommittedStore,
+        spec_of: Callable[[tuple[Trial, ...]], LeaseSpec],
+        limits: Limits,
+        listener: SweepListener,
+    ) -> None:
+        """Take what a drive needs.
+
+        Args:
+            executor: where leases run.
+            store: for the commits of lost leases, and the rows of trials that are given up.
+            spec_of: makes the lease of a chunk; attempts, kills and noise floor are added here.
+            limits: how often to try.
+            listener: hears what happens.
+        """
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.attempts: dict[str, int] = defaultdict(int)
+        self._kills: dict[str, int] = defaultdict(int)
+        self._noise: dict[tuple[ModelSpec, Setting], float] = {}
+        self._executor = executor
+        self._store = store
+        self._spec_of = spec_of
+        self._limits = limits
+        self._listener = listener
+        self._order = itertools.count()
+        self._waiting: list[tuple[float, int, tuple[Trial, ...]]] = []
+        self._leases: dict[int, _SubmittedLease] = {}
+
+    def run(self, chunks: Iterable[Chunk]) -> None:
+        """Run every chunk to its end.
+
+        Whatever ends it early, an interruption included, cancels the leases first.
+
+        Raises:
+            SweepStoppedError: a lease could not go on, e.g. because the disk is full.
+        """
+        for chunk in chunks:
+            self._wait(chunk.trials, seconds=0.0)
+        try:
+            while self._waiting or self._leases:
+                self._submit()
+                for number, event in self._executor.poll(_POLL_S):
+                    self._take(number, event)
+        finally:
+            self._executor.cancel()
+
+    def _wait(self, trials: tuple[Trial, ...], *, seconds: float) -> None:
+        entry = (time.monotonic() + seconds, next(self._order), trials)
+        heapq.heappush(self._waiting, entry)
+
+    def _submit(self) -> None:
+        now = time.monotonic()
+        while (
+            self._waiting
+            and self._waiting[0][0] <= now
+            and len(self._leases) < self._executor.window
+        ):
+            trials = heapq.heappop(self._waiting)[2]
+            ids = [trial.trial_id for trial in trials]
+            spec = replace(
+                self._spec_of(trials),
+                attempts={each: self.attempts[each] for each in ids if each in self.attempts},
+                kills={each: self._kills[each] for each in ids if each in self._kills},
+                noise_floor=self._noise.get((trials[0].model, trials[0].setting)),
+            )
+            left = dict(zip(ids, trials, strict=True))
+            self._leases[self._executor.submit(spec)] = _SubmittedLease(left=left)
+
+    def _take(self, number: int, event: ExecutorEvent) -> None:
+        lease = self._leases.get(number)
+        if lease is None:
+            return
+        match event:
+            case StageEntered(trial_id=trial_id, stage=stage):
+                if stage == "start":
+                    self.attempts[trial_id] += 1
+                lease.current, lease.stage = trial_id, stage
+                self._listener.on_stage(trial_id, stage)
+            case GroupOpened(seconds=seconds):
+                self._add(seconds, "open_")
+            case TrialOutcome():
+                self._account(lease, event)
+            case LeaseNotice(text=text):
+                self._listener.on_notice(text)
+            case LeaseStopped(message=message):
+                raise SweepStoppedError(message)
+            case LeaseEnded():
+                del self._leases[number]
+                if lease.left:
+                    self._recover(lease, LeaseLost(cause="error", message="it ended too early"))
+            case LeaseLost():
+                del self._leases[number]
+                self._recover(lease, event)
+
+    def _account(self, lease: _SubmittedLease, outcome: TrialOutcome) -> None:
+        trial = lease.left.pop(outcome.trial_id, None)
+        if trial is None:  # a commit that was found before its event came
+            return
+        lease.current, lease.stage = None, "start"
+        self._add(outcome.seconds)
+        if trial.is_control and outcome.noise is not None:
+            group = (trial.model, trial.setting)
+            self._noise[group] = max(self._noise.get(group, 0.0), outcome.noise)
+        self._listener.on_outcome(outcome)
+
+    def _recover(self, lease: _SubmittedLease, lost: LeaseLost) -> None:
+        """Count what a lost lease has committed, charge the trial it was at, run the rest again."""
+        commits = self._store.commits() if lease.left else {}
+        for trial in [trial for key, trial in lease.left.items() if key in commits]:
+            found = found_committed(
+                trial, ok=commits[trial.trial_id] == "ok", attempts=self.attempts[trial.trial_id]
+            )
+            self._account(lease, found)
+        if not lease.left:
+            return
+        suspect = lease.left.get(lease.current or "")
+        if suspect is None:  # it was between trials, or never came so far
+            suspect = next(iter(lease.left.values()))
+            self.attempts[suspect.trial_id] += 1
+        if lost.cause != "node":
+            self._kills[suspect.trial_id] += 1
+        attempts = self.attempts[suspect.trial_id]
+        given_up = (
+            attempts >= self._limits.max_attempts
+            or self._kills.get(suspect.trial_id, 0) >= self._limits.kills
+        )
+        wait_s = self._limits.backoff(attempts)
+        self._listener.on_notice(
+            f"lost a lease ({lost.cause}) at trial {suspect.trial_id}, attempt {attempts}: "
+            f"{lost.message}; "
+            + ("the trial is given up" if given_up else f"trying again in {wait_s:.0f} s")
+        )
+        if given_up:
+            self._account(lease, self._give_up(suspect, lease.stage, lost))
+        if lease.left:
+            self._wait(tuple(lease.left.values()), seconds=wait_s)
+
+    def _give_up(self, trial: Trial, stage: str, lost: LeaseLost) -> TrialOutcome:
+        kind = "LeaseError" if lost.cause == "error" else LEASE_LOST
+        run = TrialRun(
+            trial=trial,
+            facts=self._spec_of((trial,)).facts,
+            attempts=self.attempts[trial.trial_id],
+            started_at=datetime.now(UTC),
+            duration_s=0.0,
+            failure=Failure(
+                stage=stage,
+                kind=kind,
+                message=f"its lease was lost with it {self.attempts[trial.trial_id]} times, last "
+                f"({lost.cause}): {lost.message}",
+            ),
+        )
+        commit(self._store, run)
+        return outcome_of(run, store_s=0.0)
+
+    def _add(self, seconds: Mapping[str, float], prefix: str = "") -> None:
+        for phase, spent in seconds.items():
+            self.seconds[prefix + phase] += spent

@@ -1,0 +1,79 @@
+"""What a lease tells the driver while it works, and the driver its listener: plain, picklable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from frostline.results.outcome import TrialOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageEntered:
+    """A trial entered a stage: `start`, then those of the measuring process, `convert`, `store`."""
+
+    trial_id: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupOpened:
+    """A measuring process is up and its baseline is warm.
+
+    Attributes:
+        seconds: wall time by phase (`import`, `build`, `trace`, `step`), and `open`: all of it
+            as the lease saw it, the start of the process included.
+    """
+
+    model: str
+    device_kind: str
+    device_id: str
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseNotice:
+    """Something the user should know that is no trial's fault."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseStopped:
+    """The lease gives up and the sweep should too: nothing that follows could be committed.
+
+    Attributes:
+        message: what happened and what to do about it.
+    """
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """Nothing happens for the moment: what was held back to travel together should go now."""
+
+
+LeaseEvent = Idle | StageEntered | GroupOpened | TrialOutcome | LeaseNotice | LeaseStopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseEnded:
+    """The lease is over; from the executor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseLost:
+    """The lease is gone before its end; from the executor.
+
+    Attributes:
+        cause: `node` when the machine is gone, which is no trial's fault; `worker` when only the
+            lease's own process is; `error` when the lease raised, which is a defect.
+        message: what is known about it.
+    """
+
+    cause: Literal["node", "worker", "error"]
+    message: str
+
+
+ExecutorEvent = LeaseEvent | LeaseEnded | LeaseLost

@@ -1,0 +1,240 @@
+"""Starting an embedded Ray, or joining a cluster, the way a measurement needs it.
+
+In: an address, or none for an embedded Ray. Out: `ray` is initialised, on the loopback interface
+where it is embedded. Refuses clusters without room for a single trial.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ray
+from ray._private import ray_constants
+
+from frostline.errors import UsageError
+from frostline.schedule.spec import Resources, too_small
+
+if TYPE_CHECKING:
+    from frostline.schedule.ray.growth import Growth
+
+_OBJECT_STORE_BYTES = 100 * 1024**2  # events are a few hundred bytes each; Ray's least is 75 MiB
+_NODE_WAIT_S = 900.0  # what a cloud takes to start a GPU machine, with reserve
+_POLL_S = 0.5
+_ANSWER_S = 5.0
+_KIND = "accelerator_type:"  # a resource that every node with such a device has one of
+
+# Spelled for other systems; on Linux, too, it decides that a local Ray keeps to 127.0.0.1.
+_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_ENVIRONMENT = {
+    # Ray nices its workers by 15, and a measuring process would inherit that.
+    "RAY_worker_niceness": "0",
+    _LOOPBACK: "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def start_embedded(*, gpus: int | None = None) -> None:
+    """Start a Ray of this process's own; it ends with `stop` or with the process.
+
+    Args:
+        gpus: GPUs to announce; None: those that Ray finds.
+    """
+    prepare_environment()
+    ray.init(
+        address="local",  # without it, Ray may join a stale cluster
+        num_cpus=len(os.sched_getaffinity(0)),
+        num_gpus=gpus,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+
+
+def prepare_environment() -> None:
+    """Set what a Ray started on this machine reads; before it starts.
+
+    A value that the user has set stays. The token is the one that Ray would write, but readable by
+    this user alone.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # Ray reads this one when it is imported, which has happened above.
+    if os.environ[_LOOPBACK] == "0":
+        ray_constants.ENABLE_RAY_CLUSTER = False
+    if os.environ.get("RAY_AUTH_MODE") != "disabled":
+        _make_token(Path.home() / ".ray" / "auth_token")
+
+
+def join(address: str) -> None:
+    """Become a driver of a running cluster; `auto` is the one this job was submitted to.
+
+    Raises:
+        UsageError: no cluster answers there, or the address is of another kind.
+    """
+    if "://" in address:
+        raise UsageError(
+            f"{address!r} is no cluster address for a sweep: run `frostline submit` with the "
+            "http:// address, or `sweep --address auto` on a node of the cluster"
+        )
+    _knock(address)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"no Ray cluster answers at {address!r} ({error}): is it up, and is its token in "
+            "~/.ray/auth_token?"
+        ) from error
+
+
+def _knock(address: str) -> None:
+    """Refuse at once where nothing listens: Ray would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"no Ray cluster answers at {address!r} ({error}): is it up, and is this its port for "
+            "drivers (6379 unless said otherwise)?"
+        ) from error
+
+
+def stop() -> None:
+    """Leave the cluster; an embedded one ends."""
+    ray.shutdown()
+    # This process may join a cluster next, and needs its real address there.
+    os.environ.pop(_LOOPBACK, None)
+    ray_constants.ENABLE_RAY_CLUSTER = True
+
+
+def largest_node() -> tuple[int, int]:
+    """CPUs and GPUs of the node with most GPUs, then most CPUs; (0, 0) without nodes."""
+    sizes = [
+        (int(node["Resources"].get("GPU", 0)), int(node["Resources"].get("CPU", 0)))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    gpus, cpus = max(sizes, default=(0, 0))
+    return cpus, gpus
+
+
+def node_ids() -> list[str]:
+    """Ids of the nodes that are alive."""
+    return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+
+
+def slots_of(resources: Resources) -> int:
+    """Leases that the nodes there are now can run at the same time."""
+    wanted = requested(resources)
+    return sum(
+        min(int(node["Resources"].get(name, 0) / amount) for name, amount in wanted.items())
+        for node in ray.nodes()
+        if node["Alive"]
+    )
+
+
+def requested(resources: Resources) -> dict[str, float]:
+    """A lease's resources by Ray's names; those it does not need are left out."""
+    wanted: dict[str, float] = {"CPU": resources.cpus}
+    if resources.gpus:
+        wanted["GPU"] = resources.gpus
+    if resources.device:
+        wanted[_KIND + resources.device] = 0.001
+    return wanted
+
+
+def wait_for_room(
+    resources: Resources, notice: Callable[[str], None], *, wait_s: float = _NODE_WAIT_S
+) -> int:
+    """Leases that can run at the same time, at least one; Ray itself would wait for ever.
+
+    On a cluster without room for one the autoscaler is asked for it, and given time, unless it
+    says that none of its machines is large enough.
+
+    Args:
+        resources: what a lease holds.
+        notice: told when there is something to wait for.
+        wait_s: how long; 0 for a cluster that cannot grow.
+
+    Raises:
+        UsageError: there is no room, and none will come.
+    """
+    if slots := slots_of(resources):
+        kinds = _kinds()
+        if resources.gpus and not resources.device and len(kinds) > 1:
+            notice(
+                f"the cluster has GPUs of several kinds ({', '.join(kinds)}), and speedups differ "
+                "between them: set device under [resources] to measure on one of them only"
+            )
+        return slots
+    wanted = requested(resources)
+    asked: Growth | None = None
+    if wait_s:
+        from frostline.schedule.ray.growth import ask_for  # slow to import, and seldom needed
+
+        asked = ask_for(wanted)
+    if asked is None:
+        raise UsageError(_no_room(resources))
+    notice(
+        f"no node has room for a trial ({_words(wanted)}); asked the cluster for one and waiting "
+        f"up to {wait_s / 60:.0f} minutes"
+    )
+    try:
+        end = time.monotonic() + wait_s
+        while not (slots := slots_of(resources)) and time.monotonic() < end:
+            if asked.refuses():
+                raise UsageError(
+                    f"{_no_room(resources)}; the autoscaler cannot bring a machine for it "
+                    "either: none of its available_node_types is large enough, or its max_workers "
+                    "are all there"
+                )
+            time.sleep(_POLL_S)
+    finally:
+        asked.settle()
+    if not slots:
+        raise UsageError(_no_room(resources))
+    return slots
+
+
+def _no_room(resources: Resources) -> str:
+    cpus, gpus = largest_node()
+    return too_small(resources, cpus=cpus, gpus=gpus, kinds=_kinds())
+
+
+def _kinds() -> tuple[str, ...]:
+    """Kinds of accelerators that the nodes have, ascending."""
+    found = {
+        name.removeprefix(_KIND)
+        for node in ray.nodes()
+        if node["Alive"]
+        for name in node["Resources"]
+        if name.startswith(_KIND)
+    }
+    return tuple(sorted(found))
+
+
+def _words(wanted: Mapping[str, float]) -> str:
+    return ", ".join(
+        name.removeprefix(_KIND) if name.startswith(_KIND) else f"{name} {amount:g}"
+        for name, amount in wanted.items()
+    )
+
+
+def _make_token(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        path.chmod(0o600)
+        return
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32))

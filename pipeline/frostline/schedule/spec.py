@@ -1,0 +1,110 @@
+"""What the driver hands to a lease: plain values, picklable, the same for every executor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from frostline.facts.model_facts import ModelFacts
+from frostline.trial import MeasureSpec, Trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What one lease holds of a node."""
+
+    gpus: int
+    cpus: int
+    device: str | None = None
+
+
+def too_small(resources: Resources, *, cpus: int, gpus: int, kinds: tuple[str, ...] = ()) -> str:
+    """What to say where not even one lease fits.
+
+    Args:
+        resources: what a lease holds.
+        cpus: of the largest node.
+        gpus: of the largest node.
+        kinds: of accelerators that any node has.
+    """
+    wanted = f"{resources.cpus} CPU cores and {resources.gpus} GPUs"
+    if resources.device:
+        wanted += f" of kind {resources.device}"
+    if resources.device and resources.device not in kinds:
+        there = ", ".join(kinds) or "none"
+        advice = f"correct or leave out device under [resources] (kinds here: {there})"
+    elif gpus < resources.gpus:
+        advice = "set gpus_per_trial = 0 under [resources] to measure on CPUs"
+    else:
+        advice = "lower cpus_per_trial under [resources]"
+    return (
+        f"a trial needs {wanted} on one node, and the largest here has {cpus} and {gpus}: {advice}"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When to give up, and on what.
+
+    Attributes:
+        trial_timeout_s: for one trial, and for opening its baseline.
+        max_attempts: starts of one trial, over all leases.
+        kills: processes that one trial may take down with it before it is quarantined.
+        trials_per_process: after that many a measuring process is replaced; its memory is watched
+            besides, so this is for what else may add up over hours.
+        rss_growth: a process is replaced when after two trials in a row it is this many times as
+            large as after its second trial,
+        rss_growth_bytes: and by this much larger.
+        backoff_s: wait before the second attempt; doubles each time,
+        backoff_most_s: up to this.
+        cores_wait_s: how long to wait for CPU cores that others hold.
+        convert_s: for converting one trace.
+        store_wait_s: how long a lease tries to store a trial while OUT cannot be reached.
+    """
+
+    trial_timeout_s: float
+    max_attempts: int
+    kills: int = 2
+    trials_per_process: int = 200
+    rss_growth: float = 1.5
+    rss_growth_bytes: int = 1 << 30
+    backoff_s: float = 1.0
+    backoff_most_s: float = 30.0
+    cores_wait_s: float = 600.0
+    convert_s: float = 300.0
+    store_wait_s: float = 300.0
+
+    def backoff(self, attempt: int) -> float:
+        """Seconds to wait after the given number of attempts have failed."""
+        return min(self.backoff_most_s, self.backoff_s * 2.0 ** max(0, attempt - 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseSpec:
+    """A chunk of trials of one group, in run order.
+
+    Attributes:
+        out_uri: where the rows go, as every node can open it.
+        trials: at least one; all of one model under one setting.
+        facts: of their model.
+        measure: how to measure.
+        resources: what the lease holds.
+        limits: when to give up.
+        attempts: starts so far of trials that were started before.
+        kills: processes that they have taken down.
+        noise_floor: of the group's controls that were committed before; None when there is none.
+        process_module: the measuring process; tests put a speaker of the same protocol here.
+        process_env: variables set for it.
+    """
+
+    out_uri: str
+    trials: tuple[Trial, ...]
+    facts: ModelFacts
+    measure: MeasureSpec
+    resources: Resources
+    limits: Limits
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    kills: Mapping[str, int] = field(default_factory=dict)
+    noise_floor: float | None = None
+    process_module: str = "frostline.measure.process"
+    process_env: Mapping[str, str] = field(default_factory=dict)

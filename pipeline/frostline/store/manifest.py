@@ -1,0 +1,156 @@
+"""The manifest of a sweep: whose OUT it is, what wrote it, and every run that added to it.
+
+In: the text of `manifest.json`, or what a new run knows of itself. Out: `Manifest`, and its text.
+Refuses a manifest of a newer schema version, of another study, or one that cannot be read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
+
+import frostline
+from frostline.errors import SweepError
+from frostline.store.schema import SCHEMA_VERSION
+
+
+class RunRecord(BaseModel):
+    """One run of a driver on this OUT.
+
+    Attributes:
+        started_at: UTC.
+        frostline_version: version of the program.
+        study_digest: digest of the study as it read then.
+        trials_planned: trials of the whole plan, finished ones included; None when not known.
+        versions: programs by name; empty in runs of before they were recorded.
+        program: digest of the program's source; None in runs of before it was recorded.
+        finished_at: UTC, when everything was done that follows the last trial; None: interrupted.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    started_at: AwareDatetime
+    frostline_version: str
+    study_digest: str
+    trials_planned: int | None = None
+    versions: dict[str, str] = {}
+    program: str | None = None
+    finished_at: AwareDatetime | None = None
+
+
+class Manifest(BaseModel):
+    """What an OUT is.
+
+    Attributes:
+        schema_version: of the tables; a reader refuses a newer one than its own.
+        study: the study's name.
+        digest: digest of the study as it reads now.
+        versions: programs by name, of the last run.
+        machine: facts of the driver's machine, of the last run.
+        runs: every run, oldest first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int
+    study: str
+    digest: str
+    versions: dict[str, str]
+    machine: dict[str, JsonValue] = {}
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last run came to its end."""
+        return bool(self.runs) and self.runs[-1].finished_at is not None
+
+    def with_end(self) -> Manifest:
+        """The manifest after its last run has come to its end."""
+        last = self.runs[-1].model_copy(update={"finished_at": datetime.now(UTC)})
+        return self.model_copy(update={"runs": (*self.runs[:-1], last)})
+
+    def text(self) -> str:
+        """As written to `manifest.json`."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def parse_manifest(text: str, where: str) -> Manifest:
+    """Read a manifest.
+
+    Args:
+        text: content of `manifest.json`.
+        where: OUT as the user knows it, for messages.
+
+    Raises:
+        SweepError: it is damaged, or a newer version of the program wrote it.
+    """
+    try:
+        raw = json.loads(text)
+        version = raw["schema_version"]
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise SweepError(
+                f"{where} has tables of schema version {version}, and this is Frostline "
+                f"{frostline.__version__}, which knows versions up to {SCHEMA_VERSION}: "
+                "upgrade frostline"
+            )
+        return Manifest.model_validate(raw)
+    except (ValidationError, ValueError, TypeError, KeyError) as error:
+        raise SweepError(
+            f"{where}/manifest.json is damaged ({str(error).splitlines()[0]}): restore it from a "
+            "copy, or choose another --out"
+        ) from error
+
+
+def with_run(
+    before: Manifest | None,
+    *,
+    where: str,
+    name: str,
+    digest: str,
+    versions: Mapping[str, str],
+    machine: Mapping[str, JsonValue],
+    trials_planned: int | None,
+    program: str | None = None,
+) -> Manifest:
+    """The manifest after one more run has begun.
+
+    Args:
+        before: as it stands; None in a new OUT.
+        where: OUT, for messages.
+        name: of the study that is about to run.
+        digest: of the same.
+        versions: see `Manifest`.
+        machine: see `Manifest`.
+        trials_planned: see `RunRecord`.
+        program: see `RunRecord`.
+
+    Raises:
+        SweepError: OUT holds another study.
+    """
+    if before is not None and before.study != name:
+        raise SweepError(
+            f"{where} holds the study {before.study!r} (begun "
+            f"{before.runs[0].started_at:%Y-%m-%d %H:%M} UTC), not {name!r}: "
+            "choose another --out for this study"
+            if before.runs
+            else f"{where} holds the study {before.study!r}, not {name!r}: choose another --out"
+        )
+    run = RunRecord(
+        started_at=datetime.now(UTC),
+        frostline_version=frostline.__version__,
+        study_digest=digest,
+        trials_planned=trials_planned,
+        versions=dict(versions),
+        program=program,
+    )
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        study=name,
+        digest=digest,
+        versions=dict(versions),
+        machine=dict(machine),
+        runs=((*before.runs, run) if before else (run,)),
+    )

@@ -1,0 +1,288 @@
+"""OUT, the output directory of a sweep: what is published there, and by whom.
+
+In: a path or URI, and per trial its rows. Out: `OutDir`, through which everything that writes OUT
+goes. A trial is published as one file per table, each atomic, `trials` last: that file is the
+commit. Refuses an OUT of another study, one that another driver holds, one written by a newer
+version, and rows that do not fit the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import MappingProxyType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import JsonValue
+
+from frostline.errors import StorageError, SweepError
+from frostline.store import lock
+from frostline.store.arrow import Rows, TableDefectError, to_parquet, with_columns
+from frostline.store.faults import storage_errors
+from frostline.store.files import FileChange, Files, Source
+from frostline.store.local import LocalFiles
+from frostline.store.manifest import Manifest, parse_manifest, with_run
+from frostline.store.publication import TrialTables, checked, publication, replaced
+from frostline.store.read import CommitIndex, read_trials, table_file
+from frostline.store.remote import RemoteFiles
+
+MANIFEST = "manifest.json"
+STUDY = "study.toml"
+_OWN_ENTRIES = frozenset({MANIFEST, STUDY, "tables", "tensorboard", "report", "logs"})
+NO_FILES: Mapping[str, Source] = MappingProxyType({})
+
+__all__ = ["NO_FILES", "OutDir", "TrialTables"]
+
+
+class OutDir:
+    """The output directory of a sweep, on a disk or in an object store.
+
+    Attributes:
+        uri: as it was opened.
+    """
+
+    def __init__(self, uri: str, files: Files) -> None:
+        """Take files that are open; use `OutDir.open`."""
+        self.uri = uri
+        self.files = files
+        self._index = CommitIndex(files)
+
+    @staticmethod
+    def open(uri: str, *, create: bool) -> OutDir:
+        """Open an output directory.
+
+        Args:
+            uri: a local path, or a URI that `pyarrow.fs.FileSystem.from_uri` opens, options in its
+                query (`s3://bucket/sweep?region=eu-west-1`).
+            create: make the folder when it is not there.
+
+        Raises:
+            SweepError: it is a file, does not exist (without `create`), or is no valid URI.
+            StorageError: it cannot be made or reached.
+        """
+        if not uri:
+            raise SweepError("the output folder is an empty name: pass a path or a URI")
+        if "://" in uri:
+            return OutDir(uri, RemoteFiles.open(uri, create=create))
+        return OutDir(uri, LocalFiles(Path(uri).expanduser(), create=create))
+
+    @property
+    def local_path(self) -> Path | None:
+        """The folder on this machine's disk, absolute; None in an object store."""
+        return self.files.local_root
+
+    def commits(self) -> dict[str, str]:
+        """Status (`ok` or `failed`) of every trial that is committed, by `trial_id`.
+
+        Raises:
+            StorageError: a `trials` file cannot be read; names it.
+        """
+        return self._index.commits()
+
+    def commit_of(self, trial_id: str) -> str | None:
+        """Status of one trial; None when it is not committed.
+
+        Raises:
+            StorageError: its file cannot be read.
+        """
+        return self._index.status(trial_id)
+
+    def trials(self) -> tuple[dict[str, str], pa.Table]:
+        """The commits, and the rows of `trials` with the schema of this version, of one moment.
+
+        Raises:
+            StorageError: a `trials` file cannot be read; names it.
+        """
+        return read_trials(self.files, self._index)
+
+    def publish(self, tables: TrialTables, files: Mapping[str, Source] = NO_FILES) -> None:
+        """Publish a trial; an earlier attempt's rows are replaced, in every table.
+
+        On a disk everything is prepared first, so that a full disk changes nothing. Then the old
+        commit is withdrawn, the tables are replaced one by one, and the new commit comes last: a
+        reader never finds the commit of one attempt beside the rows of another. Two attempts at
+        the same trial must not be published at the same instant; the scheduler runs one at a time.
+
+        Args:
+            tables: the trial's rows.
+            files: what else belongs to it, by name below OUT.
+
+        Raises:
+            TableDefectError: rows do not fit the schema; names table and column.
+            StorageError: OUT cannot be written; what is published stays.
+        """
+        self.files.apply(publication(tables, files))
+
+    def amend(
+        self,
+        trial_id: str,
+        *,
+        tables: Mapping[str, Rows],
+        columns: Mapping[str, object] | None = None,
+    ) -> None:
+        """Replace some tables of a committed trial, and columns of its `trials` row.
+
+        For what is computed from a sweep afterwards. The trial stays committed all the while: the
+        tables are replaced one by one, then the row. A reader in between finds the new tables
+        beside the old row. Call with the lock held.
+
+        Args:
+            trial_id: a trial that is committed.
+            tables: by name, without `trials`; no rows: the trial has none in that table any more.
+            columns: of its row in `trials`.
+
+        Raises:
+            TableDefectError: rows or values do not fit the schema.
+            StorageError: there is no such commit, or OUT cannot be read or written.
+        """
+        if "trials" in tables:
+            raise TableDefectError("a row of trials is amended by columns, or published anew")
+        content = checked(trial_id, tables)
+        commit_file = table_file("trials", trial_id)
+        shown = f"{self.files.shown}/{commit_file}"
+        stored = self.files.read(commit_file)
+        if stored is None:
+            raise StorageError(f"cannot amend {shown}: it is not there; run the sweep again")
+        with storage_errors("read", shown):
+            row = pq.read_table(pa.BufferReader(stored))
+        amended = to_parquet(with_columns("trials", row, columns or {}))
+        self.files.apply(
+            (*replaced(trial_id, content), FileChange(name=commit_file, source=amended))
+        )
+
+    def put_file(self, source: Source, relative: str) -> None:
+        """Put bytes, or a copy of a local file, at a name below OUT; it appears whole or not."""
+        with self.files.batch() as batch:
+            batch.put(relative, source)
+
+    def put_tree(self, local: Path, relative: str, *, replace: bool = False) -> None:
+        """Copy every file below a local folder to a folder below OUT, each of them atomically.
+
+        Args:
+            local: the folder.
+            relative: its name below OUT.
+            replace: afterwards remove the files there that `local` does not have.
+        """
+        with storage_errors("read", str(local)):
+            names = sorted(
+                path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file()
+            )
+        before = self.files.walk(relative) if replace else []
+        kept = {f"{relative}/{name}" for name in names}
+        with self.files.batch() as batch:
+            for name in names:
+                batch.put(f"{relative}/{name}", local / name)
+            for name in before:
+                if name not in kept:
+                    batch.remove(name)
+
+    def walk(self, relative: str) -> list[str]:
+        """Names, relative to OUT, of all files below a folder; empty when there is none."""
+        return self.files.walk(relative)
+
+    def fetch(self, relative: str, target: Path) -> bool:
+        """Copy a file of OUT to a local path, making its folder; False when there is none."""
+        content = self.files.read(relative)
+        if content is None:
+            return False
+        with storage_errors("write", str(target)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        return True
+
+    def read_text(self, relative: str) -> str | None:
+        """The text of a file below OUT; None when there is none."""
+        content = self.files.read(relative)
+        return None if content is None else content.decode("utf-8", errors="replace")
+
+    def write_text(self, relative: str, text: str) -> None:
+        """Write a text file below OUT; a reader sees the old text or the new one, whole."""
+        with self.files.batch() as batch:
+            batch.put(relative, text.encode("utf-8"))
+
+    def remove_staging(self) -> None:
+        """Remove what dead runs had prepared and never published."""
+        self.files.remove_staging()
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold OUT against other drivers for the length of a block.
+
+        Raises (on entry):
+            SweepError: another driver holds it; names its process, host and start.
+        """
+        return lock.held(self.files)
+
+    def manifest(self) -> Manifest | None:
+        """The manifest; None when no run has begun here.
+
+        Raises:
+            SweepError: it is damaged, or a newer version of the program wrote it.
+        """
+        text = self.read_text(MANIFEST)
+        return None if text is None else parse_manifest(text, self.files.shown)
+
+    def begin_run(
+        self,
+        study_text: str,
+        digest: str,
+        name: str,
+        versions: Mapping[str, str],
+        *,
+        machine: Mapping[str, JsonValue] | None = None,
+        trials_planned: int | None = None,
+        program: str | None = None,
+    ) -> Manifest:
+        """Enter a run into the manifest and keep the study file; call with the lock held.
+
+        A study of the same name with a changed text goes on in the same OUT: its history shows the
+        digest of each run, and the trials it has in common are not measured again.
+
+        Args:
+            study_text: the study file as it reads.
+            digest: of the study.
+            name: the study's name.
+            versions: programs that measure, by name.
+            machine: facts of this machine.
+            trials_planned: trials of the whole plan.
+            program: digest of the program's source.
+
+        Raises:
+            SweepError: OUT holds another study, files that are no sweep's, or a newer schema.
+            StorageError: OUT cannot be written.
+        """
+        before = self.manifest()
+        if before is None:
+            self._refuse_foreign_files()
+        manifest = with_run(
+            before,
+            where=self.files.shown,
+            name=name,
+            digest=digest,
+            versions=versions,
+            machine=machine or {},
+            trials_planned=trials_planned,
+            program=program,
+        )
+        with self.files.batch() as batch:
+            batch.put(STUDY, study_text.encode("utf-8"))
+            batch.put(MANIFEST, manifest.text().encode("utf-8"))
+        return manifest
+
+    def end_run(self, manifest: Manifest) -> None:
+        """Enter the end of the run that `begin_run` has begun; call with the lock still held."""
+        self.write_text(MANIFEST, manifest.with_end().text())
+
+    def _refuse_foreign_files(self) -> None:
+        foreign = [
+            entry
+            for entry in self.files.entries()
+            if entry not in _OWN_ENTRIES and not entry.startswith(".")
+        ]
+        if foreign:
+            listed = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+            raise SweepError(
+                f"{self.files.shown} holds files that are no sweep's ({listed}): choose an empty "
+                "or a new folder for --out"
+            )

@@ -1,0 +1,205 @@
+"""Reading tables back: the commits of a sweep, and the rows of its committed trials.
+
+In: the files of OUT. Out: status by trial, and rows with the schema of this version; columns that
+older files lack read as null. Refuses files that are no Parquet, naming them. Files on a local disk
+are scanned by DuckDB (`frostline.store.scan`), others through an Arrow dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from frostline.errors import StorageError
+from frostline.store.arrow import reader_schema
+from frostline.store.faults import storage_errors
+from frostline.store.files import Files, Stamp
+from frostline.store.scan import read_scanned, scannable
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
+
+SUFFIX = ".parquet"
+_DISK_READERS = 4
+_STORE_READERS = 32  # a store answers slowly and in parallel
+
+
+def table_folder(table: str) -> str:
+    """Where the files of a table lie, relative to OUT."""
+    return f"tables/{table}"
+
+
+def table_file(table: str, trial_id: str) -> str:
+    """The file with a trial's rows of a table, relative to OUT."""
+    return f"{table_folder(table)}/{trial_id}{SUFFIX}"
+
+
+class CommitIndex:
+    """Status by trial, kept up to date by reading only the files that are new or replaced.
+
+    A first look at 10,000 trials takes a few seconds, the following ones one listing.
+    """
+
+    def __init__(self, files: Files) -> None:
+        """Index the `trials` files of an OUT; nothing is read yet."""
+        self._files = files
+        self._known: dict[str, tuple[Stamp, str]] = {}
+
+    def commits(self) -> dict[str, str]:
+        """`ok` or `failed` by `trial_id`, ascending.
+
+        Raises:
+            StorageError: a file cannot be read; names it.
+        """
+        stamps = {
+            name.removesuffix(SUFFIX): stamp
+            for name, stamp in self._files.stamps(table_folder("trials")).items()
+            if name.endswith(SUFFIX) and not name.startswith(".")
+        }
+        known = {
+            trial_id: self._known[trial_id]
+            for trial_id, stamp in stamps.items()
+            if trial_id in self._known and self._known[trial_id][0] == stamp
+        }
+        fresh = [trial_id for trial_id in stamps if trial_id not in known]
+        readers = _DISK_READERS if self._files.local_root else _STORE_READERS
+        with ThreadPoolExecutor(readers) as pool:
+            for trial_id, status in zip(fresh, pool.map(self.status, fresh), strict=True):
+                if status is not None:
+                    known[trial_id] = (stamps[trial_id], status)
+        self._known = known
+        return {trial_id: known[trial_id][1] for trial_id in sorted(known)}
+
+    def status(self, trial_id: str) -> str | None:
+        """The status in one file; None when there is none, or a retry has just withdrawn it."""
+        name = table_file("trials", trial_id)
+        shown = f"{self._files.shown}/{name}"
+        with storage_errors("read", shown):
+            try:
+                with self._files.filesystem.open_input_file(self._files.path(name)) as source:
+                    column = pq.ParquetFile(source).read(columns=["status"], use_threads=False)
+                    statuses = column.column("status").to_pylist()
+            except FileNotFoundError:
+                return None
+            except pa.ArrowInvalid as error:
+                raise _damaged(shown, error) from error
+        if len(statuses) != 1:
+            raise _damaged(shown, f"{len(statuses)} rows instead of one")
+        return str(statuses[0])
+
+
+def row_files(files: Files, table: str, trial_ids: Iterable[str]) -> list[str]:
+    """Where the rows lie that some trials have in a table; ascending, only files that are there.
+
+    Args:
+        files: OUT.
+        table: a key of `frostline.store.schema.TABLES`.
+        trial_ids: what counts; rows of other trials are left out.
+    """
+    there = files.stamps(table_folder(table))
+    folder = files.path(table_folder(table))
+    names = (f"{trial_id}{SUFFIX}" for trial_id in sorted(trial_ids))
+    return [f"{folder}/{name}" for name in names if name in there]
+
+
+def scanned(files: Files, paths: Sequence[str]) -> bool:
+    """Whether DuckDB reads these files itself."""
+    return files.local_root is not None and scannable(paths)
+
+
+def dataset_of(files: Files, table: str, paths: Sequence[str]) -> Dataset:
+    """Files of a table as an Arrow dataset, which is read when needed."""
+    import pyarrow.dataset as ds  # brings pandas along where it is installed; few sweeps need it
+
+    schema = reader_schema(table)
+    if not paths:
+        return ds.dataset(schema.empty_table())
+    return ds.dataset(paths, schema=schema, format="parquet", filesystem=files.filesystem)
+
+
+def committed(files: Files, table: str, commits: Mapping[str, str]) -> Dataset:
+    """The rows that committed trials have in a table, as a dataset that is read when needed.
+
+    Args:
+        files: OUT.
+        table: a key of `frostline.store.schema.TABLES`.
+        commits: what counts; rows of other trials are left out.
+    """
+    return dataset_of(files, table, row_files(files, table, commits))
+
+
+def read_all(files: Files, table: str, dataset: Dataset, columns: Iterable[str] | None) -> pa.Table:
+    """The dataset's rows in memory.
+
+    Raises:
+        StorageError: a file cannot be read or does not fit the schema.
+    """
+    shown = f"{files.shown}/{table_folder(table)}"
+    with storage_errors("read", shown):
+        try:
+            return dataset.to_table(columns=None if columns is None else list(columns))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise _damaged(shown, error) from error
+
+
+def read_rows(
+    files: Files, table: str, paths: Sequence[str], columns: Sequence[str] | None
+) -> pa.Table:
+    """The rows of some files of a table, in memory, in the order of the files.
+
+    Raises:
+        StorageError: a file cannot be read or does not fit the schema.
+    """
+    if not scanned(files, paths):
+        return read_all(files, table, dataset_of(files, table, paths), columns)
+    shown = f"{files.shown}/{table_folder(table)}"
+    with storage_errors("read", shown):
+        try:
+            return read_scanned(table, paths, columns)
+        except duckdb.IOException as error:
+            raise OSError(str(error)) from error
+        except duckdb.Error as error:
+            raise _damaged(shown, error) from error
+
+
+def read_trials(files: Files, index: CommitIndex) -> tuple[dict[str, str], pa.Table]:
+    """Status by trial, ascending, and the rows of `trials`, as of one moment.
+
+    Raises:
+        StorageError: a file cannot be read; names it.
+    """
+    paths = row_files(files, "trials", _listed(files))
+    if scanned(files, paths):
+        try:
+            rows = read_rows(files, "trials", paths, None)
+            statuses = dict(
+                zip(rows["trial_id"].to_pylist(), rows["status"].to_pylist(), strict=True)
+            )
+            if len(statuses) == len(rows) == len(paths) and None not in statuses.values():
+                return statuses, rows
+        except StorageError as error:
+            if isinstance(error.__cause__, duckdb.Error):
+                raise
+            # A retry has just withdrawn a commit; or something is wrong that is named below.
+    commits = index.commits()
+    return commits, read_rows(files, "trials", row_files(files, "trials", commits), None)
+
+
+def _listed(files: Files) -> list[str]:
+    return [
+        name.removesuffix(SUFFIX)
+        for name in files.stamps(table_folder("trials"))
+        if name.endswith(SUFFIX) and not name.startswith(".")
+    ]
+
+
+def _damaged(shown: str, reason: object) -> StorageError:
+    return StorageError(
+        f"{shown} is damaged: {reason}; delete the file that is and run the sweep again, which "
+        "measures its trial anew"
+    )

@@ -1,0 +1,10 @@
+"""Study files: from TOML to a checked `Study`, or to one error that names every mistake.
+
+study       the study as a value, and loading it
+tables      each table with its keys, types, ranges and defaults
+check       what concerns several keys at once
+wording     words for the mistakes
+toml_lines  the line of each key
+builders    whether `module:callable` names something, without importing it
+keras_names the names that the installed Keras knows, without importing it
+"""

@@ -1,0 +1,164 @@
+"""Checks a study file: every table, and what concerns several keys at once.
+
+In: the text. Out: the validated tables, or one `StudyError` with every mistake of the file, each
+with its key, its line where it can be found, and the nearest valid key or value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from frostline.errors import StudyError
+from frostline.study.builders import problem
+from frostline.study.keras_names import Kind, keras_names
+from frostline.study.tables import StudyFile, TrainTable
+from frostline.study.toml_lines import line_of
+from frostline.study.wording import Key, Mistake, dotted, shown, worded
+from frostline.suggest import advice
+
+
+def read_text(path: Path) -> str:
+    """Return the file's text.
+
+    Raises:
+        StudyError: there is no such file (with the nearest one in its folder), or it is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        beside = (
+            [str(other) for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+        )
+        close = difflib.get_close_matches(str(path), beside, n=1)
+        hint = f"Did you mean {close[0]}?" if close else "Give the path of a TOML file."
+        raise StudyError(f"{path}: no such file. {hint}") from None
+    except UnicodeDecodeError as error:
+        raise StudyError(
+            f"{path}: not UTF-8 text (byte {error.start}); is it a TOML file?"
+        ) from None
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror or error}.") from None
+
+
+def checked(text: str, *, path: Path | None, check_builders: bool) -> StudyFile:
+    """Return the validated tables of a study.
+
+    Args:
+        text: TOML.
+        path: where it comes from, for messages and as the builders' folder.
+        check_builders: whether builders and data callables must be found on this machine.
+
+    Raises:
+        StudyError: the text is not TOML, or has mistakes, all of them named.
+    """
+    source = str(path) if path is not None else "the study"
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{source}: not TOML: {error}.") from None
+    mistakes: list[Mistake] = []
+    file: StudyFile | None = None
+    try:
+        file = StudyFile.model_validate(raw)
+    except ValidationError as error:
+        mistakes += [worded(details) for details in error.errors()]
+    known_wrong = {mistake.key for mistake in mistakes}
+    # A list whose every value is refused counts as empty for pydantic.
+    inside = {mistake.key[:-1] for mistake in mistakes}
+    mistakes = [one for one in mistakes if one.key not in inside or one.given in (None, [])]
+    mistakes += [
+        mistake
+        for mistake in _across(raw, None if path is None else path.resolve().parent, check_builders)
+        if mistake.key not in known_wrong
+    ]
+    if file is None or mistakes:
+        raise StudyError(_report(source, text, mistakes))
+    return file
+
+
+def _report(source: str, text: str, mistakes: Sequence[Mistake]) -> str:
+    located = [(line_of(one.key, one.given, text), one) for one in mistakes]
+    located.sort(key=lambda pair: pair[0] or 0)
+    count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "1 mistake"
+    lines = [f"{source}: {count}"]
+    for line, mistake in located:
+        where = f"line {line}: " if line else ""
+        given = "" if mistake.given is None else f" = {shown(mistake.given)}"
+        lines.append(f"  {where}{dotted(mistake.key)}{given}: {mistake.text}")
+    return "\n".join(lines)
+
+
+def _across(raw: Mapping[str, Any], folder: Path | None, builders: bool) -> Iterator[Mistake]:
+    """Mistakes that no single key shows; tolerates a file that is wrong in other ways too."""
+    measure = raw.get("measure")
+    if isinstance(measure, dict):
+        low, high = measure.get("min_pairs", 10), measure.get("max_pairs", 60)
+        if isinstance(low, int) and isinstance(high, int) and low > high:
+            key = ("measure", "min_pairs" if "min_pairs" in measure else "max_pairs")
+            text = f"min_pairs ({low}) must not exceed max_pairs ({high})."
+            yield Mistake(key=key, given=measure[key[1]], text=text)
+    train = raw.get("train")
+    if isinstance(train, dict):
+        for axis in train.keys() & TrainTable.model_fields.keys():
+            yield from _repeated(axis, _list(train[axis]))
+        for position, name in enumerate(_list(train.get("optimizer"))):
+            yield from _keras("optimizers", ("train", "optimizer", position), name)
+    seen: dict[str, int] = {}
+    for position, model in enumerate(_list(raw.get("model"))):
+        if not isinstance(model, dict):
+            continue
+        name = model.get("name")
+        if isinstance(name, str):
+            if name in seen:
+                text = f"model {seen[name] + 1} has this name already; each model needs its own."
+                yield Mistake(key=("model", position, "name"), given=name, text=text)
+            seen.setdefault(name, position)
+        if "loss" in model:
+            yield from _keras("losses", ("model", position, "loss"), model["loss"])
+        for number, metric in enumerate(_list(model.get("metrics"))):
+            yield from _keras("metrics", ("model", position, "metrics", number), metric)
+        if builders:
+            yield from _callables(model, position, [] if folder is None else [folder])
+
+
+def _repeated(axis: str, values: list[Any]) -> Iterator[Mistake]:
+    for position, value in enumerate(values):
+        # `1 == True` in Python, not in TOML.
+        if any(value == other and type(value) is type(other) for other in values[:position]):
+            text = "is listed twice; each value of an axis once."
+            yield Mistake(key=("train", axis, position), given=value, text=text)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _keras(kind: Kind, key: Key, name: object) -> Iterator[Mistake]:
+    """Refuse what the installed Keras would not resolve; `package>name` is a registered object."""
+    known = keras_names(kind)
+    if not isinstance(name, str) or not known or ">" in name:
+        return
+    if name not in known and not (kind == "optimizers" and name.lower() in known):
+        text = f"not among the {kind} that Keras knows. {advice(name, known)}"
+        yield Mistake(key=key, given=name, text=text)
+
+
+def _callables(
+    model: Mapping[str, Any], position: int, folders: Sequence[Path]
+) -> Iterator[Mistake]:
+    kwargs = model.get("kwargs", {})
+    for key, arguments in (
+        ("builder", kwargs if isinstance(kwargs, dict) else None),
+        ("data", None),
+    ):
+        reference = model.get(key)
+        if isinstance(reference, str):
+            wrong = problem(reference, folders, arguments)
+            if wrong is not None:
+                yield Mistake(key=("model", position, key), given=reference, text=wrong)

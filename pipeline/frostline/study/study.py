@@ -1,0 +1,112 @@
+"""Study files: TOML in, a validated `Study` out, or one `StudyError` that lists every mistake.
+
+Does not import the user's code and needs no TensorFlow. `docs/studies.md` is the reference for
+users, `frostline.study.tables` holds keys and defaults, `frostline.study.check` the checks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from frostline.study.check import checked, read_text
+from frostline.study.tables import (
+    FreezeTable,
+    MeasureTable,
+    ModelTable,
+    ResourcesTable,
+    TrainTable,
+)
+from frostline.trial import MeasureSpec, ModelSpec, Setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A validated study.
+
+    Attributes:
+        name, seed: as in the file.
+        models, train, freeze, measure, resources: its tables.
+        text: the file as it was read.
+        search_path: folders put first on the module path: the study file's own.
+        digest: SHA-256 of what the file says; comments, order and spacing do not change it.
+    """
+
+    name: str
+    seed: int
+    models: tuple[ModelTable, ...]
+    train: TrainTable
+    freeze: FreezeTable
+    measure: MeasureTable
+    resources: ResourcesTable
+    text: str
+    search_path: tuple[str, ...]
+    digest: str
+
+    def model_specs(self) -> tuple[ModelSpec, ...]:
+        """Return the models in the file's order."""
+        return tuple(model.spec(self.search_path) for model in self.models)
+
+    def settings(self) -> tuple[Setting, ...]:
+        """Return the cartesian product of the axes; the last axis varies fastest."""
+        train = self.train
+        optimizers: tuple[str | None, ...] = train.optimizer or (None,)
+        return tuple(
+            Setting(
+                batch_size=batch_size,
+                optimizer=optimizer,
+                precision=precision,
+                jit_compile=jit_compile,
+                strategy=strategy,
+            )
+            for batch_size, optimizer, precision, jit_compile, strategy in itertools.product(
+                train.batch_size, optimizers, train.precision, train.jit_compile, train.strategy
+            )
+        )
+
+    def measure_spec(self) -> MeasureSpec:
+        """Return how trials are measured."""
+        return MeasureSpec(seed=self.seed, **self.measure.model_dump())
+
+
+def load_study(path: Path, *, check_builders: bool = True) -> Study:
+    """Read and validate a study file.
+
+    Args:
+        path: the file; its folder comes first when builders are looked for.
+        check_builders: False for a study that was run elsewhere and is only read here.
+
+    Raises:
+        StudyError: the file cannot be read, is not TOML, or has mistakes, all of them named.
+    """
+    return parse_study(read_text(path), path=path, check_builders=check_builders)
+
+
+def parse_study(text: str, *, path: Path | None = None, check_builders: bool = True) -> Study:
+    """Validate the text of a study file.
+
+    Args:
+        text: TOML.
+        path: where it comes from, for messages and as the builders' folder.
+        check_builders: as in `load_study`.
+
+    Raises:
+        StudyError: the text is not TOML, or has mistakes, all of them named.
+    """
+    file = checked(text, path=path, check_builders=check_builders)
+    said = json.dumps(file.model_dump(), sort_keys=True, separators=(",", ":"))
+    return Study(
+        name=file.name,
+        seed=file.seed,
+        models=file.model,
+        train=file.train,
+        freeze=file.freeze,
+        measure=file.measure,
+        resources=file.resources,
+        text=text,
+        search_path=() if path is None else (str(path.resolve().parent),),
+        digest=hashlib.sha256(said.encode()).hexdigest(),
+    )

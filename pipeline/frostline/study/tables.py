@@ -1,0 +1,158 @@
+"""The tables of a study file, each key with its type, range and default.
+
+In: what the TOML parser gives. Out: frozen pydantic models. Refuses unknown keys, values out of
+range and policies that are none; what concerns several keys at once is checked in
+`frostline.study.check`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StringConstraints,
+)
+
+from frostline.errors import PolicyError
+from frostline.policies import Granularity, Policy, parse
+from frostline.trial import Jit, ModelSpec
+
+MIN_PAIRS = 3
+"""Fewest pairs from which an interval can be bootstrapped at all."""
+
+
+def _jit(value: object) -> Jit:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value == "auto":
+        return "auto"
+    raise ValueError('must be true, false (both without quotes) or "auto"')
+
+
+def _policy(value: object) -> str | tuple[str, ...]:
+    if isinstance(value, str):
+        _parsed(value)
+        return value.strip()
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        _parsed(value)
+        return tuple(name.strip() for name in value)
+    raise ValueError("must be a policy in quotes, or a list of names of layers or variables")
+
+
+def _parsed(policy: Policy) -> None:
+    try:
+        parse(policy)
+    except PolicyError as error:  # pydantic collects value errors only
+        raise ValueError(str(error)) from None
+
+
+def _json(kwargs: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(kwargs, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"must hold strings, finite numbers, booleans, lists and tables only ({error})"
+        ) from None
+    return kwargs
+
+
+def _plain(name: str) -> str:
+    if not re.fullmatch(r"\w[\w .+-]*", name):  # it becomes part of file names
+        raise ValueError("use letters, digits, spaces and `_.+-` only, a letter or digit first")
+    return name
+
+
+Text = Annotated[str, StringConstraints(strict=True, min_length=1, strip_whitespace=True)]
+Whole = Annotated[int, Field(strict=True)]
+_Policy = Annotated[str | tuple[str, ...], PlainValidator(_policy)]
+_Jit = Annotated[Jit, BeforeValidator(_jit)]
+_Axis = Field(min_length=1)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelTable(_Table):
+    """`[[model]]`: how to obtain a model."""
+
+    name: Annotated[Text, StringConstraints(max_length=100), AfterValidator(_plain)]
+    builder: Text
+    kwargs: Annotated[dict[str, Any], AfterValidator(_json)] = Field(default_factory=dict)
+    loss: Text | None = None
+    metrics: tuple[Text, ...] = ()
+    data: Text | None = None
+
+    def spec(self, search_path: tuple[str, ...]) -> ModelSpec:
+        """Return the entry as planning and measuring take it."""
+        return ModelSpec(
+            name=self.name,
+            builder=self.builder,
+            kwargs_json=json.dumps(self.kwargs, sort_keys=True, separators=(",", ":")),
+            loss=self.loss,
+            metrics=self.metrics,
+            data=self.data,
+            search_path=search_path,
+        )
+
+
+class TrainTable(_Table):
+    """`[train]`: each list is an axis. Without `optimizer`, the compiled model's own is used."""
+
+    batch_size: Annotated[tuple[Annotated[Whole, Field(ge=1)], ...], _Axis] = (32,)
+    optimizer: Annotated[tuple[Text, ...], _Axis] | None = None
+    precision: Annotated[
+        tuple[Literal["float32", "mixed_float16", "mixed_bfloat16"], ...], _Axis
+    ] = ("float32",)
+    jit_compile: Annotated[tuple[_Jit, ...], _Axis] = ("auto",)
+    strategy: Annotated[tuple[Literal["single", "mirrored"], ...], _Axis] = ("single",)
+
+
+class FreezeTable(_Table):
+    """`[freeze]`: what to freeze."""
+
+    policies: Annotated[tuple[_Policy, ...], Field(min_length=1)]
+    granularity: Granularity = "layer"
+    anchors: StrictBool = True
+
+
+class MeasureTable(_Table):
+    """`[measure]`: how long and how exactly to measure."""
+
+    target_ci: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.02
+    min_pairs: Annotated[Whole, Field(ge=MIN_PAIRS, le=10_000)] = 10
+    max_pairs: Annotated[Whole, Field(ge=MIN_PAIRS, le=10_000)] = 60
+    profile_steps: Annotated[Whole, Field(ge=0, le=1_000)] = 5
+    keep_traces: Literal["all", "anchors", "none"] = "all"
+    gradient_norms: StrictBool = False
+
+
+class ResourcesTable(_Table):
+    """`[resources]`: what one trial holds, and how often and how long it may run."""
+
+    gpus_per_trial: Annotated[Whole, Field(ge=0, le=64)] = 0
+    cpus_per_trial: Annotated[Whole, Field(ge=1, le=1_024)] = 2
+    max_attempts: Annotated[Whole, Field(ge=1, le=100)] = 3
+    trial_timeout_s: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] = 1800.0
+    device: Text | None = None
+
+
+class StudyFile(_Table):
+    """The whole file, table by table."""
+
+    name: Annotated[Text, StringConstraints(max_length=200)]
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
+    model: Annotated[tuple[ModelTable, ...], Field(min_length=1)]
+    train: TrainTable = TrainTable()
+    freeze: FreezeTable
+    measure: MeasureTable = MeasureTable()
+    resources: ResourcesTable = ResourcesTable()

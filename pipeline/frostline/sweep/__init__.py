@@ -1,0 +1,9 @@
+"""A whole sweep on an output directory: run, resumed, attributed again.
+
+run           a study in, a filled OUT out
+remaining     what is left to do: the plan minus the commits
+earlier       what earlier runs left in OUT
+run_record    what a run enters into the manifest
+unbuilt       rows of models that cannot be built
+reattribute   attribution and predictions again, from the stored traces
+"""

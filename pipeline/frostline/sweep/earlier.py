@@ -1,0 +1,141 @@
+"""What earlier runs left in an output directory, held against what is asked for now.
+
+In: OUT and its manifest, the study, the plan. Out: facts of models that need not be inspected
+again, trials that need not run again, and what the user should be told: models that are inspected
+again and why, trials that are no longer asked for, versions that have changed. Measures nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
+from frostline.facts.provenance import outdated
+from frostline.results.outcome import LEASE_LOST
+from frostline.store.manifest import Manifest, RunRecord
+from frostline.store.outdir import OutDir
+from frostline.study.study import Study
+from frostline.trial import Trial
+
+_LISTED = 8
+_MEASURING = ("frostline", "tensorflow", "keras", "python")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """One committed trial, as far as planning is concerned."""
+
+    trial_id: str
+    model: str
+    policy: str
+    status: str
+    error_type: str | None
+
+
+def committed_trials(out: OutDir) -> tuple[Committed, ...]:
+    """Every committed trial of an OUT, in the order of the ids.
+
+    Raises:
+        StorageError: OUT cannot be read.
+    """
+    _, rows = out.trials()
+    columns = ["trial_id", "model", "policy", "status", "error_type"]
+    found = (Committed(**row) for row in rows.select(columns).to_pylist())
+    return tuple(sorted(found, key=lambda each: each.trial_id))
+
+
+def known_facts(out: OutDir, study: Study) -> tuple[dict[str, ModelFacts], tuple[str, ...]]:
+    """Facts that still hold, by model, and why others do not.
+
+    A model without facts, because it is new or could not be built, is not spoken of.
+
+    Raises:
+        StorageError: OUT cannot be read.
+    """
+    known: dict[str, ModelFacts] = {}
+    notices = []
+    setting = study.settings()[0]
+    for model in study.model_specs():
+        text = out.read_text(facts_path(model.name))
+        if text is None:
+            continue
+        try:
+            facts = parse_facts(text)
+        except ValidationError:
+            why = f"{facts_path(model.name)} is damaged"
+        else:
+            why = outdated(facts.made_from, model, setting, seed=study.seed)
+            if not why:
+                known[model.name] = facts
+                continue
+        notices.append(f"model `{model.name}` is inspected again: {why}")
+    return known, tuple(notices)
+
+
+def finished(trials: Sequence[Trial], committed: Iterable[Committed]) -> frozenset[str]:
+    """Ids of the planned trials that need not run again: all but those that lost their lease."""
+    there = {each.trial_id for each in committed if each.error_type != LEASE_LOST}
+    return frozenset(trial.trial_id for trial in trials if trial.trial_id in there)
+
+
+def forgotten(
+    trials: Iterable[Trial], committed: Iterable[Committed], *, unbuilt: Collection[str] = ()
+) -> str:
+    """Which committed trials the study no longer asks for, in words; empty when there are none.
+
+    Args:
+        trials: everything that is asked for now.
+        committed: what is there.
+        unbuilt: models whose trials are not known, because they could not be built this time.
+    """
+    asked = {trial.trial_id for trial in trials}
+    left = [each for each in committed if each.trial_id not in asked and each.model not in unbuilt]
+    if not left:
+        return ""
+    several = len({each.model for each in left}) > 1
+    counted = Counter(f"{each.model} {each.policy}" if several else each.policy for each in left)
+    words = [
+        name if count == 1 else f"{name} ({count}x)" for name, count in sorted(counted.items())
+    ]
+    shown = ", ".join(words[:_LISTED])
+    more = len(words) - _LISTED
+    return (
+        f"{len(left)} committed trials are no longer asked for and stay in the tables: {shown}"
+        + (f", and {more} more policies" if more > 0 else "")
+    )
+
+
+def other_versions(manifest: Manifest, versions: Mapping[str, str], program: str) -> str:
+    """What measured here before and is another version now, in words; empty when nothing is.
+
+    Args:
+        manifest: as the earlier runs left it.
+        versions: of the run that begins.
+        program: digest of its source.
+    """
+    changed = []
+    for name in _MEASURING:
+        now = versions.get(name)
+        before = {_version(run, name) for run in manifest.runs} - {None, now}
+        if before:
+            changed.append(f"{name} {', '.join(sorted(map(str, before)))} (now {now})")
+    sources = {run.program for run in manifest.runs if run.program is not None}
+    if not changed and sources - {program}:
+        changed.append("frostline with other source files")
+    if not changed:
+        return ""
+    return (
+        f"earlier runs here measured with {'; '.join(changed)}: the manifest lists what each run "
+        "used, and frostline_version, tensorflow_version and keras_version in `trials` what each "
+        "trial did; to measure everything with one version, choose another --out"
+    )
+
+
+def _version(run: RunRecord, name: str) -> str | None:
+    if name == "frostline":
+        return run.frostline_version
+    return run.versions.get(name)

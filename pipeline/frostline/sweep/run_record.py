@@ -1,0 +1,71 @@
+"""What a run enters into the manifest: the study, versions, this machine.
+
+In: the study and OUT. Out: the manifest with one more run, and whether the last one was the same.
+"""
+
+from __future__ import annotations
+
+import platform
+from contextlib import suppress
+from importlib import metadata
+
+import psutil
+from pydantic import JsonValue
+
+import frostline
+from frostline.facts.provenance import program
+from frostline.store.manifest import Manifest
+from frostline.store.outdir import OutDir
+from frostline.study.study import Study
+
+_LIBRARIES = (
+    "tensorflow", "keras", "ray", "tensorboard-plugin-profile", "numpy", "pyarrow",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Versions of this program, of Python and of the libraries that matter, by name."""
+    found = {"frostline": frostline.__version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def begin(out: OutDir, study: Study, planned: int | None) -> Manifest:
+    """Enter a run that begins; refuses an OUT that is not this study's.
+
+    Args:
+        out: where; its lock is held.
+        study: what is about to run.
+        planned: trials of the whole plan; None where it is not known.
+
+    Raises:
+        SweepError: OUT holds another study, files that are no sweep's, or a newer schema.
+        StorageError: OUT cannot be written.
+    """
+    machine: dict[str, JsonValue] = {
+        "host": platform.node(),
+        "system": platform.platform(),
+        "cpu_count": psutil.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+    return out.begin_run(
+        study.text,
+        study.digest,
+        study.name,
+        versions(),
+        machine=machine,
+        trials_planned=planned,
+        program=program(),
+    )
+
+
+def is_as_it_was(manifest: Manifest, study: Study) -> bool:
+    """Whether the last run came to its end with this study and this very program."""
+    return (
+        manifest.finished
+        and manifest.digest == study.digest
+        and manifest.versions == versions()
+        and manifest.runs[-1].program == program()
+    )

@@ -1,0 +1,113 @@
+"""TensorBoard on a sweep: finds the profile sessions, starts the server, builds the links.
+
+In: the local folder `OUT/tensorboard`. Out: a running child process that listens on 127.0.0.1 and
+nowhere else (a profile names the model's layers; TensorBoard knows no passwords). Refuses a folder
+that is not there.
+
+A session needs no event file: the profile plugin lists `<run>/plugins/profile/<session>` for every
+folder below the log directory, under the name `<run>/<session>`.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from frostline.errors import FrostlineError, SweepError
+
+HOST = "127.0.0.1"
+START_DEADLINE_S = 90
+"""TensorBoard imports TensorFlow, which takes up to 16 s without `.pyc` files."""
+
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+
+
+def profile_sessions(log_dir: Path) -> tuple[str, ...]:
+    """Names of the profile sessions below a log directory, as the plugin lists them."""
+    traces = log_dir.glob("*/plugins/profile/*/*.xplane.pb")
+    folders = {trace.parent for trace in traces}
+    return tuple(sorted(f"{each.parents[2].name}/{each.name}" for each in folders))
+
+
+def table_link(port: int) -> str:
+    """Address of the table of hyperparameters: every trial, and parallel coordinates."""
+    return f"http://{HOST}:{port}/#hparams"
+
+
+def session_link(port: int, session: str) -> str:
+    """Address of a session's overview page."""
+    return f"http://{HOST}:{port}/?run={quote(session)}&tag=overview_page#profile"
+
+
+class TensorBoard:
+    """A TensorBoard server as a child process; a context manager that ends it.
+
+    Attributes:
+        port: where it listens on 127.0.0.1.
+    """
+
+    def __init__(self, log_dir: Path, *, port: int = 0, log: Path) -> None:
+        """Start it and wait until it answers.
+
+        Args:
+            log_dir: local folder with event files and profiles.
+            port: 0 takes a free one.
+            log: file that takes what it prints.
+
+        Raises:
+            SweepError: there is no such folder.
+            FrostlineError: it ended, or did not listen within `START_DEADLINE_S`.
+        """
+        if not log_dir.is_dir():
+            raise SweepError(f"{log_dir} is not there: has the sweep finished a trial?")
+        self._log = log
+        with log.open("wb") as sink:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable, "-m", "tensorboard.main", "--logdir", str(log_dir),
+                    "--host", HOST, "--port", str(port), "--reload_multifile", "true",
+                ],
+                stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
+            )  # fmt: skip
+        try:
+            self.port = self._wait_for_port()
+        except BaseException:
+            self.close()
+            raise
+
+    def wait(self) -> int:
+        """Block until the server ends by itself; its exit code."""
+        return self._process.wait()
+
+    def close(self) -> None:
+        """End the server."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def __enter__(self) -> TensorBoard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _wait_for_port(self) -> int:
+        deadline = time.monotonic() + START_DEADLINE_S
+        while time.monotonic() < deadline:
+            said = self._log.read_text(errors="replace")
+            if found := _ADDRESS.search(said):
+                return int(found[1])
+            if self._process.poll() is not None:
+                lines = [line for line in said.splitlines() if line.strip()]
+                last = lines[-1] if lines else "without a word"
+                raise FrostlineError(f"TensorBoard ended: {last} (all it said: {self._log})")
+            time.sleep(0.1)
+        raise FrostlineError(f"TensorBoard did not listen in {START_DEADLINE_S} s: {self._log}")

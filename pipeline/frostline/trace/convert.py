@@ -1,0 +1,127 @@
+"""One XSpace file to one `Trace`; runs in a process without TensorFlow.
+
+In: a `.xplane.pb` and, if there is one, the step's optimised HLO as text. Out: `Trace`. Refuses
+(`TraceError`) to run beside TensorFlow, what is no XSpace, what has no op events or steps, and a
+trace of an accelerator that holds the host's ops alone.
+
+xprof's native export does the parsing; DuckDB sums; the HLO tells what XLA's instructions compute.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from xprof.convert.events_db.python import pywrap_events_db_c_api as events_db
+
+from frostline.errors import TraceError
+from frostline.trace.events import Aggregate, aggregate_events
+from frostline.trace.hlo import op_shares, parse_hlo_text
+from frostline.trace.ops import OpShare, Trace, TraceOp
+from frostline.trace.xspace import SpaceFacts, parse_hlo_proto, read_space
+
+Shares = dict[str, tuple[OpShare, ...]]
+
+
+def convert(
+    xplane: Path, *, parquet: Path, hlo_text: Path | None = None, require_steps: bool = True
+) -> Trace:
+    """Convert a profile.
+
+    Args:
+        xplane: the profile.
+        parquet: a place for the exported events; overwritten, and left behind.
+        hlo_text: optimised HLO of the step, for programs that the profile does not carry itself.
+        require_steps: refuse a profile without `train` steps; else it counts as one step.
+
+    Raises:
+        TraceError: see the module's docstring.
+    """
+    if "tensorflow" in sys.modules:
+        raise TraceError("the export never ends in a process that imported TensorFlow")
+    space = read_space(xplane)
+    try:
+        events_db.xspace_to_parquet(input_path=xplane, output_path=parquet)
+    except RuntimeError as error:
+        raise TraceError(
+            f"{xplane} is no XSpace, or is damaged inside; profile again (xprof says: {error})"
+        ) from error
+    try:
+        aggregate = aggregate_events(parquet, require_steps=require_steps)
+    except TraceError as error:
+        raise TraceError(f"{xplane}: {error}{_said(space)}") from error
+    if space.has_accelerator and not any(
+        group.device.startswith("/device:") for group in aggregate.groups
+    ):
+        raise TraceError(
+            f"{xplane} has a plane for {_named(space.empty_devices)} and no kernel in it: what the "
+            "host did meanwhile is no cost of the device. Reading kernels needs permission for the "
+            f"CUPTI counters: `frostline doctor` says how to get it{_said(space)}"
+        )
+    shares, unreadable = _program_shares(aggregate, space, hlo_text)
+    ops = tuple(
+        TraceOp(
+            device=group.device,
+            op_name=group.op_name,
+            op_type=group.op_type,
+            hlo_op=group.hlo_op,
+            hlo_module=group.hlo_module,
+            kernel=group.kernel,
+            calls=group.calls,
+            self_ns=group.self_ns,
+            median_ns=group.median_ns,
+            shares=shares.get(group.hlo_module, {}).get(group.hlo_op, ()),
+            in_input=group.in_input,
+        )
+        for group in aggregate.groups
+    )
+    empty = [f"device plane {name} is empty" for name in space.empty_devices]
+    return Trace(
+        ops=ops,
+        steps=aggregate.steps,
+        total_ns=sum(op.self_ns for op in ops),
+        busy_ns=aggregate.busy_ns,
+        eager=aggregate.eager,
+        warnings=(*empty, *space.complaints, *aggregate.warnings, *unreadable),
+    )
+
+
+def _said(space: SpaceFacts) -> str:
+    return f". The profiler says: {'; '.join(space.complaints)}" if space.complaints else ""
+
+
+def _named(devices: tuple[str, ...]) -> str:
+    return ", ".join(devices) or "an accelerator"
+
+
+def _program_shares(
+    aggregate: Aggregate, space: SpaceFacts, hlo_text: Path | None
+) -> tuple[dict[str, Shares], list[str]]:
+    """What the instructions of each program seen in the events compute; and warnings.
+
+    Programs are found by `<module>(<program id>)`; exports that leave the id out may mean any
+    program of that name, so that the one that knows most of the instructions is taken.
+    """
+    run: dict[str, set[str]] = defaultdict(set)
+    for group in aggregate.groups:
+        if group.hlo_op:
+            run[group.hlo_module].add(group.hlo_op)
+    found: dict[str, Shares] = {}
+    warnings: list[str] = []
+    for module, instructions in run.items():
+        candidates = [
+            op_shares(parse_hlo_proto(serialised))
+            for name, serialised in space.programs.items()
+            if module in (name, name.rpartition("(")[0])
+        ]
+        if not candidates and hlo_text is not None:
+            try:
+                candidates = [op_shares(parse_hlo_text(hlo_text.read_text(encoding="utf-8")))]
+            except (OSError, ValueError) as error:
+                warnings.append(f"HLO text {hlo_text} cannot be used: {error}")
+        known = max(candidates, key=lambda shares: len(instructions & shares.keys()), default={})
+        if not instructions & known.keys():
+            warnings.append(f"no HLO tells what the program {module} computes")
+        found[module] = known
+    return found, warnings

@@ -1,0 +1,307 @@
+"""XLA's optimised program: which TensorFlow ops does an instruction compute?
+
+In: a module as text (`compiler_ir(stage="optimized_hlo")`) or, through `frostline.trace.xspace`, as
+the protocol buffer that a profile carries. Out: for every instruction the `OpShare`s it computes.
+Pure. Refuses text that is no HLO module (`ValueError`).
+
+XLA fuses ops and rewrites them, and some instructions lose their metadata on the way. An
+instruction's ops are looked for in this order:
+
+1. What a fusion or call contains: its contractions alone when it has any (they take the time),
+   else its arithmetic, weighted by the elements computed; moving data is free inside a fusion.
+   Fusions recompute what others have computed before, forward activations in the backward pass
+   above all: the first instruction in the schedule is charged for it, the later ones are not.
+   One that only recomputes belongs to what it recomputes for (4).
+2. Its own metadata.
+3. The data movement that a fusion contains, when there is nothing else in it.
+4. The nearest instructions downstream that say what they are for: a transposition in front of a
+   convolution exists for its sake, and a rewritten gradient convolution is followed by the
+   transposition that puts its result into TensorFlow's layout and still carries the name.
+5. The nearest instructions upstream.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from frostline.trace.ops import OpShare
+
+_CONTRACTIONS = frozenset({"convolution", "dot", "custom-call", "fft", "triangular-solve"})
+_NOTHING = frozenset({"parameter", "constant"})
+_MOVEMENT = frozenset(
+    {
+        "bitcast", "bitcast-convert", "broadcast", "concatenate", "convert", "copy", "copy-done",
+        "copy-start", "dynamic-slice", "get-tuple-element", "iota", "pad", "reshape", "reverse",
+        "slice", "transpose", "tuple",
+    }
+)  # fmt: skip
+_INLINED = frozenset({"fusion", "call", "async-start"})
+_NO_OP = frozenset({"XLA_Args", "XLA_Retvals"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """One HLO instruction.
+
+    Attributes:
+        name: unique in its module.
+        opcode: `fusion`, `convolution`, ...
+        op_name, op_type: TensorFlow op from the metadata, `` where there is none.
+        elements: elements of the result, summed over a tuple.
+        operands: names of the instructions it reads.
+        called: names of the computations it calls.
+        parameter: number of a parameter, else None.
+    """
+
+    name: str
+    opcode: str
+    op_name: str
+    op_type: str
+    elements: int
+    operands: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
+    parameter: int | None = None
+
+    @property
+    def named(self) -> bool:
+        """True when it says which op it belongs to."""
+        return bool(self.op_name) and self.op_name not in _NO_OP and self.opcode not in _NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HloModule:
+    """A compiled program: computations by name, each with its instructions in order, root last."""
+
+    name: str
+    computations: dict[str, tuple[Instruction, ...]]
+
+
+_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
+_INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*)$")
+_OPCODE = re.compile(r"\s*([\w\-]+)\(")
+_DIMENSIONS = re.compile(r"\b[a-z]\w*\[([\d,<=]*)\]")
+_REFERENCE = re.compile(r"%([\w.\-]+)")
+_CALLED = re.compile(
+    r"(?:calls|to_apply|body|condition|\w+_computations?)=(?:\{([^}]*)\}|%?([\w.\-]+))"
+)
+_OP_NAME = re.compile(r'op_name="((?:[^"\\]|\\.)*)"')
+_OP_TYPE = re.compile(r'op_type="((?:[^"\\]|\\.)*)"')
+
+
+def parse_hlo_text(text: str) -> HloModule:
+    """Read a module from XLA's textual form.
+
+    Raises:
+        ValueError: the text has no `HloModule` header or no instruction.
+    """
+    header = re.search(r"^HloModule ([^\s,]+)", text, re.MULTILINE)
+    if header is None:
+        raise ValueError("not an HLO module: no line begins with `HloModule`")
+    computations: dict[str, tuple[Instruction, ...]] = {}
+    current: str | None = None
+    body: list[Instruction] = []
+    root: Instruction | None = None
+    for line in text.splitlines():
+        if current is None:
+            start = _COMPUTATION.match(line)
+            if start:
+                current, body, root = start[1], [], None
+        elif line.startswith("}"):
+            computations[current] = (*body, root) if root else tuple(body)
+            current = None
+        else:
+            match = _INSTRUCTION.match(line)
+            if match is None:
+                continue
+            instruction = _instruction(match[2], match[3])
+            if match[1]:
+                root = instruction
+            else:
+                body.append(instruction)
+    if not any(computations.values()):
+        raise ValueError(f"HLO module {header[1]} has no instruction")
+    return HloModule(name=header[1], computations=computations)
+
+
+def _instruction(name: str, rest: str) -> Instruction:
+    shape_end = _closing(rest) if rest.startswith("(") else rest.find(" ")
+    shape, tail = rest[:shape_end], rest[shape_end:]
+    opcode = _OPCODE.match(tail)
+    if opcode is None:
+        return Instruction(name=name, opcode="", op_name="", op_type="", elements=_elements(shape))
+    arguments_end = opcode.end() - 1 + _closing(tail[opcode.end() - 1 :])
+    arguments, attributes = tail[opcode.end() : arguments_end - 1], tail[arguments_end:]
+    op_name, op_type = _OP_NAME.search(attributes), _OP_TYPE.search(attributes)
+    called = [
+        reference
+        for many, one in _CALLED.findall(attributes.partition("metadata=")[0])
+        for reference in (re.findall(r"[\w.\-]+", many) if many else [one])
+    ]
+    is_parameter = opcode[1] == "parameter"
+    return Instruction(
+        name=name,
+        opcode=opcode[1],
+        op_name=op_name[1] if op_name else "",
+        op_type=op_type[1] if op_type else "",
+        elements=_elements(shape),
+        operands=() if is_parameter else tuple(_REFERENCE.findall(arguments)),
+        called=tuple(called),
+        parameter=int(arguments) if is_parameter and arguments.isdigit() else None,
+    )
+
+
+def _closing(text: str) -> int:
+    """Index after the parenthesis that closes the one `text` begins with."""
+    depth = 0
+    for index, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return index + 1
+    return len(text)
+
+
+def _elements(shape: str) -> int:
+    total = 0
+    for dimensions in _DIMENSIONS.findall(shape):
+        count = 1
+        for size in dimensions.replace("<=", "").split(","):
+            count *= int(size) if size else 1
+        total += count
+    return total
+
+
+def op_shares(module: HloModule) -> dict[str, tuple[OpShare, ...]]:
+    """The ops that each instruction of `module` computes, by instruction name.
+
+    Instructions for which nothing is found are left out.
+    """
+    resolver = _Resolver(module)
+    found = ((name, resolver.shares(name)) for name in resolver.scheduled)
+    return {name: shares for name, shares in found if shares}
+
+
+class _Resolver:
+    """The module's data flow with fusions and calls opened up, so that names can be followed."""
+
+    def __init__(self, module: HloModule) -> None:
+        self.instructions = {
+            instruction.name: instruction
+            for body in module.computations.values()
+            for instruction in body
+        }
+        self._computations = module.computations
+        self._computed: set[tuple[str, str, int]] = set()
+        self._users: dict[str, list[str]] = defaultdict(list)
+        self._producers: dict[str, list[str]] = defaultdict(list)
+        for instruction in self.instructions.values():
+            self._connect(instruction)
+
+    def _connect(self, instruction: Instruction) -> None:
+        entered = [
+            self._computations[name]
+            for name in instruction.called
+            if instruction.opcode in _INLINED | {"while"} and self._computations.get(name)
+        ]
+        for body in entered:
+            for inner in body:
+                if inner.parameter is not None and inner.parameter < len(instruction.operands):
+                    self._edge(instruction.operands[inner.parameter], inner.name)
+            self._edge(body[-1].name, instruction.name)
+        if not entered:
+            for operand in instruction.operands:
+                self._edge(operand, instruction.name)
+
+    def _edge(self, producer: str, user: str) -> None:
+        self._users[producer].append(user)
+        self._producers[user].append(producer)
+
+    @property
+    def scheduled(self) -> Iterator[str]:
+        """Names of the instructions that run by themselves, in the order of the schedule."""
+        inlined = {
+            computation
+            for instruction in self.instructions.values()
+            if instruction.opcode == "fusion"
+            for computation in instruction.called
+        }
+        for computation, body in self._computations.items():
+            if computation not in inlined:
+                yield from (instruction.name for instruction in body)
+
+    def shares(self, name: str) -> tuple[OpShare, ...]:
+        """Shares of one instruction, see the module's docstring; to be asked in schedule order."""
+        own = self.instructions[name]
+        content = list(self._content(own)) if own.opcode in _INLINED else []
+        contractions = [leaf for leaf in content if leaf.opcode in _CONTRACTIONS]
+        if contractions:
+            named = [leaf for leaf in contractions if leaf.named]
+            return _weighted(named) or self._nearest(contractions[0].name)
+        arithmetic = [leaf for leaf in content if leaf.named and leaf.opcode not in _MOVEMENT]
+        if arithmetic:
+            new = [leaf for leaf in arithmetic if _signature(leaf) not in self._computed]
+            self._computed.update(map(_signature, new))
+            return self._by_work(new) or self._nearest(name) or self._by_work(arithmetic)
+        if own.named and own.opcode not in _MOVEMENT:
+            self._computed.add(_signature(own))
+        if own.named:
+            return _weighted([own])
+        return _weighted([leaf for leaf in content if leaf.named]) or self._nearest(name)
+
+    def _content(self, instruction: Instruction) -> Iterator[Instruction]:
+        for computation in instruction.called:
+            for inner in self._computations.get(computation, ()):
+                if inner.opcode in _INLINED:
+                    yield from self._content(inner)
+                elif inner.opcode not in _NOTHING:
+                    yield inner
+
+    def _by_work(self, leaves: list[Instruction]) -> tuple[OpShare, ...]:
+        """Weights by elements computed; a reduction computes as many as it reads."""
+        work = []
+        for leaf in leaves:
+            read = [self.instructions[name].elements for name in leaf.operands[:1]
+                    if name in self.instructions]  # fmt: skip
+            work.append((leaf, max([leaf.elements, *read])))
+        return _merged(work)
+
+    def _nearest(self, name: str) -> tuple[OpShare, ...]:
+        return self._search(name, self._users) or self._search(name, self._producers)
+
+    def _search(self, name: str, edges: dict[str, list[str]]) -> tuple[OpShare, ...]:
+        """Breadth first through instructions without a name, to the first ring that has some."""
+        seen, ring = {name}, [name]
+        while ring:
+            ring = [
+                nearby
+                for here in ring
+                for nearby in dict.fromkeys(edges.get(here, ()))
+                if nearby not in seen and not seen.add(nearby)  # type: ignore[func-returns-value]
+            ]
+            named = [self.instructions[near] for near in ring if near in self.instructions]
+            named = [instruction for instruction in named if instruction.named]
+            if named:
+                return _merged((instruction, 1) for instruction in named)
+        return ()
+
+
+def _signature(instruction: Instruction) -> tuple[str, str, int]:
+    return instruction.op_name, instruction.opcode, instruction.elements
+
+
+def _weighted(instructions: list[Instruction]) -> tuple[OpShare, ...]:
+    return _merged((instruction, instruction.elements) for instruction in instructions)
+
+
+def _merged(work: Iterable[tuple[Instruction, int]]) -> tuple[OpShare, ...]:
+    weights: dict[str, int] = defaultdict(int)
+    types: dict[str, str] = {}
+    for instruction, amount in work:
+        weights[instruction.op_name] += max(amount, 1)
+        types[instruction.op_name] = types.get(instruction.op_name) or instruction.op_type
+    return tuple(
+        OpShare(op_name=name, op_type=types[name], weight=weight)
+        for name, weight in weights.items()
+    )

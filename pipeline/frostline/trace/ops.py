@@ -1,0 +1,75 @@
+"""What a profile says once it is read: ops with their times, per device, as plain values.
+
+Made by `frostline.trace` in a process of its own, consumed by `frostline.attribute`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpShare:
+    """A TensorFlow op that an XLA instruction computes, alone or together with others.
+
+    Attributes:
+        op_name: TensorFlow op name from the HLO metadata, before grappler.
+        op_type: TensorFlow op type from the HLO metadata, `` where it says none.
+        weight: its part of the instruction's work, relative to the other shares; at least 1.
+    """
+
+    op_name: str
+    op_type: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceOp:
+    """All events of one op on one device, over all traced steps.
+
+    Attributes:
+        device: plane of the trace (`/host:CPU`, `/device:GPU:0`).
+        op_name: TensorFlow op name as profiled (after grappler), `` when there is none.
+        op_type: TensorFlow op type, or the HLO opcode; for copies the direction (`MemcpyH2D`).
+        hlo_op, hlo_module: XLA's names, `` outside XLA.
+        kernel: name of a kernel or copy where no op is known, else ``.
+        calls: events.
+        self_ns: sum of self times, integer nanoseconds.
+        shares: what an XLA instruction computes, from the HLO; empty outside XLA.
+        in_input: True for ops that the input pipeline ran on threads of its own.
+        median_ns: median self time of an event, what the op takes when nothing disturbs it; None
+            where it is not known.
+    """
+
+    device: str
+    op_name: str
+    op_type: str
+    hlo_op: str
+    hlo_module: str
+    kernel: str
+    calls: int
+    self_ns: int
+    shares: tuple[OpShare, ...] = ()
+    in_input: bool = False
+    median_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One profile, aggregated.
+
+    Attributes:
+        ops: every op; the sum of `self_ns` is `total_ns` exactly.
+        steps: traced training steps; at least 1.
+        total_ns: sum of op self times over all steps and devices.
+        busy_ns: union of the ops' intervals, summed over devices, all steps.
+        eager: True when op names carry no layer scope because the step ran eagerly.
+        warnings: holes that were met, in words (an empty device plane, for instance).
+    """
+
+    ops: tuple[TraceOp, ...]
+    steps: int
+    total_ns: int
+    busy_ns: int
+    eager: bool
+    warnings: tuple[str, ...]

@@ -1,0 +1,113 @@
+"""The values that every room shares: a model, a training setting, how to measure, and a trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Jit = Literal["auto", "true", "false"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One point of the study's training axes.
+
+    Attributes:
+        batch_size: examples per step.
+        optimizer: Keras identifier (`adam`), or None for the compiled model's own.
+        precision: Keras dtype policy (`float32`, `mixed_float16`, `mixed_bfloat16`).
+        jit_compile: `true`, `false`, or `auto` = what Keras itself would do.
+        strategy: `single` or `mirrored`.
+    """
+
+    batch_size: int
+    optimizer: str | None
+    precision: str
+    jit_compile: Jit
+    strategy: Literal["single", "mirrored"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """How to obtain a model: everything of a study's `[[model]]` entry.
+
+    Attributes:
+        name: the model's name in the study.
+        builder: `module:callable`.
+        kwargs_json: the builder's keyword arguments as canonical JSON (hashable, exact).
+        loss: Keras identifier, or None for the default of the design.
+        metrics: Keras identifiers.
+        data: `module:callable` giving the dataset, or None for synthetic batches.
+        search_path: folders put first on the module path (the study file's folder).
+    """
+
+    name: str
+    builder: str
+    kwargs_json: str
+    loss: str | None
+    metrics: tuple[str, ...]
+    data: str | None
+    search_path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureSpec:
+    """How a trial is measured (`[measure]`), see Method 1-5 of the guide.
+
+    Attributes:
+        target_ci: half-width of the speedup's 95% interval at which to stop.
+        min_pairs, max_pairs: bounds on the number of pairs.
+        profile_steps: steps in the profiled window; 0 profiles nothing.
+        keep_traces: which traces stay on disk.
+        seed: the study's seed.
+        gradient_norms: whether the first control records gradient norms, after all else.
+    """
+
+    target_ci: float
+    min_pairs: int
+    max_pairs: int
+    profile_steps: int
+    keep_traces: Literal["all", "anchors", "none"]
+    seed: int
+    gradient_norms: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One freeze configuration of one model under one setting, ready to run.
+
+    Attributes:
+        trial_id: readable slug and a hash of all that affects the result; a file name.
+        study: the study's name.
+        model: how to obtain the model.
+        setting: the training setting.
+        policy: the expanded policy that first gave this configuration (`prefix:8`).
+        aliases: other expanded policies of the study that give the same configuration.
+        frozen_layers: layers with nothing left to train, in layer order.
+        frozen_variables: paths of the frozen variables, in layer order.
+        frozen_params, total_params: elements frozen / trainable in the baseline.
+        earliest_trainable_layer: index of the first layer that still trains.
+        is_control: True for the independently built copies of the baseline.
+        replicate: 0, 1, 2 among controls; 0 otherwise.
+        anchor: `trainable`, `pruned`, `pass_through` or `extra:<n>`; None for other trials.
+    """
+
+    trial_id: str
+    study: str
+    model: ModelSpec
+    setting: Setting
+    policy: str
+    aliases: tuple[str, ...]
+    frozen_layers: tuple[str, ...]
+    frozen_variables: tuple[str, ...]
+    frozen_params: int
+    total_params: int
+    earliest_trainable_layer: int
+    is_control: bool
+    replicate: int
+    anchor: str | None
+
+    @property
+    def frozen_fraction(self) -> float:
+        """Frozen parameters / parameters trainable in the baseline."""
+        return self.frozen_params / self.total_params if self.total_params else 0.0

@@ -1,0 +1,151 @@
+"""Figures in words, the same in the terminal, in the report and in sentences. Pure.
+
+Times, shares and speedups get the digits that they deserve. In a table None reads as a dash.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from frostline.store.trial_row import TrialRow
+
+DASH = "–"
+
+_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
+_PLACEMENT = {
+    "prefix": "as a prefix",
+    "suffix": "as a suffix",
+    "layer": "as a single layer",
+    "random": "scattered at random",
+    "norms": "as the normalisation layers",
+    "biases": "as the biases",
+    "all_but_head": "as all but the head",
+}
+
+
+def ratio(value: float | None) -> str:
+    """A speedup: `1.55x`."""
+    return DASH if value is None else f"{value:.2f}x"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval of ratios: `[1.50, 1.61]`."""
+    return DASH if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
+
+
+def ratio_with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A speedup with its interval: `1.55x [1.50, 1.61]`."""
+    return DASH if value is None else f"{ratio(value)} {interval(low, high)}"
+
+
+def share(fraction: float | None) -> str:
+    """A fraction in per cent."""
+    return DASH if fraction is None else percent(fraction)
+
+
+def number(value: int | None) -> str:
+    """A whole number."""
+    return DASH if value is None else str(value)
+
+
+def milliseconds(nanoseconds: int | None) -> str:
+    """A step time in milliseconds, three digits or more, without the unit."""
+    if nanoseconds is None:
+        return DASH
+    value = nanoseconds / 1e6
+    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+
+
+def megabytes(count: int | None) -> str:
+    """A size in megabytes (10^6 bytes), without the unit."""
+    return DASH if count is None else f"{count / 1e6:.0f}"
+
+
+def signed(value: float) -> str:
+    """A correlation: `+0.73`."""
+    return f"{value:+.2f}"
+
+
+def floor(noise_floor: float | None) -> str:
+    """A noise floor: `±3.5%`."""
+    return "not known" if noise_floor is None else f"±{percent(noise_floor)}"
+
+
+def duration_s(seconds: float) -> str:
+    """A duration for people: `4.2 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(count: float) -> str:
+    """A size in bytes for people, in powers of 1000: `1.4 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.1f} {unit}" if count < 10 and unit != "B" else f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def moment(time: datetime) -> str:
+    """A point in time in UTC, to the minute."""
+    return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def failure_words(row: TrialRow) -> str:
+    """Why a trial failed, or left no profile: stage, kind and message."""
+    stage = f"failed in {row.error_stage}" if row.status == "failed" else "no profile"
+    return f"{stage}: {row.error_type or 'error'}: {row.error_message or 'no message'}"
+
+
+def duration_ns(ns: float) -> str:
+    """A time to three digits: `123 ms`, `4.56 µs`."""
+    for size, unit in _UNITS:
+        if ns >= 0.9995 * size:  # what rounds to 1000 of a unit is 1 of the next
+            return f"{_three_digits(ns / size)} {unit}"
+    return "0 ns" if ns == 0 else f"{ns:.2g} ns"
+
+
+def percent(share: float) -> str:
+    """A share: `45%`, `4.5%`, `0.12%`; 100% and 0% only where it is so."""
+    value = 100 * share
+    if value == 0:
+        return "0%"
+    if value < 1:
+        return f"{value:.2g}%"
+    for digits in (0 if value >= 10 else 1, 1, 2):
+        text = f"{value:.{digits}f}"
+        if share == 1 or float(text) != 100:
+            return f"{text}%"
+    return "99.99%"
+
+
+def speedup(row: TrialRow) -> str:
+    """A trial's speedup with its interval: `1.90x [1.80, 2.00]`."""
+    if row.speedup is None:
+        return "not measured"
+    if row.speedup_low is None or row.speedup_high is None:
+        return ratio(row.speedup)
+    return ratio_with_interval(row.speedup, row.speedup_low, row.speedup_high)
+
+
+def policy_words(row: TrialRow) -> str:
+    """A trial's policy as shown: controls are told apart by their number."""
+    return f"control {row.replicate + 1}" if row.is_control else row.policy
+
+
+def placement(policy: str) -> str:
+    """Where a policy freezes, in words: `as a prefix (prefix:8)`."""
+    words = _PLACEMENT.get(policy.partition(":")[0])
+    return f"{words} ({policy})" if words else f"by {policy}"
+
+
+def _three_digits(value: float) -> str:
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
