@@ -1,1 +1,1 @@
-"""What is submitted to a Ray cluster: thin entry points."""
+"""What is submitted to a Ray cluster from a checkout: thin entry points over the commands."""

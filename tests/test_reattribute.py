@@ -10,6 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from frostline.attribute.step_graph import StepGraph
+from frostline.cli import main
 from frostline.errors import SweepError
 from frostline.facts.model_facts import (
     LayerFacts,
@@ -22,7 +23,6 @@ from frostline.store.outdir import OutDir, TrialTables
 from frostline.store.sweep import Sweep, open_sweep
 from frostline.sweep.reattribute import reattribute
 from frostline.tensorboard.events import events_path, trial_events
-from jobs.reattribute import main
 
 PROFILES = Path(__file__).parent / "data" / "profiles"
 GRAPH = StepGraph.load(PROFILES / "graph.graph.json")
@@ -155,10 +155,10 @@ def scalars_in(events: Path) -> dict[str, float]:
 def test_trials_without_a_usable_trace_are_left_and_named(out: Path, capsys) -> None:
     rows = by_policy(open_sweep(str(out)))
     assert main_of(out) == 0
-    said = capsys.readouterr().out
-    assert f"{rows['norms']['trial_id']}: left as it is, no trace of it was kept" in said
-    assert f"{rows['biases']['trial_id']}: left as it is, its trace cannot be used" in said
-    assert "1 trials attributed again, 2 left as they are" in said
+    said = capsys.readouterr()
+    assert f"{rows['norms']['trial_id']}: left as it is, no trace of it was kept" in said.err
+    assert f"{rows['biases']['trial_id']}: left as it is, its trace cannot be used" in said.err
+    assert "1 trials attributed again, 2 left as they are" in said.out
     after = by_policy(open_sweep(str(out)))
     assert after["norms"] == rows["norms"]
     assert after["biases"] == rows["biases"]
@@ -191,7 +191,7 @@ def test_what_is_no_sweep_is_refused(tmp_path: Path, capsys) -> None:
 
 
 def test_no_tensorflow_and_no_ray_take_part() -> None:
-    program = "import jobs.reattribute, sys; print(*sys.modules)"
+    program = "import frostline.sweep.reattribute, sys; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
@@ -201,8 +201,4 @@ def test_no_tensorflow_and_no_ray_take_part() -> None:
 
 
 def main_of(out: Path) -> int:
-    arguments, sys.argv = sys.argv, ["reattribute", str(out)]
-    try:
-        return main()
-    finally:
-        sys.argv = arguments
+    return main(["reattribute", str(out)])

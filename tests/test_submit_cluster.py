@@ -32,23 +32,22 @@ profile_steps = 0
 cpus_per_trial = 1
 trial_timeout_s = 60.0
 """
-# `jobs.sweep` with a measuring process that needs no TensorFlow; everything else is real.
+# `frostline sweep` with a measuring process that needs no TensorFlow; everything else is real.
 JOB = """
 import functools
 import sys
 from dataclasses import replace
-import jobs.sweep
 import networks_used
+from frostline.cli import main
+from frostline.sweep import run
 from schedule_kit import FAKE, facts
 
 def built(study, logs):
     layers = ("net/a", "net/b", "net/c", "net/d")
     return {model.name: replace(facts(layers), name=model.name) for model in study.models}
 
-jobs.sweep.run_sweep = functools.partial(
-    jobs.sweep.run_sweep, inspect=built, process_module=FAKE
-)
-sys.exit(jobs.sweep.main())
+run.run_sweep = functools.partial(run.run_sweep, inspect=built, process_module=FAKE)
+sys.exit(main(["sweep", *sys.argv[1:]]))
 """
 
 
@@ -79,7 +78,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "job.py").write_text(
         JOB.replace("networks_used", "study.study_tools, study.networks")
     )
-    monkeypatch.setattr("frostline.submit.jobs_api.JOB_MODULE", "study.job")
+    monkeypatch.setattr("frostline.submit.jobs_api.SWEEP", ("python", "-m", "study.job"))
     return folder / "study.toml"
 
 
@@ -153,6 +152,8 @@ def test_a_stopped_sweep_is_resumed_by_submitting_it_again(
 ) -> None:
     """GIVEN a trial that hangs WHEN its job is stopped THEN another job does what is left."""
     fake.behave({"prefix:2": ["hang", "ok"]})
+    # One lease at a time, so that nothing else is running when it is stopped.
+    study.write_text(STUDY.replace("cpus_per_trial = 1", "cpus_per_trial = 2"))
     where = ["--address", head.address, "--token-file", str(token_file)]
     command = ["submit", str(study), "--out", str(tmp_path / "out"), *where]
     assert main(command) == 0
@@ -167,7 +168,7 @@ def test_a_stopped_sweep_is_resumed_by_submitting_it_again(
     assert "was stopped" in capsys.readouterr().out
     assert not psutil.pid_exists(hanging)
     assert main(["status", job_id, *where]) == 130
-    assert "interrupted; run the same command again to resume" in capsys.readouterr().out
+    assert "run the same command again to resume" in capsys.readouterr().out
     done = OutDir.open(str(tmp_path / "out"), create=False).commits()
     assert not [each for each in done if "prefix-2" in each]
 

@@ -15,6 +15,7 @@ from frostline.cli.doctor import doctor
 from frostline.cli.explain import explain
 from frostline.cli.plan import plan
 from frostline.cli.predict import predict
+from frostline.cli.reattribute import reattribute
 from frostline.cli.recommend import recommend
 from frostline.cli.report import report
 from frostline.cli.status import status
@@ -36,8 +37,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    plan, sweep, submit, status, stop, report, explain, diff, predict, recommend, tensorboard,
-    doctor,
+    plan, sweep, submit, status, stop, report, explain, diff, predict, recommend, reattribute,
+    tensorboard, doctor,
 ):  # fmt: skip
     app.command()(command)
 

@@ -1,7 +1,7 @@
 """The progress of a submitted sweep, from the lines that its job prints.
 
-In: lines of `jobs.sweep`. Out: on a terminal a bar, and above it the lines that tell of something
-else than a good trial; elsewhere the lines as they are.
+In: lines of `frostline sweep`. Out: on a terminal a bar, and above it the lines that tell of
+something else than a good trial; elsewhere the lines as they are.
 """
 
 from __future__ import annotations

@@ -90,9 +90,7 @@ def load_callable(path: str, search_path: tuple[str, ...], what: str) -> Any:
     Raises:
         TrialError: it cannot be imported, has no such attribute, or is not callable.
     """
-    for folder in reversed(search_path):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+    sys.path[:] = [*search_path, *(each for each in sys.path if each not in search_path)]
     module_name, _, attribute = path.partition(":")
     with _user_code(f"import of {module_name}"):
         module = importlib.import_module(module_name)

@@ -10,7 +10,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from frostline.errors import FrostlineError
+from frostline.launch import command
 from frostline.measure.messages import REPLIES, Close, Failed, Progress, Reply, Request, line_of
 
 POLL_S = 0.05
@@ -102,7 +102,7 @@ class MeasureProcess:
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("ab") as log:
             popen = subprocess.Popen(
-                [sys.executable, "-m", module],
+                command(module),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -12,6 +12,7 @@ import sys
 
 from frostline.analyse import Summary, summarise
 from frostline.errors import FrostlineError, SweepError
+from frostline.launch import command
 from frostline.reporting.content import ReportContent, report_content
 from frostline.reporting.evidence import gather
 from frostline.reporting.page import page
@@ -51,7 +52,7 @@ def make_report_apart(out: str) -> str:
         FrostlineError: it could not be written; carries the child's message.
     """
     child = subprocess.run(
-        [sys.executable, "-m", "frostline.reporting.make", out],
+        command("frostline.reporting.make", out),
         capture_output=True,
         text=True,
         check=False,

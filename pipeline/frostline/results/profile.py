@@ -6,8 +6,6 @@ it becomes the reason why the pass columns are null.
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -40,12 +38,7 @@ Converters = Callable[[Path], AbstractContextManager[Converter]]
 
 def new_converter(scratch: Path) -> TraceConverter:
     """The real one; its process starts with the first trace."""
-    return TraceConverter(env={"PYTHONPATH": python_path()}, scratch=scratch)
-
-
-def python_path() -> str:
-    """This process's module path, for children: a Ray worker's own is not inherited."""
-    return os.pathsep.join(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path))
+    return TraceConverter(scratch=scratch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

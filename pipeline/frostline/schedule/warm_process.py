@@ -12,7 +12,6 @@ from pathlib import Path
 
 from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
 from frostline.measure.messages import Failed, Measured, OpenGroup, Ready, Reply, RunTrial
-from frostline.results.profile import python_path
 from frostline.results.rows import Failure
 from frostline.schedule.asking import ask, pause
 from frostline.schedule.events import GroupOpened, Idle, LeaseEvent
@@ -154,7 +153,7 @@ class WarmProcess:
             cores=self._cores,
             gpu_ids=self._gpu_ids,
             log_path=self.log,
-            env={"PYTHONPATH": python_path(), **self._spec.process_env},
+            env=self._spec.process_env,
             module=self._spec.process_module,
         )
         request = OpenGroup(

@@ -137,7 +137,7 @@ class JobsApi:
             if bundle.left_out:
                 notices.append(f"not uploaded: {', '.join(bundle.left_out)}")
             job_id = self._client.submit_job(
-                entrypoint=shlex.join([*SWEEP, bundle.study, "--out", where]),
+                entrypoint=shlex.join([*SWEEP, bundle.study, "--out", where, "--address", "auto"]),
                 submission_id=f"frostline-{name or 'study'}-{secrets.token_hex(4)}",
                 metadata={"frostline_study": asked.name, "frostline_out": where},
                 runtime_env={

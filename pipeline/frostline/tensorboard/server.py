@@ -68,7 +68,7 @@ class TensorBoard:
         with log.open("wb") as sink:
             self._process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "tensorboard.main", "--logdir", str(log_dir),
+                    sys.executable, "-P", "-m", "tensorboard.main", "--logdir", str(log_dir),
                     "--host", HOST, "--port", str(port), "--reload_multifile", "true",
                 ],
                 stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,

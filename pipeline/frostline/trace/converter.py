@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from frostline.errors import TraceError
+from frostline.launch import command
 from frostline.trace.ops import Trace
 from frostline.trace.process import CORES_VARIABLE, PARENT_VARIABLE
 
@@ -137,7 +137,7 @@ class TraceConverter:
             self._scratch = tempfile.TemporaryDirectory(prefix="frostline-convert-", dir=self._base)
             with (Path(self._scratch.name) / "log").open("wb") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "frostline.trace.process"],
+                    command("frostline.trace.process"),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sysconfig
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING
 
 import ray
 from ray._private import ray_constants
+from ray.job_config import JobConfig
 
 from frostline.errors import UsageError
+from frostline.launch import source_root
 from frostline.schedule.spec import Resources, too_small
 
 if TYPE_CHECKING:
@@ -40,6 +43,21 @@ _ENVIRONMENT = {
 }
 
 
+class _OwnPath(JobConfig):  # type: ignore[misc]
+    """Workers find this package where the driver found it, and none of the driver's folders.
+
+    Ray would put the driver's working directory first on the workers' module path, where a folder
+    of the user's may bear the name of any module.
+    """
+
+    def __init__(self) -> None:
+        installed = source_root() in {sysconfig.get_path(kind) for kind in ("purelib", "platlib")}
+        super().__init__(_py_driver_sys_path=[] if installed else [source_root()])
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True  # what Ray asks before it adds those folders, and nowhere else
+
+
 def start_embedded(*, gpus: int | None = None) -> None:
     """Start a Ray of this process's own; it ends with `stop` or with the process.
 
@@ -48,6 +66,7 @@ def start_embedded(*, gpus: int | None = None) -> None:
     """
     prepare_environment()
     ray.init(
+        job_config=_OwnPath(),
         address="local",  # without it, Ray may join a stale cluster
         num_cpus=len(os.sched_getaffinity(0)),
         num_gpus=gpus,
@@ -86,7 +105,7 @@ def join(address: str) -> None:
         )
     _knock(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, job_config=_OwnPath(), log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"no Ray cluster answers at {address!r} ({error}): is it up, and is its token in "
