@@ -42,7 +42,7 @@ def test_help_lists_the_commands(capsys):
 
 def test_version(capsys):
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == "frostline 0.1.0\n"
+    assert capsys.readouterr().out == "frostline 0.2.0\n"
 
 
 @pytest.mark.parametrize("wrong", [[], ["swep"], ["sweep"], ["report", "a", "b"], ["plan", "-x"]])

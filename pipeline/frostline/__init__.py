@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from frostline.store.sweep import open_sweep
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "open_sweep"]
 
 _LOADED_ON_USE = {"open_sweep": "frostline.store.sweep"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 Jit = Literal["auto", "true", "false"]
@@ -39,6 +39,7 @@ class ModelSpec:
         metrics: Keras identifiers.
         data: `module:callable` giving the dataset, or None for synthetic batches.
         search_path: folders put first on the module path (the study file's folder).
+        known_as: the builder's former name, where trials were measured under it.
     """
 
     name: str
@@ -48,6 +49,14 @@ class ModelSpec:
     metrics: tuple[str, ...]
     data: str | None
     search_path: tuple[str, ...] = ()
+    known_as: str | None = None
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What tells it from other models, for hashes: where its files lie does not matter."""
+        fields = asdict(self)
+        del fields["search_path"], fields["known_as"]
+        return {**fields, "builder": self.known_as or self.builder}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

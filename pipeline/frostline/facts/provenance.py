@@ -93,9 +93,7 @@ def program() -> str:
 
 
 def _asked(model: ModelSpec, setting: Setting, seed: int) -> str:
-    spec = asdict(model)
-    del spec["search_path"]  # the same study may lie elsewhere; its files are compared
-    said = json.dumps([spec, asdict(setting), seed], sort_keys=True)
+    said = json.dumps([model.identity, asdict(setting), seed], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
 
 

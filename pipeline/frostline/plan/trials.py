@@ -180,14 +180,12 @@ def _trial_id(
     The shapes of the baseline's variables are part of it, so that a builder whose code changed
     does not pass for the one that was measured.
     """
-    spec = asdict(model)
-    del spec["search_path"]
     measure = asdict(study.measure_spec())
     del measure["keep_traces"]
     if not (measure["gradient_norms"] and replicate == 0):
         del measure["gradient_norms"]  # what only the first control records measures no other anew
     affecting = {
-        "model": spec,
+        "model": model.identity,
         "setting": asdict(setting),
         "measure": measure,
         "resources": {

@@ -113,7 +113,9 @@ def _study(sweep: Sweep) -> Study:
     if text is None:
         raise SweepError(f"{where} is not there: it says what policies count; restore it")
     try:
-        return parse_study(text, check_builders=False)
+        return parse_study(
+            text, check_builders=False, former_names=sweep.manifest.begun_as_pipeline
+        )
     except UsageError as error:
         raise SweepError(f"{where} cannot be used: {error}") from error
 

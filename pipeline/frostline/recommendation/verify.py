@@ -182,7 +182,11 @@ def _study(sweep: Sweep, file: Path | None) -> Study:
     if text is None:
         raise SweepError(f"{sweep.out.files.shown} has no {STUDY}; pass --study the study file")
     try:
-        study = parse_study(text, path=Path.cwd() / STUDY if file is None else file)
+        study = parse_study(
+            text,
+            path=Path.cwd() / STUDY if file is None else file,
+            former_names=file is None and sweep.manifest.begun_as_pipeline,
+        )
     except StudyError as error:
         if file is not None:
             raise

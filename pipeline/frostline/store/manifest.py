@@ -67,6 +67,11 @@ class Manifest(BaseModel):
         """Whether the last run came to its end."""
         return bool(self.runs) and self.runs[-1].finished_at is not None
 
+    @property
+    def begun_as_pipeline(self) -> bool:
+        """Whether a program before 0.2.0 began it, whose package was called `pipeline`."""
+        return bool(self.runs) and self.runs[0].frostline_version.startswith("0.1.")
+
     def with_end(self) -> Manifest:
         """The manifest after its last run has come to its end."""
         last = self.runs[-1].model_copy(update={"finished_at": datetime.now(UTC)})

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+from frostline.study.former_names import advice as advice_on_former
+from frostline.study.former_names import current
 from frostline.study.keras_names import keras_names
 from frostline.suggest import advice, nearest
 
@@ -46,7 +48,7 @@ def problem(
         return None
     found = _find(module, search_path)
     if isinstance(found, str):
-        return found
+        return found if current(reference) == reference else advice_on_former(reference)
     if found.origin is None or not found.origin.endswith(".py"):
         return None  # compiled or a bare folder: only importing would tell
     try:

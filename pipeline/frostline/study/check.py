@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from frostline.errors import StudyError
 from frostline.study.builders import problem
+from frostline.study.former_names import current
 from frostline.study.keras_names import Kind, keras_names
 from frostline.study.tables import StudyFile, TrainTable
 from frostline.study.toml_lines import line_of
@@ -46,13 +47,16 @@ def read_text(path: Path) -> str:
         raise StudyError(f"{path}: cannot be read: {error.strerror or error}.") from None
 
 
-def checked(text: str, *, path: Path | None, check_builders: bool) -> StudyFile:
+def checked(
+    text: str, *, path: Path | None, check_builders: bool, former_names: bool = False
+) -> StudyFile:
     """Return the validated tables of a study.
 
     Args:
         text: TOML.
         path: where it comes from, for messages and as the builders' folder.
         check_builders: whether builders and data callables must be found on this machine.
+        former_names: `pipeline.models:` means the ready-made models.
 
     Raises:
         StudyError: the text is not TOML, or has mistakes, all of them named.
@@ -62,6 +66,8 @@ def checked(text: str, *, path: Path | None, check_builders: bool) -> StudyFile:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{source}: not TOML: {error}.") from None
+    if former_names:
+        _rename(raw)
     mistakes: list[Mistake] = []
     file: StudyFile | None = None
     try:
@@ -80,6 +86,13 @@ def checked(text: str, *, path: Path | None, check_builders: bool) -> StudyFile:
     if file is None or mistakes:
         raise StudyError(_report(source, text, mistakes))
     return file
+
+
+def _rename(raw: Mapping[str, Any]) -> None:
+    """Give the ready-made models their present names; tolerates a file that is wrong."""
+    for model in _list(raw.get("model")):
+        if isinstance(model, dict) and isinstance(model.get("builder"), str):
+            model["builder"] = current(model["builder"])
 
 
 def _report(source: str, text: str, mistakes: Sequence[Mistake]) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from frostline.study.check import checked, read_text
+from frostline.study.former_names import former
 from frostline.study.tables import (
     FreezeTable,
     MeasureTable,
@@ -33,6 +34,7 @@ class Study:
         text: the file as it was read.
         search_path: folders put first on the module path: the study file's own.
         digest: SHA-256 of what the file says; comments, order and spacing do not change it.
+        former_names: its trials are those of an OUT that was begun under the package's former name.
     """
 
     name: str
@@ -45,10 +47,14 @@ class Study:
     text: str
     search_path: tuple[str, ...]
     digest: str
+    former_names: bool = False
 
     def model_specs(self) -> tuple[ModelSpec, ...]:
         """Return the models in the file's order."""
-        return tuple(model.spec(self.search_path) for model in self.models)
+        specs = (model.spec(self.search_path) for model in self.models)
+        if self.former_names:
+            return tuple(replace(spec, known_as=former(spec.builder)) for spec in specs)
+        return tuple(specs)
 
     def settings(self) -> tuple[Setting, ...]:
         """Return the cartesian product of the axes; the last axis varies fastest."""
@@ -85,18 +91,25 @@ def load_study(path: Path, *, check_builders: bool = True) -> Study:
     return parse_study(read_text(path), path=path, check_builders=check_builders)
 
 
-def parse_study(text: str, *, path: Path | None = None, check_builders: bool = True) -> Study:
+def parse_study(
+    text: str,
+    *,
+    path: Path | None = None,
+    check_builders: bool = True,
+    former_names: bool = False,
+) -> Study:
     """Validate the text of a study file.
 
     Args:
         text: TOML.
         path: where it comes from, for messages and as the builders' folder.
         check_builders: as in `load_study`.
+        former_names: it is kept in an OUT that was begun under the package's former name.
 
     Raises:
         StudyError: the text is not TOML, or has mistakes, all of them named.
     """
-    file = checked(text, path=path, check_builders=check_builders)
+    file = checked(text, path=path, check_builders=check_builders, former_names=former_names)
     said = json.dumps(file.model_dump(), sort_keys=True, separators=(",", ":"))
     return Study(
         name=file.name,
@@ -109,4 +122,5 @@ def parse_study(text: str, *, path: Path | None = None, check_builders: bool = T
         text=text,
         search_path=() if path is None else (str(path.resolve().parent),),
         digest=hashlib.sha256(said.encode()).hexdigest(),
+        former_names=former_names,
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -116,6 +116,8 @@ def run_sweep(
             before = out.manifest()
             if before is not None and before.study != study.name:
                 begin(out, study, None)  # refuses, before anything slow is started
+            if before is not None and before.begun_as_pipeline:
+                study = replace(study, former_names=True)
             out.remove_staging()
             store_kept_here(out, heard)
             earlier = committed_trials(out) if before is not None else ()

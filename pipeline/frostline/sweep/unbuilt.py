@@ -27,12 +27,10 @@ from frostline.trial import ModelSpec, Trial
 
 def unbuilt_trials(study: Study, model: ModelSpec) -> tuple[Trial, ...]:
     """What stands for a model whose layers are not known: a control for each setting."""
-    spec = asdict(model)
-    del spec["search_path"]
     slug = re.sub(r"[^a-z0-9]+", "-", model.name.lower()).strip("-")[:40] or "model"
     trials = []
     for setting in study.settings():
-        said = json.dumps([spec, asdict(setting)], sort_keys=True)
+        said = json.dumps([model.identity, asdict(setting)], sort_keys=True)
         digest = hashlib.sha256(said.encode()).hexdigest()[:10]
         trials.append(
             Trial(
