@@ -26,10 +26,11 @@ setup: $(VENV)/.installed-dev  ## create .venv and install Frostline with its de
 demo: $(VENV)/.installed  ## sweep a small model on this machine; results in demo-out/
 	$(BIN)/frostline sweep studies/demo.toml --out demo-out
 
-lint: $(VENV)/.installed-dev  ## format, lint and types only
+lint: $(VENV)/.installed-dev  ## format, lint, types and import walls only
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 test: lint  ## everything that CI runs
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from frostline.version import __version__
+
 if TYPE_CHECKING:
     from frostline.store.sweep import open_sweep
 
-__version__ = "0.2.0"
 __all__ = ["__version__", "open_sweep"]
 
 _LOADED_ON_USE = {"open_sweep": "frostline.store.sweep"}

@@ -13,7 +13,8 @@ import runpy
 import sys
 from pathlib import Path
 
-_PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent
+"""The folder of this package."""
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -23,22 +24,22 @@ def command(module: str, *arguments: str) -> list[str]:
         module: its full name; of this package, or one that `PYTHONPATH` leads to.
         arguments: what follows.
     """
-    return [sys.executable, "-P", str(_PACKAGE / "launch.py"), module, *arguments]
+    return [sys.executable, "-P", str(PACKAGE / "launch.py"), module, *arguments]
 
 
 def source_root() -> str:
     """The folder that this package lies in: what a `PYTHONPATH` has to name to find it."""
-    return str(_PACKAGE.parent)
+    return str(PACKAGE.parent)
 
 
 def _load_package() -> None:
     spec = importlib.util.spec_from_file_location(
-        _PACKAGE.name, _PACKAGE / "__init__.py", submodule_search_locations=[str(_PACKAGE)]
+        PACKAGE.name, PACKAGE / "__init__.py", submodule_search_locations=[str(PACKAGE)]
     )
     if spec is None or spec.loader is None:
-        raise ImportError(f"{_PACKAGE} is no package")
+        raise ImportError(f"{PACKAGE} is no package")
     package = importlib.util.module_from_spec(spec)
-    sys.modules[_PACKAGE.name] = package
+    sys.modules[PACKAGE.name] = package
     spec.loader.exec_module(package)
 
 

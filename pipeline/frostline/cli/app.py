@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from frostline import __version__
 from frostline.cli.console import complain
 from frostline.cli.diff import diff
 from frostline.cli.doctor import doctor
@@ -24,6 +23,7 @@ from frostline.cli.submit import submit
 from frostline.cli.sweep import sweep
 from frostline.cli.tensorboard import tensorboard
 from frostline.errors import FrostlineError
+from frostline.version import __version__
 
 INTERRUPTED = 130
 

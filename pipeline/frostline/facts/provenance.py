@@ -18,8 +18,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-import frostline
 from frostline.facts.model_facts import MadeFrom
+from frostline.launch import PACKAGE
 from frostline.trial import ModelSpec, Setting
 
 _LIBRARIES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
@@ -84,7 +84,7 @@ def outdated(known: MadeFrom | None, model: ModelSpec, setting: Setting, *, seed
 @cache
 def program() -> str:
     """Digest of this program's source files."""
-    root = Path(frostline.__file__).parent
+    root = PACKAGE
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         digest.update(f"{path.relative_to(root)}\0".encode())

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-import frostline
 from frostline.attribute.costs import OpCost, check_conserved, per_step
 from frostline.attribute.step_graph import PASSES, Pass, StepGraph
 from frostline.facts.model_facts import ModelFacts
@@ -23,6 +22,7 @@ from frostline.policies import layer_modes
 from frostline.store.outdir import TrialTables
 from frostline.trace.ops import Trace
 from frostline.trial import Trial
+from frostline.version import __version__
 
 Row = Mapping[str, object]
 
@@ -158,7 +158,7 @@ def _trial_row(run: TrialRun) -> Row:
         "device_kind": run.device_kind,
         "device_id": run.device_id,
         "trace_path": run.trace_path,
-        "frostline_version": frostline.__version__,
+        "frostline_version": __version__,
         "tensorflow_version": run.tensorflow_version,
         "keras_version": run.keras_version,
         "started_at": run.started_at,

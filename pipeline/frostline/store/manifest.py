@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
 
-import frostline
 from frostline.errors import SweepError
 from frostline.store.schema import SCHEMA_VERSION
+from frostline.version import __version__
 
 
 class RunRecord(BaseModel):
@@ -98,7 +98,7 @@ def parse_manifest(text: str, where: str) -> Manifest:
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise SweepError(
                 f"{where} has tables of schema version {version}, and this is Frostline "
-                f"{frostline.__version__}, which knows versions up to {SCHEMA_VERSION}: "
+                f"{__version__}, which knows versions up to {SCHEMA_VERSION}: "
                 "upgrade frostline"
             )
         return Manifest.model_validate(raw)
@@ -145,7 +145,7 @@ def with_run(
         )
     run = RunRecord(
         started_at=datetime.now(UTC),
-        frostline_version=frostline.__version__,
+        frostline_version=__version__,
         study_digest=digest,
         trials_planned=trials_planned,
         versions=dict(versions),

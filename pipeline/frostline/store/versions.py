@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import frostline
 from frostline.errors import SweepError
 from frostline.store.arrow import VERSION_KEY
 from frostline.store.files import Files
 from frostline.store.schema import SCHEMA_VERSION
+from frostline.version import __version__
 
 _LOOKED_AT = 64
 _READERS = 16
@@ -42,7 +42,7 @@ def refuse_newer(files: Files, table: str, paths: Sequence[str]) -> None:
         name = looked_at[versions.index(newest)].rpartition("/")[2]
         raise SweepError(
             f"{files.shown}/tables/{table}/{name} has schema version {newest}, and this is "
-            f"Frostline {frostline.__version__}, which knows versions up to {SCHEMA_VERSION}: "
+            f"Frostline {__version__}, which knows versions up to {SCHEMA_VERSION}: "
             "upgrade frostline"
         )
 

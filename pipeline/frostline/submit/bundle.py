@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import frostline
 from frostline.errors import StorageError, UsageError
+from frostline.launch import PACKAGE
 
 LIMIT_BYTES = 100 * 1024**2
 """Ray keeps uploads in the memory of the head node, and takes 512 MiB at the most."""
@@ -57,7 +57,7 @@ def pack(study: Path, folder: Path) -> Bundle:
         StorageError: it cannot be copied.
     """
     home = study.resolve().parent
-    package = Path(frostline.__file__).parent
+    package = PACKAGE
     left_out: list[str] = []
     found = [(package, f"{SOURCE_ROOT}/{package.name}"), (home, STUDY_FOLDER)]
     wanted: list[tuple[Path, Path]] = []

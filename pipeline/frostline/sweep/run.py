@@ -24,6 +24,7 @@ from frostline.facts.provenance import program
 from frostline.measure.inspect_client import inspect_models
 from frostline.measure.messages import Failed
 from frostline.plan.labels import labels_of
+from frostline.results.rows import planned_columns
 from frostline.schedule.chunks import chunks_of
 from frostline.schedule.driver import Driver, Executor
 from frostline.schedule.interrupts import interruptible
@@ -145,7 +146,7 @@ def run_sweep(
                 for name, known in todo.facts.items():
                     out.write_text(facts_path(name), dump_facts(known))
                 settle_unbuilt(out, study, todo.unbuilt, logs)
-                write_experiment(out, study.name, todo.plan.trials)
+                write_experiment(out, study.name, map(planned_columns, todo.plan.trials))
                 heard.on_planned(labels_of(todo.plan, todo.done), len(todo.done))
                 seconds: Mapping[str, float] = {}
                 if todo.trials:

@@ -12,11 +12,11 @@ from importlib import metadata
 import psutil
 from pydantic import JsonValue
 
-import frostline
 from frostline.facts.provenance import program
 from frostline.store.manifest import Manifest
 from frostline.store.outdir import OutDir
 from frostline.study.study import Study
+from frostline.version import __version__
 
 _LIBRARIES = (
     "tensorflow", "keras", "ray", "tensorboard-plugin-profile", "numpy", "pyarrow",
@@ -25,7 +25,7 @@ _LIBRARIES = (
 
 def versions() -> dict[str, str]:
     """Versions of this program, of Python and of the libraries that matter, by name."""
-    found = {"frostline": frostline.__version__, "python": platform.python_version()}
+    found = {"frostline": __version__, "python": platform.python_version()}
     for name in _LIBRARIES:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-import frostline
+from frostline.launch import PACKAGE
 
 _LIBRARY_FOLDERS = ("site-packages", "dist-packages")
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/lib/", "/usr/share/")
@@ -33,7 +33,7 @@ class Reads:
         """Begin to watch; before TensorFlow is imported, since Keras reads a configuration file."""
         paths = sysconfig.get_paths()
         self._opened: set[str] = set()
-        self._own = f"{Path(frostline.__file__).parent}{os.sep}"
+        self._own = f"{PACKAGE}{os.sep}"
         self._standard = tuple(
             f"{os.path.realpath(paths[name])}{os.sep}" for name in ("stdlib", "platstdlib")
         )
