@@ -51,6 +51,7 @@ from frostline.schedule.driver import Driver  # noqa: E402
 from frostline.schedule.listener import SilentListener  # noqa: E402
 from frostline.schedule.ray.executor import RayExecutor  # noqa: E402
 from frostline.schedule.spec import LeaseSpec, Limits, Resources  # noqa: E402
+from frostline.store.address import Address  # noqa: E402
 from frostline.store.outdir import OutDir  # noqa: E402
 from frostline.trial import Trial  # noqa: E402
 
@@ -115,7 +116,7 @@ def frostline(executor: RayExecutor, plan: TrialPlan, resources: Resources, out:
 
     def spec(trials: tuple[Trial, ...]) -> LeaseSpec:
         return LeaseSpec(
-            out_uri=str(out), trials=trials, facts=known, measure=asked.measure_spec(),
+            out=Address.parse(out), trials=trials, facts=known, measure=asked.measure_spec(),
             resources=resources, limits=limits, process_module="noop_process",
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ import pytest
 from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
 from frostline.results.outcome import TrialOutcome
 from frostline.schedule.spec import LeaseSpec, Limits, Resources
+from frostline.store.address import Address
 from frostline.trial import MeasureSpec, ModelSpec, Setting, Trial
 
 HERE = Path(__file__).parent
@@ -87,10 +88,10 @@ def trial(policy: str, **changes: object) -> Trial:
     return Trial(**(values | changes))  # type: ignore[arg-type]
 
 
-def lease(out: Path, policies: Sequence[str], **changes: object) -> LeaseSpec:
+def lease(out: Path | Address, policies: Sequence[str], **changes: object) -> LeaseSpec:
     """A lease over the trials of these policies, on one core, with the fake process."""
     values: dict[str, object] = {
-        "out_uri": str(out),
+        "out": Address.parse(out),
         "trials": tuple(trial(policy) for policy in policies),
         "facts": facts(),
         "measure": MEASURE,

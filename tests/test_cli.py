@@ -161,7 +161,7 @@ def test_a_sweep_ends_with_its_result_and_where_things_are(
     out = make_sweep([row | {"started_at": later} for row in sweep_rows])
 
     def run(asked, where, *, address, listener):
-        assert (asked.name, where, address) == ("demo", str(out), None)
+        assert (asked.name, where.reveal(), address) == ("demo", str(out), None)
         listener.on_planned({"t": "net prefix:1"}, 16)
         listener.on_outcome(outcome("t"))
         return swept(failed=1)

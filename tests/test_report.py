@@ -23,6 +23,7 @@ from frostline.reporting.page_limits import shown_trials, spread, spread_by
 from frostline.reporting.palette import FAMILIES, family_of
 from frostline.reporting.render import render_figures
 from frostline.reporting.trial_table import profile_link
+from frostline.store.address import Address
 from frostline.store.outdir import OutDir
 from frostline.store.remote import RemoteFiles
 from frostline.store.sweep import Sweep, open_sweep
@@ -334,8 +335,8 @@ def test_what_is_no_sweep_of_this_version_is_exit_code_2(what: str, tmp_path: Pa
 
 
 def test_a_sweep_in_a_store_has_the_same_report(written: Path, html: str):
-    files = RemoteFiles(LocalFileSystem(), str(written), "s3://bucket/demo")
-    out = OutDir("s3://bucket/demo", files)
+    files = RemoteFiles(LocalFileSystem(), str(written), Address.parse("s3://bucket/demo"))
+    out = OutDir(Address.parse("s3://bucket/demo"), files)
     manifest = out.manifest()
     assert manifest is not None
     content = content_of(Sweep(out, manifest))

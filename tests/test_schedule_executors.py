@@ -59,7 +59,8 @@ def drive(
 
     def spec_of(trials: tuple[Trial, ...]) -> LeaseSpec:
         return replace(
-            lease(Path(out.uri), [], measure=UNPROFILED, resources=resources), trials=trials
+            lease(out.address, [], measure=UNPROFILED, resources=resources),
+            trials=trials,
         )
 
     driver = Driver(executor=executor, store=out, spec_of=spec_of, limits=FAST, listener=heard)
@@ -130,8 +131,8 @@ def test_a_lease_that_cannot_store_ends_the_sweep(
     executor: Executor, out: OutDir, fake: Fake
 ) -> None:
     drive(executor, out, ["a"])
-    blocked = Path(out.uri) / "tables" / "layers"
-    blocked.rename(out.uri + "/moved")
+    blocked = Path(out.address.reveal()) / "tables" / "layers"
+    blocked.rename(out.address.reveal() + "/moved")
     blocked.write_text("a file where a folder should be")
     with pytest.raises(SweepStoppedError, match=r"cannot write .*layers"):
         drive(executor, out, ["b", "c"])

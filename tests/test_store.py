@@ -27,8 +27,8 @@ from store_kit import begin, trial
 from frostline import open_sweep
 from frostline.errors import StorageError, SweepError
 from frostline.store import lock
+from frostline.store.address import Address
 from frostline.store.arrow import TableDefectError, to_table
-from frostline.store.files import without_credentials
 from frostline.store.outdir import OutDir, TrialTables
 from frostline.store.remote import RemoteFiles
 from frostline.store.schema import SCHEMA_VERSION
@@ -200,7 +200,10 @@ def test_a_store_that_cannot_be_reached() -> None:
 
 def test_a_file_system_without_atomic_puts_stages_and_moves() -> None:
     filesystem, _ = FileSystem.from_uri("mock:///")
-    out = OutDir("mock:///out", RemoteFiles(filesystem, "out", "mock:///out"))
+    out = OutDir(
+        Address.parse("mock:///out"),
+        RemoteFiles(filesystem, "out", Address.parse("mock:///out")),
+    )
     begin(out)
     out.publish(trial("net-1", steps=4))
     out.publish(trial("net-1", steps=2))
@@ -316,12 +319,12 @@ def test_dying_at_any_point_leaves_whole_attempts_only(
         with pytest.raises(_Killed):
             local.publish(trial("net-1", steps=2, attempts=2))
     # THEN a reader finds the first attempt whole, or no commit and so no rows
-    sweep = open_sweep(local.uri)
+    sweep = open_sweep(local.address.reveal())
     found = [row.attempts for row in sweep.trial_rows()]
     assert (found, sweep.table("steps").num_rows) == (([1], 5) if changes == 0 else ([], 0))
     # AND the next attempt makes it good
     local.publish(trial("net-1", steps=3, attempts=3))
-    sweep = open_sweep(local.uri)
+    sweep = open_sweep(local.address.reveal())
     assert [row.attempts for row in sweep.trial_rows()] == [3]
     assert sweep.table("steps").num_rows == 3
 
@@ -344,7 +347,7 @@ def test_a_full_disk_changes_nothing_that_readers_see(
         patch.setattr(os, "fsync", fsync)
         with pytest.raises(StorageError, match=r"cannot write .*net-1\.parquet: the disk is full"):
             local.publish(trial("net-1", steps=2))
-    assert open_sweep(local.uri).table("steps").num_rows == 5
+    assert open_sweep(local.address.reveal()).table("steps").num_rows == 5
     assert list((local.local_path / ".staging").iterdir()) == []
 
 
@@ -388,7 +391,7 @@ def test_a_damaged_commit_is_named(local: OutDir) -> None:
     path = local.local_path / "tables" / "trials" / "net-1.parquet"
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(StorageError, match=r"trials/net-1\.parquet is damaged.*delete"):
-        OutDir.open(local.uri, create=False).commits()
+        OutDir.open(local.address.reveal(), create=False).commits()
 
 
 def test_staging_of_the_dead_goes_and_that_of_the_living_stays(local: OutDir) -> None:
@@ -418,7 +421,7 @@ def test_the_lock_of_a_killed_driver_is_taken_over(local: OutDir) -> None:
         "    time.sleep(60)\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code, local.uri], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, local.address.reveal()], stdout=subprocess.PIPE, text=True
     ) as driver:
         assert driver.stdout is not None
         assert driver.stdout.readline() == "held\n"
@@ -497,5 +500,5 @@ def test_of_two_claims_the_last_one_wins(remote: OutDir, monkeypatch: pytest.Mon
 
 
 def test_messages_show_no_credentials() -> None:
-    assert without_credentials("s3://k:s@b/p?region=x") == "s3://b/p"
-    assert without_credentials("some/path") == "some/path"
+    assert Address.parse("s3://k:s@b/p?region=x").shown == "s3://b/p"
+    assert Address.parse("some/path").shown == "some/path"

@@ -33,7 +33,7 @@ def prediction(trial_id: str, step_ns: int) -> dict:
 
 
 def row_of(out: OutDir, trial_id: str) -> dict:
-    rows = open_sweep(out.uri).trials().to_pylist()
+    rows = open_sweep(out.address.reveal()).trials().to_pylist()
     return next(row for row in rows if row["trial_id"] == trial_id)
 
 
@@ -47,11 +47,11 @@ def test_a_table_and_a_column_are_replaced_and_the_rest_stays(out: OutDir, trial
         )
     assert row_of(out, trial_id) == before | {"predicted_step_ns": 6}
     assert out.commits() == commits
-    (row,) = open_sweep(out.uri).table("predictions").to_pylist()
+    (row,) = open_sweep(out.address.reveal()).table("predictions").to_pylist()
     assert row["predicted_step_ns"] == 6
 
     out.amend(trial_id, tables={"predictions": ()}, columns={"predicted_step_ns": None})
-    assert open_sweep(out.uri).table("predictions").to_pylist() == []
+    assert open_sweep(out.address.reveal()).table("predictions").to_pylist() == []
     assert row_of(out, trial_id) == before
 
 
@@ -88,4 +88,4 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(
 def test_there_is_nothing_to_amend_without_a_commit(out: OutDir) -> None:
     with pytest.raises(StorageError, match="not there"):
         out.amend("net-none", tables={"predictions": [prediction("net-none", 1)]})
-    assert open_sweep(out.uri).table("predictions").to_pylist() == []
+    assert open_sweep(out.address.reveal()).table("predictions").to_pylist() == []

@@ -89,7 +89,7 @@ def test_what_is_denied_is_tried_once_and_says_what_to_do(front: S3) -> None:
     assert sum(method == "PUT" for method, _ in front.asked) == 1
     front.fail(Fault(kind="denied"))
     with pytest.raises(StorageError, match="access denied"):
-        OutDir.open(out.uri, create=False)
+        OutDir.open(out.address.reveal(), create=False)
 
 
 def test_a_bucket_that_is_not_there(front: S3) -> None:
@@ -127,17 +127,17 @@ def test_what_cannot_be_stored_stays_here_and_is_stored_later(
                 fresh(f"net-{number}"), {"tensorboard/net-1/vm.xplane.pb": trace}
             )
     trace.unlink()  # scratch of the lease that measured it
-    assert open_sweep(out.uri).commits == {}
+    assert open_sweep(out.address.reveal()).commits == {}
     refused = store_kept(out)
     assert refused is not None
     assert (refused.stored, refused.left) == ({}, 2)
     assert "access denied" in refused.why
 
     front.fail()
-    done = store_kept(OutDir.open(out.uri, create=False))
+    done = store_kept(OutDir.open(out.address.reveal(), create=False))
     assert done is not None
     assert (done.stored, done.left, done.obsolete) == ({"net-1": "ok", "net-2": "ok"}, 0, 0)
-    sweep = open_sweep(out.uri)
+    sweep = open_sweep(out.address.reveal())
     assert sweep.commits == {"net-1": "ok", "net-2": "ok"}
     assert sweep.table("steps").num_rows == 6
     assert out.read_text("tensorboard/net-1/vm.xplane.pb") == "trace"
@@ -170,7 +170,7 @@ def test_a_process_that_is_killed_while_it_stores(front: S3, spool: Path) -> Non
     front.asked.clear()
     path = f"{Path(__file__).parent}:{Path(__file__).parents[1]}"
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED, out.uri], env=os.environ | {"PYTHONPATH": path}
+        [sys.executable, "-c", KILLED, out.address.reveal()], env=os.environ | {"PYTHONPATH": path}
     ) as process:
         end = time.monotonic() + 60
         while not any("tables/steps" in asked for _, asked in front.asked):
@@ -183,7 +183,7 @@ def test_a_process_that_is_killed_while_it_stores(front: S3, spool: Path) -> Non
     done = store_kept(out)
     assert done is not None
     assert done.stored == {"net-1": "ok"}
-    assert open_sweep(out.uri).table("steps").num_rows == 3
+    assert open_sweep(out.address.reveal()).table("steps").num_rows == 3
 
 
 def kept_by(out: OutDir, front: S3, tables) -> None:
@@ -207,7 +207,7 @@ def test_a_kept_trial_replaces_nothing_that_is_as_good(
     done = store_kept(out)
     assert done is not None
     assert (len(done.stored), done.obsolete) == ((1, 0) if stored else (0, 1))
-    assert open_sweep(out.uri).table("steps").num_rows == (5 if stored else 1)
+    assert open_sweep(out.address.reveal()).table("steps").num_rows == (5 if stored else 1)
     assert Spool(out).trials() == []
 
 
@@ -224,7 +224,7 @@ def test_other_credentials_are_the_same_place_and_another_endpoint_is_not(
     front: S3, s3: S3, spool: Path
 ) -> None:
     out = opened(front)
-    key = out.uri.removeprefix("s3://key:secret@bucket/").partition("?")[0]
+    key = out.address.reveal().removeprefix("s3://key:secret@bucket/").partition("?")[0]
     same = OutDir.open(front.uri(key).replace("key:secret", "other:word"), create=True)
     other = OutDir.open(s3.uri(key), create=True)
     assert Spool(out).place == Spool(same).place
@@ -255,7 +255,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 def test_a_lease_waits_for_a_store_and_says_so_once(front: S3, spool: Path, fake: Fake) -> None:
     out = opened(front, max_attempts=1)
-    spec = replace(lease(Path("unused"), ["a", "b"]), out_uri=out.uri)
+    spec = replace(lease(Path("unused"), ["a", "b"]), out=out.address)
     front.fail(Fault(kind="busy", method="PUT", times=3))
     events = list(serve(spec, SpoolingOut(out)))
     (notice,) = [event for event in events if isinstance(event, LeaseNotice)]
@@ -270,7 +270,7 @@ def test_a_lease_that_cannot_store_stops_and_keeps_what_it_measured(
 ) -> None:
     out = opened(front, max_attempts=1)
     limits = replace(FAST, store_wait_s=0.05)
-    spec = replace(lease(Path("unused"), ["a", "b"], limits=limits), out_uri=out.uri)
+    spec = replace(lease(Path("unused"), ["a", "b"], limits=limits), out=out.address)
     front.fail(Fault(kind=kind, method="PUT"))
     last = list(serve(spec, SpoolingOut(out)))[-1]
     assert isinstance(last, LeaseStopped)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from frostline.cli.console import err, out
 
 if TYPE_CHECKING:
     from frostline.schedule.listener import SweepListener
+    from frostline.store.address import Address
     from frostline.sweep.run import SweepResult
 
 
@@ -26,19 +29,21 @@ def sweep(
 ) -> None:
     """Run a study; run again on the same OUT, it resumes."""
     from frostline.cli.progress import SweepProgress
+    from frostline.store.address import Address
     from frostline.study.study import load_study
     from frostline.sweep.run import run_sweep
 
     asked = load_study(study)
+    out_at = Address.parse(where)
     began = datetime.now(UTC)
     try:
         with SweepProgress(err()) as progress:
             listener = _metered(progress, asked.name) if address else progress
-            done = run_sweep(asked, where, address=address, listener=listener)
+            done = run_sweep(asked, out_at, address=address, listener=listener)
     except KeyboardInterrupt:
         err().print("Interrupted; what is finished is kept, run the same command again to resume.")
         raise
-    _conclude(where, began, done)
+    _conclude(out_at, began, done)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
 
@@ -50,7 +55,7 @@ def _metered(progress: SweepListener, study: str) -> SweepListener:
     return MeteredListener(progress, study=study)
 
 
-def _conclude(where: str, began: datetime, done: SweepResult) -> None:
+def _conclude(where: Address, began: datetime, done: SweepResult) -> None:
     """Print the result and write the report, unless it shows just that already."""
     from frostline.analyse import summarise, time_split
     from frostline.cli.results import result, time_words
@@ -75,6 +80,7 @@ def _conclude(where: str, began: datetime, done: SweepResult) -> None:
                 page = make_report_apart(where)
             mark(opened)
     except FrostlineError as error:
-        err().print(f"{error}; `frostline report {where}` tries again.", soft_wrap=True)
+        again = f"frostline report {shlex.quote(where.command_form)}"
+        err().print(Text(f"{error}; `{again}` tries again."), soft_wrap=True)
     else:
         console.print(f"Report:  {page}", soft_wrap=True)

@@ -21,15 +21,18 @@ def tensorboard(
     from pathlib import Path
 
     from frostline.errors import SweepError
+    from frostline.store.address import Address
     from frostline.store.sweep import open_sweep
     from frostline.tensorboard.server import TensorBoard, profile_sessions, session_link, table_link
     from frostline.words import policy_words
 
-    if "://" in sweep:
-        raise SweepError(f"{sweep}: TensorBoard reads local folders; copy the sweep here first")
-    log_dir = Path(sweep, "tensorboard")
+    place = Address.parse(sweep)
+    if place.is_uri and not place.shown.startswith("file://"):
+        raise SweepError(f"{place}: TensorBoard reads local folders; copy the sweep here first")
+    opened = open_sweep(place)
+    log_dir = Path(opened.out.local_path or "", "tensorboard")
     console = out()
-    policies = {row.trial_id: policy_words(row) for row in open_sweep(sweep).trial_rows()}
+    policies = {row.trial_id: policy_words(row) for row in opened.trial_rows()}
     with tempfile.TemporaryDirectory(prefix="frostline-") as scratch:
         log = Path(scratch, "tensorboard.log")
         with console.status("starting TensorBoard"):

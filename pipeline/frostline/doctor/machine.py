@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from frostline.doctor.probes import Devices, NoAnswer, ask_ray, ask_tensorflow
+from frostline.store.address import Address
 
 DISTRIBUTIONS = (
     "tensorflow", "keras", "ray", "xprof", "tensorboard", "pyarrow", "duckdb", "numpy",
@@ -91,7 +92,8 @@ def observe(storage: str = ".", *, thorough: bool = False) -> Observations:
         thorough: also profile one multiplication and start an embedded Ray (about 20 s more).
     """
     memory = psutil.virtual_memory()
-    storage_error, storage_free = _try_storage(storage)
+    where = Address.parse(storage)
+    storage_error, storage_free = _try_storage(where)
     return Observations(
         python=sys.version_info[:2],
         versions={name: _version(name) for name in DISTRIBUTIONS},
@@ -109,7 +111,7 @@ def observe(storage: str = ".", *, thorough: bool = False) -> Observations:
         may_administer=_may_administer(Path("/proc/self/status")),
         devices=ask_tensorflow(thorough=thorough),
         ray=ask_ray(thorough=thorough),
-        storage=storage,
+        storage=where.shown,
         storage_error=storage_error,
         storage_free=storage_free,
     )
@@ -179,11 +181,11 @@ def _may_administer(status: Path) -> bool:
     return bool(effective & (1 << cap_sys_admin | 1 << cap_perfmon))
 
 
-def _try_storage(storage: str) -> tuple[str | None, int | None]:
+def _try_storage(storage: Address) -> tuple[str | None, int | None]:
     """Write, rename and remove a small file where results would go."""
-    if "://" in storage:
+    if storage.is_uri:
         return _try_object_store(storage)
-    folder = Path(storage)
+    folder = Path(storage.reveal()).expanduser()
     existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     try:
         with tempfile.TemporaryDirectory(prefix=".frostline-doctor-", dir=existing) as name:
@@ -195,15 +197,15 @@ def _try_storage(storage: str) -> tuple[str | None, int | None]:
         return error.strerror or str(error), None
 
 
-def _try_object_store(uri: str) -> tuple[str | None, int | None]:
-    from pyarrow import fs
+def _try_object_store(place: Address) -> tuple[str | None, int | None]:
+    from frostline.store.uris import open_uri  # which brings Arrow along
 
     try:
-        filesystem, path = fs.FileSystem.from_uri(uri)
+        filesystem, path = open_uri(place.reveal())
         probe = f"{path.rstrip('/')}/.frostline-doctor"
         with filesystem.open_output_stream(probe) as stream:
             stream.write(b"frostline")
         filesystem.delete_file(probe)
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors and OSErrors
-        return str(error), None
+        return place.scrub(str(error)), None
     return None, None

@@ -38,7 +38,8 @@ def load_facts(sweep: Sweep, model: str) -> ModelFacts:
     text = sweep.out.read_text(facts_path(model))
     if text is None:
         raise SweepError(
-            f"{sweep.out.uri} has no {facts_path(model)}; run the study on it again to write it"
+            f"{sweep.out.files.shown} has no {facts_path(model)}; run the study on it again to "
+            "write it"
         )
     return parse_facts(text)
 

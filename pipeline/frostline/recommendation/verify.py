@@ -115,7 +115,7 @@ def verify(
     if known is None:
         run_sweep(
             _cut_down(sweep, found, study),
-            sweep.out.uri,
+            sweep.out.address,
             address=address,
             listener=listener,
             make_executor=make_executor,
@@ -123,7 +123,8 @@ def verify(
             process_module=process_module,
             part_of_study=True,
         )
-    rows = [row for row in open_sweep(sweep.out.uri).trial_rows() if GroupKey.of(row) == found.key]
+    now = open_sweep(sweep.out.address)
+    rows = [row for row in now.trial_rows() if GroupKey.of(row) == found.key]
     row = _measured(rows, frozen) if known is None else known
     if row is None or row.speedup is None:
         raise _failed(rows, frozen, sweep)

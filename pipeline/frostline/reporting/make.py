@@ -1,8 +1,8 @@
 """A sweep's report in one call, for the command line and for notebooks.
 
-`python -m frostline.reporting.make OUT` writes it and prints where it is; a sweep draws its report
-in such a process of its own, so that drawing, which takes a browser's script engine, costs the
-driver no memory.
+Run as a module it reads an address from standard input, writes the report and prints where it is; a
+sweep draws its report in such a process of its own, so that drawing, which takes a browser's script
+engine, costs the driver no memory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from frostline.reporting.evidence import gather
 from frostline.reporting.page import page
 from frostline.reporting.page_limits import quota, shown_trials
 from frostline.reporting.write import write_report
+from frostline.store.address import Address
 from frostline.store.sweep import Sweep, open_sweep
 
 
@@ -39,11 +40,11 @@ def make_report(sweep: Sweep, summary: Summary | None = None) -> str:
     return write_report(page(content), content.sections, sweep.out)
 
 
-def make_report_apart(out: str) -> str:
+def make_report_apart(out: Address) -> str:
     """Write the report of a sweep in a child process.
 
     Args:
-        out: the output folder or URI.
+        out: where the sweep is.
 
     Returns:
         Where the page is.
@@ -52,7 +53,8 @@ def make_report_apart(out: str) -> str:
         FrostlineError: it could not be written; carries the child's message.
     """
     child = subprocess.run(
-        command("frostline.reporting.make", out),
+        command("frostline.reporting.make"),
+        input=out.reveal(),
         capture_output=True,
         text=True,
         check=False,
@@ -86,6 +88,6 @@ def content_of(sweep: Sweep, summary: Summary | None = None) -> ReportContent:
 
 if __name__ == "__main__":
     try:
-        print(make_report(open_sweep(sys.argv[1])))
+        print(make_report(open_sweep(sys.stdin.read())))
     except FrostlineError as error:
         sys.exit(str(error))

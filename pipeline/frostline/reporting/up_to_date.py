@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from frostline.facts.provenance import program
-from frostline.reporting.write import PAGE
+from frostline.reporting.write import PAGE, page_of
 from frostline.store.sweep import Sweep
 
 _NOTE = "report/drawn-from.txt"
@@ -23,7 +23,7 @@ def current_report(sweep: Sweep) -> str | None:
     """
     if sweep.out.read_text(_NOTE) != _state(sweep) or sweep.out.read_text(PAGE) is None:
         return None
-    return f"{sweep.out.uri.rstrip('/')}/{PAGE}"
+    return page_of(sweep.out)
 
 
 def mark(sweep: Sweep) -> None:

@@ -34,4 +34,9 @@ def write_report(html: str, sections: Iterable[Section], out: OutDir) -> str:
         render_figures(sections, figures)
         (folder / "index.html").write_text(html, encoding="utf-8")
         out.put_tree(folder, "report", replace=True)
-    return f"{out.uri.rstrip('/')}/{PAGE}"
+    return page_of(out)
+
+
+def page_of(out: OutDir) -> str:
+    """Where the page of an OUT is, as the user knows it."""
+    return f"{out.address.shown.rstrip('/')}/{PAGE}"

@@ -36,6 +36,7 @@ from frostline.schedule.events import (
 )
 from frostline.schedule.listener import SweepListener
 from frostline.schedule.spec import LeaseSpec, Limits
+from frostline.store.address import Address
 from frostline.store.spool import Stored
 from frostline.trial import ModelSpec, Setting, Trial
 
@@ -67,7 +68,7 @@ class Executor(Protocol):
     def poll(self, timeout_s: float) -> list[tuple[int, ExecutorEvent]]:
         """Wait for events, at most so long; every lease ends with `LeaseEnded` or `LeaseLost`."""
 
-    def store_kept(self, out_uri: str) -> list[Stored]:
+    def store_kept(self, out: Address) -> list[Stored]:
         """Let every other machine store what it keeps for an OUT."""
 
     def cancel(self) -> None:

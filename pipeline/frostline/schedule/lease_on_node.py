@@ -16,12 +16,13 @@ from frostline.schedule.events import LeaseEvent, LeaseStopped
 from frostline.schedule.lease import serve
 from frostline.schedule.spec import LeaseSpec
 from frostline.schedule.spooled import still_kept
+from frostline.store.address import Address
 from frostline.store.outdir import OutDir
 from frostline.store.spool import SpoolingOut, Stored, store_kept
 
 
 def serve_out(spec: LeaseSpec, *, gpu_ids: str) -> Iterator[LeaseEvent]:
-    """`serve` on the lease's own `out_uri`.
+    """`serve` on the lease's own `out`.
 
     Args:
         spec: what to run.
@@ -32,7 +33,7 @@ def serve_out(spec: LeaseSpec, *, gpu_ids: str) -> Iterator[LeaseEvent]:
         live to store, comes first.
     """
     try:
-        out = OutDir.open(spec.out_uri, create=False)
+        out = OutDir.open(spec.out, create=False)
     except SweepError as error:
         yield LeaseStopped(
             message=f"{socket.gethostname()} does not see the results' folder: {error}. With more "
@@ -58,9 +59,9 @@ def serve_out(spec: LeaseSpec, *, gpu_ids: str) -> Iterator[LeaseEvent]:
         yield from serve(rest, SpoolingOut(out), gpu_ids=gpu_ids)
 
 
-def store_kept_of(out_uri: str) -> Stored | None:
+def store_kept_of(out: Address) -> Stored | None:
     """Store what this node keeps for an OUT; None where there is nothing, or OUT is not seen."""
     try:
-        return store_kept(OutDir.open(out_uri, create=False))
+        return store_kept(OutDir.open(out, create=False))
     except (SweepError, StorageError):  # a lease here says so, if there is one
         return None

@@ -22,6 +22,7 @@ from frostline.errors import UsageError
 from frostline.schedule.events import ExecutorEvent, Idle, LeaseEnded, LeaseLost
 from frostline.schedule.lease_on_node import serve_out
 from frostline.schedule.spec import LeaseSpec, Resources, too_small
+from frostline.store.address import Address
 from frostline.store.spool import Stored
 
 _PR_SET_PDEATHSIG = 1
@@ -83,7 +84,7 @@ class LocalExecutor:
         self._start_queued()
         return found
 
-    def store_kept(self, out_uri: str) -> list[Stored]:
+    def store_kept(self, out: Address) -> list[Stored]:
         """Nothing: there are no other machines."""
         return []
 

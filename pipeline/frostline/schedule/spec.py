@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from frostline.facts.model_facts import ModelFacts
+from frostline.store.address import Address
 from frostline.trial import MeasureSpec, Trial
 
 
@@ -84,7 +85,7 @@ class LeaseSpec:
     """A chunk of trials of one group, in run order.
 
     Attributes:
-        out_uri: where the rows go, as every node can open it.
+        out: where the rows go, as every node can open it.
         trials: at least one; all of one model under one setting.
         facts: of their model.
         measure: how to measure.
@@ -97,7 +98,7 @@ class LeaseSpec:
         process_env: variables set for it.
     """
 
-    out_uri: str
+    out: Address
     trials: tuple[Trial, ...]
     facts: ModelFacts
     measure: MeasureSpec

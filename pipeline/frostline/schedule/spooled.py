@@ -13,6 +13,7 @@ from typing import Protocol
 from frostline.errors import StorageError
 from frostline.results.outcome import found_committed
 from frostline.schedule.listener import SweepListener
+from frostline.store.address import Address
 from frostline.store.outdir import OutDir
 from frostline.store.spool import Stored, store_kept
 from frostline.trial import Trial
@@ -21,7 +22,7 @@ from frostline.trial import Trial
 class Nodes(Protocol):
     """The part of an executor that reaches other machines."""
 
-    def store_kept(self, out_uri: str) -> list[Stored]:
+    def store_kept(self, out: Address) -> list[Stored]:
         """Let every other machine store what it keeps for an OUT."""
 
 
@@ -61,7 +62,7 @@ def store_kept_elsewhere(
     if out.local_path is not None:
         return done
     left = {trial.trial_id: trial for trial in trials if trial.trial_id not in done}
-    for kept in nodes.store_kept(out.uri):
+    for kept in nodes.store_kept(out.address):
         _tell(kept, listener)
         for trial_id, status in kept.stored.items():
             if (trial := left.pop(trial_id, None)) is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -58,30 +58,32 @@ _MAY_PASS = (
 
 
 @contextmanager
-def storage_errors(doing: str, where: str) -> Iterator[None]:
+def storage_errors(doing: str, where: str, scrub: Callable[[str], str] = str) -> Iterator[None]:
     """Turn errors of the system into `StorageError`: what failed, where, and what to do.
 
     Args:
         doing: `write`, `read`, `list`, `remove`.
         where: path or URI as the user knows it.
+        scrub: takes keys out of what the system says.
     """
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        raise storage_error(f"cannot {doing} {where}", error) from error
+        raise storage_error(f"cannot {doing} {where}", error, scrub) from None
 
 
-def storage_error(what: str, error: Exception) -> StorageError:
+def storage_error(what: str, error: Exception, scrub: Callable[[str], str] = str) -> StorageError:
     """The error to raise for one of the system's.
 
     Args:
         what: what failed and where.
         error: why.
+        scrub: takes keys out of it.
     """
     number = error.errno if isinstance(error, OSError) else None
     if number in _BY_NUMBER:
         return StorageError(f"{what}: {_BY_NUMBER[number]}")
-    said = " ".join(str(error).split())
+    said = scrub(" ".join(str(error).split()))
     for pattern, advice in _REFUSED:
         if re.search(pattern, said):
             return StorageError(f"{what}: {advice} ({said})")

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit, urlunsplit
 
 from pyarrow.fs import FileSystem
 
@@ -49,6 +48,10 @@ class Files(ABC):
     @abstractmethod
     def local_root(self) -> Path | None:
         """The folder on this machine's disk; None in an object store."""
+
+    def scrub(self, text: str) -> str:
+        """What a library says of this place, without the keys that it may repeat."""
+        return text
 
     @abstractmethod
     def path(self, name: str) -> str:
@@ -141,11 +144,3 @@ def checked_name(name: str) -> str:
     if not parts or name.startswith("/") or ".." in parts:
         raise ValueError(f"{name!r} is not a name below OUT")
     return "/".join(parts)
-
-
-def without_credentials(uri: str) -> str:
-    """A URI without user, password and query, for messages; a path stays as it is."""
-    if "://" not in uri:
-        return uri
-    parts = urlsplit(uri)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

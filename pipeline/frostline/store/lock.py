@@ -90,7 +90,7 @@ def held(files: Files, pace: Pace = Pace()) -> Iterator[None]:
 @contextmanager
 def _held_on_disk(files: Files, root: Path) -> Iterator[None]:
     lock = FileLock(str(root / LOCK), thread_local=False)
-    with storage_errors("lock", files.shown):
+    with storage_errors("lock", files.shown, files.scrub):
         try:
             lock.acquire(blocking=False)
         except Timeout:

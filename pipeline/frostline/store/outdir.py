@@ -8,6 +8,7 @@ version, and rows that do not fit the schema.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,6 +20,7 @@ from pydantic import JsonValue
 
 from frostline.errors import StorageError, SweepError
 from frostline.store import lock
+from frostline.store.address import Address
 from frostline.store.arrow import Rows, TableDefectError, to_parquet, with_columns
 from frostline.store.faults import storage_errors
 from frostline.store.files import FileChange, Files, Source
@@ -40,33 +42,38 @@ class OutDir:
     """The output directory of a sweep, on a disk or in an object store.
 
     Attributes:
-        uri: as it was opened.
+        address: where it lies.
     """
 
-    def __init__(self, uri: str, files: Files) -> None:
+    def __init__(self, address: Address, files: Files) -> None:
         """Take files that are open; use `OutDir.open`."""
-        self.uri = uri
+        self.address = address
         self.files = files
         self._index = CommitIndex(files)
 
     @staticmethod
-    def open(uri: str, *, create: bool) -> OutDir:
+    def open(place: str | os.PathLike[str] | Address, *, create: bool) -> OutDir:
         """Open an output directory.
 
         Args:
-            uri: a local path, or a URI that `pyarrow.fs.FileSystem.from_uri` opens, options in its
-                query (`s3://bucket/sweep?region=eu-west-1`).
+            place: a local path, or a URI that `pyarrow.fs.FileSystem.from_uri` opens, options in
+                its query (`s3://bucket/sweep?region=eu-west-1`).
             create: make the folder when it is not there.
 
         Raises:
             SweepError: it is a file, does not exist (without `create`), or is no valid URI.
             StorageError: it cannot be made or reached.
         """
-        if not uri:
-            raise SweepError("the output folder is an empty name: pass a path or a URI")
-        if "://" in uri:
-            return OutDir(uri, RemoteFiles.open(uri, create=create))
-        return OutDir(uri, LocalFiles(Path(uri).expanduser(), create=create))
+        address = Address.parse(place)
+        if address.is_uri:
+            return OutDir(address, RemoteFiles.open(address, create=create))
+        return OutDir(address, LocalFiles(Path(address.reveal()).expanduser(), create=create))
+
+    @property
+    def at_nodes(self) -> Address:
+        """The address as other processes and machines open it: a local path is absolute."""
+        root = self.files.local_root
+        return self.address if root is None else Address.parse(root)
 
     @property
     def local_path(self) -> Path | None:
@@ -145,7 +152,7 @@ class OutDir:
         stored = self.files.read(commit_file)
         if stored is None:
             raise StorageError(f"cannot amend {shown}: it is not there; run the sweep again")
-        with storage_errors("read", shown):
+        with storage_errors("read", shown, self.files.scrub):
             row = pq.read_table(pa.BufferReader(stored))
         amended = to_parquet(with_columns("trials", row, columns or {}))
         self.files.apply(

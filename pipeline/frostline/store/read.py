@@ -79,7 +79,7 @@ class CommitIndex:
         """The status in one file; None when there is none, or a retry has just withdrawn it."""
         name = table_file("trials", trial_id)
         shown = f"{self._files.shown}/{name}"
-        with storage_errors("read", shown):
+        with storage_errors("read", shown, self._files.scrub):
             try:
                 with self._files.filesystem.open_input_file(self._files.path(name)) as source:
                     column = pq.ParquetFile(source).read(columns=["status"], use_threads=False)
@@ -140,7 +140,7 @@ def read_all(files: Files, table: str, dataset: Dataset, columns: Iterable[str] 
         StorageError: a file cannot be read or does not fit the schema.
     """
     shown = f"{files.shown}/{table_folder(table)}"
-    with storage_errors("read", shown):
+    with storage_errors("read", shown, files.scrub):
         try:
             return dataset.to_table(columns=None if columns is None else list(columns))
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
@@ -158,7 +158,7 @@ def read_rows(
     if not scanned(files, paths):
         return read_all(files, table, dataset_of(files, table, paths), columns)
     shown = f"{files.shown}/{table_folder(table)}"
-    with storage_errors("read", shown):
+    with storage_errors("read", shown, files.scrub):
         try:
             return read_scanned(table, paths, columns)
         except duckdb.IOException as error:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
 from frostline.errors import SweepError
+from frostline.store.address import Address
 from frostline.store.faults import storage_errors
 from frostline.store.files import (
     Batch,
@@ -24,7 +25,6 @@ from frostline.store.files import (
     Source,
     Stamp,
     checked_name,
-    without_credentials,
 )
 from frostline.store.local import STAGING, LocalFiles
 from frostline.store.uris import open_uri
@@ -35,43 +35,51 @@ _OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
 class RemoteFiles(Files):
     """A prefix in an object store, or a folder of a remote file system."""
 
-    def __init__(self, filesystem: FileSystem, base: str, shown: str) -> None:
+    def __init__(self, filesystem: FileSystem, base: str, address: Address) -> None:
         """Take a file system that is open.
 
         Args:
             filesystem: as Arrow opened it.
             base: path within it, without a slash at its end.
-            shown: the URI for messages.
+            address: the URI.
         """
         self.filesystem = filesystem
-        self.shown = shown
+        self.shown = address.shown
+        self._address = address
         self._base = base
 
     @staticmethod
-    def open(uri: str, *, create: bool) -> Files:
+    def open(address: Address, *, create: bool) -> Files:
         """The place a URI names; see `frostline.store.outdir.OutDir.open`."""
-        shown = without_credentials(uri)
+        shown = address.shown
         try:
-            filesystem, base = open_uri(uri)
+            filesystem, base = open_uri(address.reveal())
         except (ValueError, ImportError, NotImplementedError) as error:
             raise SweepError(
-                f"cannot open {shown}: {error}; pass a local path or a URI such as "
-                "s3://bucket/folder?region=eu-west-1"
-            ) from error
+                f"cannot open {shown}: {address.scrub(str(error))}; pass a local path or a "
+                "URI such as s3://bucket/folder?region=eu-west-1"
+            ) from None
         except OSError as error:
-            raise SweepError(f"cannot open {shown}: {error}") from error
+            said = address.scrub(str(error))
+            raise SweepError(f"cannot open {shown}: {said}") from None
         if filesystem.type_name == "local":
+            if not shown.startswith("file://"):  # Arrow takes what is no URI for a path
+                raise SweepError(f"cannot open {shown}: it names no bucket or folder")
             return LocalFiles(Path(base), create=create)
         if not base.strip("/"):
             raise SweepError(f"{shown} names no bucket or folder: pass s3://bucket/folder")
-        files = RemoteFiles(filesystem, base.rstrip("/"), shown)
-        with storage_errors("read", shown):
+        files = RemoteFiles(filesystem, base.rstrip("/"), address)
+        with storage_errors("read", shown, address.scrub):
             (info,) = filesystem.get_file_info([files._base])
         if info.type == FileType.File:
             raise SweepError(f"{shown} is a file, not a folder: pass another output folder")
         if not create and info.type == FileType.NotFound:
             raise SweepError(f"{shown} does not exist: pass the place that a sweep wrote (--out)")
         return files
+
+    def scrub(self, text: str) -> str:
+        """See `Address.scrub`."""
+        return self._address.scrub(text)
 
     @property
     def local_root(self) -> Path | None:
@@ -89,7 +97,7 @@ class RemoteFiles(Files):
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None when there is none."""
-        with storage_errors("read", f"{self.shown}/{name}"):
+        with storage_errors("read", f"{self.shown}/{name}", self.scrub):
             try:
                 with self.filesystem.open_input_file(self.path(name)) as stream:
                     return bytes(stream.read())
@@ -123,7 +131,7 @@ class RemoteFiles(Files):
     def remove_staging(self) -> None:
         """Remove everything that is staged; an object store stages nothing."""
         if not self.atomic_put:
-            with storage_errors("remove", f"{self.shown}/{STAGING}"):
+            with storage_errors("remove", f"{self.shown}/{STAGING}", self.scrub):
                 self.delete_folder(STAGING)
 
     def delete_folder(self, name: str) -> None:
@@ -134,7 +142,7 @@ class RemoteFiles(Files):
             return
 
     def _infos(self, path: str, *, recursive: bool) -> list[FileInfo]:
-        with storage_errors("list", self.shown):
+        with storage_errors("list", self.shown, self.scrub):
             selector = FileSelector(path, recursive=recursive, allow_not_found=True)
             return list(self.filesystem.get_file_info(selector))
 
@@ -155,7 +163,7 @@ class _RemoteBatch(Batch):
         for number, (name, source) in enumerate(self._changes):
             target = self._files.path(name)
             shown = f"{self._files.shown}/{name}"
-            with storage_errors("remove" if source is None else "write", shown):
+            with storage_errors("remove" if source is None else "write", shown, self._files.scrub):
                 if source is None:
                     self._delete(target)
                 elif self._files.atomic_put:
@@ -170,7 +178,7 @@ class _RemoteBatch(Batch):
 
     def close(self) -> None:
         if not self._files.atomic_put:
-            with storage_errors("remove", self._files.shown):
+            with storage_errors("remove", self._files.shown, self._files.scrub):
                 self._files.delete_folder(self._staging)
 
     def _write(self, path: str, source: Source) -> None:

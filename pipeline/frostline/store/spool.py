@@ -21,14 +21,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 from filelock import FileLock
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from frostline.errors import FrostlineError, StorageError, SweepError
+from frostline.store.address import Address
 from frostline.store.arrow import to_table
-from frostline.store.files import FileChange, Source, without_credentials
+from frostline.store.files import FileChange, Source
 from frostline.store.local import STAGING, LocalFiles
 from frostline.store.outdir import NO_FILES, OutDir
 from frostline.store.publication import TrialTables, publication
@@ -94,7 +94,7 @@ class Spool:
 
     def __init__(self, out: OutDir) -> None:
         """Look at an OUT in a store; nothing is read or written yet."""
-        self.place = spool_folder() / _name_of(out.uri)
+        self.place = spool_folder() / _name_of(out.address)
         self._out = out
 
     def keep(self, tables: TrialTables, changes: Sequence[FileChange]) -> None:
@@ -120,7 +120,7 @@ class Spool:
         )
         LocalFiles(self.place, create=True).apply(
             (
-                FileChange(name=_PLACE, source=f"{without_credentials(self._out.uri)}\n".encode()),
+                FileChange(name=_PLACE, source=f"{self._out.address}\n".encode()),
                 FileChange(name=f"{folder}/{_RECORD}", source=None),
                 *(
                     FileChange(name=f"{folder}/{number}", source=change.source)
@@ -266,8 +266,6 @@ def spool_folder() -> Path:
     return (Path(state) if state else Path.home() / ".local" / "state") / "frostline" / "spool"
 
 
-def _name_of(uri: str) -> str:
-    """A folder name for an OUT; credentials and options other than the endpoint do not count."""
-    endpoint = parse_qs(urlsplit(uri).query).get("endpoint_override", [""])
-    said = f"{without_credentials(uri).rstrip('/')} {endpoint[-1]}"
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+def _name_of(address: Address) -> str:
+    """A folder name for an OUT."""
+    return hashlib.sha256(address.identity.encode()).hexdigest()[:16]

@@ -9,6 +9,7 @@ a newer version wrote.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from frostline.errors import SweepError, UsageError
+from frostline.store.address import Address
 from frostline.store.manifest import Manifest
 from frostline.store.outdir import MANIFEST, OutDir
 from frostline.store.read import dataset_of, read_rows, row_files, scanned
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def open_sweep(out: str) -> Sweep:
+def open_sweep(out: str | os.PathLike[str] | Address) -> Sweep:
     """Open what a sweep wrote.
 
     Args:

@@ -79,13 +79,13 @@ def normalised(address: str) -> str:
         UsageError: it is no http address, or carries a password.
     """
     parts = urlsplit(address if "://" in address else f"http://{address}")
+    if "@" in parts.netloc:
+        raise UsageError("--address must not hold a password: put the token into --token-file")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
             f"--address {address!r} is no address of a Jobs API: give the dashboard's, "
             "http://HEAD:8265"
         )
-    if "@" in parts.netloc:
-        raise UsageError("--address must not hold a password: put the token into --token-file")
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
 import ray
 import requests
@@ -27,7 +26,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
 from frostline.errors import FrostlineError, UsageError
-from frostline.store.files import without_credentials
+from frostline.store.address import Address
 from frostline.study.study import load_study
 from frostline.submit.access import Access
 from frostline.submit.bundle import SOURCE_ROOT, pack
@@ -246,18 +245,17 @@ def reachable(out: str) -> tuple[str, list[str]]:
     """OUT as the cluster's nodes are to open it, and what to know about that.
 
     Raises:
-        UsageError: it is empty, or carries a password that everybody on the cluster could read.
+        UsageError: it is empty, or carries keys that everybody on the cluster could read.
     """
-    if not out:
-        raise UsageError("--out is empty: pass a folder or a URI")
-    if "://" in out:
-        if "@" in urlsplit(out).netloc:
-            raise UsageError(
-                f"--out {without_credentials(out)} must not hold keys: a job's command is shown to "
-                "everybody on the cluster. Let the nodes have the right to write there (an "
-                "instance profile, a service account)"
-            )
-        return out, []
+    address = Address.parse(out)
+    if address.holds_keys:
+        raise UsageError(
+            f"--out {address} must not hold keys: a job's command is shown to everybody on the "
+            "cluster. Let the nodes have the right to write there (an instance profile, a service "
+            "account)"
+        )
+    if address.is_uri:
+        return address.reveal(), []
     path = Path(out).expanduser().absolute()
     return str(path), [
         f"results go to {path}: every node must see that folder (NFS and the like); else use an "

@@ -12,6 +12,7 @@ is not started before there is something to run; where nothing is, nothing in OU
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -31,6 +32,7 @@ from frostline.schedule.interrupts import interruptible
 from frostline.schedule.listener import SilentListener, SweepListener
 from frostline.schedule.spec import LeaseSpec, Limits, Resources
 from frostline.schedule.spooled import store_kept_elsewhere, store_kept_here
+from frostline.store.address import Address
 from frostline.store.manifest import Manifest
 from frostline.store.outdir import OutDir
 from frostline.study.study import Study
@@ -79,7 +81,7 @@ MakeExecutor = Callable[[Resources], AbstractContextManager[Executor]]
 
 def run_sweep(
     study: Study,
-    out_uri: str,
+    out_uri: str | os.PathLike[str] | Address,
     *,
     address: str | None = None,
     listener: SweepListener | None = None,
@@ -198,7 +200,7 @@ def _spec_maker(
 ) -> Callable[[tuple[Trial, ...]], LeaseSpec]:
     def spec(trials: tuple[Trial, ...]) -> LeaseSpec:
         return LeaseSpec(
-            out_uri=str(out.local_path or out.uri),
+            out=out.at_nodes,
             trials=trials,
             facts=facts[trials[0].model.name],
             measure=study.measure_spec(),

@@ -23,6 +23,7 @@ from frostline.schedule.lease_on_node import serve_out, store_kept_of
 from frostline.schedule.ray import cluster
 from frostline.schedule.ray.parcels import parcels
 from frostline.schedule.spec import LeaseSpec, Resources
+from frostline.store.address import Address
 from frostline.store.spool import Stored
 
 _CLUSTER_WAITING = 64  # pending leases are what an autoscaler scales by
@@ -40,8 +41,8 @@ def _lease(spec: LeaseSpec) -> Iterator[tuple[LeaseEvent, ...]]:
 
 
 @ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
-def _store_kept(out_uri: str) -> Stored | None:
-    return store_kept_of(out_uri)
+def _store_kept(out: Address) -> Stored | None:
+    return store_kept_of(out)
 
 
 class RayExecutor:
@@ -148,13 +149,13 @@ class RayExecutor:
             for event in self._next_events(lease)
         ]
 
-    def store_kept(self, out_uri: str) -> list[Stored]:
+    def store_kept(self, out: Address) -> list[Stored]:
         """Let every node store what it keeps for an OUT; this machine alone has done so already."""
         self._wait_for_room()
         if self._address is None:
             return []
         asked = [
-            _store_kept.options(scheduling_strategy=_Affinity(node, soft=False)).remote(out_uri)
+            _store_kept.options(scheduling_strategy=_Affinity(node, soft=False)).remote(out)
             for node in cluster.node_ids()
         ]
         answered, silent = ray.wait(asked, num_returns=len(asked), timeout=_STORE_KEPT_S)
