@@ -7,11 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,6 @@ from store_kit import begin, trial
 
 from frostline import open_sweep
 from frostline.errors import StorageError, SweepError
-from frostline.store import lock
 from frostline.store.address import Address
 from frostline.store.arrow import TableDefectError, to_table
 from frostline.store.outdir import OutDir, TrialTables
@@ -431,72 +429,6 @@ def test_the_lock_of_a_killed_driver_is_taken_over(local: OutDir) -> None:
         driver.wait()
     with local.lock():
         pass
-
-
-# ---- The lock in an object store
-
-QUICK = lock.Pace(beat_s=0.02, stale_s=30.0, settle_s=0.0)
-
-
-@pytest.fixture
-def remote(s3: S3) -> OutDir:
-    return OutDir.open(s3.uri(), create=True)
-
-
-def owner(**changes: object) -> str:
-    now = datetime.now(UTC).isoformat()
-    found = {
-        "token": "theirs", "pid": 4_000_000, "pid_started_s": 1.0, "host": "far.example.org",
-        "since": now, "heartbeat": now,
-    }  # fmt: skip
-    return json.dumps(found | changes)
-
-
-def test_another_hosts_lock_holds_until_its_heartbeat_is_old(remote: OutDir) -> None:
-    remote.write_text(lock.OWNER, owner())
-    with pytest.raises(SweepError, match=r"process 4000000 on far\.example\.org"):
-        lock.held(remote.files, QUICK).__enter__()
-    silent = (datetime.now(UTC) - timedelta(seconds=60)).isoformat()
-    remote.write_text(lock.OWNER, owner(heartbeat=silent))
-    with lock.held(remote.files, QUICK):
-        pass
-    assert remote.read_text(lock.OWNER) is None
-
-
-def test_a_dead_process_of_this_host_holds_nothing(remote: OutDir) -> None:
-    with lock.held(remote.files, QUICK):
-        mine = json.loads(remote.read_text(lock.OWNER) or "")
-    # The same process number, but of a process that started at another time.
-    remote.write_text(lock.OWNER, owner(host=mine["host"], pid=mine["pid"]))
-    with lock.held(remote.files, QUICK):
-        pass
-
-
-def test_the_heartbeat_is_renewed_and_a_lost_lock_is_left_to_its_new_owner(remote: OutDir) -> None:
-    def heartbeat() -> str:
-        return str(json.loads(remote.read_text(lock.OWNER) or "")["heartbeat"])
-
-    with lock.held(remote.files, QUICK):
-        first = heartbeat()
-        deadline = time.monotonic() + 20
-        while heartbeat() == first:
-            assert time.monotonic() < deadline, "no heartbeat in 20 s"
-            time.sleep(0.02)
-        # A beat that is under way may overwrite the first of these; the next one notices.
-        while any(thread.name == "frostline-lock" for thread in threading.enumerate()):
-            assert time.monotonic() < deadline, "still beating after 20 s"
-            remote.write_text(lock.OWNER, owner())
-            time.sleep(0.05)
-    assert json.loads(remote.read_text(lock.OWNER) or "")["token"] == "theirs"
-
-
-def test_of_two_claims_the_last_one_wins(remote: OutDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        lock.time, "sleep", lambda _: remote.write_text(lock.OWNER, owner(token="faster"))
-    )
-    with pytest.raises(SweepError, match="in use by process 4000000"):
-        lock.held(remote.files, QUICK).__enter__()
-    assert json.loads(remote.read_text(lock.OWNER) or "")["token"] == "faster"
 
 
 def test_messages_show_no_credentials() -> None:

@@ -24,6 +24,7 @@ from frostline.store.address import Address
 from frostline.store.arrow import Rows, TableDefectError, to_parquet, with_columns
 from frostline.store.faults import storage_errors
 from frostline.store.files import FileChange, Files, Source
+from frostline.store.hold import Hold
 from frostline.store.local import LocalFiles
 from frostline.store.manifest import Manifest, parse_manifest, with_run
 from frostline.store.publication import TrialTables, checked, publication, replaced
@@ -213,7 +214,7 @@ class OutDir:
         """Remove what dead runs had prepared and never published."""
         self.files.remove_staging()
 
-    def lock(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[Hold]:
         """Hold OUT against other drivers for the length of a block.
 
         Raises (on entry):
