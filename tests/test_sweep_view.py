@@ -125,9 +125,9 @@ def test_what_is_no_sweep_is_refused(tmp_path: Path) -> None:
 
 def test_unknown_tables_columns_and_queries_name_the_nearest() -> None:
     sweep = open_sweep(str(DATA))
-    with pytest.raises(SweepError, match="no table 'trial': did you mean 'trials'"):
+    with pytest.raises(SweepError, match=r"no table 'trial'\. Did you mean `trials`"):
         sweep.table("trial")
-    with pytest.raises(SweepError, match="no column 'speed_up': did you mean 'speedup'"):
+    with pytest.raises(SweepError, match=r"no column 'speed_up'\. Did you mean `speedup`"):
         sweep.table("trials", columns=["speed_up"])
     with pytest.raises(SweepError, match=r"(?s)query does not work.*the tables are trials, steps"):
         sweep.sql("SELECT nothing FROM trials")

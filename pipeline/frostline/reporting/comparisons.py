@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from frostline.analyse import Association, GroupSummary, associate
 from frostline.analyse.placement import Level, place_ratios
 from frostline.analyse.prediction_error import PredictorError
+from frostline.prediction import THREE_ANCHOR
 from frostline.reporting.evidence import ReportEvidence
-from frostline.reporting.figures.prediction import THREE_ANCHOR, predictor_label
+from frostline.reporting.figures.prediction import predictor_label
 from frostline.store.trial_row import TrialRow
 from frostline.words import interval, percent, ratio, share, signed
 

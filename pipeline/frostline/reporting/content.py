@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from frostline.analyse import GroupSummary, Summary, TrialSummary, answer, group_answer
+from frostline.prediction import THREE_ANCHOR
 from frostline.reporting.comparisons import (
     AssociationRow,
     ErrorRow,
@@ -25,7 +26,6 @@ from frostline.reporting.comparisons import (
 from frostline.reporting.drawing import Drawing, section_figures
 from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.figures import Figure
-from frostline.reporting.figures.prediction import THREE_ANCHOR
 from frostline.reporting.method_facts import Fact, group_facts, period, sweep_facts
 from frostline.reporting.names import anchor_names
 from frostline.reporting.palette import FAMILIES, Family, family_of_row

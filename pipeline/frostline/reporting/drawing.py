@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from frostline.analyse import GroupSummary, TrialSummary
 from frostline.analyse.placement import Level, levels, place_of
 from frostline.analyse.prediction_error import PredictorError, predictor_errors
+from frostline.prediction import THREE_ANCHOR
 from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.figures import (
     Bar,
@@ -121,7 +122,7 @@ def _predictions(drawing: Drawing, words: dict[str, str]) -> Iterable[Figure]:
             or "No measured configuration was held out: all of them are anchors or controls."
         )
         return
-    if any(each.predictor == "three_anchor" for each in errors):
+    if any(each.predictor == THREE_ANCHOR for each in errors):
         yield predicted_figure(evidence.predicted, trials, floor)
     else:
         words["Predicted against measured"] = (

@@ -8,7 +8,6 @@ a newer version wrote.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Collection, Sequence
 from functools import cached_property
@@ -26,6 +25,7 @@ from frostline.store.scan import naive_utc, scan
 from frostline.store.schema import TABLES
 from frostline.store.trial_row import TrialRow
 from frostline.store.versions import refuse_newer
+from frostline.suggest import advice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,6 +179,4 @@ class Sweep:
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-    return f"there is no {what} {name!r}: {hint}"
+    return f"there is no {what} {name!r}. {advice(name, known)}"

@@ -6,7 +6,6 @@ with its key, its line where it can be found, and the nearest valid key or value
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from frostline.study.keras_names import Kind, keras_names
 from frostline.study.tables import StudyFile, TrainTable
 from frostline.study.toml_lines import line_of
 from frostline.study.wording import Key, Mistake, dotted, shown, worded
-from frostline.suggest import advice
+from frostline.suggest import advice, nearest
 
 
 def read_text(path: Path) -> str:
@@ -36,8 +35,8 @@ def read_text(path: Path) -> str:
         beside = (
             [str(other) for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
         )
-        close = difflib.get_close_matches(str(path), beside, n=1)
-        hint = f"Did you mean {close[0]}?" if close else "Give the path of a TOML file."
+        close = nearest(str(path), beside)
+        hint = f"Did you mean {close}?" if close else "Give the path of a TOML file."
         raise StudyError(f"{path}: no such file. {hint}") from None
     except UnicodeDecodeError as error:
         raise StudyError(

@@ -9,6 +9,7 @@ from typing import Any
 import altair as alt
 
 from frostline.analyse.prediction_error import PredictedTrial, PredictorError
+from frostline.prediction import THREE_ANCHOR
 from frostline.reporting.figures.figure import (
     BAND,
     GRID,
@@ -26,7 +27,6 @@ from frostline.reporting.figures.figure import (
 from frostline.reporting.figures.speedup import TrialPoint
 from frostline.reporting.palette import GREY
 
-THREE_ANCHOR = "three_anchor"
 _FAR = 10.0
 PREDICTOR_LABELS = {
     THREE_ANCHOR: "cost model (anchors)",
