@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from conftest import trial_row
+from schedule_kit import facts
 
+from frostline.facts.model_facts import ModelFacts, dump_facts, facts_path
 from frostline.store.outdir import OutDir, TrialTables
 from frostline.store.sweep import Sweep, open_sweep
 
@@ -27,6 +29,14 @@ class Chain:
     dw: int = 2 * MS
     update: int = MS // 2
     device: str = "/host:CPU"
+
+    @property
+    def device_id(self) -> str:
+        return "cpu:0,1" if self.device.startswith("/host") else "GPU-1"
+
+    @property
+    def facts(self) -> ModelFacts:
+        return facts(self.names)
 
     @property
     def names(self) -> list[str]:
@@ -128,10 +138,11 @@ class Built:
         )
         return str(row["trial_id"])
 
-    def sweep(self) -> Sweep:
+    def sweep(self, facts: ModelFacts | None = None) -> Sweep:
         out = OutDir.open(str(self.folder), create=True)
         with out.lock():
             out.begin_run('name = "demo"\n', "0" * 64, "demo", {"python": "3.11.7"})
+            out.write_text(facts_path("net"), dump_facts(facts or self.chain.facts))
             for tables in self.tables:
                 out.publish(tables)
         return open_sweep(str(self.folder))

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -64,6 +64,18 @@ def facts(layers: Sequence[str] = ("net/a", "net/b")) -> ModelFacts:
         build_s=0.1,
         trace_s=0.1,
     )
+
+
+def with_variables(known: ModelFacts, layer: str, paths: Sequence[str]) -> ModelFacts:
+    """The facts with other variables of one layer."""
+    (example,) = known.by_name[layer].variables
+    variables = tuple(
+        replace(example, path=path, name=path.removeprefix(f"{layer}/")) for path in paths
+    )
+    layers = (
+        replace(each, variables=variables) if each.name == layer else each for each in known.layers
+    )
+    return replace(known, layers=tuple(layers))
 
 
 def trial(policy: str, **changes: object) -> Trial:

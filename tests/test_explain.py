@@ -1,12 +1,15 @@
 """Explanations of trials whose causes are known by construction: one test a cause."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from built_trials import FAILED, GPU, MS, NO_TRACE, Built, Chain
 from hypothesis import given
 from hypothesis import strategies as st
+from schedule_kit import with_variables
 
 from frostline.analyse.profiles import ProfileCell, StepProfile
 from frostline.cli import main
@@ -14,6 +17,7 @@ from frostline.errors import UsageError
 from frostline.explanation import Explanation, explain
 from frostline.explanation.explanation import ReasonKind
 from frostline.explanation.ledger import mean_ledger, step_ledger
+from frostline.facts.model_facts import dump_facts, facts_path
 from frostline.store.sweep import open_sweep
 
 DATA = Path(__file__).parent / "data" / "sweep_v1"
@@ -100,21 +104,43 @@ def test_there_is_no_advice_to_freeze_everything(built: Built):
     assert "from the input on" in reason.advice
 
 
-def test_a_layer_without_weights_counts_with_the_one_its_gradient_reaches_first(built: Built):
+def with_relu(built: Built, needed_by: Sequence[str]) -> None:
+    """Add the controls, and a trial that freezes layers 2 to 4, with an activation behind 3."""
     chain = built.chain
     relu = chain.op("net/relu", "activation_gradient", "ReluGrad", 3 * MS)
-    graph = [
-        {
-            "op_name": relu["op_name"], "op_type": "ReluGrad", "layer": "net/relu",
-            "pass": "activation_gradient",
-            "needed_by": [f"net/layer{i}/kernel" for i in range(4)],
-        }
-    ]  # fmt: skip
-    built.controls(ops=[*chain.ops(), relu], graph=graph)
+    graph = {key: relu[key] for key in ("op_name", "op_type", "layer", "pass")}
+    built.controls(ops=[*chain.ops(), relu], graph=[graph | {"needed_by": needed_by}])
     built.trial("suffix:3", [2, 3, 4], ops=[*chain.ops([2, 3, 4]), relu])
+
+
+def test_a_layer_without_weights_counts_with_the_one_its_gradient_reaches_first(built: Built):
+    with_relu(built, [f"net/layer{i}/kernel" for i in range(4)])
     found = explain(built.sweep(), "suffix:3")  # layer 3, behind which it stands, is frozen
     assert part(found, "dx_through").trial_ns == pytest.approx(9 * MS, abs=3)
     assert all(part.kind != "dx_elsewhere" for part in found.parts)
+
+
+def test_behind_stacked_cells_it_counts_with_the_layer_that_holds_them(built: Built):
+    cells = [f"net/layer3/stacked/cell{i}/kernel" for i in range(2)]
+    with_relu(built, [*(f"net/layer{i}/kernel" for i in range(3)), *cells])
+    built.trial("layer:4", [3], ops=[*built.chain.ops([3]), built.tables[-1].op_costs[-1]])
+    facts = with_variables(built.chain.facts, "net/layer3", cells)
+    found = explain(built.sweep(facts), "layer:4")  # its neighbours train
+    assert part(found, "dx_through").trial_ns == pytest.approx(5 * MS, abs=3)
+    assert all(part.kind != "dx_elsewhere" for part in found.parts)
+
+
+def test_without_a_layer_to_count_with_it_is_outside_of_layers(built: Built):
+    """GIVEN facts that are damaged, gone, or of another model THEN nothing is guessed."""
+    with_relu(built, [f"net/layer{i}/kernel" for i in range(4)])
+    sweep = built.sweep()
+    path = built.folder / facts_path("net")
+    for text in ("{", None, dump_facts(replace(built.chain.facts, layers=()))):
+        path.unlink() if text is None else path.write_text(text)
+        found = explain(sweep, "suffix:3")
+        assert part(found, "dx_elsewhere").trial_ns == pytest.approx(3 * MS, abs=3)
+        assert part(found, "dx_through").trial_ns == pytest.approx(6 * MS, abs=3)
+        assert adds_up(found)
 
 
 def test_the_forward_pass_dominates_when_all_else_is_gone(built: Built):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from frostline.costmodel.units import units_of
 from frostline.errors import TrialError
 from frostline.facts.model_facts import LayerFacts, ModelFacts
 
@@ -240,6 +241,26 @@ def test_stacked_cells_and_variables_tracked_twice_have_one_owner(zoo: Any) -> N
         "stack": [f"stack/{cell}/{part}" for cell in ("low", "high") for part in parts],
         "spectral/inner": ["spectral/inner/kernel", "spectral/inner/bias"],
     }
+
+
+def test_an_activation_behind_stacked_cells_goes_with_the_layer_that_holds_them(zoo: Any) -> None:
+    import keras
+
+    def make() -> Any:
+        cells = [keras.layers.LSTMCell(2, name="low"), keras.layers.GRUCell(3, name="high")]
+        inputs = keras.Input((5, 4))
+        x = keras.layers.Dense(4, name="pre")(inputs)
+        x = keras.layers.RNN(keras.layers.StackedRNNCells(cells), name="stack")(x)
+        return keras.Model(
+            inputs, keras.layers.Dense(1, name="head")(keras.layers.ReLU(name="act")(x))
+        )
+
+    facts, graph = inspected(zoo, make), zoo.trace(make).graph
+    assert "stack/high/kernel" in graph.variables
+    found = units_of(facts, graph)
+    assert {name: found[name] for name in ("pre", "stack", "act", "head")} == {
+        "pre": "pre", "stack": "stack", "act": "stack", "head": "head",
+    }  # fmt: skip
 
 
 def test_freezing_a_whole_layer_is_what_a_keras_user_does(zoo: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,17 @@ def test_trials_without_a_usable_trace_are_left_and_named(out: Path, capsys) -> 
     again = reattribute(str(out))
     assert by_policy(open_sweep(str(out))) == after
     assert again.predicted == 0
+
+
+def test_a_trial_of_a_model_that_was_changed_since_is_left(out: Path) -> None:
+    known = facts()
+    changed = dump_facts(replace(known, layers=known.layers[:-1]))
+    OutDir.open(str(out), create=False).write_text(facts_path("net"), changed)
+    before = open_sweep(str(out)).table("op_costs")
+    done = reattribute(str(out))
+    assert done.rewritten == ()
+    assert "the model was changed after this trial" in " ".join(done.left.values())
+    assert open_sweep(str(out)).table("op_costs") == before
 
 
 def test_time_for_a_frozen_variables_gradient_stops_everything(out: Path, capsys) -> None:

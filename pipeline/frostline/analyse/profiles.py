@@ -129,30 +129,3 @@ def read_profiles(sweep: Sweep, rows: Iterable[TrialRow]) -> dict[str, StepProfi
         for trial_id, found in cells.items()
         if sum(found.values()) > 0
     }
-
-
-def weightless_layers(sweep: Sweep, control_id: str, layers: Iterable[LayerMode]) -> dict[str, str]:
-    """For layers without weights, the layer with weights that their gradient reaches first.
-
-    The rule: of all layers whose variables need a dX op of it in the baseline, the last in the
-    order of first use. Empty where the control's `graph_ops` were not kept.
-
-    Args:
-        sweep: where `graph_ops` are read.
-        control_id: a control, in which everything trains.
-        layers: the model's layers with weights.
-    """
-    order = {layer.layer: layer.index for layer in layers}
-    found: dict[str, str] = {}
-    columns = ["layer", "pass", "needed_by"]
-    for op in sweep.table("graph_ops", columns, trials=(control_id,)).to_pylist():
-        layer = op["layer"]
-        if layer is None or layer in order or op["pass"] != "activation_gradient":
-            continue
-        owners = {path.rpartition("/")[0] for path in op["needed_by"]} & order.keys()
-        if owners:
-            nearest = max(owners, key=lambda owner: order[owner])
-            kept = found.get(layer)
-            if kept is None or order[nearest] > order[kept]:
-                found[layer] = nearest
-    return found

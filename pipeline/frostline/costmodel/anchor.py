@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from frostline.attribute.step_graph import Pass, StepGraph
+from frostline.costmodel.units import FIXED
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.policies import layer_modes
 from frostline.policies.modes import Mode
-
-FIXED = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,35 +123,3 @@ def _needs(graph: StepGraph) -> dict[str, frozenset[str]]:
         for needed in {op.needed_by for op in graph.ops}
     }
     return {op.op_name: sets[op.needed_by] for op in graph.ops}
-
-
-def units_of(facts: ModelFacts, graph: StepGraph) -> dict[str, str]:
-    """Which layer's mode decides about each Keras layer's ops.
-
-    A layer that owns weights decides about itself. A weightless one (an activation, a pooling, an
-    addition) goes with the last layer, in the order of first use, whose variables need its
-    gradient: gradients flow through it exactly when they flow to or through that layer. Where no
-    variable needs it (what lies before every weight), it is fixed.
-
-    Args:
-        facts: the model.
-        graph: the traced step in which everything trains.
-    """
-    index = {layer.name: layer.index for layer in facts.layers}
-    owner = {variable.path: variable.layer for variable in facts.variables}
-    units = {name: name for name in index}
-    units[FIXED] = FIXED
-    last: dict[tuple[int, ...], str | None] = {}
-    for op in graph.ops:
-        if op.layer is None or op.layer in index or not op.needed_by:
-            continue
-        if op.needed_by not in last:
-            owners = [owner[graph.variables[i]] for i in op.needed_by]
-            last[op.needed_by] = max(
-                (name for name in owners if name in index), key=index.__getitem__, default=None
-            )
-        found = last[op.needed_by]
-        known = units.get(op.layer)
-        if found is not None and (known is None or index[found] > index[known]):
-            units[op.layer] = found
-    return units

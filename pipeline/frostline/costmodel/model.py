@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from frostline.attribute.step_graph import Pass
-from frostline.costmodel.anchor import FIXED, AnchorRun, PricedAnchor, priced, units_of
+from frostline.costmodel.anchor import AnchorRun, PricedAnchor, priced
 from frostline.costmodel.terms import PARTS, Part, SharedOptimizer, Term
+from frostline.costmodel.units import FIXED, units_of
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.policies import layer_modes

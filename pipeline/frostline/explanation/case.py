@@ -59,7 +59,7 @@ class Case:
         control_ids: their ids, in the same order.
         trial: the trial's step; None without a profile.
         layers: its layers in the order of first use; empty where they are not known.
-        stands_for: for layers without weights, the layer with weights they count with.
+        stands_for: the layer with weights that each layer counts with, as the cost model has it.
         devices: planes in the trial's profile.
     """
 

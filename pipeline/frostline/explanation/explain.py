@@ -10,7 +10,10 @@ from collections.abc import Sequence
 
 from frostline.analyse import GroupKey, noise_floor, verdict
 from frostline.analyse.lookup import find_trial
-from frostline.analyse.profiles import LayerMode, StepProfile, read_profiles, weightless_layers
+from frostline.analyse.profiles import LayerMode, StepProfile, read_profiles
+from frostline.analyse.stored_model import load_facts, read_graph
+from frostline.costmodel.units import units_of
+from frostline.errors import UsageError
 from frostline.explanation.case import Case
 from frostline.explanation.explanation import Explanation, Reason
 from frostline.explanation.ledger import step_ledger
@@ -86,7 +89,7 @@ def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
         control_ids=tuple(profile.row.trial_id for profile in controls),
         trial=step_ledger(own, step_ns) if own and step_ns else None,
         layers=layers,
-        stands_for=_stands_for(sweep, controls, layers),
+        stands_for=_stands_for(sweep, row.model, controls),
         devices=own.devices if own else (),
     )
 
@@ -109,12 +112,15 @@ def _layers(sweep: Sweep, row: TrialRow) -> tuple[LayerMode, ...]:
     return tuple(sorted((LayerMode(**one) for one in found), key=lambda layer: layer.index))
 
 
-def _stands_for(
-    sweep: Sweep, controls: Sequence[StepProfile], layers: Sequence[LayerMode]
-) -> dict[str, str]:
-    for profile in controls:
-        if found := weightless_layers(sweep, profile.row.trial_id, layers):
-            return found
+def _stands_for(sweep: Sweep, model: str, controls: Sequence[StepProfile]) -> dict[str, str]:
+    """Empty where the model's facts or the controls' graphs were not kept, or do not match."""
+    try:
+        facts = load_facts(sweep, model)
+        for profile in controls:
+            if graph := read_graph(sweep, profile.row.trial_id, facts):
+                return units_of(facts, graph)
+    except (UsageError, ValueError):
+        return {}  # facts of another build, or damaged: such layers stay without a place
     return {}
 
 

@@ -16,7 +16,7 @@ Needs neither TensorFlow nor Ray, and reads the anchors' rows only.
 """
 
 from frostline.prediction.answers import Answer, answer
-from frostline.prediction.evidence import TRAINABLE, load_facts
+from frostline.prediction.evidence import TRAINABLE
 from frostline.prediction.groups import PredictedGroup, Unpredicted, groups, sort_groups
 from frostline.prediction.predict import GroupAnswers, PredictedPolicies, predict
 from frostline.prediction.predictions import (
@@ -37,7 +37,6 @@ __all__ = [
     "Unpredicted",
     "answer",
     "groups",
-    "load_facts",
     "predict",
     "predictions",
     "sort_groups",

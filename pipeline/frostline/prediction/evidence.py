@@ -3,9 +3,6 @@
 In: the rows of a group, and `op_costs`, `graph_ops` and `layers` of its anchors alone. Out: the
 anchors' runs, as the cost model takes them, and the baseline's profile by layer. Refuses a group of
 which no control left a trace. No other trial's rows are read, so none can change a prediction.
-
-A large model's graph names hundreds of variables for each of thousands of ops; they are read as
-numbers, and equal sets of them once.
 """
 
 from __future__ import annotations
@@ -17,31 +14,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from frostline.attribute.step_graph import GraphOp, StepGraph
+from frostline.analyse.stored_model import read_graph
 from frostline.costmodel.anchor import AnchorRun, ProfiledOp
 from frostline.costmodel.model import BACKWARD
 from frostline.costmodel.naive import LayerProfile
-from frostline.errors import SweepError, UsageError
-from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
+from frostline.errors import UsageError
+from frostline.facts.model_facts import ModelFacts
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
 
 TRAINABLE = "trainable"
-
-
-def load_facts(sweep: Sweep, model: str) -> ModelFacts:
-    """Facts of a model of the sweep.
-
-    Raises:
-        SweepError: the sweep has none.
-    """
-    text = sweep.out.read_text(facts_path(model))
-    if text is None:
-        raise SweepError(
-            f"{sweep.out.files.shown} has no {facts_path(model)}; run the study on it again to "
-            "write it"
-        )
-    return parse_facts(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +39,16 @@ class AnchorEvidence:
     baseline: TrialRow
 
 
-def evidence_of(sweep: Sweep, rows: Sequence[TrialRow]) -> AnchorEvidence:
+def evidence_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> AnchorEvidence:
     """Read the profiled anchors of a group.
 
     Args:
         sweep: the sweep.
         rows: measured trials of one model under one setting.
+        facts: the model.
 
     Raises:
-        UsageError: no control left a trace.
+        UsageError: no control left a trace, or its graph is of another model.
     """
     candidates = [
         row for row in rows if _anchor_of(row) is not None and row.trace_steps and row.speedup
@@ -84,7 +67,7 @@ def evidence_of(sweep: Sweep, rows: Sequence[TrialRow]) -> AnchorEvidence:
             frozen_variables=frozenset(row.frozen_variables),
             relative_step=1.0 if name == TRAINABLE or not row.speedup else 1 / row.speedup,
             ops=_profiled(costs[row.trial_id]),
-            graph=_graph(sweep, row) if row is base else None,
+            graph=read_graph(sweep, row.trial_id, facts) if row is base else None,
         )
         for name, row in chosen.items()
     ]
@@ -151,42 +134,6 @@ def _profiled(costs: pa.Table) -> tuple[ProfiledOp, ...]:
         ProfiledOp(layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns)
         for layer, pass_, graph_op, ns in _columns(costs, "layer", "pass", "graph_op", "ns_sum")
     )
-
-
-def _graph(sweep: Sweep, row: TrialRow) -> StepGraph:
-    """A trial's traced step, without the ops that no gradient needs: nobody asks about those."""
-    columns = ["op_name", "op_type", "layer", "pass", "needed_by"]
-    table = sweep.table("graph_ops", columns, trials=[row.trial_id])
-    table = table.filter(pc.greater(pc.list_value_length(table["needed_by"]), 0))
-    variables, needed_by = _numbered(table["needed_by"])
-    return StepGraph(
-        variables=variables,
-        trained=variables,
-        ops=tuple(
-            GraphOp(op_name=name, op_type=kind, layer=layer, pass_=pass_, needed_by=needed)
-            for (name, kind, layer, pass_), needed in zip(
-                _columns(table, "op_name", "op_type", "layer", "pass"), needed_by, strict=True
-            )
-        ),
-    )
-
-
-def _numbered(lists: pa.ChunkedArray) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
-    """The different texts in a column of lists, and each list as positions among them."""
-    column = pa.concat_arrays(lists.chunks) if lists.num_chunks else pa.array([], lists.type)
-    encoded = column.flatten().dictionary_encode()
-    positions = encoded.indices.to_numpy(zero_copy_only=False)
-    lengths = pc.list_value_length(column).to_pylist()
-    equal: dict[bytes, tuple[int, ...]] = {}
-    found, at = [], 0
-    for length in lengths:
-        part = positions[at : at + length]
-        at += length
-        key = part.tobytes()
-        if key not in equal:
-            equal[key] = tuple(part.tolist())
-        found.append(equal[key])
-    return tuple(encoded.dictionary.to_pylist()), found
 
 
 def _columns(table: pa.Table, *names: str) -> Iterable[tuple[Any, ...]]:

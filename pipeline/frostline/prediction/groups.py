@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from frostline.analyse.groups import GroupKey, group_rows
+from frostline.analyse.stored_model import load_facts
 from frostline.costmodel.held_out import HeldOut
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.naive import NaiveInputs
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
-from frostline.prediction.evidence import evidence_of, layer_profiles, load_facts
+from frostline.prediction.evidence import evidence_of, layer_profiles
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
 
@@ -107,7 +108,7 @@ def sort_groups(
     for key, rows in group_rows(measured).items():
         try:
             facts = load_facts(sweep, key.model)
-            evidence = evidence_of(sweep, rows)
+            evidence = evidence_of(sweep, rows, facts)
             fit = CostModel(facts, evidence.runs)
         except UsageError as error:
             baseline = next((row for row in rows if row.is_control), rows[0])

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from frostline.costmodel.anchor import FIXED
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.terms import SharedOptimizer, Term
+from frostline.costmodel.units import FIXED
 from frostline.policies.modes import Mode
 
 Floats = NDArray[np.float64]

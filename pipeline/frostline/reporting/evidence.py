@@ -16,10 +16,11 @@ from frostline.analyse import GroupKey, GroupSummary, Summary, TrialSummary
 from frostline.analyse.backward_flops import LayerWork, flops_saved
 from frostline.analyse.layer_costs import LayerCost, layer_costs
 from frostline.analyse.prediction_error import PredictedTrial
+from frostline.analyse.stored_model import load_facts
 from frostline.costmodel.held_out import HeldOut
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
-from frostline.prediction import PredictedGroup, Unpredicted, load_facts, predictions, sort_groups
+from frostline.prediction import PredictedGroup, Unpredicted, predictions, sort_groups
 from frostline.reporting.page_limits import spread
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow

@@ -18,17 +18,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pyarrow as pa
-
+from frostline.analyse.stored_model import load_facts, read_graph
 from frostline.attribute.attribute import attribute
 from frostline.attribute.costs import check_conserved, per_step
 from frostline.attribute.frozen import check_frozen
-from frostline.attribute.step_graph import GraphOp, StepGraph
 from frostline.errors import ConservationError, CreditError, SweepError, TraceError
-from frostline.facts.model_facts import ModelFacts
-from frostline.prediction import load_facts, write_predictions
+from frostline.prediction import write_predictions
 from frostline.results.rows import layer_rows, op_cost_rows, pass_columns
-from frostline.store.read import read_rows, row_files
 from frostline.store.sweep import Sweep, open_sweep
 from frostline.tensorboard.events import events_path, trial_events
 from frostline.trace.converter import TraceConverter
@@ -89,6 +85,7 @@ def _rewrite(sweep: Sweep, row: Mapping[str, Any], converter: TraceConverter) ->
         return "no trace of it was kept"
     try:
         facts = load_facts(sweep, row["model"])
+        graph = read_graph(sweep, trial_id, facts, frozen=row["frozen_variables"])
     except SweepError as error:
         return str(error)
     with TemporaryDirectory(prefix="frostline-") as scratch:
@@ -97,7 +94,6 @@ def _rewrite(sweep: Sweep, row: Mapping[str, Any], converter: TraceConverter) ->
             return f"its trace {row['trace_path']} is gone"
         try:
             trace = converter.convert(xplane)
-            graph = _graph(sweep, row, facts)
             costs = attribute(trace, graph)
             check_frozen(
                 costs,
@@ -118,54 +114,20 @@ def _rewrite(sweep: Sweep, row: Mapping[str, Any], converter: TraceConverter) ->
         facts,
         row["frozen_variables"],
         costs=costs,
-        forward_flops=_forward_flops(sweep, trial_id),
-        gradient_norms=_gradient_norms(sweep, trial_id),
+        forward_flops=_recorded(sweep, trial_id, "forward_flops"),
+        gradient_norms=_recorded(sweep, trial_id, "gradient_norm"),
     )
     sweep.out.amend(
         trial_id,
         tables={"op_costs": op_cost_rows(trial_id, costs), "layers": layers},
         columns=columns,
     )
-    events = trial_events({**row, **columns}, _of(sweep, "steps", trial_id).to_pylist())
+    events = trial_events({**row, **columns}, sweep.table("steps", trials=[trial_id]).to_pylist())
     sweep.out.put_file(events, events_path(trial_id))
     return None
 
 
-def _graph(sweep: Sweep, row: Mapping[str, Any], facts: ModelFacts) -> StepGraph | None:
-    """The traced step as `graph_ops` keeps it; None where it could not be analysed."""
-    variables = tuple(variable.path for variable in facts.variables)
-    position = {path: index for index, path in enumerate(variables)}
-    frozen = set(row["frozen_variables"])
-    ops = tuple(
-        GraphOp(
-            op_name=op["op_name"],
-            op_type=op["op_type"],
-            layer=op["layer"],
-            pass_=op["pass"],
-            needed_by=tuple(position[path] for path in op["needed_by"]),
-            forward_flops=op["forward_flops"],
-        )
-        for op in _of(sweep, "graph_ops", row["trial_id"]).to_pylist()
-    )
-    if not ops:
-        return None
-    trained = tuple(path for path in variables if path not in frozen)
-    return StepGraph(variables=variables, trained=trained, ops=ops)
-
-
-def _forward_flops(sweep: Sweep, trial_id: str) -> dict[str, int]:
-    stored = _of(sweep, "layers", trial_id).to_pylist()
-    return {row["layer"]: row["forward_flops"] for row in stored if row["forward_flops"]}
-
-
-def _gradient_norms(sweep: Sweep, trial_id: str) -> dict[str, float]:
-    """What the measuring process recorded; no trace says it again."""
-    stored = _of(sweep, "layers", trial_id).to_pylist()
-    return {
-        row["layer"]: row["gradient_norm"] for row in stored if row["gradient_norm"] is not None
-    }
-
-
-def _of(sweep: Sweep, table: str, trial_id: str) -> pa.Table:
-    files = sweep.out.files
-    return read_rows(files, table, row_files(files, table, [trial_id]), None)
+def _recorded(sweep: Sweep, trial_id: str, column: str) -> dict[str, Any]:
+    """What the measuring process found out by layer; no trace says it again."""
+    stored = sweep.table("layers", ["layer", column], trials=[trial_id]).to_pylist()
+    return {row["layer"]: row[column] for row in stored if row[column] is not None}

@@ -1,0 +1,84 @@
+"""What a sweep keeps of a model: its facts, and a trial's traced step.
+
+In: a sweep. Out: `ModelFacts`, `StepGraph`. Refuses what was not kept, and a step of another model.
+
+A large model's graph names hundreds of variables for each of thousands of ops, so they are looked
+up by column, and equal sets of them are kept once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from frostline.attribute.step_graph import GraphOp, StepGraph
+from frostline.errors import SweepError
+from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
+from frostline.store.sweep import Sweep
+
+_COLUMNS = ("op_name", "op_type", "layer", "pass", "forward_flops")
+
+
+def load_facts(sweep: Sweep, model: str) -> ModelFacts:
+    """Facts of a model of the sweep.
+
+    Raises:
+        SweepError: the sweep has none.
+    """
+    text = sweep.out.read_text(facts_path(model))
+    if text is None:
+        raise SweepError(
+            f"{sweep.out.files.shown} has no {facts_path(model)}; run the study on it again to "
+            "write it"
+        )
+    return parse_facts(text)
+
+
+def read_graph(
+    sweep: Sweep, trial_id: str, facts: ModelFacts, *, frozen: Collection[str] = ()
+) -> StepGraph | None:
+    """A trial's traced step; None where it could not be analysed, so that nothing was kept.
+
+    Args:
+        sweep: where it is kept.
+        trial_id: a committed trial.
+        facts: of its model.
+        frozen: paths of the variables that the trial froze.
+
+    Raises:
+        SweepError: an op serves a variable that the model does not have.
+        StorageError: a file cannot be read.
+    """
+    table = sweep.table("graph_ops", [*_COLUMNS, "needed_by"], trials=[trial_id])
+    if not table.num_rows:
+        return None
+    variables = tuple(variable.path for variable in facts.variables)
+    served = table["needed_by"].combine_chunks()
+    positions = pc.index_in(served.flatten(), value_set=pa.array(variables, pa.string()))
+    if positions.null_count:
+        unknown = served.flatten().filter(positions.is_null())[0].as_py()
+        raise SweepError(
+            f"the traced step of {trial_id} serves the variable {unknown!r}, which the model's "
+            "facts do not know: the model was changed after this trial. Run the study on a new OUT"
+        )
+    ends = np.cumsum(pc.list_value_length(served))
+    equal: dict[bytes, tuple[int, ...]] = {}
+    needed_by = [
+        equal.get(key := part.tobytes()) or equal.setdefault(key, tuple(part.tolist()))
+        for part in np.split(positions.to_numpy(), ends[:-1])
+    ]
+    columns = (table[name].to_pylist() for name in _COLUMNS)
+    return StepGraph(
+        variables=variables,
+        trained=tuple(path for path in variables if path not in frozen),
+        ops=tuple(
+            GraphOp(
+                op_name=name, op_type=kind, layer=layer, pass_=pass_, needed_by=needed,
+                forward_flops=flops,
+            )
+            for name, kind, layer, pass_, flops, needed in zip(*columns, needed_by, strict=True)
+        ),
+    )  # fmt: skip
