@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from conftest import trial_row
@@ -13,6 +13,7 @@ from schedule_kit import facts
 from frostline.facts.model_facts import ModelFacts, dump_facts, facts_path
 from frostline.store.outdir import OutDir, TrialTables
 from frostline.store.sweep import Sweep, open_sweep
+from frostline.store.trial_row import TrialRow
 
 MS = 1_000_000
 GPU = "/device:GPU:0"
@@ -119,6 +120,7 @@ class Built:
         row |= {
             "model": changes.get("model", "net"), "step_ns": step_ns,
             "baseline_step_ns": self.baseline_ns, "busy_ns": total, "profiler_overhead": 1.0,
+            "device_id": self.chain.device_id,
             "frozen_layers": [self.chain.names[i] for i in frozen],
             "frozen_variables": [f"{self.chain.names[i]}/kernel" for i in frozen],
             "frozen_fraction": len(frozen) / len(self.chain.kinds), **passes,
@@ -148,6 +150,13 @@ class Built:
         return open_sweep(str(self.folder))
 
 
+def row_of(**changes: object) -> TrialRow:
+    """A control's row, with these columns instead of its own."""
+    nothing = {field.name: None for field in fields(TrialRow)}
+    return TrialRow.from_mapping(nothing | trial_row("none", [], 1.0) | changes)
+
+
+TWO_GPUS = {"strategy": "mirrored", "device_id": "GPU-1,GPU-2"}
 NO_TRACE = dict.fromkeys([*(f"{name}_ns" for name in PASSES), "busy_ns", "profiler_overhead"])
 FAILED = NO_TRACE | {
     "status": "failed", "speedup_low": None, "speedup_high": None,

@@ -68,7 +68,7 @@ def trial_row(policy: str, frozen: range | list[int], speedup: float, **changes:
         "profiler_overhead": 1.02,
         "host": "quiet",
         "device_kind": "Test CPU",
-        "device_id": "0,1",
+        "device_id": "cpu:0,1",
         "frostline_version": "0.1.0",
         "started_at": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
         "duration_s": 4.0,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from built_trials import FAILED, GPU, MS, NO_TRACE, Built, Chain
+from built_trials import FAILED, GPU, MS, NO_TRACE, TWO_GPUS, Built, Chain, row_of
 from hypothesis import given
 from hypothesis import strategies as st
 from schedule_kit import with_variables
@@ -280,7 +280,7 @@ def test_exchange_between_replicas_is_a_part_of_its_own(tmp_path: Path):
 
     def step(frozen, exchange_ns):
         ops = both(frozen, exchange_ns)
-        return {"ops": ops, "step_ns": sum(op["ns_per_step"] for op in ops) // 2}
+        return {"ops": ops, "step_ns": sum(op["ns_per_step"] for op in ops) // 2, **TWO_GPUS}
 
     built.controls(**step([], 30 * MS))
     built.trial("suffix:2", [3, 4], **step([3, 4], 20 * MS))
@@ -296,8 +296,8 @@ def test_exchange_between_replicas_is_a_part_of_its_own(tmp_path: Path):
 def test_several_devices_without_a_known_exchange_are_not_given_a_number(tmp_path: Path):
     built = Built(folder=tmp_path / "out", chain=Chain(device=GPU))
     second = Chain(device="/device:GPU:1")
-    built.controls(ops=[*built.chain.ops(), *second.ops()])
-    built.trial("layer:3", [2], ops=[*built.chain.ops([2]), *second.ops([2])])
+    built.controls(ops=[*built.chain.ops(), *second.ops()], **TWO_GPUS)
+    built.trial("layer:3", [2], ops=[*built.chain.ops([2]), *second.ops([2])], **TWO_GPUS)
     reason = explain(built.sweep(), "layer:3").reason("communication")
     assert reason is not None
     assert reason.share_ns is None
@@ -439,13 +439,13 @@ CELLS = st.dictionaries(
     data=st.data(),
 )
 def test_ledgers_add_up_to_the_step_whatever_the_profile(cells, step_ns, busy, data):
-    class Row:  # the three columns that a profile asks for
-        busy_ns = data.draw(st.sampled_from([None, round(step_ns * busy)]))
-        profiler_overhead = 1.0
-
-    Row.step_ns = step_ns
+    row = row_of(
+        step_ns=step_ns,
+        busy_ns=data.draw(st.sampled_from([None, round(step_ns * busy)])),
+        profiler_overhead=1.0,
+    )
     ledgers = [
-        step_ledger(StepProfile(row=Row, cells=each, devices=("/host:CPU",), layers=()), step_ns)
+        step_ledger(StepProfile(row=row, cells=each, devices=("/host:CPU",), layers=()), step_ns)
         for each in cells
     ]
     for ledger in (*ledgers, mean_ledger(ledgers, step_ns)):

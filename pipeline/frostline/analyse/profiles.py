@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from frostline.attribute.step_graph import Pass
@@ -62,32 +62,6 @@ class StepProfile:
     cells: Mapping[ProfileCell, int]
     devices: tuple[str, ...]
     layers: tuple[LayerMode, ...]
-
-    @property
-    def waiting_fraction(self) -> float | None:
-        """Share of the step in which no op runs; None where the trial did not record it."""
-        return waiting_fraction(self.row, self.devices)
-
-
-def waiting_fraction(row: TrialRow, devices: Collection[str]) -> float | None:
-    """Share of a step in which no op runs; None where the trial did not record it.
-
-    An accelerator's busy time is set against the unprofiled step: profiling slows the host that
-    feeds it, not its kernels. Ops on a CPU are set against the profiled step, since both share what
-    else the machine was doing at that time.
-
-    Args:
-        row: the trial; `busy_ns` is summed over devices.
-        devices: planes of its trace that ran ops.
-    """
-    if row.busy_ns is None or row.step_ns is None or not devices:
-        return None
-    step_ns: float = row.step_ns
-    if all(device.startswith("/host") for device in devices):
-        if row.profiler_overhead is None:
-            return None
-        step_ns *= row.profiler_overhead
-    return max(0.0, 1.0 - row.busy_ns / len(devices) / step_ns) if step_ns > 0 else None
 
 
 def is_exchange(op_type: str, op_name: str) -> bool:

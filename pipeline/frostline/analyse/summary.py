@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from frostline.analyse.association import Association, associate
+from frostline.analyse.busy import busy_fraction
+from frostline.analyse.ceiling import REMOVABLE, ceiling
 from frostline.analyse.groups import GroupKey, Verdict, group_rows, noise_floor, verdict
 from frostline.analyse.placement import SIMILAR_FRACTION, similar
 from frostline.store.trial_row import TrialRow
@@ -55,12 +57,11 @@ class GroupSummary:
             distinct values.
         best: the configuration with the largest speedup that is `faster`.
         contrast: the clearest pair at similar frozen fraction; None when there is none.
-        busy_fraction: share of the baseline's step in which the device works (or a bound on it
-            from above); None without trace.
+        busy_fraction: share of the baseline's step in which the device works, see
+            `frostline.analyse.busy`; None without trace.
         removable_fraction: share of the baseline's op time in gradients and update: all that
             freezing can remove behind the forward pass; None without trace.
-        ceiling: 1 + (B + U) / F, the speedup of a forward pass without gradients and update, with
-            forward F, backward B and update U of the baseline's op time; None without trace.
+        ceiling: see `frostline.analyse.ceiling`; None without trace.
     """
 
     key: GroupKey
@@ -165,9 +166,9 @@ def _group(
         ),
         best=max(faster, key=lambda row: row.speedup or 0.0, default=None),
         contrast=_contrast(configurations, floor or 0.0),
-        busy_fraction=_median(_busy_fraction(row) for row in baselines),
+        busy_fraction=_median(busy_fraction(row) for row in baselines),
         removable_fraction=_median(_removable_fraction(row) for row in baselines),
-        ceiling=_median(_ceiling(row) for row in rows if not _freezes(row)),
+        ceiling=ceiling(row for row in rows if not _freezes(row)),
     )
 
 
@@ -228,33 +229,10 @@ def _placed_apart(one: TrialRow, other: TrialRow) -> bool:
     return not (mine <= theirs or theirs <= mine)
 
 
-def _busy_fraction(row: TrialRow) -> float | None:
-    if row.step_ns is None:
-        return None
-    profiled_ns = row.step_ns * (row.profiler_overhead or 1.0)
-    if row.busy_ns is not None:
-        return min(1.0, row.busy_ns / profiled_ns)
-    passes = row.passes_ns
-    # Ops may overlap: their sum bounds the busy time from above, and says something when small.
-    bound = sum(passes.values()) / profiled_ns if passes else 1.0
-    return bound if bound < 1 else None
-
-
 def _removable_fraction(row: TrialRow) -> float | None:
-    passes = row.passes_ns
-    total = sum(passes.values()) if passes else 0
-    if not passes or not total:
-        return None
-    gradients = passes["activation_gradient"] + passes["weight_gradient"]
-    return (gradients + passes["optimizer"]) / total
-
-
-def _ceiling(row: TrialRow) -> float | None:
-    passes = row.passes_ns
-    if not passes or not passes["forward"]:
-        return None
-    gradients = passes["activation_gradient"] + passes["weight_gradient"]
-    return 1 + (gradients + passes["optimizer"]) / passes["forward"]
+    passes = row.passes_ns or {}
+    total = sum(passes.values())
+    return sum(passes[name] for name in REMOVABLE) / total if total else None
 
 
 def _median(values: Iterable[float | None]) -> float | None:

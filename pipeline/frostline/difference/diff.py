@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from frostline.analyse import GroupKey, noise_floor
+from frostline.analyse.busy import busy_fraction
 from frostline.analyse.lookup import find_trial
-from frostline.analyse.profiles import waiting_fraction
 from frostline.attribute.costs import apportion
 from frostline.difference.difference import Clock, Difference, Op, Side
 from frostline.difference.match import changes
@@ -111,17 +111,15 @@ def _word(value: object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Profiled:
-    """A trial with its ops and the planes of the trace that they ran on."""
+    """A trial with its ops."""
 
     row: TrialRow
     ops: tuple[Op, ...]
-    devices: frozenset[str]
 
 
 def _read(sweep: Sweep, row: TrialRow) -> _Profiled:
     columns = [
-        "layer", "pass", "graph_op", "op_name", "op_type", "device", "ns_per_step",
-        "calls_per_step",
+        "layer", "pass", "graph_op", "op_name", "op_type", "ns_per_step", "calls_per_step",
     ]  # fmt: skip
     rows = sweep.table("op_costs", columns, trials=(row.trial_id,)).to_pylist()
     if not rows:
@@ -140,7 +138,7 @@ def _read(sweep: Sweep, row: TrialRow) -> _Profiled:
         )
         for op in rows
     )
-    return _Profiled(row=row, ops=ops, devices=frozenset(op["device"] for op in rows))
+    return _Profiled(row=row, ops=ops)
 
 
 def _timed(profiled: _Profiled, reference: TrialRow) -> _Profiled:
@@ -149,7 +147,8 @@ def _timed(profiled: _Profiled, reference: TrialRow) -> _Profiled:
     if not row.speedup or not reference.baseline_step_ns:
         raise UsageError(f"--timed needs a speedup, and {row.trial_id} has none")
     step_ns = reference.baseline_step_ns / row.speedup
-    busy_ns = round(step_ns * (1 - (waiting_fraction(row, profiled.devices) or 0.0)))
+    busy = busy_fraction(row)
+    busy_ns = round(step_ns if busy is None else step_ns * busy)
     times = apportion(busy_ns, [op.ns for op in profiled.ops])
     ops = tuple(replace(op, ns=ns) for op, ns in zip(profiled.ops, times, strict=True))
     return replace(profiled, ops=ops)

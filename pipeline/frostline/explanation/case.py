@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import get_args
 
 from frostline.analyse import Verdict
+from frostline.analyse.ceiling import ceiling
 from frostline.analyse.profiles import LayerMode, ProfileCell
 from frostline.explanation.explanation import Ceiling, Part, PartKind, Reason
 from frostline.explanation.ledger import Ledger, mean_ledger
@@ -56,7 +57,7 @@ class Case:
         noise_floor: of its model and setting; None without a measured control.
         step_ns: baseline's step / speedup; None for a trial that was not timed.
         controls: the baseline's step as each profiled control splits it; may be empty.
-        control_ids: their ids, in the same order.
+        control_rows: these controls, in the same order.
         trial: the trial's step; None without a profile.
         layers: its layers in the order of first use; empty where they are not known.
         stands_for: the layer with weights that each layer counts with, as the cost model has it.
@@ -68,7 +69,7 @@ class Case:
     noise_floor: float | None
     step_ns: int | None
     controls: tuple[Ledger, ...]
-    control_ids: tuple[str, ...]
+    control_rows: tuple[TrialRow, ...]
     trial: Ledger | None
     layers: tuple[LayerMode, ...]
     stands_for: Mapping[str, str]
@@ -174,7 +175,8 @@ class Case:
         """What freezing could reach; None without a profile of the baseline, or without forward."""
         baseline = self.baseline
         step_ns = self.row.baseline_step_ns
-        if baseline is None or step_ns is None:
+        speedup = ceiling(self.control_rows)
+        if baseline is None or step_ns is None or speedup is None:
             return None
         forward_ns = baseline.total(lambda cell: cell.pass_ == "forward")
         gradients_ns = baseline.total(
@@ -182,15 +184,15 @@ class Case:
         )
         update_ns = baseline.total(lambda cell: cell.pass_ == "optimizer")
         kept_ns = step_ns - gradients_ns - update_ns
-        if not forward_ns or not kept_ns:
+        if not kept_ns:
             return None
         return Ceiling(
-            speedup=1 + (gradients_ns + update_ns) / forward_ns,
+            speedup=speedup,
             with_rest=step_ns / kept_ns,
             forward_ns=forward_ns,
             gradients_ns=gradients_ns,
             update_ns=update_ns,
-            controls=self.control_ids,
+            controls=tuple(row.trial_id for row in self.control_rows),
         )
 
     @cached_property

@@ -86,7 +86,7 @@ def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
         noise_floor=floor,
         step_ns=step_ns,
         controls=tuple(step_ledger(profile, baseline_ns or 0) for profile in controls),
-        control_ids=tuple(profile.row.trial_id for profile in controls),
+        control_rows=tuple(profile.row for profile in controls),
         trial=step_ledger(own, step_ns) if own and step_ns else None,
         layers=layers,
         stands_for=_stands_for(sweep, row.model, controls),

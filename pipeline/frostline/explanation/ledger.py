@@ -4,7 +4,7 @@ In: a `StepProfile` and a step time. Out: `Ledger`. A profile is taken apart fro
 other minutes of a machine that drifts, and its ops may overlap; so it gives shares, and the
 unprofiled step gives the time:
 
-    waiting  = share of the step in which no op runs (Profile.waiting_fraction)
+    waiting  = step x (1 - share of the step in which an op runs, `frostline.analyse.busy`)
     cell     = (step - waiting) x op time of the cell / op time of all cells
 
 in integers, by the largest remainder. Pure.
@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from frostline.analyse.busy import busy_fraction
 from frostline.analyse.profiles import ProfileCell, StepProfile
 from frostline.attribute.costs import apportion
 
@@ -45,13 +46,13 @@ def step_ledger(profile: StepProfile, step_ns: int) -> Ledger:
         profile: with op time.
         step_ns: unprofiled step time.
     """
-    waiting = profile.waiting_fraction
-    waiting_ns = min(step_ns, round(step_ns * (waiting or 0.0)))
+    busy = busy_fraction(profile.row)
+    waiting_ns = 0 if busy is None else round(step_ns * (1.0 - busy))
     cells = sorted(profile.cells, key=_order)
     parts = apportion(step_ns - waiting_ns, [profile.cells[cell] for cell in cells])
     return Ledger(
         cells={**dict(zip(cells, parts, strict=True)), WAITING: waiting_ns},
-        waiting_known=waiting is not None,
+        waiting_known=busy is not None,
     )
 
 

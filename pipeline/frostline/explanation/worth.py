@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from frostline.analyse.ceiling import REMOVABLE
 from frostline.analyse.profiles import ProfileCell
 from frostline.explanation.case import Case, Rule
 from frostline.explanation.explanation import Quantity, Reason
 from frostline.words import duration_ns, percent, speedup
-
-_REMOVABLE = frozenset({"activation_gradient", "weight_gradient", "optimizer"})
 
 
 def failed(case: Case) -> Reason | None:
@@ -67,7 +66,7 @@ def control(case: Case) -> Reason | None:
 
 def freeze_without_effect(case: Case) -> Reason | None:
     """Gradients and update take no less than in the baseline, and neither does the step."""
-    gone = case.change(lambda cell: cell.pass_ in _REMOVABLE)
+    gone = case.change(lambda cell: cell.pass_ in REMOVABLE)
     if gone is None or not case.freezes or case.row.is_control:
         return None
     shrank = gone.is_real and gone.saved_ns > 0

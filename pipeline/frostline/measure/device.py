@@ -12,6 +12,8 @@ import psutil
 import pynvml
 import tensorflow as tf
 
+from frostline.device_id import cpu_id
+
 
 def configure_threads() -> None:
     """Thread counts as the process's cores allow; one inter-op thread on CPUs.
@@ -46,7 +48,7 @@ def device_id() -> str:
     if tf.config.list_physical_devices("GPU"):
         uuids = _gpu_uuids()
         return ",".join(uuids) if uuids else os.environ.get("CUDA_VISIBLE_DEVICES", "GPU")
-    return "cpu:" + ",".join(str(core) for core in sorted(os.sched_getaffinity(0)))
+    return cpu_id(os.sched_getaffinity(0))
 
 
 def _visible_handles() -> list[object]:

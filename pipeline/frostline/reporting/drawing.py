@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from frostline.analyse import GroupSummary, TrialSummary
+from frostline.analyse.busy import busy_fraction
 from frostline.analyse.placement import Level, levels, place_of
 from frostline.analyse.prediction_error import PredictorError, predictor_errors
 from frostline.prediction import THREE_ANCHOR
@@ -193,15 +194,8 @@ def _bars(drawing: Drawing) -> list[Bar]:
                 policy=name,
                 family=family_of_row(row),
                 relative_step=1 / (row.speedup or 1.0),
-                busy=_busy(row),
+                busy=busy_fraction(row),
                 pass_ns=row.passes_ns or {},
             )
         )
     return bars
-
-
-def _busy(row: TrialRow) -> float | None:
-    """Share of the profiled step in which an op runs."""
-    if row.busy_ns is None or not row.step_ns:
-        return None
-    return min(1.0, row.busy_ns / (row.step_ns * (row.profiler_overhead or 1.0)))

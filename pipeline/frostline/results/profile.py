@@ -17,6 +17,7 @@ from frostline.attribute.attribute import attribute
 from frostline.attribute.costs import OpCost, check_conserved, per_step
 from frostline.attribute.frozen import check_frozen
 from frostline.attribute.step_graph import StepGraph
+from frostline.device_id import is_cpu
 from frostline.errors import TraceError
 from frostline.measure.messages import Measured
 from frostline.results.rows import Failure
@@ -114,7 +115,7 @@ def read_profile(
 
 def _check_device(trace: Trace, device_id: str, name: str) -> None:
     """The host's ops of a step that ran on a GPU are dispatches: their times are not its costs."""
-    if device_id.startswith("cpu:") or any(op.device.startswith("/device:") for op in trace.ops):
+    if is_cpu(device_id) or any(op.device.startswith("/device:") for op in trace.ops):
         return
     raise TraceError(
         f"{name} holds no kernel of GPU {device_id}, only what the host did; reading kernels needs "

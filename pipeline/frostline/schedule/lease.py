@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from frostline.device_id import cpu_id
 from frostline.errors import StorageError, StoreUnreachableError, UsageError
 from frostline.measure.client import DeadlineExceeded, ProcessDied
 from frostline.measure.messages import Failed, Measured
@@ -193,7 +194,7 @@ class _RunningLease:
             reply,
             self._running_converter,
             trial=trial,
-            device_id=ready.device_id if ready else "cpu:",
+            device_id=ready.device_id if ready else cpu_id(()),
             deadline_s=self._spec.limits.convert_s,
         )
         yield StageEntered(trial_id=trial.trial_id, stage="store")

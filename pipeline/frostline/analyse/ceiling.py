@@ -1,0 +1,34 @@
+"""The speedup that freezing could reach: a step with nothing left but its forward pass. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from frostline.analyse.busy import busy_fraction
+from frostline.attribute.step_graph import PASSES, Pass
+from frostline.store.trial_row import TrialRow
+
+REMOVABLE: tuple[Pass, ...] = ("activation_gradient", "weight_gradient", "optimizer")
+"""The passes that freezing can take away."""
+
+
+def ceiling(baselines: Iterable[TrialRow]) -> float | None:
+    """1 + (B + U) / F of the baseline's step; None without a profile, or without forward time.
+
+    F is the time of the forward pass, B that of the gradients (dX and dW), U that of the update:
+    means over the copies of the baseline. A profile may be of a slow minute, so each copy counts
+    with the shares of its op time in the part of its step in which it is busy.
+
+    Args:
+        baselines: copies of the baseline, on one kind of device; those without a profile are passed
+            over.
+    """
+    times = dict.fromkeys(PASSES, 0.0)
+    for row in baselines:
+        passes = row.passes_ns or {}
+        total_ns = sum(passes.values())
+        busy = busy_fraction(row)
+        for name in PASSES if total_ns else ():
+            times[name] += (1.0 if busy is None else busy) * passes[name] / total_ns
+    removable = sum(times[name] for name in REMOVABLE)
+    return 1 + removable / times["forward"] if times["forward"] else None
