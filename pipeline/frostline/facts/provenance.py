@@ -9,7 +9,6 @@ environment variable or what a server answers, is not seen through: after a chan
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from frostline.digest import digest_of
 from frostline.facts.model_facts import MadeFrom
 from frostline.launch import PACKAGE
 from frostline.trial import ModelSpec, Setting
@@ -93,8 +93,7 @@ def program() -> str:
 
 
 def _asked(model: ModelSpec, setting: Setting, seed: int) -> str:
-    said = json.dumps([model.identity, asdict(setting), seed], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
+    return digest_of([model.identity, asdict(setting), seed], spaced=True)
 
 
 def _versions(names: Iterable[str]) -> Mapping[str, str]:
