@@ -9,21 +9,18 @@ environment variable or what a server answers, is not seen through: after a chan
 from __future__ import annotations
 
 import hashlib
-import platform
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 from frostline.digest import digest_of
 from frostline.facts.model_facts import MadeFrom
+from frostline.installed import PYTHON, installed
 from frostline.launch import PACKAGE
 from frostline.trial import ModelSpec, Setting
 
-_LIBRARIES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
-_PYTHON = "python"
+_ALWAYS = (PYTHON, "tensorflow", "tensorflow-cpu", "keras", "numpy")
 _HASHED_BYTES = 16 << 20
 """Larger files (weights, data) are told apart by size and time of change."""
 
@@ -48,7 +45,7 @@ def made_from(
     return MadeFrom(
         asked=_asked(model, setting, seed),
         program=program(),
-        versions=_versions({_PYTHON, *_LIBRARIES, *libraries}),
+        versions=installed(sorted({*_ALWAYS, *libraries})),
         files={_short(path, model.search_path): _mark(path) or "" for path in sorted(files)},
     )
 
@@ -68,7 +65,7 @@ def outdated(known: MadeFrom | None, model: ModelSpec, setting: Setting, *, seed
         return "its entry in the study, the first setting or the seed has changed"
     if known.program != program():
         return "Frostline itself has changed"
-    now = _versions({_PYTHON, *_LIBRARIES, *known.versions})
+    now = installed({*_ALWAYS, *known.versions})
     for name in sorted(now.keys() | known.versions.keys()):
         if now.get(name) != known.versions.get(name):
             there = now.get(name, "gone")
@@ -94,17 +91,6 @@ def program() -> str:
 
 def _asked(model: ModelSpec, setting: Setting, seed: int) -> str:
     return digest_of([model.identity, asdict(setting), seed], spaced=True)
-
-
-def _versions(names: Iterable[str]) -> Mapping[str, str]:
-    found = {}
-    for name in sorted(names):
-        if name == _PYTHON:
-            found[name] = platform.python_version()
-            continue
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
 
 
 def _mark(path: Path) -> str | None:
