@@ -292,6 +292,8 @@ def test_each_setting_and_each_model_that_fits_is_answered(tmp_path: Path) -> No
     assert {each.model for each in only.answers} == {"small"}
     with pytest.raises(PolicyError, match="prefix:4"):
         predict(sweep, ["prefix:4"], model="small")
+    with pytest.raises(PolicyError, match=r"\A[^\n]*`net`[^\n]*\n[^\n]*`small`[^\n]*\Z"):
+        predict(sweep, ["prefix:90"])  # one reason a model, however many settings it has
     with pytest.raises(UsageError, match="`small`"):
         predict(sweep, ["prefix:2"], model="smal")
 

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from frostline.digest import DIGITS, digest_of
 from frostline.errors import StudyError
 from frostline.facts.model_facts import ModelFacts
-from frostline.plan.configurations import Configuration, configurations_of, refuse_misfits
-from frostline.policies import frozen_layers
+from frostline.plan.configurations import Configuration, configurations_of
+from frostline.policies import frozen_layers, refuse_misfits
 from frostline.study.study import Study
 from frostline.trial import ModelSpec, Setting, Trial
 
@@ -69,7 +69,13 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
         StudyError: no policy gives anything to run.
     """
     notices: list[str] = []
-    refuse_misfits(study, facts)
+    refuse_misfits(
+        study.freeze.policies,
+        (facts[model.name] for model in study.models),
+        granularity=study.freeze.granularity,
+        seed=study.seed,
+        where="freeze.policies",
+    )
     asked = False
     groups: list[TrialGroup] = []
     for model in study.model_specs():
