@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 Jit = Literal["auto", "true", "false"]
+Strategy = Literal["single", "mirrored"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class Setting:
     optimizer: str | None
     precision: str
     jit_compile: Jit
-    strategy: Literal["single", "mirrored"]
+    strategy: Strategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
