@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from frostline.launch import PACKAGE
 from frostline.trial import ModelSpec, Setting
 
 _ALWAYS = (PYTHON, "tensorflow", "tensorflow-cpu", "keras", "numpy")
+_HOME = "~/"
 _HASHED_BYTES = 16 << 20
 """Larger files (weights, data) are told apart by size and time of change."""
 
@@ -105,10 +107,28 @@ def _mark(path: Path) -> str | None:
 
 
 def _short(path: Path, search_path: Sequence[str]) -> str:
+    """How a file is called: seen from the study's folder or from home, where one holds it.
+
+    Any other file goes by its absolute path, though that names this machine: nothing else tells
+    where to look at it again without building the model.
+    """
     if search_path and path.is_relative_to(search_path[0]):
         return path.relative_to(search_path[0]).as_posix()
+    home = _home()
+    if home is not None and path.is_relative_to(home):
+        return f"{_HOME}{path.relative_to(home).as_posix()}"
     return path.as_posix()
 
 
 def _long(name: str, search_path: Sequence[str]) -> Path:
+    home = _home()
+    if home is not None and name.startswith(_HOME):
+        return home / name.removeprefix(_HOME)
     return Path(search_path[0]) / name if search_path else Path(name)
+
+
+def _home() -> Path | None:
+    """The home folder; None for a user without one, as in some containers."""
+    with suppress(RuntimeError):
+        return Path.home().resolve()
+    return None
