@@ -1,9 +1,10 @@
 """From the row class of a table to its columns.
 
-In: a dataclass whose fields are the columns of a table: a type, and in its annotation a `Doc` with
-the unit and what the column means. Out: the same as `Column`s, from which Arrow's schema and
-`docs/tables.md` are made, and rows as mappings by column. A row is made by its class's constructor,
-so a column that is unknown, left out or of another type is a type error. Imports no Arrow.
+In: a dataclass whose fields are the columns of a table, each annotated with its type, a line that
+says what it means, and the unit of its values where there is one (`1`: a ratio). Out: the same as
+`Column`s, from which Arrow's schema and `docs/tables.md` are made, and rows as mappings by column.
+A row is made by its class's constructor, so a column that is unknown, left out or of another type
+is a type error. Imports no Arrow.
 """
 
 from __future__ import annotations
@@ -24,14 +25,6 @@ _TYPES: dict[object, Type] = {
     datetime: "timestamp",
     tuple[str, ...]: "list<string>",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Doc:
-    """What a column means, in a line, and the unit of its values (`1`: a ratio)."""
-
-    text: str
-    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +97,13 @@ def _columns(row: type[TableRow]) -> Mapping[str, Column]:
 
 
 def _column(field: str, hint: Any) -> Column:
-    kind, (doc,) = hint.__origin__, hint.__metadata__
+    kind, (doc, *unit) = hint.__origin__, hint.__metadata__
     kinds = set(get_args(kind)) if get_origin(kind) in (Union, UnionType) else {kind}
     (value,) = kinds - {NoneType}
     return Column(
         name=field.removesuffix("_"),
         type="string" if get_origin(value) is Literal else _TYPES[value],
         required=NoneType not in kinds,
-        unit=doc.unit,
-        doc=doc.text,
+        unit="".join(unit),
+        doc=doc,
     )

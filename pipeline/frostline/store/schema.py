@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from frostline.store.columns import Column, Doc, TableRow
+from frostline.store.columns import Column, TableRow
 from frostline.store.trial_row import TrialRow
 
 SCHEMA_VERSION = 1
@@ -21,57 +21,52 @@ SCHEMA_VERSION = 1
 class StepRow(TableRow):
     """One row a sample, raw: a block of steps that ends with a synchronisation."""
 
-    trial_id: Annotated[str, Doc("The trial.")]
-    arm: Annotated[str, Doc("baseline or trial.")]
-    pair: Annotated[int, Doc("Number of the pair; -1: warm-up before the first.")]
-    position: Annotated[int, Doc("0: first of its pair, 1: second (2 in a sandwich).")]
-    warmup: Annotated[bool, Doc("Takes no part in the estimate.")]
-    n_steps: Annotated[int, Doc("Steps in the block.")]
-    step_ns: Annotated[int, Doc("The block's wall time / n_steps.", "ns")]
+    trial_id: Annotated[str, "The trial."]
+    arm: Annotated[str, "baseline or trial."]
+    pair: Annotated[int, "Number of the pair; -1: warm-up before the first."]
+    position: Annotated[int, "0: first of its pair, 1: second (2 in a sandwich)."]
+    warmup: Annotated[bool, "Takes no part in the estimate."]
+    n_steps: Annotated[int, "Steps in the block."]
+    step_ns: Annotated[int, "The block's wall time / n_steps.", "ns"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpCostRow(TableRow):
     """One row an op of a trial's profile: layer, pass, time per step."""
 
-    trial_id: Annotated[str, Doc("The trial.")]
-    layer: Annotated[str | None, Doc("Layer that created the op or whose op it differentiates.")]
-    pass_: Annotated[str, Doc("The pass; see Method 8 of the guide.")]
-    op_type: Annotated[str, Doc("TensorFlow op type, or HLO opcode.")]
-    op_name: Annotated[str, Doc("Op name as profiled.")]
-    device: Annotated[str, Doc("Plane of the trace.")]
-    calls_per_step: Annotated[float, Doc("Events per step.", "1")]
-    ns_per_step: Annotated[int, Doc("Self time per step; sums exactly to the trial's total.", "ns")]
-    rule: Annotated[str, Doc("How it was attributed; docs/method.md lists the rules.")]
-    graph_op: Annotated[str | None, Doc("Op of graph_ops that it was matched to, if any.")]
-    typical_ns_per_step: Annotated[int | None, Doc("Calls per step x the median event.", "ns")]
+    trial_id: Annotated[str, "The trial."]
+    layer: Annotated[str | None, "Layer that created the op or whose op it differentiates."]
+    pass_: Annotated[str, "The pass; see Method 8 of the guide."]
+    op_type: Annotated[str, "TensorFlow op type, or HLO opcode."]
+    op_name: Annotated[str, "Op name as profiled."]
+    device: Annotated[str, "Plane of the trace."]
+    calls_per_step: Annotated[float, "Events per step.", "1"]
+    ns_per_step: Annotated[int, "Self time per step; sums exactly to the trial's total.", "ns"]
+    rule: Annotated[str, "How it was attributed; docs/method.md lists the rules."]
+    graph_op: Annotated[str | None, "Op of graph_ops that it was matched to, if any."]
+    typical_ns_per_step: Annotated[int | None, "Calls per step x the median event.", "ns"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRow(TableRow):
     """One row a layer of a trial: its mode, and its time per pass."""
 
-    trial_id: Annotated[str, Doc("The trial.")]
-    layer: Annotated[str, Doc("Ownership path of the layer.")]
-    index: Annotated[int, Doc("Order of first use in the forward graph.")]
-    kind: Annotated[str, Doc("Keras class.")]
-    params: Annotated[int, Doc("Parameters trainable in the baseline.", "parameters")]
-    trainable: Annotated[bool, Doc("Something of it still trains.")]
-    mode: Annotated[str, Doc("trainable, pass_through or pruned.")]
-    forward_ns: Annotated[int | None, Doc("Profiled op time per step; null without a trace.", "ns")]
-    activation_gradient_ns: Annotated[int | None, Doc("Same, dX.", "ns")]
-    weight_gradient_ns: Annotated[int | None, Doc("Same, dW.", "ns")]
-    optimizer_ns: Annotated[
-        int | None, Doc("Same, update; null where it is not known by layer.", "ns")
-    ]
-    forward_flops: Annotated[int | None, Doc("Forward FLOPs per step, where registered.", "FLOP")]
+    trial_id: Annotated[str, "The trial."]
+    layer: Annotated[str, "Ownership path of the layer."]
+    index: Annotated[int, "Order of first use in the forward graph."]
+    kind: Annotated[str, "Keras class."]
+    params: Annotated[int, "Parameters trainable in the baseline.", "parameters"]
+    trainable: Annotated[bool, "Something of it still trains."]
+    mode: Annotated[str, "trainable, pass_through or pruned."]
+    forward_ns: Annotated[int | None, "Profiled op time per step; null without a trace.", "ns"]
+    activation_gradient_ns: Annotated[int | None, "Same, dX.", "ns"]
+    weight_gradient_ns: Annotated[int | None, "Same, dW.", "ns"]
+    optimizer_ns: Annotated[int | None, "Same, update; null where it is not known by layer.", "ns"]
+    forward_flops: Annotated[int | None, "Forward FLOPs per step, where registered.", "FLOP"]
     gradient_norm: Annotated[
         float | None,
-        Doc(
-            "Mean norm of the layer's gradient over some steps; first control only, where asked "
-            "for.",
-            "1",
-        ),
+        "Mean norm of the layer's gradient over some steps; first control only, where asked for.",
+        "1",
     ]
 
 
@@ -79,28 +74,26 @@ class LayerRow(TableRow):
 class GraphOpRow(TableRow):
     """One row an op of the traced training function: enough to attribute and predict again."""
 
-    trial_id: Annotated[str, Doc("The trial.")]
-    op_name: Annotated[str, Doc("Name in the traced training function.")]
-    op_type: Annotated[str, Doc("TensorFlow op type.")]
-    layer: Annotated[str | None, Doc("Layer that created it or whose op it differentiates.")]
-    pass_: Annotated[str, Doc("Pass by the graph.")]
-    needed_by: Annotated[tuple[str, ...], Doc("Variables whose gradient needs this op.")]
-    forward_flops: Annotated[int | None, Doc("Of a forward op, where registered.", "FLOP")]
+    trial_id: Annotated[str, "The trial."]
+    op_name: Annotated[str, "Name in the traced training function."]
+    op_type: Annotated[str, "TensorFlow op type."]
+    layer: Annotated[str | None, "Layer that created it or whose op it differentiates."]
+    pass_: Annotated[str, "Pass by the graph."]
+    needed_by: Annotated[tuple[str, ...], "Variables whose gradient needs this op."]
+    forward_flops: Annotated[int | None, "Of a forward op, where registered.", "FLOP"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionRow(TableRow):
     """One row a predictor of a trial."""
 
-    trial_id: Annotated[str, Doc("The trial.")]
-    predictor: Annotated[str, Doc("three_anchor, or a naive predictor's name.")]
-    is_anchor: Annotated[bool, Doc("The configuration is an anchor: never evidence.")]
-    predicted_step_ns: Annotated[int | None, Doc("baseline_step_ns / predicted_speedup.", "ns")]
-    predicted_speedup: Annotated[
-        float | None, Doc("Predicted baseline / predicted configuration.", "1")
-    ]
-    measured_speedup: Annotated[float | None, Doc("As in trials.", "1")]
-    noise_floor: Annotated[float | None, Doc("As in trials.", "1")]
+    trial_id: Annotated[str, "The trial."]
+    predictor: Annotated[str, "three_anchor, or a naive predictor's name."]
+    is_anchor: Annotated[bool, "The configuration is an anchor: never evidence."]
+    predicted_step_ns: Annotated[int | None, "baseline_step_ns / predicted_speedup.", "ns"]
+    predicted_speedup: Annotated[float | None, "Predicted baseline / predicted configuration.", "1"]
+    measured_speedup: Annotated[float | None, "As in trials.", "1"]
+    noise_floor: Annotated[float | None, "As in trials.", "1"]
 
 
 ROWS: Mapping[str, type[TableRow]] = {

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
-from frostline.store.columns import Doc, TableRow
+from frostline.store.columns import TableRow
 from frostline.trial import Jit, Setting, Strategy
 
 
@@ -22,28 +22,27 @@ from frostline.trial import Jit, Setting, Strategy
 class PlannedColumns(TableRow):
     """What it takes no run to know."""
 
-    trial_id: Annotated[str, Doc("Readable slug and a hash of all that affects the result.")]
-    study: Annotated[str, Doc("The study's name.")]
-    model: Annotated[str, Doc("The model's name in the study.")]
-    policy: Annotated[str, Doc("The expanded freeze policy, itself valid as a policy.")]
-    aliases: Annotated[tuple[str, ...], Doc("Other policies of the study with this configuration.")]
-    frozen_layers: Annotated[tuple[str, ...], Doc("Layers with nothing left to train.")]
-    frozen_variables: Annotated[tuple[str, ...], Doc("Paths of the frozen variables.")]
-    frozen_params: Annotated[int | None, Doc("Elements of the frozen variables.", "parameters")]
-    total_params: Annotated[int | None, Doc("Elements trainable in the baseline.", "parameters")]
-    frozen_fraction: Annotated[float | None, Doc("frozen_params / total_params.", "1")]
+    trial_id: Annotated[str, "Readable slug and a hash of all that affects the result."]
+    study: Annotated[str, "The study's name."]
+    model: Annotated[str, "The model's name in the study."]
+    policy: Annotated[str, "The expanded freeze policy, itself valid as a policy."]
+    aliases: Annotated[tuple[str, ...], "Other policies of the study with this configuration."]
+    frozen_layers: Annotated[tuple[str, ...], "Layers with nothing left to train."]
+    frozen_variables: Annotated[tuple[str, ...], "Paths of the frozen variables."]
+    frozen_params: Annotated[int | None, "Elements of the frozen variables.", "parameters"]
+    total_params: Annotated[int | None, "Elements trainable in the baseline.", "parameters"]
+    frozen_fraction: Annotated[float | None, "frozen_params / total_params.", "1"]
     earliest_trainable_layer: Annotated[
-        int | None,
-        Doc("Index of the first layer, in order of first use, that still trains."),
+        int | None, "Index of the first layer, in order of first use, that still trains."
     ]
-    batch_size: Annotated[int, Doc("Examples per step.", "examples")]
-    optimizer: Annotated[str | None, Doc("Keras identifier; null: the compiled model's own.")]
-    precision: Annotated[str, Doc("Keras dtype policy.")]
-    jit_compile: Annotated[Jit, Doc("As asked for: auto, true or false.")]
-    strategy: Annotated[Strategy, Doc("single or mirrored.")]
-    is_control: Annotated[bool, Doc("An independently built copy of the baseline.")]
-    replicate: Annotated[int, Doc("Number among the controls; 0 otherwise.")]
-    anchor: Annotated[str | None, Doc("Which anchor of the cost model it is; null: none.")]
+    batch_size: Annotated[int, "Examples per step.", "examples"]
+    optimizer: Annotated[str | None, "Keras identifier; null: the compiled model's own."]
+    precision: Annotated[str, "Keras dtype policy."]
+    jit_compile: Annotated[Jit, "As asked for: auto, true or false."]
+    strategy: Annotated[Strategy, "single or mirrored."]
+    is_control: Annotated[bool, "An independently built copy of the baseline."]
+    replicate: Annotated[int, "Number among the controls; 0 otherwise."]
+    anchor: Annotated[str | None, "Which anchor of the cost model it is; null: none."]
 
     @property
     def setting(self) -> Setting:
@@ -61,61 +60,51 @@ class PlannedColumns(TableRow):
 class OutcomeColumns(TableRow):
     """How the trial ended."""
 
-    status: Annotated[Literal["ok", "failed"], Doc("ok or failed.")]
-    error_stage: Annotated[str | None, Doc("Where it failed; `profile` on an ok row: no trace.")]
-    error_type: Annotated[str | None, Doc("Short name of the cause.")]
-    error_message: Annotated[str | None, Doc("What happened and what to do about it.")]
-    warnings: Annotated[tuple[str, ...], Doc("What was noticed and is legal.")]
-    attempts: Annotated[int, Doc("How often the trial was started, this time included.")]
+    status: Annotated[Literal["ok", "failed"], "ok or failed."]
+    error_stage: Annotated[str | None, "Where it failed; `profile` on an ok row: no trace."]
+    error_type: Annotated[str | None, "Short name of the cause."]
+    error_message: Annotated[str | None, "What happened and what to do about it."]
+    warnings: Annotated[tuple[str, ...], "What was noticed and is legal."]
+    attempts: Annotated[int, "How often the trial was started, this time included."]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimingColumns(TableRow):
     """What was measured without a profiler."""
 
-    pairs: Annotated[int | None, Doc("Pairs that take part in the estimate.")]
-    pairing: Annotated[Literal["interleaved", "sandwich"] | None, Doc("interleaved or sandwich.")]
-    stop_reason: Annotated[str | None, Doc("target_ci or max_pairs.")]
-    step_ns: Annotated[int | None, Doc("Median unprofiled step time of the trial.", "ns")]
-    baseline_step_ns: Annotated[int | None, Doc("Median of the baseline beside it.", "ns")]
-    speedup: Annotated[float | None, Doc("Median of the paired ratios baseline / trial.", "1")]
-    speedup_low: Annotated[float | None, Doc("Lower end of its 95% bootstrap interval.", "1")]
-    speedup_high: Annotated[float | None, Doc("Upper end of its 95% bootstrap interval.", "1")]
+    pairs: Annotated[int | None, "Pairs that take part in the estimate."]
+    pairing: Annotated[Literal["interleaved", "sandwich"] | None, "interleaved or sandwich."]
+    stop_reason: Annotated[str | None, "target_ci or max_pairs."]
+    step_ns: Annotated[int | None, "Median unprofiled step time of the trial.", "ns"]
+    baseline_step_ns: Annotated[int | None, "Median of the baseline beside it.", "ns"]
+    speedup: Annotated[float | None, "Median of the paired ratios baseline / trial.", "1"]
+    speedup_low: Annotated[float | None, "Lower end of its 95% bootstrap interval.", "1"]
+    speedup_high: Annotated[float | None, "Upper end of its 95% bootstrap interval.", "1"]
     noise_floor: Annotated[
         float | None,
-        Doc(
-            "Largest of |speedup - 1| and the interval's half-width over the controls of this "
-            "model and setting committed so far; the reader recomputes it over all of them.",
-            "1",
-        ),
+        "Largest of |speedup - 1| and the interval's half-width over the controls of this "
+        "model and setting committed so far; the reader recomputes it over all of them.",
+        "1",
     ]
-    profiler_overhead: Annotated[float | None, Doc("Profiled / unprofiled step time.", "1")]
-    peak_memory_bytes: Annotated[
-        int | None, Doc("Device memory of the trial alone; null on CPUs.", "B")
-    ]
-    energy_joules_per_step: Annotated[
-        float | None, Doc("Device energy; null where not counted.", "J")
-    ]
-    examples_per_second: Annotated[float | None, Doc("batch_size / step time.", "1/s")]
+    profiler_overhead: Annotated[float | None, "Profiled / unprofiled step time.", "1"]
+    peak_memory_bytes: Annotated[int | None, "Device memory of the trial alone; null on CPUs.", "B"]
+    energy_joules_per_step: Annotated[float | None, "Device energy; null where not counted.", "J"]
+    examples_per_second: Annotated[float | None, "batch_size / step time.", "1/s"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileColumns(TableRow):
     """What a trace says, and its attribution."""
 
-    forward_ns: Annotated[int | None, Doc("Profiled op time per step, forward.", "ns")]
-    activation_gradient_ns: Annotated[int | None, Doc("Same, gradients passed on (dX).", "ns")]
-    weight_gradient_ns: Annotated[int | None, Doc("Same, gradients of weights (dW).", "ns")]
-    optimizer_ns: Annotated[int | None, Doc("Same, from gradients to updates.", "ns")]
-    input_ns: Annotated[int | None, Doc("Same, input pipeline and host-to-device copies.", "ns")]
-    other_ns: Annotated[int | None, Doc("Same, not attributed to a pass.", "ns")]
-    busy_ns: Annotated[
-        int | None, Doc("Per step, union of the ops' intervals on the device.", "ns")
-    ]
-    attributed_fraction: Annotated[
-        float | None, Doc("Share of op time whose pass is not other.", "1")
-    ]
-    trace_steps: Annotated[int | None, Doc("Steps found in the trace.")]
+    forward_ns: Annotated[int | None, "Profiled op time per step, forward.", "ns"]
+    activation_gradient_ns: Annotated[int | None, "Same, gradients passed on (dX).", "ns"]
+    weight_gradient_ns: Annotated[int | None, "Same, gradients of weights (dW).", "ns"]
+    optimizer_ns: Annotated[int | None, "Same, from gradients to updates.", "ns"]
+    input_ns: Annotated[int | None, "Same, input pipeline and host-to-device copies.", "ns"]
+    other_ns: Annotated[int | None, "Same, not attributed to a pass.", "ns"]
+    busy_ns: Annotated[int | None, "Per step, union of the ops' intervals on the device.", "ns"]
+    attributed_fraction: Annotated[float | None, "Share of op time whose pass is not other.", "1"]
+    trace_steps: Annotated[int | None, "Steps found in the trace."]
 
     @property
     def passes_ns(self) -> dict[str, int] | None:
@@ -136,37 +125,31 @@ class ProfileColumns(TableRow):
 class PredictedColumns(TableRow):
     """What the cost model says, once all anchors are there."""
 
-    predicted_step_ns: Annotated[
-        int | None, Doc("The cost model's, where anchors are there.", "ns")
-    ]
+    predicted_step_ns: Annotated[int | None, "The cost model's, where anchors are there.", "ns"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptColumns(TableRow):
     """Where, with what and how long the last attempt ran."""
 
-    host: Annotated[str | None, Doc("Host name of the node.")]
-    device_kind: Annotated[str | None, Doc("Model of the device, or of the CPU.")]
-    device_id: Annotated[str | None, Doc("GPU UUID, or the CPU cores held.")]
-    jit_resolved: Annotated[bool | None, Doc("Whether XLA compiled the step.")]
-    trace_path: Annotated[str | None, Doc("Trace file, relative to OUT; null: not kept or none.")]
-    frostline_version: Annotated[str, Doc("Version of the program that measured it.")]
-    tensorflow_version: Annotated[str | None, Doc("TensorFlow of its measuring process.")]
-    keras_version: Annotated[str | None, Doc("Keras of its measuring process.")]
-    started_at: Annotated[datetime, Doc("Start of the last attempt.", "UTC")]
-    duration_s: Annotated[float, Doc("Wall time of the last attempt, storing excluded.", "s")]
-    build_s: Annotated[float | None, Doc("Of it: building the model.", "s")]
-    compile_s: Annotated[float | None, Doc("Of it: tracing and compiling the step.", "s")]
-    stepping_s: Annotated[
-        float | None, Doc("Of it: training steps of both arms, samples or not.", "s")
-    ]
-    check_s: Annotated[float | None, Doc("Of it: the freeze check.", "s")]
-    profile_s: Annotated[float | None, Doc("Of it: the profiled window.", "s")]
-    convert_s: Annotated[float | None, Doc("Of it: conversion and attribution of the trace.", "s")]
-    process_rss_bytes: Annotated[
-        int | None, Doc("Measuring process after the trial was gone.", "B")
-    ]
-    process_trials: Annotated[int | None, Doc("Trials that process had served, this one included.")]
+    host: Annotated[str | None, "Host name of the node."]
+    device_kind: Annotated[str | None, "Model of the device, or of the CPU."]
+    device_id: Annotated[str | None, "GPU UUID, or the CPU cores held."]
+    jit_resolved: Annotated[bool | None, "Whether XLA compiled the step."]
+    trace_path: Annotated[str | None, "Trace file, relative to OUT; null: not kept or none."]
+    frostline_version: Annotated[str, "Version of the program that measured it."]
+    tensorflow_version: Annotated[str | None, "TensorFlow of its measuring process."]
+    keras_version: Annotated[str | None, "Keras of its measuring process."]
+    started_at: Annotated[datetime, "Start of the last attempt.", "UTC"]
+    duration_s: Annotated[float, "Wall time of the last attempt, storing excluded.", "s"]
+    build_s: Annotated[float | None, "Of it: building the model.", "s"]
+    compile_s: Annotated[float | None, "Of it: tracing and compiling the step.", "s"]
+    stepping_s: Annotated[float | None, "Of it: training steps of both arms, samples or not.", "s"]
+    check_s: Annotated[float | None, "Of it: the freeze check.", "s"]
+    profile_s: Annotated[float | None, "Of it: the profiled window.", "s"]
+    convert_s: Annotated[float | None, "Of it: conversion and attribution of the trace.", "s"]
+    process_rss_bytes: Annotated[int | None, "Measuring process after the trial was gone.", "B"]
+    process_trials: Annotated[int | None, "Trials that process had served, this one included."]
 
 
 @dataclass(frozen=True, kw_only=True)
