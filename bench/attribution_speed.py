@@ -37,7 +37,8 @@ from rich.table import Table
 
 from frostline.attribute.attribute import attribute, attributed_fraction
 from frostline.attribute.step_graph import StepGraph
-from frostline.results.rows import op_cost_rows, pass_columns
+from frostline.results.detail_rows import op_cost_rows
+from frostline.results.rows import profile_columns
 from frostline.trace.converter import TraceConverter
 from frostline.trace.ops import Trace
 
@@ -121,7 +122,7 @@ def _ours(path: Path, graph: StepGraph, converter: TraceConverter) -> Read:
     trace = converter.convert(path)
     costs = attribute(trace, graph)
     op_cost_rows("trial", costs)
-    pass_columns(trace, costs)
+    profile_columns(trace, costs)
     seconds = time.perf_counter() - started
     return Read(seconds=seconds, trace=trace, attributed=attributed_fraction(costs) or 0.0)
 

@@ -14,7 +14,7 @@ from statistics import median
 from frostline.analyse import noise_floor
 from frostline.measure.pairing import estimate
 from frostline.store.outdir import OutDir, TrialTables
-from frostline.store.schema import TRIALS
+from frostline.store.schema import TABLES
 from frostline.store.trial_row import TrialRow
 
 OUT = Path(__file__).parent / "data" / "sweep_v1"
@@ -167,7 +167,7 @@ def failed():
 
 
 def complete(tables):
-    return {column.name: tables.trials[0].get(column.name) for column in TRIALS}
+    return {column.name: tables.trials[0].get(column.name) for column in TABLES["trials"]}
 
 
 def main():

@@ -90,7 +90,7 @@ def tables(trial: Trial, known: ModelFacts) -> TrialTables:
         trial_id=trial.trial_id,
         trials=[
             {
-                **planned_columns(trial),
+                **planned_columns(trial).values(),
                 "status": "ok",
                 "warnings": [],
                 "attempts": 1,

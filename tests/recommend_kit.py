@@ -25,11 +25,14 @@ from frostline.policies import anchors, frozen_layers, layer_modes
 from frostline.prediction import PredictedGroup
 from frostline.store.outdir import OutDir, TrialTables
 from frostline.study.study import parse_study
+from frostline.trial import Setting
 
 KEY = GroupKey(
-    model="net", batch_size=8, optimizer="adam", precision="float32", jit_compile="auto",
-    strategy="single",
-)  # fmt: skip
+    model="net",
+    setting=Setting(
+        batch_size=8, optimizer="adam", precision="float32", jit_compile="auto", strategy="single"
+    ),
+)
 
 
 def facts_of(upstream: Sequence[Sequence[int]], params: Sequence[Sequence[int]]) -> ModelFacts:

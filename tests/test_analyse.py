@@ -64,12 +64,12 @@ def test_each_model_and_setting_has_its_own_floor() -> None:
         control(1.2, optimizer=None),
     ]  # fmt: skip
     floors = {
-        (key.model, key.batch_size, key.optimizer): floor
+        (key.model, key.setting.batch_size, key.setting.optimizer): floor
         for key, floor in noise_floors(rows).items()
     }
     assert floors == {
         ("chain", 8, "adam"): pytest.approx(0.02), ("other", 8, "adam"): pytest.approx(0.1),
-        ("chain", 64, "adam"): pytest.approx(0.3), ("chain", 8, ""): pytest.approx(0.2),
+        ("chain", 64, "adam"): pytest.approx(0.3), ("chain", 8, None): pytest.approx(0.2),
     }  # fmt: skip
 
 

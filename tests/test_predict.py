@@ -35,7 +35,7 @@ from frostline.store.outdir import TrialTables
 from frostline.store.sweep import Sweep, open_sweep
 from frostline.study.study import parse_study
 from frostline.sweep.run import run_sweep
-from frostline.trial import Trial
+from frostline.trial import AXES, Trial
 
 HELD_OUT = ("prefix:*", "random:4@0.5")
 
@@ -282,7 +282,7 @@ def test_each_setting_and_each_model_that_fits_is_answered(tmp_path: Path) -> No
     sweep = open_sweep(str(world(tmp_path / "out", text=text, models=models)))
 
     found = predict(sweep, ["prefix:2", "prefix:4"])
-    assert [(each.model, each.batch_size, each.policy) for each in found.answers] == [
+    assert [(each.model, each.setting.batch_size, each.policy) for each in found.answers] == [
         ("net", 8, "prefix:2"), ("net", 8, "prefix:4"), ("net", 16, "prefix:2"),
         ("net", 16, "prefix:4"), ("small", 8, "prefix:2"), ("small", 16, "prefix:2"),
     ]  # fmt: skip
@@ -292,6 +292,8 @@ def test_each_setting_and_each_model_that_fits_is_answered(tmp_path: Path) -> No
     assert {each.model for each in only.answers} == {"small"}
     with pytest.raises(PolicyError, match="prefix:4"):
         predict(sweep, ["prefix:4"], model="small")
+    with pytest.raises(PolicyError, match=r"\A[^\n]*`net`[^\n]*\n[^\n]*`small`[^\n]*\Z"):
+        predict(sweep, ["prefix:90"])  # one reason a model, however many settings it has
     with pytest.raises(UsageError, match="`small`"):
         predict(sweep, ["prefix:2"], model="smal")
 
@@ -318,6 +320,11 @@ def test_json_has_an_entry_for_each_configuration(tmp_path: Path, capsys) -> Non
         assert entry["model"] == "net"
         assert entry["frozen_layers"] == list(LAYERS[: int(entry["policy"].partition(":")[2])])
         assert entry["low"] <= entry["predicted_speedup"] <= entry["high"]
+        setting = {axis: entry[axis] for axis in AXES}
+        assert setting == {
+            "batch_size": 8, "optimizer": None, "precision": "float32", "jit_compile": "auto",
+            "strategy": "single",
+        }  # fmt: skip
 
 
 def test_the_table_names_error_and_noise_floor(tmp_path: Path, capsys) -> None:

@@ -13,6 +13,7 @@ import pytest
 from schedule_kit import FAKE, Fake, Heard, facts, install_fake
 
 import frostline.facts.provenance
+import frostline.installed
 import frostline.sweep.run_record
 from frostline.facts.model_facts import MadeFrom, ModelFacts, dump_facts, facts_path
 from frostline.facts.provenance import made_from, outdated
@@ -200,7 +201,7 @@ def test_facts_hold_only_for_what_they_were_made_from(
     ):  # fmt: skip
         assert "has changed" in now(**changes)
     with monkeypatch.context() as other:
-        other.setattr(frostline.facts.provenance.metadata, "version", lambda _name: "0.0")
+        other.setattr(frostline.installed.metadata, "version", lambda _name: "0.0")
         assert now().startswith("keras is 0.0, and was 3.")
     with monkeypatch.context() as other:
         other.setattr(frostline.facts.provenance, "program", lambda: "other")

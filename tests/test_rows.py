@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from schedule_kit import facts, trial
+from store_kit import begin
 
 from frostline.attribute.costs import OpCost, apportion, per_step
 from frostline.attribute.step_graph import PASSES, GraphOp, StepGraph
 from frostline.errors import ConservationError
 from frostline.measure.messages import Measured, Sample
 from frostline.results.rows import Failure, TrialRun, noise_of, tables_of
-from frostline.store.arrow import to_table
-from frostline.store.schema import TABLES
+from frostline.store.arrow import TableDefectError, to_table
+from frostline.store.outdir import OutDir
+from frostline.store.schema import ROWS, TABLES
+from frostline.store.sweep import open_sweep
 from frostline.trace.ops import Trace
 
 GRAPH = StepGraph(
@@ -126,6 +130,24 @@ def test_a_measured_trial_fills_every_table() -> None:
     assert first["forward_flops"] == 100  # the graph's, traced with the trial's own batch size
     assert second["forward_flops"] is None
     assert rows_of(result, "predictions") == []
+
+
+def test_what_is_stored_is_read_back_as_the_same_rows(tmp_path: Path) -> None:
+    tables = tables_of(full((cost("net/a", "forward", 300), cost("net/b", "weight_gradient", 4))))
+    out = OutDir.open(str(tmp_path / "out"), create=True)
+    begin(out)
+    out.publish(tables)
+    sweep = open_sweep(out.uri)
+
+    assert sweep.trial_rows() == tables.trials
+    for name, row in ROWS.items():
+        assert sweep.rows(row) == list(getattr(tables, name)), name
+
+
+def test_a_row_of_another_table_is_refused() -> None:
+    tables = tables_of(full((cost("net/a", "forward", 300),)))
+    with pytest.raises(TableDefectError, match="table steps: a LayerRow is no row of it"):
+        to_table("steps", tables.layers)
 
 
 def test_updates_that_no_layer_owns_are_null_by_layer_not_zero() -> None:

@@ -39,7 +39,7 @@ class Store:
 
     def publish(self, tables: TrialTables, files: Mapping[str, bytes | Path]) -> None:
         self.files += files
-        self.rows[tables.trial_id] = dict(tables.trials[0])
+        self.rows[tables.trial_id] = tables.trials[0].values()
         self.status[tables.trial_id] = self.rows[tables.trial_id]["status"]
 
     def commits(self) -> dict[str, str]:

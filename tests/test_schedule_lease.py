@@ -44,7 +44,7 @@ class FakeStore:
         if len(self.rows) == self._room:
             raise StorageError("cannot write OUT: the disk is full: free some space")
         self.tables[tables.trial_id] = tables
-        self.rows[tables.trial_id] = dict(tables.trials[0])
+        self.rows[tables.trial_id] = tables.trials[0].values()
         for name, source in files.items():
             self.files[name] = source if isinstance(source, bytes) else source.read_bytes()
 
@@ -241,7 +241,7 @@ def test_a_timed_trial_without_a_trace_is_ok_and_says_so(fake: Fake, tmp_path: P
     assert "CUPTI" in row["error_message"]
     assert row.get("forward_ns") is None
     assert store.tables["a"].op_costs == []
-    assert [layer["mode"] for layer in store.tables["a"].layers] == ["pruned", "trainable"]
+    assert [layer.mode for layer in store.tables["a"].layers] == ["pruned", "trainable"]
 
 
 def test_a_trace_that_cannot_be_read_takes_nothing_from_the_timing(
@@ -290,7 +290,9 @@ def test_of_a_bad_profile_the_timing_is_kept_and_no_pass_is_zero(
     untold = {f"{name}_ns" for name in PASSES} | {"attributed_fraction", "busy_ns", "trace_steps"}
     assert {name: row.get(name) for name in untold} == dict.fromkeys(untold)
     assert store.tables["a"].op_costs == []
-    times = {each[f"{name}_ns"] for each in store.tables["a"].layers for name in PASSES[:4]}
+    times = {
+        getattr(each, f"{name}_ns") for each in store.tables["a"].layers for name in PASSES[:4]
+    }
     assert times == {None}
 
 

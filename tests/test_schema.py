@@ -2,10 +2,14 @@
 
 from dataclasses import fields
 from datetime import datetime
+from inspect import signature
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from frostline import open_sweep
@@ -13,8 +17,15 @@ from frostline.store.arrow import arrow_schema
 from frostline.store.document import PAGE, page
 from frostline.store.outdir import TrialTables
 from frostline.store.queries import QUERIES
-from frostline.store.schema import SCHEMA_VERSION, TABLES
-from frostline.store.trial_row import TrialRow
+from frostline.store.schema import ROWS, SCHEMA_VERSION, TABLES
+from frostline.store.trial_row import (
+    AttemptColumns,
+    OutcomeColumns,
+    PlannedColumns,
+    PredictedColumns,
+    ProfileColumns,
+    TimingColumns,
+)
 
 DATA = Path(__file__).parent / "data" / "sweep_v1"
 
@@ -78,17 +89,52 @@ def test_lists_and_times_have_their_arrow_types() -> None:
     assert schema.field("model").type == pa.string()
 
 
-def test_the_typed_row_has_every_column_with_its_type() -> None:
+@pytest.mark.parametrize("table", TABLES)
+def test_the_row_class_has_every_column_with_its_type(table: str) -> None:
     python = {
-        "string": "str", "int64": "int", "float64": "float", "bool": "bool",
-        "timestamp": "datetime", "list<string>": "tuple[str, ...]",
+        "string": str, "int64": int, "float64": float, "bool": bool, "timestamp": datetime,
+        "list<string>": tuple[str, ...],
     }  # fmt: skip
-    expected = {
-        column.name: python[column.type] + ("" if column.required else " | None")
-        for column in TABLES["trials"]
-    }
-    found = {field.name: field.type for field in fields(TrialRow)}
-    assert found | {"status": "str"} == expected
+    hints = get_type_hints(ROWS[table])
+    for column in TABLES[table]:
+        hint = hints.pop(f"{column.name}_" if column.name == "pass" else column.name)
+        kinds = set(get_args(hint)) if get_origin(hint) in (Union, UnionType) else {hint}
+        assert (NoneType in kinds) is not column.required, column
+        (kind,) = kinds - {NoneType}
+        assert (str if get_origin(kind) is Literal else kind) == python[column.type], column
+    assert hints == {}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_who_makes_a_row_says_what_stands_in_each_column(table: str) -> None:
+    # A default would hide a forgotten column from the type checker.
+    for given in signature(ROWS[table]).parameters.values():
+        assert given.default is given.empty, given
+        assert given.kind is given.KEYWORD_ONLY, given
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_columns_of_the_first_version_are_as_they_were(table: str) -> None:
+    path, *_ = sorted((DATA / "tables" / table).glob("*.parquet"))
+    now = arrow_schema(table)
+    for old in pq.read_schema(path):
+        field = now.field(old.name)
+        assert (field.type, field.nullable) == (old.type, old.nullable), old.name
+        assert field.metadata[b"unit"] == old.metadata[b"unit"], old.name
+
+
+def test_a_row_of_trials_is_its_parts_and_nothing_else() -> None:
+    parts = [
+        PlannedColumns, OutcomeColumns, TimingColumns, ProfileColumns, PredictedColumns,
+        AttemptColumns,
+    ]  # fmt: skip
+    assert [column for part in parts for column in part.columns()] == list(TABLES["trials"])
+
+
+def test_nothing_known_is_null_in_every_column_that_may_be() -> None:
+    assert set(TimingColumns.nothing().values().values()) == {None}
+    with pytest.raises(TypeError, match="status, warnings, attempts cannot be null"):
+        OutcomeColumns.nothing()
 
 
 def test_what_is_published_has_a_place_for_every_table() -> None:

@@ -4,13 +4,13 @@ import pytest
 
 from frostline.analyse.lookup import find_trial
 from frostline.errors import UsageError
-from frostline.store.schema import TRIALS
+from frostline.store.schema import TABLES
 from frostline.store.trial_row import TrialRow
 
 
 @pytest.fixture
 def rows(sweep_rows: list[dict]) -> list[TrialRow]:
-    nothing = {column.name: None for column in TRIALS}
+    nothing = {column.name: None for column in TABLES["trials"]}
     for row in sweep_rows:
         if row["policy"] == "all_but_head":
             row["aliases"] = ["prefix:8"]
@@ -32,7 +32,7 @@ def test_a_failed_trial_is_found(rows):
 
 
 def test_a_policy_under_two_settings_lists_both(rows, make_row):
-    nothing = {column.name: None for column in TRIALS}
+    nothing = {column.name: None for column in TABLES["trials"]}
     other = TrialRow.from_mapping(nothing | make_row("prefix:3", range(3), 1.5, batch_size=64))
     object.__setattr__(other, "trial_id", "net-other")
     with pytest.raises(UsageError, match="2 trials") as raised:

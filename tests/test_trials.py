@@ -180,7 +180,9 @@ def test_a_policy_must_fit_at_least_one_model():
     got = plan_trials(study("prefix:4", "layer:three", models=("conv", "mlp")), facts)
     assert len(got.notices) == 2
     assert "model `mlp` has 3 layers with weights, so K is at most 2" in got.notices[0]
-    with pytest.raises(PolicyError, match=r"(?s)`prefix:9`.*`conv` has 5.*`mlp` has 3"):
+    with pytest.raises(
+        PolicyError, match=r"(?s)freeze\.policies, `prefix:9`.*`conv` has 5.*`mlp` has 3"
+    ):
         plan_trials(study("prefix:9", models=("conv", "mlp")), facts)
 
 

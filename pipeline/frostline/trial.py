@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
 Jit = Literal["auto", "true", "false"]
+Strategy = Literal["single", "mirrored"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,29 @@ class Setting:
     optimizer: str | None
     precision: str
     jit_compile: Jit
-    strategy: Literal["single", "mirrored"]
+    strategy: Strategy
+
+    def words(self, axes: Collection[str] | None = None) -> str:
+        """The setting in words: `batch size 16, adam, float32, jit_compile auto`.
+
+        The compiled model's own optimizer and the strategy `single` go without saying.
+
+        Args:
+            axes: only these; None: all.
+        """
+        said = {
+            "batch_size": f"batch size {self.batch_size}",
+            "optimizer": self.optimizer,
+            "precision": self.precision,
+            "jit_compile": f"jit_compile {self.jit_compile}",
+            "strategy": None if self.strategy == "single" else self.strategy,
+        }
+        told = AXES if axes is None else axes
+        return ", ".join(word for axis, word in said.items() if word and axis in told)
+
+
+AXES = tuple(axis.name for axis in fields(Setting))
+"""What a training setting consists of; also columns of `trials`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +77,10 @@ class ModelSpec:
 
     @property
     def identity(self) -> dict[str, object]:
-        """What tells it from other models, for hashes: where its files lie does not matter."""
-        fields = asdict(self)
-        del fields["search_path"], fields["known_as"]
-        return {**fields, "builder": self.known_as or self.builder}
+        """What tells it from other models, for digests: where its files lie does not matter."""
+        said = asdict(self)
+        del said["search_path"], said["known_as"]
+        return {**said, "builder": self.known_as or self.builder}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

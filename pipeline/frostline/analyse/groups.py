@@ -8,52 +8,45 @@ measured control no noise floor.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 from frostline.store.trial_row import TrialRow
+from frostline.trial import Setting
 
 Verdict = Literal["faster", "slower", "no measurable difference"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupKey:
     """A model under one training setting: what a baseline and its trials have in common.
 
+    Keys are ordered by model, then by setting, the compiled model's own optimizer first.
+
     Attributes:
         model: the model's name in the study.
-        batch_size: examples per step.
-        optimizer: Keras identifier; `` for the compiled model's own.
-        precision, jit_compile, strategy: as asked for.
+        setting: the training setting.
     """
 
     model: str
-    batch_size: int
-    optimizer: str
-    precision: str
-    jit_compile: str
-    strategy: str
+    setting: Setting
 
     @staticmethod
     def of(row: TrialRow) -> GroupKey:
         """The group of a row."""
-        return GroupKey(
-            model=row.model,
-            batch_size=row.batch_size,
-            optimizer=row.optimizer or "",
-            precision=row.precision,
-            jit_compile=row.jit_compile,
-            strategy=row.strategy,
-        )
+        return GroupKey(model=row.model, setting=row.setting)
+
+    def __lt__(self, other: GroupKey) -> bool:
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[object, ...]:
+        return self.model, *(value or "" for value in astuple(self.setting))
 
     @property
     def label(self) -> str:
         """The group in words: `vgg16, batch size 16, adam, float32, jit_compile auto`."""
-        parts = [self.model, f"batch size {self.batch_size}"]
-        parts += [self.optimizer] if self.optimizer else []
-        parts += [self.precision, f"jit_compile {self.jit_compile}"]
-        parts += [self.strategy] if self.strategy != "single" else []
-        return ", ".join(parts)
+        return f"{self.model}, {self.setting.words()}"
 
 
 def group_rows(rows: Iterable[TrialRow]) -> dict[GroupKey, list[TrialRow]]:

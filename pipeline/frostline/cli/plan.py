@@ -78,18 +78,11 @@ def _inspect(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
 
 
 def _heading(group: TrialGroup, facts: ModelFacts) -> Text:
-    setting = group.setting
-    parts = [
-        f"batch size {setting.batch_size}",
-        setting.optimizer or "its own optimizer",
-        setting.precision,
-        f"jit_compile {setting.jit_compile}",
-    ]
-    if setting.strategy != "single":
-        parts.append(setting.strategy)
+    own = "" if group.setting.optimizer else ", its own optimizer"
     return Text.assemble(
         (f"\n{group.model.name}", "bold"),
-        f", {', '.join(parts)}: {len(facts.layers)} layers, {facts.total_params:,} parameters",
+        f", {group.setting.words()}{own}: {len(facts.layers)} layers, "
+        f"{facts.total_params:,} parameters",
     )
 
 

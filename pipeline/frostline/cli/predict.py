@@ -29,7 +29,6 @@ def predict(
 ) -> None:
     """Predict the speedup of any configuration, measured or not."""
     import json
-    from dataclasses import asdict
 
     from frostline.prediction import predict as predicted_of
     from frostline.store.sweep import open_sweep
@@ -38,7 +37,7 @@ def predict(
     for notice in found.notices:
         err().print(Text(f"note: {notice}"), soft_wrap=True)
     if as_json:
-        typer.echo(json.dumps([asdict(answer) for answer in found.answers], indent=1))
+        typer.echo(json.dumps([answer.document() for answer in found.answers], indent=1))
         return
     for group in found.groups:
         for part in _shown(group):

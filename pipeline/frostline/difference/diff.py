@@ -19,6 +19,7 @@ from frostline.difference.match import changes
 from frostline.errors import UsageError
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
+from frostline.trial import AXES
 from frostline.words import duration_ns, policy_words
 
 _DRIFT = 0.05
@@ -90,16 +91,15 @@ def _again(row: TrialRow) -> str:
     return f"Delete tables/trials/{row.trial_id}.parquet and run the sweep again."
 
 
+_AXIS = {"batch_size": "batch size"}
+
+
 def _differing(a: TrialRow, b: TrialRow) -> list[str]:
     """What makes two trials incomparable, in words."""
     pairs = (
         ("model", a.model, b.model),
-        ("batch size", a.batch_size, b.batch_size),
-        ("optimizer", a.optimizer, b.optimizer),
-        ("precision", a.precision, b.precision),
-        ("jit_compile", a.jit_compile, b.jit_compile),
+        *((_AXIS.get(name, name), getattr(a, name), getattr(b, name)) for name in AXES),
         ("XLA", a.jit_resolved, b.jit_resolved),
-        ("strategy", a.strategy, b.strategy),
         ("device", a.device_kind, b.device_kind),
     )
     return [f"{name} ({_word(one)}, {_word(other)})" for name, one, other in pairs if one != other]

@@ -11,12 +11,13 @@ import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 
 import psutil
 
 from frostline.doctor.probes import Devices, NoAnswer, ask_ray, ask_tensorflow
+from frostline.installed import installed
 from frostline.store.address import Address
 
 DISTRIBUTIONS = (
@@ -96,7 +97,7 @@ def observe(storage: str = ".", *, thorough: bool = False) -> Observations:
     storage_error, storage_free = _try_storage(where)
     return Observations(
         python=sys.version_info[:2],
-        versions={name: _version(name) for name in DISTRIBUTIONS},
+        versions=_versions(),
         bytecode_off=bool(os.environ.get("PYTHONDONTWRITEBYTECODE")),
         tensorflow_compiled=_compiled("tensorflow"),
         cores=os.cpu_count() or 1,
@@ -117,15 +118,11 @@ def observe(storage: str = ".", *, thorough: bool = False) -> Observations:
     )
 
 
-def _version(distribution: str) -> str | None:
+def _versions() -> dict[str, str | None]:
     # A CPU-only build of TensorFlow is a distribution of its own.
-    names = [distribution, "tensorflow-cpu"] if distribution == "tensorflow" else [distribution]
-    for name in names:
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
+    found = installed((*DISTRIBUTIONS, "tensorflow-cpu"))
+    versions = {name: found.get(name) for name in DISTRIBUTIONS}
+    return versions | {"tensorflow": found.get("tensorflow", found.get("tensorflow-cpu"))}
 
 
 def _compiled(module: str) -> bool | None:

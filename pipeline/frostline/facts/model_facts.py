@@ -82,7 +82,8 @@ class MadeFrom:
         versions: of Python and of the libraries that took part, by distribution.
         files: by path, the marks of all other files that were read while the model was built: the
             builder's module, what it imports and what it opens. Paths are relative to the study's
-            folder where they lie in it. An empty mark: it could not be looked at.
+            folder where they lie in it, else to the home folder (`~/`), else absolute. An empty
+            mark: it could not be looked at.
     """
 
     asked: str

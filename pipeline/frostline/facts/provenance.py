@@ -9,21 +9,20 @@ environment variable or what a server answers, is not seen through: after a chan
 from __future__ import annotations
 
 import hashlib
-import json
-import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
+from frostline.digest import digest_of
 from frostline.facts.model_facts import MadeFrom
+from frostline.installed import PYTHON, installed
 from frostline.launch import PACKAGE
 from frostline.trial import ModelSpec, Setting
 
-_LIBRARIES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
-_PYTHON = "python"
+_ALWAYS = (PYTHON, "tensorflow", "tensorflow-cpu", "keras", "numpy")
+_HOME = "~/"
 _HASHED_BYTES = 16 << 20
 """Larger files (weights, data) are told apart by size and time of change."""
 
@@ -48,7 +47,7 @@ def made_from(
     return MadeFrom(
         asked=_asked(model, setting, seed),
         program=program(),
-        versions=_versions({_PYTHON, *_LIBRARIES, *libraries}),
+        versions=installed(sorted({*_ALWAYS, *libraries})),
         files={_short(path, model.search_path): _mark(path) or "" for path in sorted(files)},
     )
 
@@ -68,7 +67,7 @@ def outdated(known: MadeFrom | None, model: ModelSpec, setting: Setting, *, seed
         return "its entry in the study, the first setting or the seed has changed"
     if known.program != program():
         return "Frostline itself has changed"
-    now = _versions({_PYTHON, *_LIBRARIES, *known.versions})
+    now = installed({*_ALWAYS, *known.versions})
     for name in sorted(now.keys() | known.versions.keys()):
         if now.get(name) != known.versions.get(name):
             there = now.get(name, "gone")
@@ -93,19 +92,7 @@ def program() -> str:
 
 
 def _asked(model: ModelSpec, setting: Setting, seed: int) -> str:
-    said = json.dumps([model.identity, asdict(setting), seed], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
-
-
-def _versions(names: Iterable[str]) -> Mapping[str, str]:
-    found = {}
-    for name in sorted(names):
-        if name == _PYTHON:
-            found[name] = platform.python_version()
-            continue
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+    return digest_of([model.identity, asdict(setting), seed], spaced=True)
 
 
 def _mark(path: Path) -> str | None:
@@ -120,10 +107,28 @@ def _mark(path: Path) -> str | None:
 
 
 def _short(path: Path, search_path: Sequence[str]) -> str:
+    """How a file is called: seen from the study's folder or from home, where one holds it.
+
+    Any other file goes by its absolute path, though that names this machine: nothing else tells
+    where to look at it again without building the model.
+    """
     if search_path and path.is_relative_to(search_path[0]):
         return path.relative_to(search_path[0]).as_posix()
+    home = _home()
+    if home is not None and path.is_relative_to(home):
+        return f"{_HOME}{path.relative_to(home).as_posix()}"
     return path.as_posix()
 
 
 def _long(name: str, search_path: Sequence[str]) -> Path:
+    home = _home()
+    if home is not None and name.startswith(_HOME):
+        return home / name.removeprefix(_HOME)
     return Path(search_path[0]) / name if search_path else Path(name)
+
+
+def _home() -> Path | None:
+    """The home folder; None for a user without one, as in some containers."""
+    with suppress(RuntimeError):
+        return Path.home().resolve()
+    return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -63,13 +64,7 @@ def first_batch(
 ) -> tuple[Any, ...]:
     """One `(x, y)` or `(x, y, sample_weight)` batch."""
     strategy = tf.distribute.get_strategy()
-    one = Setting(
-        batch_size=setting.batch_size,
-        optimizer=setting.optimizer,
-        precision=setting.precision,
-        jit_compile=setting.jit_compile,
-        strategy="single",
-    )
+    one = replace(setting, strategy="single")
     batch = next(iter(batches(model, spec, one, strategy, seed=seed)))
     return batch if isinstance(batch, tuple) else (batch,)
 

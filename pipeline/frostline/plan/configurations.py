@@ -1,17 +1,15 @@
 """Configurations: what the policies of a study, and the anchors, freeze in one model.
 
 In: a study and the facts of its models. Out: distinct freeze configurations, each with every
-policy that gave it. Refuses policies that fit none of the models. Pure.
+policy that gave it. Refuses policies that freeze everything. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from frostline.errors import PolicyError
 from frostline.facts.model_facts import ModelFacts
-from frostline.policies import ExpandedPolicy, PolicyMismatchError, anchors, expand
+from frostline.policies import PolicyMismatchError, anchors, expand, spelled
 from frostline.study.study import Study
 
 
@@ -37,27 +35,6 @@ class Configuration:
             self.aliases.append(policy)
 
 
-def refuse_misfits(study: Study, facts: Mapping[str, ModelFacts]) -> None:
-    """Raise where a policy names or counts what no model of the study has.
-
-    Raises:
-        PolicyError: with the reason of every model.
-    """
-    # A model in which nothing trains is told of elsewhere: every policy would misfit it.
-    models = [model for model in study.models if facts[model.name].layers]
-    for policy in study.freeze.policies:
-        misfits: list[PolicyMismatchError] = []
-        for model in models:
-            try:
-                _expand(study, policy, facts[model.name])
-            except PolicyMismatchError as error:
-                misfits.append(error)
-        if models and len(misfits) == len(models):
-            raise PolicyError(
-                "\n".join(f"freeze.policies, `{_spelled(policy)}`: {error}" for error in misfits)
-            )
-
-
 def configurations_of(
     study: Study, facts: ModelFacts, notices: list[str]
 ) -> tuple[list[Configuration], bool]:
@@ -75,13 +52,13 @@ def configurations_of(
     asked = False
     for policy in study.freeze.policies:
         try:
-            expanded = _expand(study, policy, facts)
+            expanded = expand(policy, facts, granularity=study.freeze.granularity, seed=study.seed)
         except PolicyMismatchError as error:
-            notices.append(f"`{_spelled(policy)}` is skipped: {error}")
+            notices.append(f"`{spelled(policy)}` is skipped: {error}")
             continue
         if not expanded:
             notices.append(
-                f"`{_spelled(policy)}` is skipped: it matches nothing in model `{facts.name}`."
+                f"`{spelled(policy)}` is skipped: it matches nothing in model `{facts.name}`."
             )
         for one in expanded:
             asked = True
@@ -100,13 +77,3 @@ def configurations_of(
 def _add(found: dict[frozenset[str], Configuration], policy: str, frozen: frozenset[str]) -> None:
     known = found.setdefault(frozen, Configuration(frozen=frozen, policy=policy))
     known.also(policy)
-
-
-def _expand(
-    study: Study, policy: str | tuple[str, ...], facts: ModelFacts
-) -> tuple[ExpandedPolicy, ...]:
-    return expand(policy, facts, granularity=study.freeze.granularity, seed=study.seed)
-
-
-def _spelled(policy: str | tuple[str, ...]) -> str:
-    return policy if isinstance(policy, str) else f"[{', '.join(policy)}]"

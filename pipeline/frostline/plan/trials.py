@@ -6,16 +6,15 @@ anchors included, each configuration once. Pure: nothing here builds a model or 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from frostline.digest import DIGITS, digest_of
 from frostline.errors import StudyError
 from frostline.facts.model_facts import ModelFacts
-from frostline.plan.configurations import Configuration, configurations_of, refuse_misfits
-from frostline.policies import frozen_layers
+from frostline.plan.configurations import Configuration, configurations_of
+from frostline.policies import frozen_layers, refuse_misfits
 from frostline.study.study import Study
 from frostline.trial import ModelSpec, Setting, Trial
 
@@ -70,7 +69,13 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
         StudyError: no policy gives anything to run.
     """
     notices: list[str] = []
-    refuse_misfits(study, facts)
+    refuse_misfits(
+        study.freeze.policies,
+        (facts[model.name] for model in study.models),
+        granularity=study.freeze.granularity,
+        seed=study.seed,
+        where="freeze.policies",
+    )
     asked = False
     groups: list[TrialGroup] = []
     for model in study.model_specs():
@@ -198,7 +203,5 @@ def _trial_id(
         "is_control": replicate is not None,
         "replicate": replicate or 0,
     }
-    canonical = json.dumps(affecting, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
     slug = re.sub(r"[^a-z0-9]+", "-", model.name.lower()).strip("-")[:_SLUG_LENGTH].strip("-")
-    return f"{slug or 'model'}-{frozen_count}of{len(facts.layers)}-{digest}"
+    return f"{slug or 'model'}-{frozen_count}of{len(facts.layers)}-{digest_of(affecting)[:DIGITS]}"

@@ -3,6 +3,7 @@
     grammar   text -> terms              refuses what is not a policy, without knowing any model
     units     facts -> what is counted   layers or blocks, names
     expand    terms + facts -> configurations, each with a policy of its own
+    misfits   policies + facts of several models -> which fit none of them
     modes     configuration -> the mode of every layer
     anchors   facts -> the few configurations that show every layer in every mode
 
@@ -11,7 +12,8 @@ Everything here is pure; `docs/studies.md` is the reference for users.
 
 from frostline.policies.anchors import Anchor, anchors
 from frostline.policies.expand import ExpandedPolicy, PolicyMismatchError, expand
-from frostline.policies.grammar import POLICY_NAMES, Granularity, Policy, parse
+from frostline.policies.grammar import POLICY_NAMES, Granularity, Policy, parse, spelled
+from frostline.policies.misfits import refuse_misfits
 from frostline.policies.modes import Mode, frozen_layers, layer_modes
 
 __all__ = [
@@ -27,4 +29,6 @@ __all__ = [
     "frozen_layers",
     "layer_modes",
     "parse",
+    "refuse_misfits",
+    "spelled",
 ]

@@ -125,6 +125,11 @@ def parse(policy: Policy) -> tuple[Term, ...]:
     return tuple(terms)
 
 
+def spelled(policy: Policy) -> str:
+    """A policy as messages show it: text as it is, a list of names in brackets."""
+    return policy if isinstance(policy, str) else f"[{', '.join(policy)}]"
+
+
 def _cut(text: str) -> tuple[str, str | None]:
     """Split the first term off; None where nothing follows it."""
     if text.startswith("regex:"):

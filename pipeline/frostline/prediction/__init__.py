@@ -21,7 +21,6 @@ from frostline.prediction.groups import PredictedGroup, Unpredicted, groups, sor
 from frostline.prediction.predict import GroupAnswers, PredictedPolicies, predict
 from frostline.prediction.predictions import (
     THREE_ANCHOR,
-    Prediction,
     predictions,
     write_predictions,
 )
@@ -33,7 +32,6 @@ __all__ = [
     "GroupAnswers",
     "PredictedGroup",
     "PredictedPolicies",
-    "Prediction",
     "Unpredicted",
     "answer",
     "groups",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 
 from frostline.analyse.groups import noise_floor
@@ -24,6 +24,7 @@ from frostline.policies import (
 )
 from frostline.prediction.groups import PredictedGroup
 from frostline.prediction.interval import spread
+from frostline.trial import Setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class Answer:
         predicted_speedup: baseline / configuration, both by the cost model.
         low, high: where a measured speedup would lie, see `frostline.prediction.interval`; None
             where too few configurations were held out.
-        batch_size, optimizer, precision, jit_compile, strategy: the setting.
+        setting: the training setting.
         frozen_fraction: frozen / trainable parameters.
         earliest_trainable_layer: index of the first layer that still trains.
         baseline_step_ns: median of the baselines that were measured under this setting.
@@ -56,11 +57,7 @@ class Answer:
     predicted_speedup: float
     low: float | None
     high: float | None
-    batch_size: int
-    optimizer: str | None
-    precision: str
-    jit_compile: str
-    strategy: str
+    setting: Setting
     frozen_fraction: float
     earliest_trainable_layer: int
     baseline_step_ns: int | None
@@ -70,6 +67,12 @@ class Answer:
     held_out_error: float | None
     held_out: int
     noise_floor: float | None
+
+    def document(self) -> dict[str, object]:
+        """The answer for JSON, the setting's axes among the other values."""
+        values = asdict(self)
+        setting = values.pop("setting")
+        return {**values, **setting}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +133,7 @@ def answered(group: PredictedGroup, known: Known, expanded: ExpandedPolicy) -> A
         predicted_speedup=speedup,
         low=None if factor is None else speedup / (1 + factor),
         high=None if factor is None else speedup * (1 + factor),
-        batch_size=key.batch_size,
-        optimizer=key.optimizer or None,
-        precision=key.precision,
-        jit_compile=key.jit_compile,
-        strategy=key.strategy,
+        setting=key.setting,
         frozen_fraction=frozen_params / facts.total_params,
         earliest_trainable_layer=min(facts.by_name[name].index for name in training),
         baseline_step_ns=base_ns,

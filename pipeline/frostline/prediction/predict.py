@@ -11,8 +11,15 @@ from dataclasses import dataclass
 
 from frostline.analyse.groups import GroupKey
 from frostline.costmodel.held_out import HeldOutError
-from frostline.errors import PolicyError, SweepError, UsageError
-from frostline.policies import Policy, PolicyMismatchError, expand, parse
+from frostline.errors import SweepError, UsageError
+from frostline.policies import (
+    Policy,
+    PolicyMismatchError,
+    expand,
+    parse,
+    refuse_misfits,
+    spelled,
+)
 from frostline.prediction.answers import Answer, Known, answered
 from frostline.prediction.groups import PredictedGroup, sort_groups
 from frostline.store.outdir import STUDY
@@ -84,7 +91,12 @@ def predict(
             f"{sweep.out.files.shown} has no measured anchors to predict from; run its study, or "
             f'one with policies = ["anchors"], to the end.{reasons}'
         )
-    _refuse_misfits(fitted, policies, study)
+    refuse_misfits(
+        policies,
+        (group.facts for group in fitted),
+        granularity=study.freeze.granularity,
+        seed=study.seed,
+    )
     found = []
     for group in fitted:
         known = Known.of(group)
@@ -128,21 +140,6 @@ def _known(model: str | None, study: Study, sweep: Sweep) -> str | None:
     return model
 
 
-def _refuse_misfits(
-    groups: Sequence[PredictedGroup], policies: Sequence[Policy], study: Study
-) -> None:
-    """Raise where a policy names or counts what no model here has."""
-    for policy in policies:
-        misfits: dict[str, str] = {}
-        for group in groups:
-            try:
-                expand(policy, group.facts, granularity=study.freeze.granularity, seed=study.seed)
-            except PolicyMismatchError as error:
-                misfits[group.key.model] = str(error)
-        if len(misfits) == len({group.key.model for group in groups}):
-            raise PolicyError("\n".join(misfits.values()))
-
-
 def _answered(
     group: PredictedGroup, known: Known, policy: Policy, study: Study, notices: list[str]
 ) -> Iterator[Answer]:
@@ -153,7 +150,7 @@ def _answered(
         notices.append(str(error))
         return
     if not expanded:
-        notices.append(f"`{policy}` matches nothing in model `{group.key.model}`")
+        notices.append(f"`{spelled(policy)}` matches nothing in model `{group.key.model}`")
     for one in expanded:
         try:
             yield answered(group, known, one)

@@ -8,31 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 
 from frostline.analyse.groups import noise_floor
 from frostline.costmodel.naive import NaiveInputs, naive_speedups
 from frostline.prediction.groups import PredictedGroup, Unpredicted, sort_groups
+from frostline.store.schema import PredictionRow
 from frostline.store.sweep import Sweep
-from frostline.store.trial_row import TrialRow
+from frostline.store.trial_row import PredictedColumns, TrialRow
 
 THREE_ANCHOR = "three_anchor"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """One predictor's answer for one trial; a row of `predictions`."""
-
-    trial_id: str
-    predictor: str
-    is_anchor: bool
-    predicted_step_ns: int | None
-    predicted_speedup: float | None
-    measured_speedup: float | None
-    noise_floor: float | None
-
-
-def predictions(group: PredictedGroup | Unpredicted) -> list[Prediction]:
+def predictions(group: PredictedGroup | Unpredicted) -> list[PredictionRow]:
     """Every predictor's answer for every trial of a group.
 
     `predicted_step_ns` is the trial's own `baseline_step_ns` / `predicted_speedup`, so that both
@@ -64,7 +51,7 @@ def write_predictions(sweep: Sweep) -> tuple[int, tuple[str, ...]]:
     """
     fitted, rest = sort_groups(sweep)
     # A trial that is no longer predicted loses what it had.
-    wanted: dict[str, list[Prediction]] = {row.trial_id: [] for row in sweep.trial_rows()}
+    wanted: dict[str, list[PredictionRow]] = {row.trial_id: [] for row in sweep.trial_rows()}
     everything: list[PredictedGroup | Unpredicted] = [*fitted, *rest]
     for group in everything:
         for prediction in predictions(group):
@@ -78,8 +65,8 @@ def write_predictions(sweep: Sweep) -> tuple[int, tuple[str, ...]]:
             continue
         sweep.out.amend(
             trial_id,
-            tables={"predictions": [asdict(each) for each in mine]},
-            columns={"predicted_step_ns": predicted_step_ns},
+            tables={"predictions": mine},
+            columns=PredictedColumns(predicted_step_ns=predicted_step_ns).values(),
         )
         changed += 1
     return changed, tuple(each.notice for each in rest)
@@ -93,9 +80,11 @@ def _naive(naive: NaiveInputs, row: TrialRow) -> Mapping[str, float | None]:
     )
 
 
-def _row(row: TrialRow, predictor: str, speedup: float | None, floor: float | None) -> Prediction:
+def _row(
+    row: TrialRow, predictor: str, speedup: float | None, floor: float | None
+) -> PredictionRow:
     base_ns = row.baseline_step_ns
-    return Prediction(
+    return PredictionRow(
         trial_id=row.trial_id,
         predictor=predictor,
         is_anchor=row.anchor is not None or row.is_control,
@@ -106,12 +95,12 @@ def _row(row: TrialRow, predictor: str, speedup: float | None, floor: float | No
     )
 
 
-def _there(sweep: Sweep) -> dict[str, list[Prediction]]:
-    found: dict[str, list[Prediction]] = defaultdict(list)
-    for row in sweep.table("predictions").to_pylist():
-        found[row["trial_id"]].append(Prediction(**row))
+def _there(sweep: Sweep) -> dict[str, list[PredictionRow]]:
+    found: dict[str, list[PredictionRow]] = defaultdict(list)
+    for row in sweep.rows(PredictionRow):
+        found[row.trial_id].append(row)
     return found
 
 
-def _three_anchor_step(mine: Iterable[Prediction]) -> int | None:
+def _three_anchor_step(mine: Iterable[PredictionRow]) -> int | None:
     return next((each.predicted_step_ns for each in mine if each.predictor == THREE_ANCHOR), None)

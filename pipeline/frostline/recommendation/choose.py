@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 from frostline.analyse.groups import GroupKey
@@ -22,8 +21,7 @@ from frostline.recommendation.importance import (
 )
 from frostline.store.sweep import Sweep
 from frostline.suggest import advice
-
-AXES = tuple(field.name for field in fields(GroupKey) if field.name != "model")
+from frostline.trial import AXES
 
 
 def chosen_groups(
@@ -118,4 +116,4 @@ def _axis(text: str) -> tuple[str, str]:
 
 
 def _value(key: GroupKey, axis: str) -> str:
-    return str(getattr(key, axis))
+    return str(getattr(key.setting, axis) or "")

@@ -25,11 +25,9 @@ def to_json(answers: Sequence[tuple[Recommendation, Verified | None]]) -> str:
 
 def _object(found: Recommendation, verified: Verified | None) -> dict[str, Any]:
     answer, interval = found.answer, found.share_interval
-    setting = asdict(found.key)
-    model = setting.pop("model")
     return {
-        "model": model,
-        "setting": {**setting, "optimizer": found.key.optimizer or None},
+        "model": found.key.model,
+        "setting": asdict(found.key.setting),
         "budget": found.pick.budget,
         "policy": answer.policy,
         "frozen_layers": list(found.pick.frozen_layers),

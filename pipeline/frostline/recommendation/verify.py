@@ -9,7 +9,7 @@ Refuses a builder that cannot be found from here or that gives another model now
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -165,13 +165,8 @@ def _cut_down(sweep: Sweep, found: Recommendation, file: Path | None) -> Study:
     models = tuple(model for model in study.models if model.name == key.model)
     if not models:
         raise UsageError(f"the study has no model `{key.model}` any more; pass --study its file")
-    train = TrainTable.model_construct(
-        batch_size=(key.batch_size,),
-        optimizer=(key.optimizer,) if key.optimizer else None,
-        precision=(key.precision,),
-        jit_compile=(key.jit_compile,),
-        strategy=(key.strategy,),
-    )
+    given = {axis: (value,) for axis, value in asdict(key.setting).items() if value is not None}
+    train = TrainTable.model_construct(None, **given)
     freeze = FreezeTable.model_construct(
         policies=(found.answer.policy,), granularity="layer", anchors=False
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from frostline.analyse import GroupKey, GroupSummary, Summary, TrialSummary
@@ -24,6 +24,7 @@ from frostline.prediction import PredictedGroup, Unpredicted, predictions, sort_
 from frostline.reporting.page_limits import spread
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
+from frostline.trial import AXES
 
 PREDICTED = 400
 """Held-out configurations at most, of each group, that predictors are judged by."""
@@ -260,7 +261,7 @@ def _one(
     )
 
 
-_SETTING = "model, batch_size, optimizer, precision, jit_compile, strategy, device_kind"
+_SETTING = f"model, {', '.join(AXES)}, device_kind"
 _UNATTRIBUTED = f"""
 WITH ops AS (
     SELECT {_SETTING}, o.op_name, o.op_type, o.rule, sum(o.ns_per_step)::DOUBLE AS ns
@@ -283,17 +284,13 @@ def _unattributed(
     by_group: dict[tuple[object, ...], list[tuple[Any, ...]]] = {}
     if any(_other(item.row) for group in summary.groups for item in group.trials):
         for row in sweep.sql(_UNATTRIBUTED).fetchall():
-            by_group.setdefault(_setting(row[:7]), []).append(row[7:])
+            *setting, name, kind, rule, ns, count = row
+            by_group.setdefault(tuple(setting), []).append((name, kind, rule, ns, count))
     for number, group in enumerate(summary.groups):
         profiled = [item.row for item in group.trials if item.row.passes_ns]
         op_time = sum(sum((row.passes_ns or {}).values()) for row in profiled) or 1
         key = group.key
-        rows = by_group.get(
-            _setting((
-                key.model, key.batch_size, key.optimizer, key.precision, key.jit_compile,
-                key.strategy, group.device_kind,
-            )), [],
-        )  # fmt: skip
+        rows = by_group.get((key.model, *astuple(key.setting), group.device_kind), [])
         ops = tuple(
             UnattributedOp(
                 op_name=name, op_type=kind, rule=rule,
@@ -307,8 +304,3 @@ def _unattributed(
 
 def _other(row: TrialRow) -> int:
     return (row.passes_ns or {}).get("other", 0)
-
-
-def _setting(values: Sequence[object]) -> tuple[object, ...]:
-    """Settings compare by what they mean: no optimizer is the compiled model's own."""
-    return tuple(value or "" for value in values)

@@ -1,7 +1,8 @@
 """From a measured trial to what is stored of it.
 
 profile  a trial's files -> its graph, its trace and what its ops cost
-rows     one attempt at a trial -> rows of every table
+rows     one attempt at a trial -> rows of every table, and its row in `trials`
+detail_rows  rows of the other tables
 commit   rows and files -> OUT; the row in `trials` is the commit
 outcome  what a progress display shows of a committed trial
 """

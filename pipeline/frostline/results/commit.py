@@ -44,5 +44,7 @@ def commit(store: Store, run: TrialRun, *, log: Path | None = None) -> None:
         files[run.trace_path] = Path(trace_file)
     if log is not None and log.exists():
         files[f"logs/{trial_id}.log"] = log
-    files[events_path(trial_id)] = trial_events(tables.trials[0], tables.steps)
+    files[events_path(trial_id)] = trial_events(
+        tables.trials[0].values(), [sample.values() for sample in tables.steps]
+    )
     store.publish(tables, files)

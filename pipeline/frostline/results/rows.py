@@ -9,8 +9,8 @@ exactly, and rows that would not are refused.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -18,13 +18,21 @@ from frostline.attribute.costs import OpCost, check_conserved, per_step
 from frostline.attribute.step_graph import PASSES, Pass, StepGraph
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Measured
-from frostline.policies import layer_modes
-from frostline.store.outdir import TrialTables
+from frostline.results.detail_rows import graph_op_rows, layer_rows, op_cost_rows, step_rows
+from frostline.store.publication import TrialTables
+from frostline.store.schema import LayerRow
+from frostline.store.trial_row import (
+    AttemptColumns,
+    OutcomeColumns,
+    PlannedColumns,
+    PredictedColumns,
+    ProfileColumns,
+    TimingColumns,
+    TrialRow,
+)
 from frostline.trace.ops import Trace
 from frostline.trial import Trial
 from frostline.version import __version__
-
-Row = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,16 +101,17 @@ def tables_of(run: TrialRun) -> TrialTables:
     """
     if run.trace is not None:
         check_conserved(per_step(run.trace.total_ns, run.trace.steps), run.costs)
-    trials = [_trial_row(run)]
+    trial_id = run.trial.trial_id
+    trials = [trial_row(run)]
     if run.measured is None:
-        return TrialTables(trial_id=run.trial.trial_id, trials=trials)
+        return TrialTables(trial_id=trial_id, trials=trials)
     return TrialTables(
-        trial_id=run.trial.trial_id,
+        trial_id=trial_id,
         trials=trials,
-        steps=_steps(run),
-        op_costs=op_cost_rows(run.trial.trial_id, run.costs),
-        layers=_layers(run),
-        graph_ops=_graph_ops(run),
+        steps=step_rows(trial_id, run.measured.samples),
+        op_costs=op_cost_rows(trial_id, run.costs),
+        layers=_layers(run, run.measured),
+        graph_ops=graph_op_rows(trial_id, run.graph) if run.graph is not None else (),
     )
 
 
@@ -112,7 +121,7 @@ def noise_of(measured: Measured) -> float:
     return max(abs(measured.speedup - 1.0), half_width)
 
 
-def planned_columns(trial: Trial, *, known: bool = True) -> Row:
+def planned_columns(trial: Trial, *, known: bool = True) -> PlannedColumns:
     """The columns of `trials` that do not take a run to be known.
 
     Args:
@@ -120,135 +129,123 @@ def planned_columns(trial: Trial, *, known: bool = True) -> Row:
         known: False where the model could not be built, so that its size is not known.
     """
     setting = trial.setting
-    return {
-        "trial_id": trial.trial_id,
-        "study": trial.study,
-        "model": trial.model.name,
-        "policy": trial.policy,
-        "aliases": list(trial.aliases),
-        "frozen_layers": list(trial.frozen_layers),
-        "frozen_variables": list(trial.frozen_variables),
-        "frozen_params": trial.frozen_params if known else None,
-        "total_params": trial.total_params if known else None,
-        "frozen_fraction": trial.frozen_fraction if known else None,
-        "earliest_trainable_layer": trial.earliest_trainable_layer if known else None,
-        "batch_size": setting.batch_size,
-        "optimizer": setting.optimizer,
-        "precision": setting.precision,
-        "jit_compile": setting.jit_compile,
-        "strategy": setting.strategy,
-        "is_control": trial.is_control,
-        "replicate": trial.replicate,
-        "anchor": trial.anchor,
-    }
+    return PlannedColumns(
+        trial_id=trial.trial_id,
+        study=trial.study,
+        model=trial.model.name,
+        policy=trial.policy,
+        aliases=trial.aliases,
+        frozen_layers=trial.frozen_layers,
+        frozen_variables=trial.frozen_variables,
+        frozen_params=trial.frozen_params if known else None,
+        total_params=trial.total_params if known else None,
+        frozen_fraction=trial.frozen_fraction if known else None,
+        earliest_trainable_layer=trial.earliest_trainable_layer if known else None,
+        batch_size=setting.batch_size,
+        optimizer=setting.optimizer,
+        precision=setting.precision,
+        jit_compile=setting.jit_compile,
+        strategy=setting.strategy,
+        is_control=trial.is_control,
+        replicate=trial.replicate,
+        anchor=trial.anchor,
+    )
 
 
-def _trial_row(run: TrialRun) -> Row:
-    failure = run.failure
-    return {
-        **planned_columns(run.trial, known=run.facts is not None),
-        "jit_resolved": run.jit_resolved,
-        "status": run.status,
-        "error_stage": failure.stage if failure else None,
-        "error_type": failure.kind if failure else None,
-        "error_message": failure.message if failure else None,
-        "attempts": run.attempts,
-        "noise_floor": run.noise_floor,
-        "host": run.host,
-        "device_kind": run.device_kind,
-        "device_id": run.device_id,
-        "trace_path": run.trace_path,
-        "frostline_version": __version__,
-        "tensorflow_version": run.tensorflow_version,
-        "keras_version": run.keras_version,
-        "started_at": run.started_at,
-        "duration_s": run.duration_s,
-        "convert_s": run.convert_s,
-        "process_trials": run.process_trials,
-        **_measured_columns(run),
-        **(pass_columns(run.trace, run.costs) if run.trace is not None else {}),
-    }
-
-
-def _measured_columns(run: TrialRun) -> Row:
-    measured = run.measured
-    if measured is None:
-        return {"warnings": list(run.facts.facts_warnings) if run.facts else []}
-    seconds = measured.seconds
-    profiled = measured.profiled_step_ns
-    return {
-        "warnings": [*measured.warnings, *(run.trace.warnings if run.trace else ())],
-        "pairs": len({one.pair for one in measured.samples if not one.warmup and one.pair >= 0}),
-        "pairing": measured.pairing,
-        "stop_reason": measured.stop_reason,
-        "step_ns": measured.step_ns,
-        "baseline_step_ns": measured.baseline_step_ns,
-        "speedup": measured.speedup,
-        "speedup_low": measured.speedup_low,
-        "speedup_high": measured.speedup_high,
-        "profiler_overhead": None if profiled is None else profiled / measured.step_ns,
-        "peak_memory_bytes": measured.peak_memory_bytes,
-        "energy_joules_per_step": measured.energy_joules_per_step,
-        "examples_per_second": run.trial.setting.batch_size * 1e9 / measured.step_ns,
-        "build_s": seconds.get("build"),
-        "compile_s": seconds.get("trace"),
-        "stepping_s": seconds.get("step"),
-        "check_s": seconds.get("check"),
-        "profile_s": seconds.get("profile"),
-        "process_rss_bytes": measured.rss_bytes,
-    }
-
-
-def pass_columns(trace: Trace, costs: Sequence[OpCost]) -> Row:
+def profile_columns(trace: Trace, costs: Iterable[OpCost]) -> ProfileColumns:
     """The columns of `trials` that come from a trace and its attribution."""
     by_pass: dict[Pass, int] = dict.fromkeys(PASSES, 0)
     for cost in costs:
         by_pass[cost.pass_] += cost.ns_per_step
     total_ns = sum(by_pass.values())
-    return {
-        **{f"{name}_ns": ns for name, ns in by_pass.items()},
-        "busy_ns": per_step(trace.busy_ns, trace.steps),
-        "attributed_fraction": 1 - by_pass["other"] / total_ns if total_ns else None,
-        "trace_steps": trace.steps,
-    }
+    return ProfileColumns(
+        forward_ns=by_pass["forward"],
+        activation_gradient_ns=by_pass["activation_gradient"],
+        weight_gradient_ns=by_pass["weight_gradient"],
+        optimizer_ns=by_pass["optimizer"],
+        input_ns=by_pass["input"],
+        other_ns=by_pass["other"],
+        busy_ns=per_step(trace.busy_ns, trace.steps),
+        attributed_fraction=1 - by_pass["other"] / total_ns if total_ns else None,
+        trace_steps=trace.steps,
+    )
 
 
-def _steps(run: TrialRun) -> list[Row]:
-    return [
-        {
-            "trial_id": run.trial.trial_id,
-            "arm": sample.arm,
-            "pair": sample.pair,
-            "position": sample.position,
-            "warmup": sample.warmup,
-            "n_steps": sample.n_steps,
-            "step_ns": sample.step_ns,
-        }
-        for sample in (run.measured.samples if run.measured else ())
-    ]
+def trial_row(run: TrialRun) -> TrialRow:
+    """The row of a trial in `trials`."""
+    return TrialRow.joined(
+        planned=planned_columns(run.trial, known=run.facts is not None),
+        outcome=_outcome(run),
+        timing=_timing(run),
+        profile=profile_columns(run.trace, run.costs) if run.trace else ProfileColumns.nothing(),
+        predicted=PredictedColumns.nothing(),
+        attempt=_attempt(run),
+    )
 
 
-def op_cost_rows(trial_id: str, costs: Sequence[OpCost]) -> list[Row]:
-    """A trial's rows of `op_costs`."""
-    return [
-        {
-            "trial_id": trial_id,
-            "layer": cost.layer,
-            "pass": cost.pass_,
-            "op_type": cost.op_type,
-            "op_name": cost.op_name,
-            "device": cost.device,
-            "calls_per_step": cost.calls_per_step,
-            "ns_per_step": cost.ns_per_step,
-            "rule": cost.rule,
-            "graph_op": cost.graph_op,
-            "typical_ns_per_step": cost.typical_ns_per_step,
-        }
-        for cost in costs
-    ]
+def _outcome(run: TrialRun) -> OutcomeColumns:
+    failure = run.failure
+    if run.measured is None:
+        warnings = run.facts.facts_warnings if run.facts else ()
+    else:
+        warnings = (*run.measured.warnings, *(run.trace.warnings if run.trace else ()))
+    return OutcomeColumns(
+        status=run.status,
+        error_stage=failure.stage if failure else None,
+        error_type=failure.kind if failure else None,
+        error_message=failure.message if failure else None,
+        warnings=warnings,
+        attempts=run.attempts,
+    )
 
 
-def _layers(run: TrialRun) -> list[Row]:
+def _timing(run: TrialRun) -> TimingColumns:
+    measured = run.measured
+    if measured is None:
+        return replace(TimingColumns.nothing(), noise_floor=run.noise_floor)
+    profiled = measured.profiled_step_ns
+    return TimingColumns(
+        pairs=len({one.pair for one in measured.samples if not one.warmup and one.pair >= 0}),
+        pairing=measured.pairing,
+        stop_reason=measured.stop_reason,
+        step_ns=measured.step_ns,
+        baseline_step_ns=measured.baseline_step_ns,
+        speedup=measured.speedup,
+        speedup_low=measured.speedup_low,
+        speedup_high=measured.speedup_high,
+        noise_floor=run.noise_floor,
+        profiler_overhead=None if profiled is None else profiled / measured.step_ns,
+        peak_memory_bytes=measured.peak_memory_bytes,
+        energy_joules_per_step=measured.energy_joules_per_step,
+        examples_per_second=run.trial.setting.batch_size * 1e9 / measured.step_ns,
+    )
+
+
+def _attempt(run: TrialRun) -> AttemptColumns:
+    seconds = run.measured.seconds if run.measured else {}
+    return AttemptColumns(
+        host=run.host,
+        device_kind=run.device_kind,
+        device_id=run.device_id,
+        jit_resolved=run.jit_resolved,
+        trace_path=run.trace_path,
+        frostline_version=__version__,
+        tensorflow_version=run.tensorflow_version,
+        keras_version=run.keras_version,
+        started_at=run.started_at,
+        duration_s=run.duration_s,
+        build_s=seconds.get("build"),
+        compile_s=seconds.get("trace"),
+        stepping_s=seconds.get("step"),
+        check_s=seconds.get("check"),
+        profile_s=seconds.get("profile"),
+        convert_s=run.convert_s,
+        process_rss_bytes=run.measured.rss_bytes if run.measured else None,
+        process_trials=run.process_trials,
+    )
+
+
+def _layers(run: TrialRun, measured: Measured) -> list[LayerRow]:
     if run.facts is None:
         return []
     return layer_rows(
@@ -257,59 +254,8 @@ def _layers(run: TrialRun) -> list[Row]:
         run.trial.frozen_variables,
         costs=run.costs if run.trace is not None else None,
         forward_flops=_forward_flops(run),
-        gradient_norms=run.measured.gradient_norms if run.measured else None,
+        gradient_norms=measured.gradient_norms,
     )
-
-
-def layer_rows(
-    trial_id: str,
-    facts: ModelFacts,
-    frozen_variables: Sequence[str],
-    *,
-    costs: Sequence[OpCost] | None,
-    forward_flops: Mapping[str, int],
-    gradient_norms: Mapping[str, float] | None = None,
-) -> list[Row]:
-    """A trial's rows of `layers`.
-
-    Args:
-        trial_id: the trial.
-        facts: of its model.
-        frozen_variables: paths of what it froze.
-        costs: per step; None without a usable trace.
-        forward_flops: by layer, for the trial's batch size; layers that are not known are left out.
-        gradient_norms: by layer, where the trial recorded them.
-    """
-    times: dict[tuple[str | None, Pass], int] = defaultdict(int)
-    for cost in costs or ():
-        times[cost.layer, cost.pass_] += cost.ns_per_step
-    # Fused and grouped updates belong to no layer; then no layer's share is known.
-    optimizer_known = any(layer is not None and name == "optimizer" for layer, name in times)
-    modes = layer_modes(facts, frozen_variables)
-
-    def time_ns(layer: str, name: Pass) -> int | None:
-        if costs is None or (name == "optimizer" and not optimizer_known):
-            return None
-        return times[layer, name]
-
-    return [
-        {
-            "trial_id": trial_id,
-            "layer": layer.name,
-            "index": layer.index,
-            "kind": layer.kind,
-            "params": layer.params,
-            "trainable": modes[layer.name] == "trainable",
-            "mode": modes[layer.name],
-            "forward_ns": time_ns(layer.name, "forward"),
-            "activation_gradient_ns": time_ns(layer.name, "activation_gradient"),
-            "weight_gradient_ns": time_ns(layer.name, "weight_gradient"),
-            "optimizer_ns": time_ns(layer.name, "optimizer"),
-            "forward_flops": forward_flops.get(layer.name),
-            "gradient_norm": (gradient_norms or {}).get(layer.name),
-        }
-        for layer in facts.layers
-    ]
 
 
 def _forward_flops(run: TrialRun) -> Mapping[str, int]:
@@ -324,21 +270,3 @@ def _forward_flops(run: TrialRun) -> Mapping[str, int]:
             if layer.forward_flops is not None:
                 flops[layer.name] = layer.forward_flops
     return flops
-
-
-def _graph_ops(run: TrialRun) -> list[Row]:
-    if run.graph is None:
-        return []
-    variables = run.graph.variables
-    return [
-        {
-            "trial_id": run.trial.trial_id,
-            "op_name": op.op_name,
-            "op_type": op.op_type,
-            "layer": op.layer,
-            "pass": op.pass_,
-            "needed_by": [variables[index] for index in op.needed_by],
-            "forward_flops": op.forward_flops,
-        }
-        for op in run.graph.ops
-    ]

@@ -1,8 +1,9 @@
-"""Rows to Arrow: the literal schema as Arrow schemas, and rows checked against them.
+"""Rows to Arrow: the row classes as Arrow schemas, and rows checked against them.
 
-In: rows as mappings, or a `pyarrow.Table`. Out: a table with exactly the schema's columns, or its
-Parquet bytes. Refuses unknown columns, missing required values and wrong types: such rows are a
-defect of the program, so `TableDefectError` stands outside the user's error tree.
+In: rows of the table's class; or what did not come through it, mappings by column and a
+`pyarrow.Table`. Out: a table with exactly the schema's columns, or its Parquet bytes. Refuses rows
+of another table, unknown columns, missing required values and wrong types: such rows are a defect
+of the program, so `TableDefectError` stands outside the user's error tree.
 
 Repeated strings stay plain `string` in Arrow: a dictionary type would turn into pandas categoricals
 for every reader. Parquet's own dictionary encoding stores them once all the same.
@@ -20,9 +21,10 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frostline.store.schema import SCHEMA_VERSION, TABLES, Column, Type
+from frostline.store.columns import Column, TableRow, Type
+from frostline.store.schema import ROWS, SCHEMA_VERSION, TABLES
 
-Rows: TypeAlias = "Sequence[Mapping[str, object]] | pa.Table"
+Rows: TypeAlias = "Sequence[TableRow] | Sequence[Mapping[str, object]] | pa.Table"
 
 VERSION_KEY = b"frostline.schema_version"
 TABLE_KEY = b"frostline.table"
@@ -70,18 +72,20 @@ def reader_schema(table: str) -> pa.Schema:
 def to_table(table: str, rows: Rows) -> pa.Table:
     """Rows as an Arrow table with exactly the schema's columns, in its order.
 
-    Columns that are not required may be left out; they become null.
+    A mapping or a table may leave out columns that are not required; they become null.
 
     Raises:
-        TableDefectError: an unknown column, a required value that is not there, a wrong type.
+        TableDefectError: another table's row, an unknown column, a required value that is not
+            there, a wrong type.
     """
     if isinstance(rows, pa.Table):
         return _checked_table(table, rows)
+    mappings = [_by_column(table, row) for row in rows]
     known = {column.name for column in TABLES[table]}
-    for number, row in enumerate(rows):
+    for number, row in enumerate(mappings):
         if unknown := row.keys() - known:
             raise _defect(table, sorted(unknown)[0], f"row {number} has this unknown column")
-    arrays = [_array(table, column, rows) for column in TABLES[table]]
+    arrays = [_array(table, column, mappings) for column in TABLES[table]]
     return pa.Table.from_arrays(arrays, schema=arrow_schema(table))
 
 
@@ -113,6 +117,14 @@ def to_parquet(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", use_dictionary=many, write_statistics=many)
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def _by_column(table: str, row: TableRow | Mapping[str, object]) -> Mapping[str, object]:
+    if not isinstance(row, TableRow):
+        return row
+    if not isinstance(row, ROWS[table]):
+        raise TableDefectError(f"table {table}: a {type(row).__name__} is no row of it")
+    return row.values()
 
 
 def _array(table: str, column: Column, rows: Sequence[Mapping[str, object]]) -> pa.Array:

@@ -9,7 +9,7 @@ commit comes last. Refuses rows that do not fit the schema, or that are not this
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -17,7 +17,15 @@ import pyarrow as pa
 from frostline.store.arrow import Rows, TableDefectError, to_parquet, to_table
 from frostline.store.files import FileChange, Source
 from frostline.store.read import table_file
-from frostline.store.schema import TABLES
+from frostline.store.schema import (
+    TABLES,
+    GraphOpRow,
+    LayerRow,
+    OpCostRow,
+    PredictionRow,
+    StepRow,
+)
+from frostline.store.trial_row import TrialRow
 
 _TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=@,+-]{0,199}")
 
@@ -30,16 +38,16 @@ class TrialTables:
         trial_id: of every row.
         trials: exactly one row.
         steps, op_costs, layers, graph_ops, predictions: any number of rows, none for a trial that
-            did not get there. Rows are mappings by column, or a `pyarrow.Table`.
+            did not get there.
     """
 
     trial_id: str
-    trials: Rows
-    steps: Rows = ()
-    op_costs: Rows = ()
-    layers: Rows = ()
-    graph_ops: Rows = ()
-    predictions: Rows = ()
+    trials: Sequence[TrialRow]
+    steps: Sequence[StepRow] = ()
+    op_costs: Sequence[OpCostRow] = ()
+    layers: Sequence[LayerRow] = ()
+    graph_ops: Sequence[GraphOpRow] = ()
+    predictions: Sequence[PredictionRow] = ()
 
 
 def publication(tables: TrialTables, files: Mapping[str, Source]) -> tuple[FileChange, ...]:

@@ -19,7 +19,8 @@ import duckdb
 import pyarrow as pa
 
 from frostline.store.arrow import reader_schema
-from frostline.store.schema import TABLES, Type
+from frostline.store.columns import Type
+from frostline.store.schema import TABLES
 
 _BATCH = 400  # files; DuckDB holds a vector per file and column until a query has ended
 _READERS = 4  # at once, at most; each holds a batch

@@ -11,24 +11,27 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from frostline.errors import SweepError, UsageError
 from frostline.store.address import Address
+from frostline.store.columns import TableRow
 from frostline.store.manifest import Manifest
 from frostline.store.outdir import MANIFEST, OutDir
 from frostline.store.read import dataset_of, read_rows, row_files, scanned
 from frostline.store.scan import naive_utc, scan
-from frostline.store.schema import TABLES
+from frostline.store.schema import TABLE_OF, TABLES
 from frostline.store.trial_row import TrialRow
 from frostline.store.versions import refuse_newer
 from frostline.suggest import advice
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Row = TypeVar("Row", bound=TableRow)
 
 
 def open_sweep(out: str | os.PathLike[str] | Address) -> Sweep:
@@ -101,6 +104,16 @@ class Sweep:
             return self._trials if columns is None else self._trials.select(columns)
         return read_rows(self.out.files, name, self._files(name, trials), columns)
 
+    def rows(self, kind: type[Row], *, trials: Collection[str] | None = None) -> list[Row]:
+        """A table's rows as values of its row class.
+
+        Args:
+            kind: a class of `frostline.store.schema.ROWS`.
+            trials: see `table`.
+        """
+        rows = self.table(TABLE_OF[kind], trials=trials).to_pylist()
+        return [kind.from_mapping(row) for row in rows]
+
     def df(self, name: str) -> pd.DataFrame:
         """A table as a pandas frame.
 
@@ -145,8 +158,7 @@ class Sweep:
 
     @cached_property
     def _trial_rows(self) -> list[TrialRow]:
-        rows = [TrialRow.from_mapping(row) for row in self._trials.to_pylist()]
-        return sorted(rows, key=lambda row: row.trial_id)
+        return sorted(self.rows(TrialRow), key=lambda row: row.trial_id)
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:

@@ -1,106 +1,110 @@
-"""A row of `trials` as a typed value, for everything of the program that reads a sweep.
+"""The columns of `trials`, and one of its rows as a typed value.
 
-In: a mapping by column, as Arrow gives it. Out: `TrialRow`. Imports no Arrow, so that analysis and
-rendering can be used and tested without it. `docs/tables.md` says what each column means.
+In: the parts of a row, each made where its columns become known, or a mapping by column as Arrow
+gives it. Out: `TrialRow`. Imports no Arrow, so that analysis and rendering can be used and tested
+without it.
+
+The fields are the schema: from them come Arrow's schema and `docs/tables.md`. Columns are only ever
+added; a change of meaning raises `frostline.store.schema.SCHEMA_VERSION`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
+
+from frostline.store.columns import TableRow
+from frostline.trial import Jit, Setting, Strategy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialRow:
-    """One committed trial; fields are the columns of `trials`, units in their names.
+@dataclass(frozen=True, kw_only=True)
+class PlannedColumns(TableRow):
+    """What it takes no run to know."""
 
-    None stands where nothing was measured. Fractions, speedups and their intervals are ratios
-    (dimensionless); `*_ns` are nanoseconds per training step.
-    """
+    trial_id: Annotated[str, "Readable slug and a hash of all that affects the result."]
+    study: Annotated[str, "The study's name."]
+    model: Annotated[str, "The model's name in the study."]
+    policy: Annotated[str, "The expanded freeze policy, itself valid as a policy."]
+    aliases: Annotated[tuple[str, ...], "Other policies of the study with this configuration."]
+    frozen_layers: Annotated[tuple[str, ...], "Layers with nothing left to train."]
+    frozen_variables: Annotated[tuple[str, ...], "Paths of the frozen variables."]
+    frozen_params: Annotated[int | None, "Elements of the frozen variables.", "parameters"]
+    total_params: Annotated[int | None, "Elements trainable in the baseline.", "parameters"]
+    frozen_fraction: Annotated[float | None, "frozen_params / total_params.", "1"]
+    earliest_trainable_layer: Annotated[
+        int | None, "Index of the first layer, in order of first use, that still trains."
+    ]
+    batch_size: Annotated[int, "Examples per step.", "examples"]
+    optimizer: Annotated[str | None, "Keras identifier; null: the compiled model's own."]
+    precision: Annotated[str, "Keras dtype policy."]
+    jit_compile: Annotated[Jit, "As asked for: auto, true or false."]
+    strategy: Annotated[Strategy, "single or mirrored."]
+    is_control: Annotated[bool, "An independently built copy of the baseline."]
+    replicate: Annotated[int, "Number among the controls; 0 otherwise."]
+    anchor: Annotated[str | None, "Which anchor of the cost model it is; null: none."]
 
-    trial_id: str
-    study: str
-    model: str
-    policy: str
-    aliases: tuple[str, ...]
-    frozen_layers: tuple[str, ...]
-    frozen_variables: tuple[str, ...]
-    frozen_params: int | None
-    total_params: int | None
-    frozen_fraction: float | None
-    earliest_trainable_layer: int | None
-    batch_size: int
-    optimizer: str | None
-    precision: str
-    jit_compile: str
-    jit_resolved: bool | None
-    strategy: str
-    is_control: bool
-    replicate: int
-    anchor: str | None
-    status: Literal["ok", "failed"]
-    error_stage: str | None
-    error_type: str | None
-    error_message: str | None
-    warnings: tuple[str, ...]
-    attempts: int
-    pairs: int | None
-    pairing: str | None
-    stop_reason: str | None
-    step_ns: int | None
-    baseline_step_ns: int | None
-    speedup: float | None
-    speedup_low: float | None
-    speedup_high: float | None
-    noise_floor: float | None
-    forward_ns: int | None
-    activation_gradient_ns: int | None
-    weight_gradient_ns: int | None
-    optimizer_ns: int | None
-    input_ns: int | None
-    other_ns: int | None
-    busy_ns: int | None
-    attributed_fraction: float | None
-    profiler_overhead: float | None
-    peak_memory_bytes: int | None
-    energy_joules_per_step: float | None
-    examples_per_second: float | None
-    predicted_step_ns: int | None
-    host: str | None
-    device_kind: str | None
-    device_id: str | None
-    trace_path: str | None
-    trace_steps: int | None
-    frostline_version: str
-    tensorflow_version: str | None
-    keras_version: str | None
-    started_at: datetime
-    duration_s: float
-    build_s: float | None
-    compile_s: float | None
-    stepping_s: float | None
-    check_s: float | None
-    profile_s: float | None
-    convert_s: float | None
-    process_rss_bytes: int | None
-    process_trials: int | None
+    @property
+    def setting(self) -> Setting:
+        """The training setting."""
+        return Setting(
+            batch_size=self.batch_size,
+            optimizer=self.optimizer,
+            precision=self.precision,
+            jit_compile=self.jit_compile,
+            strategy=self.strategy,
+        )
 
-    @staticmethod
-    def from_mapping(row: Mapping[str, object]) -> TrialRow:
-        """Make a row from its columns; lists become tuples, unknown columns are passed over.
 
-        Raises:
-            KeyError: a column is missing (a reader fills those that old files lack with None).
-        """
-        values = {}
-        for field in fields(TrialRow):
-            value = row[field.name]
-            if field.type == "tuple[str, ...]":
-                value = tuple(value) if isinstance(value, list | tuple) else ()
-            values[field.name] = value
-        return TrialRow(**values)  # type: ignore[arg-type]
+@dataclass(frozen=True, kw_only=True)
+class OutcomeColumns(TableRow):
+    """How the trial ended."""
+
+    status: Annotated[Literal["ok", "failed"], "ok or failed."]
+    error_stage: Annotated[str | None, "Where it failed; `profile` on an ok row: no trace."]
+    error_type: Annotated[str | None, "Short name of the cause."]
+    error_message: Annotated[str | None, "What happened and what to do about it."]
+    warnings: Annotated[tuple[str, ...], "What was noticed and is legal."]
+    attempts: Annotated[int, "How often the trial was started, this time included."]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingColumns(TableRow):
+    """What was measured without a profiler."""
+
+    pairs: Annotated[int | None, "Pairs that take part in the estimate."]
+    pairing: Annotated[Literal["interleaved", "sandwich"] | None, "interleaved or sandwich."]
+    stop_reason: Annotated[str | None, "target_ci or max_pairs."]
+    step_ns: Annotated[int | None, "Median unprofiled step time of the trial.", "ns"]
+    baseline_step_ns: Annotated[int | None, "Median of the baseline beside it.", "ns"]
+    speedup: Annotated[float | None, "Median of the paired ratios baseline / trial.", "1"]
+    speedup_low: Annotated[float | None, "Lower end of its 95% bootstrap interval.", "1"]
+    speedup_high: Annotated[float | None, "Upper end of its 95% bootstrap interval.", "1"]
+    noise_floor: Annotated[
+        float | None,
+        "Largest of |speedup - 1| and the interval's half-width over the controls of this "
+        "model and setting committed so far; the reader recomputes it over all of them.",
+        "1",
+    ]
+    profiler_overhead: Annotated[float | None, "Profiled / unprofiled step time.", "1"]
+    peak_memory_bytes: Annotated[int | None, "Device memory of the trial alone; null on CPUs.", "B"]
+    energy_joules_per_step: Annotated[float | None, "Device energy; null where not counted.", "J"]
+    examples_per_second: Annotated[float | None, "batch_size / step time.", "1/s"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileColumns(TableRow):
+    """What a trace says, and its attribution."""
+
+    forward_ns: Annotated[int | None, "Profiled op time per step, forward.", "ns"]
+    activation_gradient_ns: Annotated[int | None, "Same, gradients passed on (dX).", "ns"]
+    weight_gradient_ns: Annotated[int | None, "Same, gradients of weights (dW).", "ns"]
+    optimizer_ns: Annotated[int | None, "Same, from gradients to updates.", "ns"]
+    input_ns: Annotated[int | None, "Same, input pipeline and host-to-device copies.", "ns"]
+    other_ns: Annotated[int | None, "Same, not attributed to a pass.", "ns"]
+    busy_ns: Annotated[int | None, "Per step, union of the ops' intervals on the device.", "ns"]
+    attributed_fraction: Annotated[float | None, "Share of op time whose pass is not other.", "1"]
+    trace_steps: Annotated[int | None, "Steps found in the trace."]
 
     @property
     def passes_ns(self) -> dict[str, int] | None:
@@ -115,3 +119,60 @@ class TrialRow:
         }
         known = {name: time for name, time in times.items() if time is not None}
         return known if len(known) == len(times) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedColumns(TableRow):
+    """What the cost model says, once all anchors are there."""
+
+    predicted_step_ns: Annotated[int | None, "The cost model's, where anchors are there.", "ns"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptColumns(TableRow):
+    """Where, with what and how long the last attempt ran."""
+
+    host: Annotated[str | None, "Host name of the node."]
+    device_kind: Annotated[str | None, "Model of the device, or of the CPU."]
+    device_id: Annotated[str | None, "GPU UUID, or the CPU cores held."]
+    jit_resolved: Annotated[bool | None, "Whether XLA compiled the step."]
+    trace_path: Annotated[str | None, "Trace file, relative to OUT; null: not kept or none."]
+    frostline_version: Annotated[str, "Version of the program that measured it."]
+    tensorflow_version: Annotated[str | None, "TensorFlow of its measuring process."]
+    keras_version: Annotated[str | None, "Keras of its measuring process."]
+    started_at: Annotated[datetime, "Start of the last attempt.", "UTC"]
+    duration_s: Annotated[float, "Wall time of the last attempt, storing excluded.", "s"]
+    build_s: Annotated[float | None, "Of it: building the model.", "s"]
+    compile_s: Annotated[float | None, "Of it: tracing and compiling the step.", "s"]
+    stepping_s: Annotated[float | None, "Of it: training steps of both arms, samples or not.", "s"]
+    check_s: Annotated[float | None, "Of it: the freeze check.", "s"]
+    profile_s: Annotated[float | None, "Of it: the profiled window.", "s"]
+    convert_s: Annotated[float | None, "Of it: conversion and attribution of the trace.", "s"]
+    process_rss_bytes: Annotated[int | None, "Measuring process after the trial was gone.", "B"]
+    process_trials: Annotated[int | None, "Trials that process had served, this one included."]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow(  # dataclasses take the fields of the last base first
+    AttemptColumns,
+    PredictedColumns,
+    ProfileColumns,
+    TimingColumns,
+    OutcomeColumns,
+    PlannedColumns,
+):
+    """One row a trial, failed ones included. Its file is the trial's commit."""
+
+    @staticmethod
+    def joined(
+        *,
+        planned: PlannedColumns,
+        outcome: OutcomeColumns,
+        timing: TimingColumns,
+        profile: ProfileColumns,
+        predicted: PredictedColumns,
+        attempt: AttemptColumns,
+    ) -> TrialRow:
+        """The row that has these parts: all that there are."""
+        parts = (planned, outcome, timing, profile, predicted, attempt)
+        return TrialRow.from_mapping({k: v for part in parts for k, v in part.values().items()})

@@ -6,12 +6,11 @@ users, `frostline.study.tables` holds keys and defaults, `frostline.study.check`
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from frostline.digest import digest_of
 from frostline.study.check import checked, read_text
 from frostline.study.former_names import former
 from frostline.study.tables import (
@@ -110,7 +109,6 @@ def parse_study(
         StudyError: the text is not TOML, or has mistakes, all of them named.
     """
     file = checked(text, path=path, check_builders=check_builders, former_names=former_names)
-    said = json.dumps(file.model_dump(), sort_keys=True, separators=(",", ":"))
     return Study(
         name=file.name,
         seed=file.seed,
@@ -121,6 +119,6 @@ def parse_study(
         resources=file.resources,
         text=text,
         search_path=() if path is None else (str(path.resolve().parent),),
-        digest=hashlib.sha256(said.encode()).hexdigest(),
+        digest=digest_of(file.model_dump()),
         former_names=former_names,
     )

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from frostline.analyse.stored_model import load_facts, read_graph
 from frostline.attribute.attribute import attribute
@@ -24,8 +23,11 @@ from frostline.attribute.costs import check_conserved, per_step
 from frostline.attribute.frozen import check_frozen
 from frostline.errors import ConservationError, CreditError, SweepError, TraceError
 from frostline.prediction import write_predictions
-from frostline.results.rows import layer_rows, op_cost_rows, pass_columns
+from frostline.results.detail_rows import layer_rows, op_cost_rows
+from frostline.results.rows import profile_columns
+from frostline.store.schema import LayerRow
 from frostline.store.sweep import Sweep, open_sweep
+from frostline.store.trial_row import OutcomeColumns, TrialRow
 from frostline.tensorboard.events import events_path, trial_events
 from frostline.trace.converter import TraceConverter
 
@@ -64,70 +66,78 @@ def reattribute(out: str, *, tell: Callable[[str], None] = lambda _line: None) -
     left: dict[str, str] = {}
     with open_sweep(out).out.lock(), TraceConverter() as converter:
         sweep = open_sweep(out)  # as it is now that nobody else writes
-        for row in sweep.trials().to_pylist():
-            trial_id = row["trial_id"]
+        for row in sweep.trial_rows():
             reason = _rewrite(sweep, row, converter)
             if reason is None:
-                rewritten.append(trial_id)
+                rewritten.append(row.trial_id)
             else:
-                left[trial_id] = reason
-            tell(f"{trial_id}: {f'left as it is, {reason}' if reason else 'attributed again'}")
+                left[row.trial_id] = reason
+            tell(f"{row.trial_id}: {f'left as it is, {reason}' if reason else 'attributed again'}")
         predicted, notices = write_predictions(open_sweep(out))
     return Reattributed(rewritten=tuple(rewritten), left=left, predicted=predicted, notices=notices)
 
 
-def _rewrite(sweep: Sweep, row: Mapping[str, Any], converter: TraceConverter) -> str | None:
+def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter) -> str | None:
     """Attribute one trial again; the reason when it stays as it is."""
-    trial_id = row["trial_id"]
-    if row["status"] != "ok":
+    if row.status != "ok":
         return "it failed"
-    if row["trace_path"] is None:
+    if row.trace_path is None:
         return "no trace of it was kept"
     try:
-        facts = load_facts(sweep, row["model"])
-        graph = read_graph(sweep, trial_id, facts, frozen=row["frozen_variables"])
+        facts = load_facts(sweep, row.model)
+        graph = read_graph(sweep, row.trial_id, facts, frozen=row.frozen_variables)
     except SweepError as error:
         return str(error)
     with TemporaryDirectory(prefix="frostline-") as scratch:
-        xplane = Path(scratch) / Path(row["trace_path"]).name
-        if not sweep.out.fetch(row["trace_path"], xplane):
-            return f"its trace {row['trace_path']} is gone"
+        xplane = Path(scratch) / Path(row.trace_path).name
+        if not sweep.out.fetch(row.trace_path, xplane):
+            return f"its trace {row.trace_path} is gone"
         try:
             trace = converter.convert(xplane)
             costs = attribute(trace, graph)
             check_frozen(
                 costs,
                 graph,
-                frozen_variables=row["frozen_variables"],
-                frozen_layers=row["frozen_layers"],
+                frozen_variables=row.frozen_variables,
+                frozen_layers=row.frozen_layers,
             )
         except (ConservationError, CreditError):
             raise  # a defect of the program, and no hole in what was kept
         except TraceError as error:
             return f"its trace cannot be used: {error}"
     check_conserved(per_step(trace.total_ns, trace.steps), costs)
-    columns = dict(pass_columns(trace, costs))
-    if row["error_stage"] == "profile":  # it has a usable trace after all
-        columns |= dict.fromkeys(("error_stage", "error_type", "error_message"))
+    columns = profile_columns(trace, costs).values()
+    if row.error_stage == "profile":  # it has a usable trace after all
+        columns |= _without_error(row).values()
+    before = sweep.rows(LayerRow, trials=[row.trial_id])
     layers = layer_rows(
-        trial_id,
+        row.trial_id,
         facts,
-        row["frozen_variables"],
+        row.frozen_variables,
         costs=costs,
-        forward_flops=_recorded(sweep, trial_id, "forward_flops"),
-        gradient_norms=_recorded(sweep, trial_id, "gradient_norm"),
+        # What the measuring process recorded: no trace says it again.
+        forward_flops={one.layer: one.forward_flops for one in before if one.forward_flops},
+        gradient_norms={
+            one.layer: one.gradient_norm for one in before if one.gradient_norm is not None
+        },
     )
     sweep.out.amend(
-        trial_id,
-        tables={"op_costs": op_cost_rows(trial_id, costs), "layers": layers},
+        row.trial_id,
+        tables={"op_costs": op_cost_rows(row.trial_id, costs), "layers": layers},
         columns=columns,
     )
-    events = trial_events({**row, **columns}, sweep.table("steps", trials=[trial_id]).to_pylist())
-    sweep.out.put_file(events, events_path(trial_id))
+    samples = sweep.table("steps", trials=[row.trial_id]).to_pylist()
+    events = trial_events(row.values() | columns, samples)
+    sweep.out.put_file(events, events_path(row.trial_id))
     return None
 
 
-def _recorded(sweep: Sweep, trial_id: str, column: str) -> dict[str, Any]:
-    """What the measuring process found out by layer; no trace says it again."""
-    stored = sweep.table("layers", ["layer", column], trials=[trial_id]).to_pylist()
-    return {row["layer"]: row[column] for row in stored if row[column] is not None}
+def _without_error(row: TrialRow) -> OutcomeColumns:
+    return OutcomeColumns(
+        status=row.status,
+        error_stage=None,
+        error_type=None,
+        error_message=None,
+        warnings=row.warnings,
+        attempts=row.attempts,
+    )

@@ -6,30 +6,25 @@ In: the study and OUT. Out: the manifest with one more run, and whether the last
 from __future__ import annotations
 
 import platform
-from contextlib import suppress
-from importlib import metadata
 
 import psutil
 from pydantic import JsonValue
 
 from frostline.facts.provenance import program
+from frostline.installed import PYTHON, installed
 from frostline.store.manifest import Manifest
 from frostline.store.outdir import OutDir
 from frostline.study.study import Study
 from frostline.version import __version__
 
-_LIBRARIES = (
-    "tensorflow", "keras", "ray", "tensorboard-plugin-profile", "numpy", "pyarrow",
+_NAMED = (
+    PYTHON, "tensorflow", "keras", "ray", "tensorboard-plugin-profile", "numpy", "pyarrow",
 )  # fmt: skip
 
 
 def versions() -> dict[str, str]:
     """Versions of this program, of Python and of the libraries that matter, by name."""
-    found = {"frostline": __version__, "python": platform.python_version()}
-    for name in _LIBRARIES:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+    return {"frostline": __version__, **installed(_NAMED)}
 
 
 def begin(out: OutDir, study: Study, planned: int | None) -> Manifest:

@@ -7,14 +7,13 @@ can be built after all.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from frostline.digest import DIGITS, digest_of
 from frostline.measure.messages import Failed
 from frostline.results.commit import commit
 from frostline.results.rows import Failure, TrialRun
@@ -30,8 +29,7 @@ def unbuilt_trials(study: Study, model: ModelSpec) -> tuple[Trial, ...]:
     slug = re.sub(r"[^a-z0-9]+", "-", model.name.lower()).strip("-")[:40] or "model"
     trials = []
     for setting in study.settings():
-        said = json.dumps([model.identity, asdict(setting)], sort_keys=True)
-        digest = hashlib.sha256(said.encode()).hexdigest()[:10]
+        digest = digest_of([model.identity, asdict(setting)], spaced=True)[:DIGITS]
         trials.append(
             Trial(
                 trial_id=f"{slug}-unbuilt-{digest}",

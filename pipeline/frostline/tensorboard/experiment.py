@@ -6,19 +6,16 @@ In: OUT, and rows of the planned trials. Out: one file in `OUT/tensorboard`, rep
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from frostline.store.outdir import OutDir
 from frostline.store.read import committed, read_all
+from frostline.store.trial_row import PlannedColumns
 from frostline.tensorboard.events import EXPERIMENT_PATH, experiment_events
-
-_COLUMNS = (
-    "model", "policy", "is_control", "anchor", "frozen_fraction", "earliest_trainable_layer",
-    "batch_size", "optimizer", "precision", "jit_compile", "strategy",
-)  # fmt: skip
+from frostline.tensorboard.hparams import COLUMNS
 
 
-def write_experiment(out: OutDir, study: str, planned: Iterable[Mapping[str, object]]) -> None:
+def write_experiment(out: OutDir, study: str, planned: Iterable[PlannedColumns]) -> None:
     """Write it.
 
     Trials that an earlier run committed count as well: the study may have changed since.
@@ -26,13 +23,13 @@ def write_experiment(out: OutDir, study: str, planned: Iterable[Mapping[str, obj
     Args:
         out: the sweep.
         study: the study's name.
-        planned: rows of the planned trials, finished or not, as far as they are known.
+        planned: what is known of the planned trials, finished or not.
 
     Raises:
         StorageError: OUT cannot be read or written.
     """
     there = read_all(
-        out.files, "trials", committed(out.files, "trials", out.commits()), _COLUMNS
+        out.files, "trials", committed(out.files, "trials", out.commits()), COLUMNS
     ).to_pylist()
-    rows = [*planned, *there]
+    rows = [*(row.values() for row in planned), *there]
     out.put_file(experiment_events(study, rows, created_s=time.time()), EXPERIMENT_PATH)

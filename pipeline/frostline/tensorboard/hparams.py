@@ -68,6 +68,10 @@ HPARAMS = (
     HParam(name="strategy", numeric=False, doc="single or mirrored."),
 )
 
+_DERIVED = ("policy_family", "role")
+COLUMNS = (*(each.name for each in HPARAMS if each.name not in _DERIVED), "is_control", "anchor")
+"""Columns of `trials` that the hyperparameters are made of."""
+
 _MS = 1e6
 SCALARS = (
     ScalarTag(

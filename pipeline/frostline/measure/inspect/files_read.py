@@ -3,7 +3,9 @@
 In: a process in which a builder is about to run. Out: `Reads`: the source files of modules that are
 no library's, the files that Python code opened, and the distributions of libraries that came in
 beside TensorFlow. So a helper module, an import inside a function and a JSON file beside the
-builder all count. What native code opens does not (weights in HDF5: they give no shapes).
+builder all count. What native code opens does not (weights in HDF5: they give no shapes), and what
+pip installed is told by its name and version, wherever it lies; a package in development
+(`pip install -e`) has no version to go by, and its files count.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -50,10 +54,11 @@ class Reads:
         Args:
             log: the process's own output, which is no input.
         """
-        modules = set(self._module_files())
-        opened = {os.path.realpath(path) for path in self._opened} - {os.path.realpath(log)}
-        there = {path for path in opened if Path(path).is_file()}
-        return {Path(path) for path in modules | there if self._counts(path)}
+        opened = {path for path in self._opened if Path(path).is_file()}
+        read = {path for path in opened.union(self._module_files()) if self._counts(path)}
+        # What pip installed may be a link into its cache: both names have to count.
+        files = {os.path.realpath(path) for path in read} - {os.path.realpath(log)}
+        return {Path(path) for path in files if self._counts(path)}
 
     def libraries(self) -> set[str]:
         """Distributions of libraries that were imported since `libraries_are_in`."""
@@ -82,9 +87,28 @@ class Reads:
         for name in sys.modules.keys() - self._given:
             path = getattr(sys.modules.get(name), "__file__", None)
             if isinstance(path, str):
-                yield os.path.realpath(path)
+                yield str(Path(path).absolute())
 
     def _counts(self, path: str) -> bool:
         if path.startswith((self._own, *self._standard, *_SYSTEM)):
             return False
-        return not any(f"/{folder}/" in path for folder in _LIBRARY_FOLDERS)
+        if any(f"/{folder}/" in path for folder in _LIBRARY_FOLDERS):
+            return False
+        return not any(
+            path.startswith(f"{folder}{os.sep}")
+            and path[len(folder) + 1 :].partition(os.sep)[0] in names
+            for folder, names in _installed().items()
+        )
+
+
+@cache
+def _installed() -> Mapping[str, Collection[str]]:
+    """What pip put into each folder of the module path: the names of files and folders there."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for distribution in metadata.distributions():
+        listed = (distribution.read_text("RECORD") or "").splitlines()
+        names = {line.strip('"').partition(",")[0].partition("/")[0] for line in listed}
+        folder = Path(str(distribution.locate_file(""))).absolute()
+        for path in {folder, folder.resolve()}:
+            found[str(path)] |= names
+    return found

@@ -1,0 +1,30 @@
+"""One digest for everything that is told apart by what it says: trials, studies, facts of models.
+
+In: plain values, as JSON has them. Out: a SHA-256 in hexadecimal. Equal values have equal digests
+whatever the order of their keys, on every machine and in every version: digests are kept in OUT, as
+parts of file names too. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+DIGITS = 10
+"""Of a digest, the part that tells trials apart in their ids."""
+
+
+def digest_of(value: object, *, spaced: bool = False) -> str:
+    """The SHA-256 of a value's canonical JSON: sorted keys, nothing but ASCII.
+
+    Args:
+        value: mappings with string keys, lists, tuples, strings, numbers, booleans, None.
+        spaced: with a space after each comma and colon. What models were inspected for, and models
+            that could not be built, have been told apart by this form from the beginning.
+
+    Raises:
+        TypeError: something in the value has no JSON form.
+    """
+    separators = (", ", ": ") if spaced else (",", ":")
+    said = json.dumps(value, sort_keys=True, separators=separators, ensure_ascii=True)
+    return hashlib.sha256(said.encode()).hexdigest()

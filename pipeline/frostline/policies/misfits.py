@@ -1,0 +1,48 @@
+"""Policies that fit none of the models they are asked of.
+
+In: policies and the facts of models. Out: nothing, or `PolicyError` with every model's reason. A
+policy that fits one model and not another is left to the caller, who skips it there. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from frostline.errors import PolicyError
+from frostline.facts.model_facts import ModelFacts
+from frostline.policies.expand import expand
+from frostline.policies.grammar import Granularity, Policy, spelled
+from frostline.policies.units import PolicyMismatchError
+
+
+def refuse_misfits(
+    policies: Iterable[Policy],
+    models: Iterable[ModelFacts],
+    *,
+    granularity: Granularity,
+    seed: int,
+    where: str = "",
+) -> None:
+    """Raise where a policy names or counts what no model has.
+
+    Args:
+        policies: as in a study file.
+        models: their facts; one in which nothing trains, which every policy would misfit, does not
+            count.
+        granularity: see `expand`.
+        seed: see `expand`.
+        where: the key of the study file in which the policies stand, for the message.
+
+    Raises:
+        PolicyError: with the reason of every model; also where a policy freezes everything.
+    """
+    trained = {facts.name: facts for facts in models if facts.layers}
+    for policy in policies:
+        reasons = []
+        for facts in trained.values():
+            try:
+                expand(policy, facts, granularity=granularity, seed=seed)
+            except PolicyMismatchError as error:
+                reasons.append(f"{where}, `{spelled(policy)}`: {error}" if where else str(error))
+        if trained and len(reasons) == len(trained):
+            raise PolicyError("\n".join(reasons))

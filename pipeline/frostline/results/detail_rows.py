@@ -1,0 +1,120 @@
+"""Rows of the tables beside `trials`: samples, ops, layers, the traced step. Pure.
+
+In: what was measured of a trial, per step. Out: rows of `steps`, `op_costs`, `layers` and
+`graph_ops`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from frostline.attribute.costs import OpCost
+from frostline.attribute.step_graph import Pass, StepGraph
+from frostline.facts.model_facts import ModelFacts
+from frostline.measure.messages import Sample
+from frostline.policies import layer_modes
+from frostline.store.schema import GraphOpRow, LayerRow, OpCostRow, StepRow
+
+
+def step_rows(trial_id: str, samples: Iterable[Sample]) -> list[StepRow]:
+    """A trial's rows of `steps`."""
+    return [
+        StepRow(
+            trial_id=trial_id,
+            arm=sample.arm,
+            pair=sample.pair,
+            position=sample.position,
+            warmup=sample.warmup,
+            n_steps=sample.n_steps,
+            step_ns=sample.step_ns,
+        )
+        for sample in samples
+    ]
+
+
+def op_cost_rows(trial_id: str, costs: Iterable[OpCost]) -> list[OpCostRow]:
+    """A trial's rows of `op_costs`."""
+    return [
+        OpCostRow(
+            trial_id=trial_id,
+            layer=cost.layer,
+            pass_=cost.pass_,
+            op_type=cost.op_type,
+            op_name=cost.op_name,
+            device=cost.device,
+            calls_per_step=cost.calls_per_step,
+            ns_per_step=cost.ns_per_step,
+            rule=cost.rule,
+            graph_op=cost.graph_op,
+            typical_ns_per_step=cost.typical_ns_per_step,
+        )
+        for cost in costs
+    ]
+
+
+def layer_rows(
+    trial_id: str,
+    facts: ModelFacts,
+    frozen_variables: Sequence[str],
+    *,
+    costs: Sequence[OpCost] | None,
+    forward_flops: Mapping[str, int],
+    gradient_norms: Mapping[str, float] | None = None,
+) -> list[LayerRow]:
+    """A trial's rows of `layers`.
+
+    Args:
+        trial_id: the trial.
+        facts: of its model.
+        frozen_variables: paths of what it froze.
+        costs: per step; None without a usable trace.
+        forward_flops: by layer, for the trial's batch size; layers that are not known are left out.
+        gradient_norms: by layer, where the trial recorded them.
+    """
+    times: dict[tuple[str | None, Pass], int] = defaultdict(int)
+    for cost in costs or ():
+        times[cost.layer, cost.pass_] += cost.ns_per_step
+    # Fused and grouped updates belong to no layer; then no layer's share is known.
+    optimizer_known = any(layer is not None and name == "optimizer" for layer, name in times)
+    modes = layer_modes(facts, frozen_variables)
+
+    def time_ns(layer: str, name: Pass) -> int | None:
+        if costs is None or (name == "optimizer" and not optimizer_known):
+            return None
+        return times[layer, name]
+
+    return [
+        LayerRow(
+            trial_id=trial_id,
+            layer=layer.name,
+            index=layer.index,
+            kind=layer.kind,
+            params=layer.params,
+            trainable=modes[layer.name] == "trainable",
+            mode=modes[layer.name],
+            forward_ns=time_ns(layer.name, "forward"),
+            activation_gradient_ns=time_ns(layer.name, "activation_gradient"),
+            weight_gradient_ns=time_ns(layer.name, "weight_gradient"),
+            optimizer_ns=time_ns(layer.name, "optimizer"),
+            forward_flops=forward_flops.get(layer.name),
+            gradient_norm=(gradient_norms or {}).get(layer.name),
+        )
+        for layer in facts.layers
+    ]
+
+
+def graph_op_rows(trial_id: str, graph: StepGraph) -> list[GraphOpRow]:
+    """A trial's rows of `graph_ops`."""
+    return [
+        GraphOpRow(
+            trial_id=trial_id,
+            op_name=op.op_name,
+            op_type=op.op_type,
+            layer=op.layer,
+            pass_=op.pass_,
+            needed_by=tuple(graph.variables[index] for index in op.needed_by),
+            forward_flops=op.forward_flops,
+        )
+        for op in graph.ops
+    ]
