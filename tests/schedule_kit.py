@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
+from frostline.measure.messages import Reply
 from frostline.results.outcome import TrialOutcome
 from frostline.schedule.spec import LeaseSpec, Limits, Resources
 from frostline.store.address import Address
@@ -100,6 +101,17 @@ def lease(out: Path | Address, policies: Sequence[str], **changes: object) -> Le
         "process_module": FAKE,
     }
     return LeaseSpec(**(values | changes))  # type: ignore[arg-type]
+
+
+def watched(waiting: Generator[str | None, None, Reply], stages: list[str]) -> Reply:
+    """The reply of a measuring process; the stages on the way to it go into `stages`."""
+    while True:
+        try:
+            stage = next(waiting)
+        except StopIteration as end:
+            return end.value
+        if stage is not None:
+            stages.append(stage)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from schedule_kit import watched
 
 from frostline.attribute.step_graph import StepGraph
 from frostline.facts.model_facts import ModelFacts
@@ -88,15 +89,15 @@ class Session:
 
     def inspect(self, model: ModelSpec, setting: Setting = SETTING) -> Any:
         request = InspectModel(model=model, setting=setting, seed=5, log_path=str(self.log))
-        return self.process.request(request, deadline_s=120)
+        return self.process.reply_to(request, deadline_s=120)
 
     def open(self, model: ModelSpec, setting: Setting = SETTING) -> Any:
         request = OpenGroup(model=model, setting=setting, measure=MEASURE, log_path=str(self.log))
-        return self.process.request(request, deadline_s=120)
+        return self.process.reply_to(request, deadline_s=120)
 
     def run(self, trial: Trial) -> Any:
         request = RunTrial(trial=trial, scratch=str(self.scratch), log_path=str(self.log))
-        return self.process.request(request, deadline_s=120, on_progress=self.stages.append)
+        return watched(self.process.request(request, deadline_s=120), self.stages)
 
 
 @pytest.fixture

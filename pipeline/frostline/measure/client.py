@@ -11,7 +11,8 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
@@ -116,17 +117,15 @@ class MeasureProcess:
         """Process id."""
         return self._popen.pid
 
-    def request(
-        self,
-        request: Request,
-        *,
-        deadline_s: float,
-        on_progress: Callable[[str], None] | None = None,
-    ) -> Reply:
+    def request(self, request: Request, *, deadline_s: float) -> Generator[str | None, None, Reply]:
         """Send a request and wait for its answer.
 
-        Waits in slices of 50 ms so that a cancellation is not kept waiting. On any failure, an
-        interruption included, the process is killed: it may be half way through anything.
+        Waits in slices of 50 ms: Ray cancels a task by an interruption that a longer system call
+        would not see. On any failure, an interruption or the closing of the generator included,
+        the process is killed: it may be half way through anything.
+
+        Yields:
+            The stages that the process enters; None where 50 ms went by without any.
 
         Returns:
             `Inspected`, `Ready`, `Measured` or `Failed`.
@@ -143,19 +142,28 @@ class MeasureProcess:
             except BrokenPipeError:
                 raise self._death() from None
             while True:
-                reply = self._next_reply(end, deadline_s)
+                reply = yield from self._next_reply(end, deadline_s)
                 if not isinstance(reply, Progress):
                     if isinstance(reply, Failed) and reply.fatal:
                         self.kill()
                     return reply
                 self._stage = reply.stage
-                if on_progress is not None:
-                    on_progress(reply.stage)
+                yield reply.stage
         except BaseException:
             self.kill()
             raise
 
-    def _next_reply(self, end: float, deadline_s: float) -> Reply:
+    def reply_to(self, request: Request, *, deadline_s: float) -> Reply:
+        """The answer to a request, for a caller who does nothing meanwhile; see `request`."""
+        with closing(self.request(request, deadline_s=deadline_s)) as waiting:
+            while True:
+                try:
+                    next(waiting)
+                except StopIteration as end:
+                    reply: Reply = end.value
+                    return reply
+
+    def _next_reply(self, end: float, deadline_s: float) -> Generator[None, None, Reply]:
         while b"\n" not in self._buffer:
             if self._selector.select(timeout=POLL_S):
                 chunk = os.read(self._stdout.fileno(), 1 << 20)
@@ -164,6 +172,8 @@ class MeasureProcess:
                 self._buffer += chunk
             elif time.monotonic() > end:
                 raise DeadlineExceeded(self._stage, deadline_s)
+            else:
+                yield None
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
             return REPLIES.validate_json(line)

@@ -60,7 +60,7 @@ def _inspect(
 ) -> tuple[ModelFacts | Failed, bool]:
     """One model's facts or failure, and whether the process can take another."""
     try:
-        reply = process.request(request, deadline_s=deadline_s)
+        reply = process.reply_to(request, deadline_s=deadline_s)
     except ProcessDied as error:
         return Failed(stage=error.stage, kind="ProcessDied", message=str(error)), False
     except DeadlineExceeded as error:
