@@ -146,7 +146,7 @@ def install_fake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     monkeypatch.setenv("FROSTLINE_FAKE", str(folder))
     # For this process, for processes that it spawns, and for Ray's workers.
     monkeypatch.setattr(sys, "path", [str(HERE), *sys.path])
-    monkeypatch.setenv("PYTHONPATH", f"{HERE}:{HERE.parent}")
+    monkeypatch.setenv("PYTHONPATH", f"{HERE}:{HERE.parent / 'pipeline'}:{HERE.parent}")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     return fake
 

@@ -17,8 +17,6 @@ CHILD = """
 import json, os, signal, sys, time
 for line in sys.stdin:
     request = json.loads(line)
-    if request["op"] == "close":
-        break
     name = request["model"]["name"]
     print(json.dumps({"op": "progress", "stage": "build"}), flush=True)
     if name == "killed":
@@ -58,7 +56,7 @@ def request_for(name: str, log: Path) -> OpenGroup:
 def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MeasureProcess:
     (tmp_path / "speaker.py").write_text(CHILD)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return MeasureProcess.start(
+    return MeasureProcess(
         cores=(0,), gpu_ids="", log_path=tmp_path / "log" / "a.log", module="speaker"
     )
 

@@ -73,7 +73,7 @@ def trial_of(facts: ModelFacts, model: ModelSpec, frozen: tuple[str, ...]) -> Tr
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasureProcess]:
     log = tmp_path_factory.mktemp("log") / "process.log"
-    with MeasureProcess.start(cores=(), gpu_ids="", log_path=log) as running:
+    with MeasureProcess(cores=(), gpu_ids="", log_path=log) as running:
         yield running
 
 

@@ -44,7 +44,7 @@ def inspect_models(
                     on_model(model.name)
                 log = logs / f"inspect-{model.name}.log"
                 if process is None:
-                    process = MeasureProcess.start(cores=(), gpu_ids="", log_path=log)
+                    process = MeasureProcess(cores=(), gpu_ids="", log_path=log)
                 request = InspectModel(model=model, setting=setting, seed=seed, log_path=str(log))
                 found[model.name], alive = _inspect(process, request, deadline_s)
                 if not alive:

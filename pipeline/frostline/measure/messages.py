@@ -1,8 +1,8 @@
 """What the lease and the measuring process say to each other: JSON lines, one message a line.
 
-The lease writes `OpenGroup`, `RunTrial` and `Close`; the process answers with any number of
-`Progress` lines and then one `Ready`, `Measured` or `Failed`. Imports neither TensorFlow nor
-Keras, so that both sides can.
+The lease writes `OpenGroup` and `RunTrial`, planning `InspectModel`; the process answers each with
+any number of `Progress` lines and then one `Ready`, `Measured`, `Inspected` or `Failed`. It ends
+when its input does. Imports neither TensorFlow nor Keras, so that both sides can.
 """
 
 from __future__ import annotations
@@ -55,14 +55,7 @@ class RunTrial:
     log_path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Close:
-    """End the process."""
-
-    op: Literal["close"] = "close"
-
-
-Request = InspectModel | OpenGroup | RunTrial | Close
+Request = InspectModel | OpenGroup | RunTrial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,18 +6,17 @@ can be killed like a Ray worker can, and its measuring process dies with it.
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import multiprocessing
 import os
 import signal
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Self
 
+from frostline.child import die_with_parent
 from frostline.errors import UsageError
 from frostline.schedule.events import ExecutorEvent, Idle, LeaseEnded, LeaseLost
 from frostline.schedule.lease_on_node import serve_out
@@ -25,7 +24,6 @@ from frostline.schedule.spec import LeaseSpec, Resources, too_small
 from frostline.store.address import Address
 from frostline.store.spool import Stored
 
-_PR_SET_PDEATHSIG = 1
 _END_S = 5.0
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -143,10 +141,7 @@ class LocalExecutor:
 
 
 def _serve_in_child(spec: LeaseSpec, gpu_ids: str, events: Connection, parent: int) -> None:
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        return
+    die_with_parent(parent, by=signal.SIGTERM)
     # A Ctrl-C reaches the whole foreground group; it is the driver's to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

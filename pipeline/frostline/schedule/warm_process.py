@@ -153,7 +153,7 @@ class WarmProcess:
         started = time.monotonic()
         self.log = self._scratch / f"open-{self._opened}.log"
         self._opened += 1
-        self._process = MeasureProcess.start(
+        self._process = MeasureProcess(
             cores=self._cores,
             gpu_ids=self._gpu_ids,
             log_path=self.log,
