@@ -233,7 +233,7 @@ def test_both_models_too_large_for_the_device_are_sandwiched(
     facts = inspect_request(
         InspectModel(model=model, setting=SETTING, seed=5, log_path="x"), lambda stage: None
     ).facts
-    opened = baseline_module.Group(
+    opened = baseline_module.WarmBaseline(
         OpenGroup(model=model, setting=SETTING, measure=MEASURE, log_path="x"), lambda stage: None
     )
     monkeypatch.setattr(baseline_module, "interleave", no_room)
