@@ -15,7 +15,7 @@ import pytest
 from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
 from frostline.measure.messages import Reply
 from frostline.results.outcome import TrialOutcome
-from frostline.schedule.spec import LeaseSpec, Limits, Resources
+from frostline.schedule.lease_spec import LeaseSpec, Limits, Resources
 from frostline.store.address import Address
 from frostline.trial import MeasureSpec, ModelSpec, Setting, Trial
 

@@ -26,7 +26,7 @@ from frostline.schedule.events import (
     StageEntered,
 )
 from frostline.schedule.lease import serve
-from frostline.schedule.spec import LeaseSpec
+from frostline.schedule.lease_spec import LeaseSpec
 from frostline.store.outdir import OutDir, TrialTables
 from frostline.trace.ops import Trace, TraceOp
 

@@ -23,8 +23,8 @@ from frostline.cli import main
 from frostline.errors import StorageError
 from frostline.plan.trials import plan_trials
 from frostline.schedule.driver import SweepStoppedError
+from frostline.schedule.lease_spec import Resources
 from frostline.schedule.local import LocalExecutor
-from frostline.schedule.spec import Resources
 from frostline.store.outdir import OutDir
 from frostline.store.publication import publication
 from frostline.store.spool import SPOOL_VARIABLE, KeptTrial, Spool

@@ -13,8 +13,8 @@ from frostline.analyse.groups import GroupKey
 from frostline.costmodel.held_out import HeldOutError
 from frostline.errors import PolicyError, SweepError, UsageError
 from frostline.policies import Policy, PolicyMismatchError, expand, parse
-from frostline.prediction.answers import Answer, Known, answered
-from frostline.prediction.groups import PredictedGroup, sort_groups
+from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
+from frostline.prediction.predicted_configurations import Answer, Known, answered
 from frostline.store.outdir import STUDY
 from frostline.store.sweep import Sweep
 from frostline.study.study import Study, parse_study

@@ -27,7 +27,7 @@ from frostline.store.trial_row import TrialRow
 from frostline.study.check import read_text
 from frostline.study.study import Study, parse_study
 from frostline.study.tables import FreezeTable, TrainTable
-from frostline.sweep.remaining import Inspect
+from frostline.sweep.resume import Inspect
 from frostline.sweep.run import inspect_study, run_sweep
 from frostline.sweep.workers import MakeExecutor
 

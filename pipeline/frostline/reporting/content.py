@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from frostline.analyse import GroupSummary, Summary, TrialSummary, answer, group_answer
-from frostline.reporting.comparisons import (
+from frostline.reporting.evidence import ReportEvidence
+from frostline.reporting.evidence_tables import (
     AssociationRow,
     ErrorRow,
     PlaceRow,
@@ -22,13 +23,12 @@ from frostline.reporting.comparisons import (
     evidence_sentences,
     place_rows,
 )
-from frostline.reporting.drawing import Drawing, section_figures
-from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.figures import Figure
 from frostline.reporting.figures.prediction import THREE_ANCHOR
 from frostline.reporting.method_facts import Fact, group_facts, period, sweep_facts
-from frostline.reporting.names import anchor_names
 from frostline.reporting.palette import FAMILIES, Family, family_of_row
+from frostline.reporting.section_figures import Drawing, section_figures
+from frostline.reporting.section_names import anchor_names
 from frostline.reporting.trial_table import COLUMNS, TableColumn, TableRow, table_rows
 from frostline.store.manifest import Manifest
 from frostline.words import share

@@ -20,7 +20,7 @@ from frostline.child import die_with_parent
 from frostline.errors import UsageError
 from frostline.schedule.events import ExecutorEvent, Idle, LeaseEnded, LeaseLost
 from frostline.schedule.lease_on_node import serve_out
-from frostline.schedule.spec import LeaseSpec, Resources, too_small
+from frostline.schedule.lease_spec import LeaseSpec, Resources, too_small
 from frostline.store.address import Address
 from frostline.store.spool import Stored
 

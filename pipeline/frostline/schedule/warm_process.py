@@ -24,7 +24,7 @@ from frostline.measure.messages import (
 from frostline.results.rows import Failure
 from frostline.schedule.events import GroupOpened, Idle, LeaseEvent, StageEntered
 from frostline.schedule.interrupts import pause
-from frostline.schedule.spec import LeaseSpec
+from frostline.schedule.lease_spec import LeaseSpec
 from frostline.trial import Trial
 
 

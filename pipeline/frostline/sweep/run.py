@@ -28,15 +28,22 @@ from frostline.results.rows import planned_columns
 from frostline.schedule.chunks import chunks_of
 from frostline.schedule.driver import Driver
 from frostline.schedule.interrupts import interruptible
+from frostline.schedule.lease_spec import LeaseSpec, Limits
 from frostline.schedule.listener import SilentListener, SweepListener
-from frostline.schedule.spec import LeaseSpec, Limits
 from frostline.schedule.spooled import store_kept_elsewhere, store_kept_here
 from frostline.store.address import Address
 from frostline.store.manifest import Manifest
 from frostline.store.outdir import OutDir
 from frostline.study.study import Study
-from frostline.sweep.earlier import Committed, committed_trials, forgotten, other_versions
-from frostline.sweep.remaining import Inspect, Remaining, remaining
+from frostline.sweep.resume import (
+    Committed,
+    Inspect,
+    Remaining,
+    committed_trials,
+    forgotten,
+    other_versions,
+    remaining,
+)
 from frostline.sweep.run_record import begin, is_as_it_was, versions
 from frostline.sweep.unbuilt import settle_unbuilt
 from frostline.sweep.workers import MakeExecutor, Workers, on_ray

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Self
 
 from frostline.schedule.driver import Executor
+from frostline.schedule.lease_spec import Resources
 from frostline.schedule.listener import SweepListener
-from frostline.schedule.spec import Resources
 from frostline.study.study import Study
 
 MakeExecutor = Callable[[Resources], AbstractContextManager[Executor]]

@@ -13,8 +13,8 @@ from frostline.measure.batches import first_batch
 from frostline.measure.build import build
 from frostline.measure.inspect.files_read import Reads
 from frostline.measure.inspect.model import inspect
+from frostline.measure.memory_release import release_memory
 from frostline.measure.messages import Inspected, InspectModel
-from frostline.measure.release import release_memory
 
 
 def inspect_request(
