@@ -144,7 +144,6 @@ def measured(request: RunTrial, behaviour: str, *, traced: bool) -> Measured | F
         profiled_step_ns=step_ns + 1_000_000,
         trace_file=str(trace) if traced and kind != "no-trace" else None,
         profile_error="CUPTI_ERROR_INSUFFICIENT_PRIVILEGES" if kind == "no-trace" else None,
-        hlo_file=None,
         graph_file=str(scratch / "graph.json"),
         warnings=(),
         peak_memory_bytes=None,

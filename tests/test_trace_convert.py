@@ -14,7 +14,7 @@ import pytest
 
 from frostline.errors import TraceError
 from frostline.schedule.cores import pinned
-from frostline.trace.converter import TraceConverter, convert_trace
+from frostline.trace.converter import TraceConverter
 from frostline.trace.ops import Trace
 
 PROFILES = Path(__file__).parent / "data" / "profiles"
@@ -263,7 +263,3 @@ def test_the_process_keeps_to_the_cores_of_its_lease():
         converter.convert(PROFILES / "graph.xplane.pb", deadline_s=60)
         assert converter.pid is not None
         assert os.sched_getaffinity(converter.pid) == {core}
-
-
-def test_one_profile_alone():
-    assert convert_trace(PROFILES / "graph.xplane.pb").steps == 3

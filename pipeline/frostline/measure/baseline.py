@@ -192,7 +192,6 @@ class WarmBaseline:
             profiled_step_ns=window.step_ns,
             trace_file=window.trace_file,
             profile_error=window.error,
-            hlo_file=None,
             graph_file=None if graph_file is None else str(graph_file),
             warnings=(*traced.warnings, *norms.warnings),
             peak_memory_bytes=traced.peak_memory_bytes,

@@ -6,7 +6,7 @@ Imports neither TensorFlow nor Keras.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
@@ -36,13 +36,11 @@ class DeadlineExceeded(FrostlineError):
 
     Attributes:
         stage: the last stage it reported.
-        deadline_s: the limit, in seconds.
     """
 
     def __init__(self, stage: str, deadline_s: float) -> None:
         super().__init__(f"no answer after {deadline_s:.0f} s, in stage {stage!r}")
         self.stage = stage
-        self.deadline_s = deadline_s
 
 
 class MeasureProcess(Child):
@@ -54,7 +52,6 @@ class MeasureProcess(Child):
         cores: tuple[int, ...],
         gpu_ids: str,
         log_path: Path,
-        env: Mapping[str, str] | None = None,
         module: str = "frostline.measure.process",
     ) -> None:
         """Start it.
@@ -64,17 +61,16 @@ class MeasureProcess(Child):
                 parent.
             gpu_ids: `CUDA_VISIBLE_DEVICES` for it; "" hides every GPU.
             log_path: file for its output until the first request names another.
-            env: variables to set on top of the parent's environment.
             module: the module run; tests put a speaker of the same protocol here.
         """
         threads = len(cores) or len(os.sched_getaffinity(0))
-        own = {
+        env = {
             "CUDA_VISIBLE_DEVICES": gpu_ids,
             "OMP_NUM_THREADS": str(threads),
             "KERAS_BACKEND": "tensorflow",
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1"),
         }
-        super().__init__(module, log=log_path, cores=cores, env={**(env or {}), **own})
+        super().__init__(module, log=log_path, cores=cores, env=env)
 
     def request(self, request: Request, *, deadline_s: float) -> Generator[str | None, None, Reply]:
         """Send a request and wait for its answer.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +19,6 @@ def inspect_models(
     seed: int,
     deadline_s: float,
     log_folder: Path | None = None,
-    on_model: Callable[[str], None] | None = None,
 ) -> dict[str, ModelFacts | Failed]:
     """Build each model once and return what planning needs.
 
@@ -29,7 +28,6 @@ def inspect_models(
         seed: the study's seed.
         deadline_s: limit for each model, in seconds.
         log_folder: where the process's output goes, one file a model; None throws it away.
-        on_model: told the name of each model before it is built.
 
     Returns:
         By model name, in order: its facts, or why they could not be had.
@@ -40,8 +38,6 @@ def inspect_models(
         process: MeasureProcess | None = None
         try:
             for model in models:
-                if on_model is not None:
-                    on_model(model.name)
                 log = logs / f"inspect-{model.name}.log"
                 if process is None:
                     process = MeasureProcess(cores=(), gpu_ids="", log_path=log)

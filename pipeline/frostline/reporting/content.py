@@ -182,7 +182,7 @@ def _section(drawing: Drawing, anchor: str, models: Sequence[str]) -> Section:
         places=place_rows(drawing.levels),
         errors=error_rows(drawing.errors),
         lost=tuple(_lost(evidence)),
-        lost_words=_lost_words(group, evidence),
+        lost_words=_lost_words(evidence),
         words=words,
         facts=group_facts(group, evidence),
         left_out=tuple(_left_out(group, drawing)),
@@ -238,7 +238,7 @@ def _lost(evidence: ReportEvidence) -> Iterable[LostOp]:
         )
 
 
-def _lost_words(group: GroupSummary, evidence: ReportEvidence) -> str:
+def _lost_words(evidence: ReportEvidence) -> str:
     whole = evidence.unattributed_share
     if whole is None:
         return "No trial left a profile, so there is nothing to attribute."

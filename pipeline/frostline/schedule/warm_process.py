@@ -157,7 +157,6 @@ class WarmProcess:
             cores=self._cores,
             gpu_ids=self._gpu_ids,
             log_path=self.log,
-            env=self._spec.process_env,
             module=self._spec.process_module,
         )
         request = OpenGroup(

@@ -186,10 +186,6 @@ class OutDir:
                 if name not in kept:
                     batch.remove(name)
 
-    def walk(self, relative: str) -> list[str]:
-        """Names, relative to OUT, of all files below a folder; empty when there is none."""
-        return self.files.walk(relative)
-
     def fetch(self, relative: str, target: Path) -> bool:
         """Copy a file of OUT to a local path, making its folder; False when there is none."""
         content = self.files.read(relative)

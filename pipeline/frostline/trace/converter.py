@@ -27,7 +27,6 @@ class _Request(BaseModel):
     model_config = ConfigDict(frozen=True)
     xplane: Path
     parquet: Path
-    hlo_text: Path | None
     require_steps: bool
 
 
@@ -59,7 +58,6 @@ class TraceConverter:
         self,
         xplane: Path,
         *,
-        hlo_text: Path | None = None,
         deadline_s: float = DEFAULT_DEADLINE_S,
         require_steps: bool = True,
     ) -> Trace:
@@ -67,7 +65,6 @@ class TraceConverter:
 
         Args:
             xplane: the `.xplane.pb`.
-            hlo_text: the step's optimised HLO as text, used where the profile carries no program.
             deadline_s: seconds after which the process is killed.
             require_steps: refuse a profile without `train` steps; else it counts as one step.
 
@@ -80,7 +77,6 @@ class TraceConverter:
             request = _Request(
                 xplane=xplane.absolute(),
                 parquet=scratch / "events.parquet",
-                hlo_text=hlo_text.absolute() if hlo_text else None,
                 require_steps=require_steps,
             )
             line = request.model_dump_json().encode() + b"\n"
@@ -144,17 +140,3 @@ class TraceConverter:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def convert_trace(
-    path: Path,
-    *,
-    hlo_text: Path | None = None,
-    deadline_s: float = DEFAULT_DEADLINE_S,
-    require_steps: bool = True,
-) -> Trace:
-    """Convert one profile in a process started for it; see `TraceConverter.convert`."""
-    with TraceConverter() as converter:
-        return converter.convert(
-            path, hlo_text=hlo_text, deadline_s=deadline_s, require_steps=require_steps
-        )

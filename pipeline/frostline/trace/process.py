@@ -33,7 +33,6 @@ def _answer(line: str) -> bytes:
         trace = convert(
             Path(request["xplane"]),
             parquet=Path(request["parquet"]),
-            hlo_text=Path(request["hlo_text"]) if request["hlo_text"] else None,
             require_steps=request["require_steps"],
         )
     except TraceError as error:

@@ -35,7 +35,7 @@ def inspect_request(
         reads.libraries_are_in()
     enter("build")
     started = time.perf_counter()
-    model, warnings = build(request.model, request.setting, seed=request.seed)
+    model, _ = build(request.model, request.setting, seed=request.seed)
     build_s = time.perf_counter() - started
     batch = first_batch(model, request.model, request.setting, seed=request.seed)
     enter("trace")
@@ -46,7 +46,7 @@ def inspect_request(
     release_memory()
     if reads is not None:
         facts = replace(facts, made_from=_origin(request, reads))
-    return Inspected(facts=facts, warnings=warnings)
+    return Inspected(facts=facts)
 
 
 def _origin(request: InspectModel, reads: Reads) -> MadeFrom:
