@@ -19,8 +19,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), str(HERE.parent)])  # for
 import ray  # noqa: E402
 
 from frostline.schedule.events import StageEntered  # noqa: E402
+from frostline.schedule.lease_spec import Resources  # noqa: E402
 from frostline.schedule.ray.executor import RayExecutor  # noqa: E402
-from frostline.schedule.spec import Resources  # noqa: E402
 
 PARCELS = 3000
 

@@ -116,7 +116,6 @@ def measured() -> Measured:
         profiled_step_ns=None,
         trace_file=None,
         profile_error=None,
-        hlo_file=None,
         graph_file=None,
         warnings=(),
         peak_memory_bytes=None,

@@ -12,31 +12,24 @@ from pathlib import Path
 
 from noop import measured, ready
 
-from frostline.measure.messages import REQUESTS, OpenGroup, Progress, Reply, RunTrial, line_of
-from frostline.measure.process import _tie_to_parent
+from frostline.child import connect_to_parent
+from frostline.measure.messages import REQUESTS, OpenGroup, Progress, RunTrial, line_of
 
 STAGES = ("build", "trace", "check", "measure")
 
 
 def main() -> None:
-    _tie_to_parent()
-    os.sched_setaffinity(0, {int(core) for core in os.environ["FROSTLINE_CORES"].split(",")})
+    replies = connect_to_parent()
     for line in sys.stdin.buffer:
         match REQUESTS.validate_json(line):
             case OpenGroup():
-                say(ready())
+                replies.write(line_of(ready()))
             case RunTrial(log_path=log):
                 Path(log).touch()
                 for stage in STAGES:
-                    say(Progress(stage=stage))
-                say(measured())
-            case _:
-                os._exit(0)  # as the real one
-
-
-def say(reply: Reply) -> None:
-    sys.stdout.buffer.write(line_of(reply))
-    sys.stdout.buffer.flush()
+                    replies.write(line_of(Progress(stage=stage)))
+                replies.write(line_of(measured()))
+    os._exit(0)  # as the real one
 
 
 if __name__ == "__main__":

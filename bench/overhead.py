@@ -48,9 +48,9 @@ from rich.table import Table  # noqa: E402
 from frostline.plan.trials import TrialPlan, plan_trials  # noqa: E402
 from frostline.schedule.chunks import chunks_of  # noqa: E402
 from frostline.schedule.driver import Driver  # noqa: E402
+from frostline.schedule.lease_spec import LeaseSpec, Limits, Resources  # noqa: E402
 from frostline.schedule.listener import SilentListener  # noqa: E402
 from frostline.schedule.ray.executor import RayExecutor  # noqa: E402
-from frostline.schedule.spec import LeaseSpec, Limits, Resources  # noqa: E402
 from frostline.store.address import Address  # noqa: E402
 from frostline.store.outdir import OutDir  # noqa: E402
 from frostline.trial import Trial  # noqa: E402

@@ -69,7 +69,7 @@ class Scene:
         os.environ |= {
             MARK: self._mark,
             "FROSTLINE_FAKE": str(self.folder / "fake"),
-            "PYTHONPATH": f"{HERE}:{HERE.parent}",
+            "PYTHONPATH": f"{HERE}:{HERE.parent / 'pipeline'}:{HERE.parent}",
         }
         self._cluster = new_cluster()
         cores = sorted(os.sched_getaffinity(0))

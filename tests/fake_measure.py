@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from frostline.attribute.step_graph import GraphOp, StepGraph
-from frostline.measure import process
+from frostline.child import connect_to_parent
 from frostline.measure.messages import (
     REQUESTS,
     Failed,
@@ -34,8 +34,6 @@ BASELINE_NS = 40_000_000
 
 def main() -> None:
     profile_steps = 0
-    process._tie_to_parent()  # the real one: what dies with its parent is part of what is tested
-    os.sched_setaffinity(0, {int(core) for core in os.environ["FROSTLINE_CORES"].split(",")})
     for line in sys.stdin.buffer:
         request = REQUESTS.validate_json(line)
         match request:
@@ -51,7 +49,7 @@ def main() -> None:
                 print(request.trial.policy, "was here", file=sys.stderr, flush=True)
                 say(measured(request, behaviour, traced=profile_steps > 0))
             case _:
-                break
+                raise ValueError(f"{request.op} is not expected here")
 
 
 def log_to(path: str) -> None:
@@ -84,7 +82,7 @@ def misbehave(op: str, policy: str) -> str:
         case ["slow", seconds]:
             time.sleep(float(seconds))
         case ["garbage"]:
-            print("Hello from a library", flush=True)
+            REPLIES.write(b"Hello from a library\n")
             time.sleep(FOREVER_S)
         case ["out-of-turn"]:
             say(Progress(stage="measure"))
@@ -146,7 +144,6 @@ def measured(request: RunTrial, behaviour: str, *, traced: bool) -> Measured | F
         profiled_step_ns=step_ns + 1_000_000,
         trace_file=str(trace) if traced and kind != "no-trace" else None,
         profile_error="CUPTI_ERROR_INSUFFICIENT_PRIVILEGES" if kind == "no-trace" else None,
-        hlo_file=None,
         graph_file=str(scratch / "graph.json"),
         warnings=(),
         peak_memory_bytes=None,
@@ -158,9 +155,9 @@ def measured(request: RunTrial, behaviour: str, *, traced: bool) -> Measured | F
 
 
 def say(reply: Ready | Measured | Failed | Progress) -> None:
-    sys.stdout.buffer.write(line_of(reply))
-    sys.stdout.buffer.flush()
+    REPLIES.write(line_of(reply))
 
 
 if __name__ == "__main__":
+    REPLIES = connect_to_parent()  # the real one: what it does is part of what is tested
     main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
+from frostline.measure.messages import Reply
 from frostline.results.outcome import TrialOutcome
-from frostline.schedule.spec import LeaseSpec, Limits, Resources
+from frostline.schedule.lease_spec import LeaseSpec, Limits, Resources
 from frostline.store.address import Address
 from frostline.trial import MeasureSpec, ModelSpec, Setting, Trial
 
@@ -114,6 +115,17 @@ def lease(out: Path | Address, policies: Sequence[str], **changes: object) -> Le
     return LeaseSpec(**(values | changes))  # type: ignore[arg-type]
 
 
+def watched(waiting: Generator[str | None, None, Reply], stages: list[str]) -> Reply:
+    """The reply of a measuring process; the stages on the way to it go into `stages`."""
+    while True:
+        try:
+            stage = next(waiting)
+        except StopIteration as end:
+            return end.value
+        if stage is not None:
+            stages.append(stage)
+
+
 @dataclass
 class Fake:
     """The folder that tells the fake process what to do and remembers what it was asked."""
@@ -146,7 +158,7 @@ def install_fake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     monkeypatch.setenv("FROSTLINE_FAKE", str(folder))
     # For this process, for processes that it spawns, and for Ray's workers.
     monkeypatch.setattr(sys, "path", [str(HERE), *sys.path])
-    monkeypatch.setenv("PYTHONPATH", f"{HERE}:{HERE.parent}")
+    monkeypatch.setenv("PYTHONPATH", f"{HERE}:{HERE.parent / 'pipeline'}:{HERE.parent}")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     return fake
 

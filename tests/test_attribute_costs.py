@@ -58,7 +58,6 @@ OPS = st.lists(
         op_name=NAMES,
         op_type=st.sampled_from(["Conv2D", "MemcpyH2D", "Mul"]),
         hlo_op=st.sampled_from(["", "fusion.1", "dot"]),
-        hlo_module=st.just(""),
         kernel=st.just(""),
         calls=st.integers(1, 50),
         self_ns=st.integers(0, 10**10),
@@ -112,7 +111,7 @@ def test_every_nanosecond_is_somewhere(
 
 def op(name: str, self_ns: int, **changes: object) -> TraceOp:
     fields: dict[str, object] = {
-        "device": "/host:CPU", "op_name": name, "op_type": "Mul", "hlo_op": "", "hlo_module": "",
+        "device": "/host:CPU", "op_name": name, "op_type": "Mul", "hlo_op": "",
         "kernel": "", "calls": 1, "self_ns": self_ns,
     }  # fmt: skip
     return TraceOp(**{**fields, **changes})  # type: ignore[arg-type]

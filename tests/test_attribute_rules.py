@@ -296,7 +296,7 @@ def test_rows_that_differ_only_in_time_become_one():
     ops = [
         TraceOp(
             device="/host:CPU", op_name="net_1/a_1/Relu", op_type="Relu", hlo_op="",
-            hlo_module="", kernel="", calls=2, self_ns=ns,
+            kernel="", calls=2, self_ns=ns,
         )
         for ns in (10, 20)
     ]  # fmt: skip

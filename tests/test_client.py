@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from schedule_kit import watched
 
 from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
 from frostline.measure.messages import Failed, OpenGroup, Ready
@@ -16,8 +17,6 @@ CHILD = """
 import json, os, signal, sys, time
 for line in sys.stdin:
     request = json.loads(line)
-    if request["op"] == "close":
-        break
     name = request["model"]["name"]
     print(json.dumps({"op": "progress", "stage": "build"}), flush=True)
     if name == "killed":
@@ -57,7 +56,7 @@ def request_for(name: str, log: Path) -> OpenGroup:
 def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MeasureProcess:
     (tmp_path / "speaker.py").write_text(CHILD)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return MeasureProcess.start(
+    return MeasureProcess(
         cores=(0,), gpu_ids="", log_path=tmp_path / "log" / "a.log", module="speaker"
     )
 
@@ -74,9 +73,8 @@ def test_requests_are_answered_in_turn(process: MeasureProcess, tmp_path: Path) 
     stages: list[str] = []
     with process:
         for _ in range(2):
-            reply = process.request(
-                request_for("fine", tmp_path / "l"), deadline_s=30, on_progress=stages.append
-            )
+            waiting = process.request(request_for("fine", tmp_path / "l"), deadline_s=30)
+            reply = watched(waiting, stages)
             assert isinstance(reply, Ready)
             assert (reply.device_kind, reply.device_id) == ("1", "")
     assert stages == ["build", "build"]
@@ -95,7 +93,7 @@ def test_a_death_is_told_with_its_stage(
     process: MeasureProcess, tmp_path: Path, name: str, code: int | None, words: str
 ) -> None:
     with pytest.raises(ProcessDied, match=words) as caught:
-        process.request(request_for(name, tmp_path / "l"), deadline_s=30)
+        process.reply_to(request_for(name, tmp_path / "l"), deadline_s=30)
     assert caught.value.stage == "build"
     assert caught.value.returncode == code
     assert gone(process.pid)
@@ -103,23 +101,35 @@ def test_a_death_is_told_with_its_stage(
 
 def test_a_deadline_kills(process: MeasureProcess, tmp_path: Path) -> None:
     with pytest.raises(DeadlineExceeded, match="stage 'build'"):
-        process.request(request_for("hangs", tmp_path / "l"), deadline_s=1.0)
+        process.reply_to(request_for("hangs", tmp_path / "l"), deadline_s=1.0)
     assert gone(process.pid)
 
 
 def test_an_interruption_kills_soon(process: MeasureProcess, tmp_path: Path) -> None:
-    def interrupt(stage: str) -> None:
-        raise KeyboardInterrupt
-
+    waiting = process.request(request_for("hangs", tmp_path / "l"), deadline_s=60)
+    while next(waiting) != "build":
+        pass
     with pytest.raises(KeyboardInterrupt):
-        process.request(request_for("hangs", tmp_path / "l"), deadline_s=60, on_progress=interrupt)
+        waiting.throw(KeyboardInterrupt)
+    assert gone(process.pid)
+
+
+def test_a_caller_that_goes_away_takes_the_process_along(
+    process: MeasureProcess, tmp_path: Path
+) -> None:
+    waiting = process.request(request_for("hangs", tmp_path / "l"), deadline_s=60)
+    while next(waiting) != "build":
+        pass
+    assert next(waiting) is None, "it ticks while it waits"
+    assert not gone(process.pid)
+    waiting.close()
     assert gone(process.pid)
 
 
 def test_a_fatal_failure_is_an_answer_and_ends_the_process(
     process: MeasureProcess, tmp_path: Path
 ) -> None:
-    reply = process.request(request_for("fails", tmp_path / "l"), deadline_s=30)
+    reply = process.reply_to(request_for("fails", tmp_path / "l"), deadline_s=30)
     assert isinstance(reply, Failed)
     assert gone(process.pid)
 
@@ -128,6 +138,6 @@ def test_asking_a_dead_process_says_so(process: MeasureProcess, tmp_path: Path) 
     os.kill(process.pid, 9)
     time.sleep(0.1)
     with pytest.raises(ProcessDied, match="SIGKILL"):
-        process.request(request_for("fine", tmp_path / "l"), deadline_s=30)
+        process.reply_to(request_for("fine", tmp_path / "l"), deadline_s=30)
     process.close()
     process.close()

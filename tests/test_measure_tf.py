@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from schedule_kit import watched
 
 from frostline.attribute.step_graph import StepGraph
 from frostline.facts.model_facts import ModelFacts
@@ -72,7 +73,7 @@ def trial_of(facts: ModelFacts, model: ModelSpec, frozen: tuple[str, ...]) -> Tr
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasureProcess]:
     log = tmp_path_factory.mktemp("log") / "process.log"
-    with MeasureProcess.start(cores=(), gpu_ids="", log_path=log) as running:
+    with MeasureProcess(cores=(), gpu_ids="", log_path=log) as running:
         yield running
 
 
@@ -88,15 +89,15 @@ class Session:
 
     def inspect(self, model: ModelSpec, setting: Setting = SETTING) -> Any:
         request = InspectModel(model=model, setting=setting, seed=5, log_path=str(self.log))
-        return self.process.request(request, deadline_s=120)
+        return self.process.reply_to(request, deadline_s=120)
 
     def open(self, model: ModelSpec, setting: Setting = SETTING) -> Any:
         request = OpenGroup(model=model, setting=setting, measure=MEASURE, log_path=str(self.log))
-        return self.process.request(request, deadline_s=120)
+        return self.process.reply_to(request, deadline_s=120)
 
     def run(self, trial: Trial) -> Any:
         request = RunTrial(trial=trial, scratch=str(self.scratch), log_path=str(self.log))
-        return self.process.request(request, deadline_s=120, on_progress=self.stages.append)
+        return watched(self.process.request(request, deadline_s=120), self.stages)
 
 
 @pytest.fixture
@@ -232,7 +233,7 @@ def test_both_models_too_large_for_the_device_are_sandwiched(
     facts = inspect_request(
         InspectModel(model=model, setting=SETTING, seed=5, log_path="x"), lambda stage: None
     ).facts
-    opened = baseline_module.Group(
+    opened = baseline_module.WarmBaseline(
         OpenGroup(model=model, setting=SETTING, measure=MEASURE, log_path="x"), lambda stage: None
     )
     monkeypatch.setattr(baseline_module, "interleave", no_room)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ TRIALS = 7
 
 
 def test_both_sides_store_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(BENCH), *sys.path])
+    monkeypatch.setenv("PYTHONPATH", str(BENCH))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     asked = study(TRIALS, cpus=len(os.sched_getaffinity(0)))
     watch = Watch()

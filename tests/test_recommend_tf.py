@@ -131,7 +131,7 @@ def test_a_control_records_norms_after_it_was_timed_and_profiled(
     from frostline.measure.client import MeasureProcess
 
     monkeypatch.setattr(kit, "MEASURE", replace(kit.MEASURE, gradient_norms=True))
-    with MeasureProcess.start(cores=(), gpu_ids="", log_path=tmp_path / "log") as process:
+    with MeasureProcess(cores=(), gpu_ids="", log_path=tmp_path / "log") as process:
         session = kit.Session(process, tmp_path)
         model = kit.spec("dense")
         facts = session.inspect(model).facts

@@ -19,8 +19,8 @@ from frostline.facts.model_facts import MadeFrom, ModelFacts, dump_facts, facts_
 from frostline.facts.provenance import made_from, outdated
 from frostline.measure.messages import Failed
 from frostline.reporting.up_to_date import current_report, mark
+from frostline.schedule.lease_spec import Resources
 from frostline.schedule.local import LocalExecutor
-from frostline.schedule.spec import Resources
 from frostline.store.outdir import OutDir
 from frostline.store.sweep import open_sweep
 from frostline.study.study import Study, parse_study

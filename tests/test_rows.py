@@ -55,7 +55,6 @@ def measured(**changes: object) -> Measured:
         "profiled_step_ns": 2_500_000,
         "trace_file": "/scratch/host.xplane.pb",
         "profile_error": None,
-        "hlo_file": None,
         "graph_file": None,
         "warnings": ("net/b/bias did not move",),
         "peak_memory_bytes": 123,

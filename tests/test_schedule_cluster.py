@@ -14,7 +14,7 @@ from schedule_kit import FAST, MEASURE, Heard, install_fake, lease, trial
 
 from frostline.schedule.chunks import Chunk
 from frostline.schedule.driver import Driver
-from frostline.schedule.spec import Resources
+from frostline.schedule.lease_spec import Resources
 from frostline.store.outdir import OutDir
 
 

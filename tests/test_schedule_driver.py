@@ -21,7 +21,7 @@ from frostline.schedule.events import (
     LeaseStopped,
     StageEntered,
 )
-from frostline.schedule.spec import LeaseSpec
+from frostline.schedule.lease_spec import LeaseSpec
 from frostline.store.outdir import TrialTables
 from frostline.tensorboard.events import events_path
 from frostline.trial import Trial

@@ -20,8 +20,8 @@ from frostline.errors import UsageError
 from frostline.schedule.chunks import Chunk
 from frostline.schedule.driver import Driver, Executor, SweepStoppedError
 from frostline.schedule.interrupts import interruptible
+from frostline.schedule.lease_spec import LeaseSpec, Resources
 from frostline.schedule.local import LocalExecutor
-from frostline.schedule.spec import LeaseSpec, Resources
 from frostline.store.outdir import OutDir
 from frostline.store.read import committed, read_all
 from frostline.trial import Trial

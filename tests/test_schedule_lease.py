@@ -26,7 +26,7 @@ from frostline.schedule.events import (
     StageEntered,
 )
 from frostline.schedule.lease import serve
-from frostline.schedule.spec import LeaseSpec
+from frostline.schedule.lease_spec import LeaseSpec
 from frostline.store.outdir import OutDir, TrialTables
 from frostline.trace.ops import Trace, TraceOp
 
@@ -52,10 +52,10 @@ class FakeStore:
 class FakeConverter:
     """Gives the same trace for every profile."""
 
-    def convert(self, xplane: Path, *, hlo_text: Path | None, deadline_s: float) -> Trace:
+    def convert(self, xplane: Path, *, deadline_s: float) -> Trace:
         op = TraceOp(
             device="/host:CPU", op_name="net/a/MatMul", op_type="MatMul", hlo_op="",
-            hlo_module="", kernel="", calls=10, self_ns=1_000_001,
+            kernel="", calls=10, self_ns=1_000_001,
         )  # fmt: skip
         return Trace(
             ops=(op,), steps=2, total_ns=1_000_001, busy_ns=900_000, eager=False, warnings=()
@@ -301,7 +301,7 @@ def measured_with(folder: Path, graph: StepGraph) -> Measured:
     return Measured(
         samples=(), pairing="interleaved", stop_reason="target_ci", speedup=1, speedup_low=1,
         speedup_high=1, step_ns=1, baseline_step_ns=1, profiled_step_ns=1,
-        trace_file=str(folder / "host.xplane.pb"), profile_error=None, hlo_file=None,
+        trace_file=str(folder / "host.xplane.pb"), profile_error=None,
         graph_file=str(folder / "graph.json"), warnings=(), peak_memory_bytes=None,
         energy_joules_per_step=None, seconds={}, steps=1, rss_bytes=1,
     )  # fmt: skip

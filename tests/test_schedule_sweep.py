@@ -22,8 +22,8 @@ from frostline.errors import SweepError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.results.outcome import LEASE_LOST
+from frostline.schedule.lease_spec import Resources
 from frostline.schedule.local import LocalExecutor
-from frostline.schedule.spec import Resources
 from frostline.store.outdir import OutDir
 from frostline.store.read import committed, read_all
 from frostline.study.study import Study, parse_study

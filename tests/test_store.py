@@ -71,7 +71,7 @@ def test_a_retry_replaces_everything_of_the_attempt_before(uri: str) -> None:
     out.publish(trial("net-1", steps=5))
     out.publish(trial("net-1", steps=0, status="failed", attempts=2))
     assert out.commits() == {"net-1": "failed"}
-    assert out.walk("tables") == ["tables/trials/net-1.parquet"]
+    assert out.files.walk("tables") == ["tables/trials/net-1.parquet"]
     assert open_sweep(uri).table("steps").num_rows == 0
 
 
@@ -99,9 +99,9 @@ def test_files_trees_and_text(uri: str, tmp_path: Path) -> None:
     assert out.read_text("logs/net-1.log") == "größer\n"
     assert out.read_text("logs/net-2.log") is None
     expected = ["tensorboard/net-1/events", "tensorboard/net-1/plugins/profile/vm.xplane.pb"]
-    assert out.walk("tensorboard") == sorted([*expected, "tensorboard/net-1/stale"])
+    assert out.files.walk("tensorboard") == sorted([*expected, "tensorboard/net-1/stale"])
     out.put_tree(tree, "tensorboard/net-1", replace=True)
-    assert out.walk("tensorboard") == expected
+    assert out.files.walk("tensorboard") == expected
     assert out.fetch(expected[1], tmp_path / "back" / "x.pb")
     assert (tmp_path / "back" / "x.pb").stat().st_size == 6_000_000
     assert not out.fetch("tensorboard/none", tmp_path / "none")
@@ -206,8 +206,8 @@ def test_a_file_system_without_atomic_puts_stages_and_moves() -> None:
     out.publish(trial("net-1", steps=4))
     out.publish(trial("net-1", steps=2))
     assert out.commits() == {"net-1": "ok"}
-    assert out.walk("tables") == ["tables/steps/net-1.parquet", "tables/trials/net-1.parquet"]
-    assert out.walk(".staging") == []
+    assert out.files.walk("tables") == ["tables/steps/net-1.parquet", "tables/trials/net-1.parquet"]
+    assert out.files.walk(".staging") == []
     out.remove_staging()
 
 
@@ -235,7 +235,7 @@ def test_rows_that_do_not_fit_name_table_and_column(
 ) -> None:
     with pytest.raises(TableDefectError, match=message):
         local.publish(trial(**changes))
-    assert local.walk("tables") == []
+    assert local.files.walk("tables") == []
 
 
 def test_arrow_tables_are_checked_as_well(local: OutDir) -> None:

@@ -23,8 +23,8 @@ from frostline.cli import main
 from frostline.errors import StorageError
 from frostline.plan.trials import plan_trials
 from frostline.schedule.driver import SweepStoppedError
+from frostline.schedule.lease_spec import Resources
 from frostline.schedule.local import LocalExecutor
-from frostline.schedule.spec import Resources
 from frostline.store.outdir import OutDir
 from frostline.store.publication import publication
 from frostline.store.spool import SPOOL_VARIABLE, KeptTrial, Spool
@@ -142,7 +142,7 @@ def test_commands_read_a_sweep_where_it_lies(s3: S3, capsys: pytest.CaptureFixtu
     (answer,) = json.loads(capsys.readouterr().out)
     assert answer["policy"] == "prefix:2"
     assert main(["report", where]) == 0
-    assert "report/index.html" in opened.out.walk("report")
+    assert "report/index.html" in opened.out.files.walk("report")
     trial_id = next(row.trial_id for row in opened.trial_rows() if not row.is_control)
     assert main(["explain", where, trial_id]) == 0
 

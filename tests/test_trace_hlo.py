@@ -1,13 +1,13 @@
 """What XLA's instructions compute, on programs small enough to follow by hand."""
 
-import pytest
+from hlo_text import program_of
 
-from frostline.trace.hlo import op_shares, parse_hlo_text
+from frostline.trace.hlo import op_shares
 from frostline.trace.ops import OpShare
 
 
 def program(text: str) -> dict[str, tuple[OpShare, ...]]:
-    return op_shares(parse_hlo_text("HloModule step.1, is_scheduled=true\n\n" + text))
+    return op_shares(program_of(text))
 
 
 def names(shares: tuple[OpShare, ...]) -> dict[str, int]:
@@ -179,9 +179,3 @@ ENTRY %main (x: (f32[4])) -> (f32[4]) {
 
 def test_a_module_without_metadata_tells_nothing():
     assert program("ENTRY %m (x: f32[2]) -> f32[2] {\n  ROOT %x = f32[2] parameter(0)\n}\n") == {}
-
-
-@pytest.mark.parametrize("text", ["", "no program here", "HloModule empty\n"])
-def test_refuses_what_is_no_program(text: str):
-    with pytest.raises(ValueError, match="HLO module"):
-        parse_hlo_text(text)

@@ -27,10 +27,9 @@ def convert(
     planes: Sequence[Plane],
     *,
     require_steps: bool = True,
-    hlo_text: Path | None = None,
 ) -> Trace:
     path = write_xspace(folder / "vm.xplane.pb", planes)
-    return converter.convert(path, require_steps=require_steps, hlo_text=hlo_text, deadline_s=60)
+    return converter.convert(path, require_steps=require_steps, deadline_s=60)
 
 
 def steps(count: int = 2, length_us: float = 1000) -> list[Event]:
@@ -270,13 +269,9 @@ def xla_on_cpu() -> Plane:
 
 
 def test_xla_on_a_cpu_counts_instructions_and_not_the_launch(converter, tmp_path: Path):
-    hlo = tmp_path / "step.hlo"
-    hlo.write_text(
-        "HloModule step\n\nENTRY %main (a: f32[2,2]) -> f32[2,2] {\n"
-        "  %a = f32[2,2]{1,0} parameter(0)\n"
-        '  ROOT %dot.1 = f32[2,2]{1,0} dot(%a, %a), metadata={op_name="net/head/MatMul"}\n}\n'
-    )
-    trace = convert(converter, tmp_path, [xla_on_cpu()], hlo_text=hlo)
+    ops = [Op("a", "parameter"), Op("dot.1", "dot", "net/head/MatMul", operands=("a", "a"))]
+    described = Plane("/host:metadata", programs={"step.7(9)": hlo_proto("step", {"main": ops})})
+    trace = convert(converter, tmp_path, [xla_on_cpu(), described])
     (only,) = trace.ops
     assert (only.hlo_op, only.calls, only.self_ns) == ("dot.1", 2, 300_000)
     assert [share.op_name for share in only.shares] == ["net/head/MatMul"]
@@ -288,14 +283,6 @@ def test_a_program_that_nobody_describes_is_reported(converter, tmp_path: Path):
     trace = convert(converter, tmp_path, [xla_on_cpu()])
     assert trace.total_ns == 300_000
     assert trace.warnings == ("no HLO tells what the program step.7(9) computes",)
-
-
-def test_hlo_text_that_cannot_be_read_is_a_warning(converter, tmp_path: Path):
-    hlo = tmp_path / "step.hlo"
-    hlo.write_text("<html>")
-    trace = convert(converter, tmp_path, [xla_on_cpu()], hlo_text=hlo)
-    assert trace.total_ns == 300_000
-    assert str(hlo) in trace.warnings[0]
 
 
 def test_eager_ops_have_types_and_say_that_they_are_eager(converter, tmp_path: Path):

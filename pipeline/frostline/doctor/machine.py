@@ -195,7 +195,7 @@ def _try_storage(storage: Address) -> tuple[str | None, int | None]:
 
 
 def _try_object_store(place: Address) -> tuple[str | None, int | None]:
-    from frostline.store.uris import open_uri  # which brings Arrow along
+    from frostline.store.open_uri import open_uri  # which brings Arrow along
 
     try:
         filesystem, path = open_uri(place.reveal())

@@ -24,11 +24,11 @@ from frostline.measure.build import build, strategy_for
 from frostline.measure.gradient_norms import gradient_norms
 from frostline.measure.interleave import Comparison, interleave, median_ns, sample
 from frostline.measure.layers import owned_layers
+from frostline.measure.memory_release import release_memory, settle, transient_models, unsettle
 from frostline.measure.messages import Measured, OpenGroup, Ready, Sample
 from frostline.measure.pairing import estimate, looks
-from frostline.measure.phases import Phases
+from frostline.measure.phase_times import Phases
 from frostline.measure.profiler import profile_trial
-from frostline.measure.release import release_memory, settle, transient_models, unsettle
 from frostline.measure.trial_arm import TracedArm, first_step, trace_trial
 from frostline.trial import Trial
 
@@ -192,7 +192,6 @@ class WarmBaseline:
             profiled_step_ns=window.step_ns,
             trace_file=window.trace_file,
             profile_error=window.error,
-            hlo_file=None,
             graph_file=None if graph_file is None else str(graph_file),
             warnings=(*traced.warnings, *norms.warnings),
             peak_memory_bytes=traced.peak_memory_bytes,

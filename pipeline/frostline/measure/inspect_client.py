@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +19,6 @@ def inspect_models(
     seed: int,
     deadline_s: float,
     log_folder: Path | None = None,
-    on_model: Callable[[str], None] | None = None,
 ) -> dict[str, ModelFacts | Failed]:
     """Build each model once and return what planning needs.
 
@@ -29,7 +28,6 @@ def inspect_models(
         seed: the study's seed.
         deadline_s: limit for each model, in seconds.
         log_folder: where the process's output goes, one file a model; None throws it away.
-        on_model: told the name of each model before it is built.
 
     Returns:
         By model name, in order: its facts, or why they could not be had.
@@ -40,11 +38,9 @@ def inspect_models(
         process: MeasureProcess | None = None
         try:
             for model in models:
-                if on_model is not None:
-                    on_model(model.name)
                 log = logs / f"inspect-{model.name}.log"
                 if process is None:
-                    process = MeasureProcess.start(cores=(), gpu_ids="", log_path=log)
+                    process = MeasureProcess(cores=(), gpu_ids="", log_path=log)
                 request = InspectModel(model=model, setting=setting, seed=seed, log_path=str(log))
                 found[model.name], alive = _inspect(process, request, deadline_s)
                 if not alive:
@@ -60,7 +56,7 @@ def _inspect(
 ) -> tuple[ModelFacts | Failed, bool]:
     """One model's facts or failure, and whether the process can take another."""
     try:
-        reply = process.request(request, deadline_s=deadline_s)
+        reply = process.reply_to(request, deadline_s=deadline_s)
     except ProcessDied as error:
         return Failed(stage=error.stage, kind="ProcessDied", message=str(error)), False
     except DeadlineExceeded as error:

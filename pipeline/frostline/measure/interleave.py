@@ -33,10 +33,6 @@ class Comparison:
     estimate: SpeedupEstimate
     stop_reason: str
 
-    def median_ns(self, arm: ArmName) -> int:
-        """Median step time of an arm's counted samples."""
-        return median_ns(self.samples, arm)
-
 
 def median_ns(samples: Iterable[Sample], arm: ArmName) -> int:
     """Median step time of an arm's counted samples, integer nanoseconds."""

@@ -1,8 +1,8 @@
 """What the lease and the measuring process say to each other: JSON lines, one message a line.
 
-The lease writes `OpenGroup`, `RunTrial` and `Close`; the process answers with any number of
-`Progress` lines and then one `Ready`, `Measured` or `Failed`. Imports neither TensorFlow nor
-Keras, so that both sides can.
+The lease writes `OpenGroup` and `RunTrial`, planning `InspectModel`; the process answers each with
+any number of `Progress` lines and then one `Ready`, `Measured`, `Inspected` or `Failed`. It ends
+when its input does. Imports neither TensorFlow nor Keras, so that both sides can.
 """
 
 from __future__ import annotations
@@ -55,14 +55,7 @@ class RunTrial:
     log_path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Close:
-    """End the process."""
-
-    op: Literal["close"] = "close"
-
-
-Request = InspectModel | OpenGroup | RunTrial | Close
+Request = InspectModel | OpenGroup | RunTrial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +72,6 @@ class Inspected:
 
     op: Literal["inspected"] = "inspected"
     facts: ModelFacts
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +128,6 @@ class Measured:
         profiled_step_ns: median time of a profiled step; None when nothing was profiled.
         trace_file: path of the `.xplane.pb` in `scratch`; None when there is none.
         profile_error: why there is no trace, in words; None when there is one.
-        hlo_file: optimised HLO text of the step in `scratch` where XLA compiled it on a CPU.
         graph_file: the traced step's ops (`frostline.attribute.step_graph.StepGraph` as JSON) in
             `scratch`; None when the step could not be analysed (then a warning says why).
         warnings: what the check noticed that is legal (a trainable value that did not move).
@@ -159,7 +150,6 @@ class Measured:
     profiled_step_ns: int | None
     trace_file: str | None
     profile_error: str | None
-    hlo_file: str | None
     graph_file: str | None
     warnings: tuple[str, ...]
     peak_memory_bytes: int | None

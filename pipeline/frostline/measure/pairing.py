@@ -29,13 +29,11 @@ class SpeedupEstimate:
     Attributes:
         speedup: median of the paired ratios, dimensionless.
         low, high: ends of its 95% bootstrap interval.
-        pairs: number of ratios.
     """
 
     speedup: float
     low: float
     high: float
-    pairs: int
 
     @property
     def half_width(self) -> float:
@@ -76,7 +74,7 @@ def estimate(ratios: Sequence[float], *, seed: int) -> SpeedupEstimate:
         raise ValueError(f"an estimate needs 2 or more positive finite ratios, got {ratios!r}")
     centre = float(np.median(values))
     if np.ptp(values) == 0:
-        return SpeedupEstimate(speedup=centre, low=centre, high=centre, pairs=values.size)
+        return SpeedupEstimate(speedup=centre, low=centre, high=centre)
     interval = stats.bootstrap(
         (values,),
         np.median,
@@ -86,12 +84,7 @@ def estimate(ratios: Sequence[float], *, seed: int) -> SpeedupEstimate:
         vectorized=True,
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return SpeedupEstimate(
-        speedup=centre,
-        low=float(interval.low),
-        high=float(interval.high),
-        pairs=values.size,
-    )
+    return SpeedupEstimate(speedup=centre, low=float(interval.low), high=float(interval.high))
 
 
 def first_arm_is_baseline(pair: int, *, seed: int, label: str) -> bool:

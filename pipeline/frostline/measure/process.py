@@ -1,15 +1,12 @@
 """The measuring process: reads requests from standard input, answers on standard output.
 
-Started by `frostline.measure.client` with its cores, threads and GPUs in the environment; ends when
-its parent does. TensorFlow is imported when the first request comes. Standard output belongs to the
-protocol: whatever else is printed goes to the log of the current request.
+Started by `frostline.measure.client` with its cores, threads and GPUs in the environment. Imports
+TensorFlow when the first request comes. What is printed goes to the log of the current request.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 import time
 import traceback
@@ -17,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from frostline.child import connect_to_parent
 from frostline.errors import TrialError
 from frostline.measure.messages import (
     REQUESTS,
-    Close,
     Failed,
     InspectModel,
     OpenGroup,
@@ -34,37 +31,18 @@ if TYPE_CHECKING:
     from frostline.measure.baseline import WarmBaseline
     from frostline.measure.inspect.files_read import Reads
 
-_PR_SET_PDEATHSIG = 1
-
 
 def main() -> None:
-    """Serve requests until `Close` or the end of input."""
-    _tie_to_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to handle
-    if cores := os.environ.get("FROSTLINE_CORES"):
-        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+    """Serve requests until the end of input."""
+    replies = connect_to_parent()
     with suppress(OSError):  # needs a privilege; the row says what came of it
         os.setpriority(os.PRIO_PROCESS, 0, 0)
-    replies = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
     server = _Server(replies)
     for line in sys.stdin.buffer:
-        request = REQUESTS.validate_json(line)
-        if isinstance(request, Close):
-            break
-        server.serve(request)
+        server.serve(REQUESTS.validate_json(line))
     # Skipping the interpreter's teardown: TensorFlow's takes seconds and nothing is left to save.
     sys.stderr.flush()
     os._exit(0)
-
-
-def _tie_to_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies, however that happens."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    parent = os.environ.get("FROSTLINE_PARENT")
-    if parent and os.getppid() != int(parent):
-        os._exit(1)
 
 
 class _Server:
@@ -77,7 +55,7 @@ class _Server:
 
     def serve(self, request: Request) -> None:
         """Answer one request; nothing that it raises ends the process."""
-        self._log_to(Path(getattr(request, "log_path", os.devnull)))
+        self._log_to(Path(request.log_path))
         try:
             reply = self._answer(request)
         except TrialError as error:
@@ -94,9 +72,7 @@ class _Server:
         self._enter("import")
         started = time.perf_counter()
         if isinstance(request, InspectModel) and self._reads is None:
-            from frostline.measure.inspect.files_read import (
-                Reads,  # nothing else here needs its like
-            )
+            from frostline.measure.inspect.files_read import Reads  # watches from now on
 
             self._reads = Reads()
         from frostline.measure.baseline import WarmBaseline
@@ -106,7 +82,7 @@ class _Server:
         if self._import_s is None:
             configure_threads()
             self._import_s = time.perf_counter() - started
-        if isinstance(request, InspectModel) and self._reads is not None:
+        if isinstance(request, InspectModel):
             return inspect_request(request, self._enter, self._reads)
         if isinstance(request, OpenGroup):
             if self._group is not None:
@@ -115,8 +91,6 @@ class _Server:
             return self._group.ready(import_s=self._import_s)
         if self._group is None:
             raise TrialError("build", "NoBaseline", "a trial was asked for before its baseline")
-        if isinstance(request, Close | InspectModel):
-            raise TypeError(f"{request.op} is handled before")
         return self._group.run(request.trial, Path(request.scratch))
 
     def _enter(self, stage: str) -> None:

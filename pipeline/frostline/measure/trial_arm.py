@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from frostline.attribute.step_graph import StepGraph
-from frostline.measure import check, device
+from frostline.measure import device, freeze_check
 from frostline.measure.arm import Arm
 from frostline.measure.graph.recorder import StepRecorder
 from frostline.measure.graph.step import analyse_step
 from frostline.measure.layers import OwnedLayer, freeze, owned_layers
-from frostline.measure.phases import Phases
+from frostline.measure.phase_times import Phases
 from frostline.trial import Trial
 
 Make = Callable[[], tuple[Arm, tuple[str, ...]]]
@@ -59,7 +59,7 @@ def trace_trial(trial: Trial, make: Make, phases: Phases) -> TracedArm:
         arm.build_state()
         expected, watched, still = _what_should_happen(owned, trial)
     with phases.timed("check", "check"):
-        before = check.digests(watched)
+        before = freeze_check.digests(watched)
     with phases.timed("trace", "trace"):
         with StepRecorder(arm.model) as recorder:
             arm.model.make_train_function()
@@ -67,16 +67,18 @@ def trace_trial(trial: Trial, make: Make, phases: Phases) -> TracedArm:
         graph, facts, graph_warnings = analyse_step(recorder, owned)
     with phases.timed("check", "check"):
         if facts is not None:
-            check.check_differentiable(expected, facts.unconnected_variables)
-            check.check_gradients(facts.gradient_variables, expected)
-            check.check_assigned(facts.assigned_variables, expected - facts.unconnected_variables)
+            freeze_check.check_differentiable(expected, facts.unconnected_variables)
+            freeze_check.check_gradients(facts.gradient_variables, expected)
+            freeze_check.check_assigned(
+                facts.assigned_variables, expected - facts.unconnected_variables
+            )
         device.reset_peak()
         arm.run(2)
         peak = device.peak_bytes()
-        after = check.digests(watched)
+        after = freeze_check.digests(watched)
         if not recorder.tape_asked:
-            check.check_some_gradient({path: before[path] for path in expected}, after)
-        moved = check.check_values(before, after, still=still, trained=expected)
+            freeze_check.check_some_gradient({path: before[path] for path in expected}, after)
+        moved = freeze_check.check_values(before, after, still=still, trained=expected)
     alone = None if peak is None or resident is None else peak - resident
     return TracedArm(
         arm=arm,
@@ -97,7 +99,7 @@ def first_step(arm: Arm) -> None:
     except ValueError as error:
         if "No gradients provided" not in str(error):
             raise
-        raise check.no_gradients(f"Keras says {str(error).splitlines()[0]!r}") from error
+        raise freeze_check.no_gradients(f"Keras says {str(error).splitlines()[0]!r}") from error
 
 
 def _what_should_happen(

@@ -1,11 +1,11 @@
 """Predictions from a sweep: for the trials that were measured, and for any other configuration.
 
-    evidence      tables of the anchors -> what the cost model takes
-    groups        sweep -> a cost model for each model and setting, or why there is none
-    answers       a group and policies that need never have run -> predicted speedups
-    asked         the same over every model and setting of a sweep
-    interval      held-out errors -> how far a prediction may be off
-    predictions   measured trials -> rows of the table `predictions`
+    evidence                  tables of the anchors -> what the cost model takes
+    fitted_groups             sweep -> a cost model for each model and setting, or why there is none
+    predicted_configurations  a group and policies that need never have run -> predicted speedups
+    predict                   the same over every model and setting of a sweep
+    interval                  held-out errors -> how far a prediction may be off
+    predictions_table         measured trials -> rows of the table `predictions`
 
 In a notebook:
 
@@ -15,11 +15,11 @@ In a notebook:
 Needs neither TensorFlow nor Ray, and reads the anchors' rows only.
 """
 
-from frostline.prediction.answers import Answer, answer
 from frostline.prediction.evidence import TRAINABLE
-from frostline.prediction.groups import PredictedGroup, Unpredicted, groups, sort_groups
+from frostline.prediction.fitted_groups import PredictedGroup, Unpredicted, groups, sort_groups
 from frostline.prediction.predict import GroupAnswers, PredictedPolicies, predict
-from frostline.prediction.predictions import (
+from frostline.prediction.predicted_configurations import Answer, answer
+from frostline.prediction.predictions_table import (
     THREE_ANCHOR,
     predictions,
     write_predictions,

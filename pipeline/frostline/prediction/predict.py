@@ -20,8 +20,8 @@ from frostline.policies import (
     refuse_misfits,
     spelled,
 )
-from frostline.prediction.answers import Answer, Known, answered
-from frostline.prediction.groups import PredictedGroup, sort_groups
+from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
+from frostline.prediction.predicted_configurations import Answer, Known, answered
 from frostline.store.outdir import STUDY
 from frostline.store.sweep import Sweep
 from frostline.study.study import Study, parse_study

@@ -27,8 +27,9 @@ from frostline.store.trial_row import TrialRow
 from frostline.study.check import read_text
 from frostline.study.study import Study, parse_study
 from frostline.study.tables import FreezeTable, TrainTable
-from frostline.sweep.remaining import Inspect
-from frostline.sweep.run import MakeExecutor, inspect_study, run_sweep
+from frostline.sweep.resume import Inspect
+from frostline.sweep.run import inspect_study, run_sweep
+from frostline.sweep.workers import MakeExecutor
 
 Outcome = Literal["within", "above", "undecided"]
 

@@ -1,11 +1,16 @@
 """The report of a sweep: content (pure), figures, rendering to text, writing the files.
 
-shown           which trials a page of bounded size shows
-evidence        what is read beyond the trials: layers, predictions, ops without a pass
-content         everything that the report says, as values
-figures         Vega-Lite specifications with their data
-page, render    HTML; SVG and PNG
-write           the files below OUT/report
+page_limits      which trials a page of bounded size shows
+evidence         what is read beyond the trials: layers, predictions, ops without a pass
+evidence_tables  what explains the speedup: associations, placement, held-out errors
+trial_table      every trial, as text and as what it is sorted by
+method_facts     how the sweep was measured, in words
+content          everything that the report says, as values
+figures          Vega-Lite specifications with their data
+section_figures  which of them a section gets
+page, render     HTML; SVG and PNG
+write            the files below OUT/report
+up_to_date       whether they show what is there now
 
 content = content_of(open_sweep("OUT"))         values
 html = page(content)                            text

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 
 from frostline.analyse import GroupSummary, Summary, TrialSummary, answer, group_answer
 from frostline.prediction import THREE_ANCHOR
-from frostline.reporting.comparisons import (
+from frostline.reporting.evidence import ReportEvidence
+from frostline.reporting.evidence_tables import (
     AssociationRow,
     ErrorRow,
     PlaceRow,
@@ -23,12 +24,11 @@ from frostline.reporting.comparisons import (
     evidence_sentences,
     place_rows,
 )
-from frostline.reporting.drawing import Drawing, section_figures
-from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.figures import Figure
 from frostline.reporting.method_facts import Fact, group_facts, period, sweep_facts
-from frostline.reporting.names import anchor_names
 from frostline.reporting.palette import FAMILIES, Family, family_of_row
+from frostline.reporting.section_figures import Drawing, section_figures
+from frostline.reporting.section_names import anchor_names
 from frostline.reporting.trial_table import COLUMNS, TableColumn, TableRow, table_rows
 from frostline.store.manifest import Manifest
 from frostline.words import share
@@ -182,7 +182,7 @@ def _section(drawing: Drawing, anchor: str, models: Sequence[str]) -> Section:
         places=place_rows(drawing.levels),
         errors=error_rows(drawing.errors),
         lost=tuple(_lost(evidence)),
-        lost_words=_lost_words(group, evidence),
+        lost_words=_lost_words(evidence),
         words=words,
         facts=group_facts(group, evidence),
         left_out=tuple(_left_out(group, drawing)),
@@ -238,7 +238,7 @@ def _lost(evidence: ReportEvidence) -> Iterable[LostOp]:
         )
 
 
-def _lost_words(group: GroupSummary, evidence: ReportEvidence) -> str:
+def _lost_words(evidence: ReportEvidence) -> str:
     whole = evidence.unattributed_share
     if whole is None:
         return "No trial left a profile, so there is nothing to attribute."

@@ -29,7 +29,7 @@ from frostline.trial import Trial
 class Converter(Protocol):
     """What `frostline.trace.TraceConverter` offers."""
 
-    def convert(self, xplane: Path, *, hlo_text: Path | None, deadline_s: float) -> Trace:
+    def convert(self, xplane: Path, *, deadline_s: float) -> Trace:
         """Read a trace; `TraceError` when it cannot be used."""
 
 
@@ -87,11 +87,7 @@ def read_profile(
             failure = Failure(stage="profile", kind="NoTrace", message=measured.profile_error)
     else:
         try:
-            trace = converter().convert(
-                Path(measured.trace_file),
-                hlo_text=Path(measured.hlo_file) if measured.hlo_file else None,
-                deadline_s=deadline_s,
-            )
+            trace = converter().convert(Path(measured.trace_file), deadline_s=deadline_s)
             _check_device(trace, device_id, Path(measured.trace_file).name)
             costs = attribute(trace, graph)
             check_conserved(per_step(trace.total_ns, trace.steps), costs)

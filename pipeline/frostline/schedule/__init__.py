@@ -1,21 +1,17 @@
 """Trials to workers: leases hold a device and its cores, executors run leases, one driver decides.
 
 chunks         groups of trials -> chunks, one a lease
-spec           what a lease is given
-cores          disjoint CPU cores for the leases of a node
-lease          a chunk of trials, committed one by one
-at_node        a lease as it runs at a node: OUT opened, what is kept there stored
-kept           what earlier runs measured and could not store, before anything is measured
-scratch        local folders of leases, removed however a lease ends
-served         the measuring process of a lease, replaced when it has to be
-profile        a trial's files -> its graph, trace and costs
+lease_spec     what a lease is given: trials, what it holds of a node, when to give up
 driver         which chunk next, what to do when a lease is lost, when to stop
+lease          a chunk of trials, committed one by one
+lease_on_node  a lease as it runs at a node: OUT opened, what is kept there stored
+warm_process   the measuring process of a lease, replaced when it has to be
+cores          disjoint CPU cores for the leases of a node
+scratch        local folders of leases, removed however a lease ends
+spooled        what earlier runs measured and could not store, before anything is measured
+events         what a lease tells the driver
+listener       who hears what happens during a sweep
+interrupts     SIGTERM as Ctrl-C, and waits that end soon after one
 local          an executor: leases in child processes
-ray_executor   an executor: leases as Ray tasks, on what ray_cluster starts or joins
-unbuilt        rows of models that cannot be built
-ray_growth     whether a cluster's autoscaler can make room
-ray_metrics    progress and failures for Prometheus
-submit         sweeps as Ray jobs, through a cluster's Jobs API
-submit_access  reaching a Jobs API, and the token it asks for
-submit_bundle  what a submitted job takes along
+ray            an executor: leases as Ray tasks, embedded or on a cluster
 """

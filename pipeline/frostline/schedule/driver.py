@@ -34,8 +34,8 @@ from frostline.schedule.events import (
     LeaseStopped,
     StageEntered,
 )
+from frostline.schedule.lease_spec import LeaseSpec, Limits
 from frostline.schedule.listener import SweepListener
-from frostline.schedule.spec import LeaseSpec, Limits
 from frostline.store.address import Address
 from frostline.store.spool import Stored
 from frostline.trial import ModelSpec, Setting, Trial

@@ -1,9 +1,13 @@
-"""SIGTERM as an interruption, like Ctrl-C: what stops a job or a machine must not lose children."""
+"""Interruptions: SIGTERM is one, like Ctrl-C, and waits end soon after one.
+
+What stops a job or a machine must not lose children.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -44,4 +48,12 @@ def interruptible() -> Iterator[Callable[[], None]]:
             signal.signal(number, handler)
 
 
+def pause(seconds: float) -> None:
+    """Sleep in slices: Ray cancels a task by an interruption that a longer call would not see."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(_SLICE_S, left))
+
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SLICE_S = 0.05

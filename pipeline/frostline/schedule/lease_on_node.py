@@ -14,7 +14,7 @@ from frostline.errors import StorageError, SweepError
 from frostline.results.outcome import found_committed
 from frostline.schedule.events import LeaseEvent, LeaseStopped
 from frostline.schedule.lease import serve
-from frostline.schedule.spec import LeaseSpec
+from frostline.schedule.lease_spec import LeaseSpec
 from frostline.schedule.spooled import still_kept
 from frostline.store.address import Address
 from frostline.store.outdir import OutDir

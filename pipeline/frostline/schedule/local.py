@@ -1,4 +1,4 @@
-"""Leases as child processes of this one: no Ray, one node, the same events.
+"""Leases as child processes of this one: no Ray, one node, no GPU, the same events.
 
 For tests, notebooks and benches that want to see the driver without a cluster. A lease's process
 can be killed like a Ray worker can, and its measuring process dies with it.
@@ -6,26 +6,24 @@ can be killed like a Ray worker can, and its measuring process dies with it.
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import multiprocessing
 import os
 import signal
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Self
 
+from frostline.child import die_with_parent
 from frostline.errors import UsageError
 from frostline.schedule.events import ExecutorEvent, Idle, LeaseEnded, LeaseLost
 from frostline.schedule.lease_on_node import serve_out
-from frostline.schedule.spec import LeaseSpec, Resources, too_small
+from frostline.schedule.lease_spec import LeaseSpec, Resources, too_small
 from frostline.store.address import Address
 from frostline.store.spool import Stored
 
-_PR_SET_PDEATHSIG = 1
 _END_S = 5.0
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -34,35 +32,30 @@ _SPAWN = multiprocessing.get_context("spawn")
 class _Child:
     process: BaseProcess
     events: Connection
-    gpu_ids: tuple[str, ...]
 
 
 class LocalExecutor:
-    """Runs leases in processes, as many at a time as cores and GPUs allow; a context manager.
+    """Runs leases in processes, as many at a time as there are cores for; a context manager.
 
     Attributes:
         start_s, slots, window: as in `frostline.schedule.driver.Executor`.
     """
 
-    def __init__(self, resources: Resources, *, gpu_ids: tuple[str, ...] = ()) -> None:
+    def __init__(self, resources: Resources) -> None:
         """Look at what this machine has.
 
         Args:
             resources: what each lease holds.
-            gpu_ids: GPUs that may be used, as in `CUDA_VISIBLE_DEVICES`.
 
         Raises:
-            UsageError: not even one lease fits.
+            UsageError: not even one lease fits, or it needs a GPU.
         """
         cores = len(os.sched_getaffinity(0))
-        if cores < resources.cpus or len(gpu_ids) < resources.gpus:
-            raise UsageError(too_small(resources, cpus=cores, gpus=len(gpu_ids)))
-        by_gpus = len(gpu_ids) // resources.gpus if resources.gpus else cores
+        if cores < resources.cpus or resources.gpus:
+            raise UsageError(too_small(resources, cpus=cores, gpus=0))
         self.start_s = 0.0
-        self.slots = min(cores // resources.cpus, by_gpus)
+        self.slots = cores // resources.cpus
         self.window = self.slots + 1
-        self._gpus_each = resources.gpus
-        self._free_gpus = list(gpu_ids)
         self._numbers = itertools.count()
         self._queued: deque[tuple[int, LeaseSpec]] = deque()
         self._children: dict[int, _Child] = {}
@@ -109,17 +102,15 @@ class LocalExecutor:
     def _start_queued(self) -> None:
         while self._queued and len(self._children) < self.slots:
             number, spec = self._queued.popleft()
-            gpu_ids = tuple(self._free_gpus[: self._gpus_each])
-            del self._free_gpus[: self._gpus_each]
             receiver, sender = _SPAWN.Pipe(duplex=False)
             process = _SPAWN.Process(
                 target=_serve_in_child,
-                args=(spec, ",".join(gpu_ids), sender, os.getpid()),
+                args=(spec, sender, os.getpid()),
                 name=f"frostline-lease-{number}",
             )
             process.start()
             sender.close()  # so that the pipe ends when the child does
-            self._children[number] = _Child(process=process, events=receiver, gpu_ids=gpu_ids)
+            self._children[number] = _Child(process=process, events=receiver)
 
     def _next_event(self, number: int) -> ExecutorEvent:
         try:
@@ -138,20 +129,16 @@ class LocalExecutor:
             child.process.kill()
             child.process.join()
         child.events.close()
-        self._free_gpus.extend(child.gpu_ids)
         return child.process.exitcode
 
 
-def _serve_in_child(spec: LeaseSpec, gpu_ids: str, events: Connection, parent: int) -> None:
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        return
+def _serve_in_child(spec: LeaseSpec, events: Connection, parent: int) -> None:
+    die_with_parent(parent, by=signal.SIGTERM)
     # A Ctrl-C reaches the whole foreground group; it is the driver's to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for event in serve_out(spec, gpu_ids=gpu_ids):
+        for event in serve_out(spec, gpu_ids=""):
             if not isinstance(event, Idle):
                 events.send(event)
         events.send(LeaseEnded())

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
-from frostline.measure.messages import Failed, Measured, OpenGroup, Ready, Reply, RunTrial
+from frostline.measure.messages import (
+    Failed,
+    Measured,
+    OpenGroup,
+    Ready,
+    Reply,
+    Request,
+    RunTrial,
+)
 from frostline.results.rows import Failure
-from frostline.schedule.asking import ask, pause
-from frostline.schedule.events import GroupOpened, Idle, LeaseEvent
-from frostline.schedule.spec import LeaseSpec
+from frostline.schedule.events import GroupOpened, Idle, LeaseEvent, StageEntered
+from frostline.schedule.interrupts import pause
+from frostline.schedule.lease_spec import LeaseSpec
 from frostline.trial import Trial
 
 
@@ -96,12 +105,7 @@ class WarmProcess:
             raise RuntimeError("no baseline is open")
         request = RunTrial(trial=trial, scratch=str(folder), log_path=str(log))
         try:
-            reply = yield from ask(
-                process,
-                request,
-                trial_id=trial.trial_id,
-                deadline_s=self._spec.limits.trial_timeout_s,
-            )
+            reply = yield from self._ask(process, request, trial)
         except BaseException:
             self.drop()
             raise
@@ -149,11 +153,10 @@ class WarmProcess:
         started = time.monotonic()
         self.log = self._scratch / f"open-{self._opened}.log"
         self._opened += 1
-        self._process = MeasureProcess.start(
+        self._process = MeasureProcess(
             cores=self._cores,
             gpu_ids=self._gpu_ids,
             log_path=self.log,
-            env=self._spec.process_env,
             module=self._spec.process_module,
         )
         request = OpenGroup(
@@ -162,12 +165,7 @@ class WarmProcess:
             measure=self._spec.measure,
             log_path=str(self.log),
         )
-        reply = yield from ask(
-            self._process,
-            request,
-            trial_id=trial.trial_id,
-            deadline_s=self._spec.limits.trial_timeout_s,
-        )
+        reply = yield from self._ask(self._process, request, trial)
         if isinstance(reply, Failed):
             return reply
         if not isinstance(reply, Ready):
@@ -180,6 +178,22 @@ class WarmProcess:
             seconds={**reply.seconds, "open": time.monotonic() - started},
         )
         return None
+
+    def _ask(
+        self, process: MeasureProcess, request: Request, trial: Trial
+    ) -> Generator[StageEntered | Idle, None, Reply]:
+        """`MeasureProcess.request`, its progress as events of the trial."""
+        deadline_s = self._spec.limits.trial_timeout_s
+        with closing(process.request(request, deadline_s=deadline_s)) as waiting:
+            while True:
+                try:
+                    stage = next(waiting)
+                except StopIteration as end:
+                    reply: Reply = end.value
+                    return reply
+                yield (
+                    Idle() if stage is None else StageEntered(trial_id=trial.trial_id, stage=stage)
+                )
 
 
 _MEMORY = "if memory is short, lower batch_size or the number of trials at a time"

@@ -4,7 +4,7 @@ In: the URI of OUT and names relative to it. Out: bytes, listings, and `Batch`: 
 removals that are prepared first and then applied in order, each of them atomic. On a local disk a
 write is staged under `.staging/`, flushed to the disk and renamed into place; in an object store a
 single put is atomic by itself. Refuses names that lead out of OUT. Errors of the system surface as
-`StorageError` with the path and what to do (`frostline.store.faults`).
+`StorageError` with the path and what to do (`frostline.store.storage_errors`).
 """
 
 from __future__ import annotations

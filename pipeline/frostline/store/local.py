@@ -20,8 +20,8 @@ import psutil
 from pyarrow.fs import FileSystem, LocalFileSystem
 
 from frostline.errors import SweepError
-from frostline.store.faults import storage_errors
 from frostline.store.files import Batch, Files, Source, Stamp, checked_name
+from frostline.store.storage_errors import storage_errors
 
 STAGING = ".staging"
 _FOREIGN_STAGING_KEPT_S = 3600.0

@@ -18,10 +18,10 @@ from filelock import FileLock, Timeout
 
 from frostline.errors import StorageError
 from frostline.store.claims import USUAL, Pace, held_in_store
-from frostline.store.faults import storage_errors
 from frostline.store.files import Files
 from frostline.store.hold import Hold
 from frostline.store.owner import Owner, read_owner, refusal
+from frostline.store.storage_errors import storage_errors
 
 LOCK = ".lock"
 OWNER = ".lock.json"

@@ -22,7 +22,6 @@ from frostline.errors import StorageError, SweepError
 from frostline.store import lock
 from frostline.store.address import Address
 from frostline.store.arrow import Rows, TableDefectError, to_parquet, with_columns
-from frostline.store.faults import storage_errors
 from frostline.store.files import FileChange, Files, Source
 from frostline.store.hold import Hold
 from frostline.store.local import LocalFiles
@@ -30,6 +29,7 @@ from frostline.store.manifest import Manifest, parse_manifest, with_run
 from frostline.store.publication import TrialTables, checked, publication, replaced
 from frostline.store.read import CommitIndex, read_trials, table_file
 from frostline.store.remote import RemoteFiles
+from frostline.store.storage_errors import storage_errors
 
 MANIFEST = "manifest.json"
 STUDY = "study.toml"
@@ -185,10 +185,6 @@ class OutDir:
             for name in before:
                 if name not in kept:
                     batch.remove(name)
-
-    def walk(self, relative: str) -> list[str]:
-        """Names, relative to OUT, of all files below a folder; empty when there is none."""
-        return self.files.walk(relative)
 
     def fetch(self, relative: str, target: Path) -> bool:
         """Copy a file of OUT to a local path, making its folder; False when there is none."""

@@ -2,7 +2,7 @@
 
 In: the files of OUT. Out: status by trial, and rows with the schema of this version; columns that
 older files lack read as null. Refuses files that are no Parquet, naming them. Files on a local disk
-are scanned by DuckDB (`frostline.store.scan`), others through an Arrow dataset.
+are scanned by DuckDB (`frostline.store.duckdb_scan`), others through an Arrow dataset.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from frostline.errors import StorageError
 from frostline.store.arrow import reader_schema
-from frostline.store.faults import storage_errors
+from frostline.store.duckdb_scan import read_scanned, scannable
 from frostline.store.files import Files, Stamp
-from frostline.store.scan import read_scanned, scannable
+from frostline.store.storage_errors import storage_errors
 
 if TYPE_CHECKING:
     from pyarrow.dataset import Dataset

@@ -1,7 +1,7 @@
 """OUT in a place that `pyarrow.fs` opens by URI: S3, Google Cloud Storage, Azure, HDFS.
 
-In: the URI, its options in the query (`frostline.store.uris`). Out: `RemoteFiles`, or `LocalFiles`
-for `file://`. Refuses URIs that Arrow cannot open.
+In: the URI, its options in the query (`frostline.store.open_uri`). Out: `RemoteFiles`, or
+`LocalFiles` for `file://`. Refuses URIs that Arrow cannot open.
 
 A single put is atomic in an object store, so nothing is staged there. Elsewhere (HDFS) a file is
 written under `.staging/` and moved.
@@ -18,7 +18,6 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
 from frostline.errors import SweepError
 from frostline.store.address import Address
-from frostline.store.faults import storage_errors
 from frostline.store.files import (
     Batch,
     Files,
@@ -27,7 +26,8 @@ from frostline.store.files import (
     checked_name,
 )
 from frostline.store.local import STAGING, LocalFiles
-from frostline.store.uris import open_uri
+from frostline.store.open_uri import open_uri
+from frostline.store.storage_errors import storage_errors
 
 _OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
 

@@ -19,10 +19,10 @@ import pyarrow as pa
 from frostline.errors import SweepError, UsageError
 from frostline.store.address import Address
 from frostline.store.columns import TableRow
+from frostline.store.duckdb_scan import naive_utc, scan
 from frostline.store.manifest import Manifest
 from frostline.store.outdir import MANIFEST, OutDir
 from frostline.store.read import dataset_of, read_rows, row_files, scanned
-from frostline.store.scan import naive_utc, scan
 from frostline.store.schema import TABLE_OF, TABLES
 from frostline.store.trial_row import TrialRow
 from frostline.store.versions import refuse_newer

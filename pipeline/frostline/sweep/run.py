@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,19 +26,27 @@ from frostline.measure.messages import Failed
 from frostline.plan.labels import labels_of
 from frostline.results.rows import planned_columns
 from frostline.schedule.chunks import chunks_of
-from frostline.schedule.driver import Driver, Executor
+from frostline.schedule.driver import Driver
 from frostline.schedule.interrupts import interruptible
+from frostline.schedule.lease_spec import LeaseSpec, Limits
 from frostline.schedule.listener import SilentListener, SweepListener
-from frostline.schedule.spec import LeaseSpec, Limits, Resources
 from frostline.schedule.spooled import store_kept_elsewhere, store_kept_here
 from frostline.store.address import Address
 from frostline.store.manifest import Manifest
 from frostline.store.outdir import OutDir
 from frostline.study.study import Study
-from frostline.sweep.earlier import committed_trials, forgotten, other_versions
-from frostline.sweep.remaining import Inspect, Remaining, remaining
+from frostline.sweep.resume import (
+    Committed,
+    Inspect,
+    Remaining,
+    committed_trials,
+    forgotten,
+    other_versions,
+    remaining,
+)
 from frostline.sweep.run_record import begin, is_as_it_was, versions
 from frostline.sweep.unbuilt import settle_unbuilt
+from frostline.sweep.workers import MakeExecutor, Workers, on_ray
 from frostline.tensorboard.experiment import write_experiment
 from frostline.trial import Trial
 
@@ -74,9 +81,6 @@ class SweepResult:
     def exit_code(self) -> int:
         """0 when every trial is ok, else 1."""
         return 0 if self.ok == self.planned else 1
-
-
-MakeExecutor = Callable[[Resources], AbstractContextManager[Executor]]
 
 
 def run_sweep(
@@ -115,60 +119,22 @@ def run_sweep(
     heard = listener or SilentListener()
     with interruptible() as take_signals:
         out = OutDir.open(out_uri, create=True)
-        with out.lock():
-            before = out.manifest()
-            if before is not None and before.study != study.name:
-                begin(out, study, None)  # refuses, before anything slow is started
-            if before is not None and before.begun_as_pipeline:
-                study = replace(study, former_names=True)
-            out.remove_staging()
-            store_kept_here(out, heard)
-            earlier = committed_trials(out) if before is not None else ()
-            with ExitStack() as held:
-                logs = Path(held.enter_context(TemporaryDirectory()))
-                workers = _Workers(study, make_executor or _ray(address, heard), held)
-                todo = remaining(
-                    study,
-                    out,
-                    earlier,
-                    inspect=inspect or inspect_study,
-                    listener=heard,
-                    logs=logs,
-                    will_run=workers.start,  # in the background
-                )
+        with out.lock(), TemporaryDirectory() as logs:
+            run = _Run(study, out, heard, logs=Path(logs))
+            run.refuse_another_study()
+            run.tidy_up()
+            earlier = run.committed()
+            with Workers(study, make_executor or on_ray(address, heard)) as workers:
+                todo = run.remaining(earlier, inspect or inspect_study, will_run=workers.start)
                 if not part_of_study:
                     _tell(heard, forgotten(todo.plan.trials, earlier, unbuilt=todo.unbuilt))
-                if before is not None and todo.nothing and is_as_it_was(before, study):
+                if run.is_done(todo):
                     heard.on_planned({}, len(todo.done))
                     statuses = {each.trial_id: each.status for each in earlier}
                     return _result(todo, statuses, began, workers, idle=True)
-                if before is not None and earlier and todo.trials:
-                    _tell(heard, other_versions(before, versions(), program()))
-                manifest = begin(out, study, todo.planned)
-                for name, known in todo.facts.items():
-                    out.write_text(facts_path(name), dump_facts(known))
-                settle_unbuilt(out, study, todo.unbuilt, logs)
-                write_experiment(out, study.name, map(planned_columns, todo.plan.trials))
-                heard.on_planned(labels_of(todo.plan, todo.done), len(todo.done))
-                seconds: Mapping[str, float] = {}
-                if todo.trials:
-                    executor = workers.start()
-                    slots = executor.slots  # waits until it has started
-                    take_signals()
-                    driver = Driver(
-                        executor=executor,
-                        store=out,
-                        spec_of=_spec_maker(
-                            study, out, todo.facts, workers.resources, process_module
-                        ),
-                        limits=_limits(study),
-                        listener=heard,
-                    )
-                    done = store_kept_elsewhere(executor, out, todo.plan.trials, todo.done, heard)
-                    most = _limits(study).trials_per_process
-                    driver.run(chunks_of(todo.plan.groups, done=done, slots=slots, most=most))
-                    seconds = dict(driver.seconds)
-            commits = _predict(out, manifest, study, heard)
+                manifest = run.begin(todo, earlier)
+                seconds = run.run_trials(todo, workers, take_signals, process_module)
+            commits = run.predict(manifest)
             out.end_run(manifest)
     return _result(todo, commits, began, workers, seconds=seconds)
 
@@ -184,6 +150,117 @@ def inspect_study(study: Study, logs: Path) -> Mapping[str, ModelFacts | Failed]
     )
 
 
+class _Run:
+    """The steps of a run on an output directory whose lock is held, in their order."""
+
+    def __init__(self, study: Study, out: OutDir, heard: SweepListener, *, logs: Path) -> None:
+        self._out = out
+        self._heard = heard
+        self._logs = logs
+        self._before = out.manifest()
+        renamed = self._before is not None and self._before.begun_as_pipeline
+        self._study = replace(study, former_names=True) if renamed else study
+        self._limits = _limits(study)
+
+    def refuse_another_study(self) -> None:
+        """Raise where OUT is another study's, before anything slow is started."""
+        if self._before is not None and self._before.study != self._study.name:
+            begin(self._out, self._study, None)
+
+    def tidy_up(self) -> None:
+        """Put in order what killed runs have left."""
+        self._out.remove_staging()
+        store_kept_here(self._out, self._heard)
+
+    def committed(self) -> tuple[Committed, ...]:
+        """What earlier runs have finished."""
+        return committed_trials(self._out) if self._before is not None else ()
+
+    def remaining(
+        self, earlier: tuple[Committed, ...], inspect: Inspect, *, will_run: Callable[[], object]
+    ) -> Remaining:
+        """The plan minus the commits; builds the models whose facts are not known."""
+        return remaining(
+            self._study,
+            self._out,
+            earlier,
+            inspect=inspect,
+            listener=self._heard,
+            logs=self._logs,
+            will_run=will_run,
+        )
+
+    def is_done(self, todo: Remaining) -> bool:
+        """Whether OUT is already what this run would make of it."""
+        return self._before is not None and todo.nothing and is_as_it_was(self._before, self._study)
+
+    def begin(self, todo: Remaining, earlier: tuple[Committed, ...]) -> Manifest:
+        """Enter the run into the manifest, and write what is known before anything is measured."""
+        if self._before is not None and earlier and todo.trials:
+            _tell(self._heard, other_versions(self._before, versions(), program()))
+        manifest = begin(self._out, self._study, todo.planned)
+        for name, known in todo.facts.items():
+            self._out.write_text(facts_path(name), dump_facts(known))
+        settle_unbuilt(self._out, self._study, todo.unbuilt, self._logs)
+        planned = map(planned_columns, todo.plan.trials)
+        write_experiment(self._out, self._study.name, planned)
+        self._heard.on_planned(labels_of(todo.plan, todo.done), len(todo.done))
+        return manifest
+
+    def run_trials(
+        self,
+        todo: Remaining,
+        workers: Workers,
+        take_signals: Callable[[], None],
+        process_module: str,
+    ) -> Mapping[str, float]:
+        """Run the trials that are left; seconds by phase, as `SweepResult.seconds`."""
+        if not todo.trials:
+            return {}
+        executor = workers.start()
+        slots = executor.slots  # waits until it has started
+        take_signals()
+
+        def spec_of(trials: tuple[Trial, ...]) -> LeaseSpec:
+            return LeaseSpec(
+                out=self._out.at_nodes,
+                trials=trials,
+                facts=todo.facts[trials[0].model.name],
+                measure=self._study.measure_spec(),
+                resources=workers.resources,
+                limits=self._limits,
+                process_module=process_module,
+            )
+
+        driver = Driver(
+            executor=executor,
+            store=self._out,
+            spec_of=spec_of,
+            limits=self._limits,
+            listener=self._heard,
+        )
+        done = store_kept_elsewhere(executor, self._out, todo.plan.trials, todo.done, self._heard)
+        most = self._limits.trials_per_process
+        driver.run(chunks_of(todo.plan.groups, done=done, slots=slots, most=most))
+        return dict(driver.seconds)
+
+    def predict(self, manifest: Manifest) -> Mapping[str, str]:
+        """Write what every predictor says of every measured trial, now that nothing measures.
+
+        Returns:
+            Status by committed trial.
+        """
+        from frostline.prediction import write_predictions
+        from frostline.store.sweep import Sweep
+
+        sweep = Sweep(self._out, manifest)
+        _, notices = write_predictions(sweep)
+        if self._study.measure.profile_steps:  # without profiles nobody expects any
+            for text in notices:
+                self._heard.on_notice(text)
+        return sweep.commits
+
+
 def _limits(study: Study) -> Limits:
     return Limits(
         trial_timeout_s=study.resources.trial_timeout_s,
@@ -191,72 +268,16 @@ def _limits(study: Study) -> Limits:
     )
 
 
-def _spec_maker(
-    study: Study,
-    out: OutDir,
-    facts: Mapping[str, ModelFacts],
-    resources: Resources,
-    process_module: str,
-) -> Callable[[tuple[Trial, ...]], LeaseSpec]:
-    def spec(trials: tuple[Trial, ...]) -> LeaseSpec:
-        return LeaseSpec(
-            out=out.at_nodes,
-            trials=trials,
-            facts=facts[trials[0].model.name],
-            measure=study.measure_spec(),
-            resources=resources,
-            limits=_limits(study),
-            process_module=process_module,
-        )
-
-    return spec
-
-
-def _ray(address: str | None, listener: SweepListener) -> MakeExecutor:
-    def make(resources: Resources) -> AbstractContextManager[Executor]:
-        from frostline.schedule.ray.executor import RayExecutor  # other executors need no Ray
-
-        return RayExecutor(resources, address=address, notice=listener.on_notice)
-
-    return make
-
-
 def _tell(listener: SweepListener, text: str) -> None:
     if text:
         listener.on_notice(text)
-
-
-class _Workers:
-    """The executor of a run, which is started once it is known that something will run."""
-
-    def __init__(self, study: Study, make: MakeExecutor, held: ExitStack) -> None:
-        self.resources = Resources(
-            gpus=study.resources.gpus_per_trial,
-            cpus=study.resources.cpus_per_trial,
-            device=study.resources.device,
-        )
-        self._make = make
-        self._held = held
-        self._executor: Executor | None = None
-        self._start_s = 0.0
-
-    def start(self) -> Executor:
-        """Start it, in the background where it takes long; it ends with the run."""
-        if self._executor is None:
-            self._executor = self._held.enter_context(self._make(self.resources))
-        return self._executor
-
-    @property
-    def start_s(self) -> float:
-        """Seconds that starting took; 0 where nothing was started."""
-        return 0.0 if self._executor is None else self._executor.start_s
 
 
 def _result(
     todo: Remaining,
     commits: Mapping[str, str],
     began: float,
-    workers: _Workers,
+    workers: Workers,
     *,
     seconds: Mapping[str, float] | None = None,
     idle: bool = False,
@@ -273,22 +294,3 @@ def _result(
         seconds=seconds or {},
         idle=idle,
     )
-
-
-def _predict(
-    out: OutDir, manifest: Manifest, study: Study, listener: SweepListener
-) -> Mapping[str, str]:
-    """Write what every predictor says of every measured trial, now that nothing measures.
-
-    Returns:
-        Status by committed trial.
-    """
-    from frostline.prediction import write_predictions
-    from frostline.store.sweep import Sweep
-
-    sweep = Sweep(out, manifest)
-    _, notices = write_predictions(sweep)
-    if study.measure.profile_steps:  # without profiles nobody expects any
-        for text in notices:
-            listener.on_notice(text)
-    return sweep.commits

@@ -1,8 +1,8 @@
 """One XSpace file to one `Trace`; runs in a process without TensorFlow.
 
-In: a `.xplane.pb` and, if there is one, the step's optimised HLO as text. Out: `Trace`. Refuses
-(`TraceError`) to run beside TensorFlow, what is no XSpace, what has no op events or steps, and a
-trace of an accelerator that holds the host's ops alone.
+In: a `.xplane.pb`. Out: `Trace`. Refuses (`TraceError`) to run beside TensorFlow, what is no
+XSpace, what has no op events or steps, and a trace of an accelerator that holds the host's ops
+alone.
 
 xprof's native export does the parsing; DuckDB sums; the HLO tells what XLA's instructions compute.
 """
@@ -17,22 +17,19 @@ from xprof.convert.events_db.python import pywrap_events_db_c_api as events_db
 
 from frostline.errors import TraceError
 from frostline.trace.events import Aggregate, aggregate_events
-from frostline.trace.hlo import op_shares, parse_hlo_text
+from frostline.trace.hlo import op_shares
 from frostline.trace.ops import OpShare, Trace, TraceOp
 from frostline.trace.xspace import SpaceFacts, parse_hlo_proto, read_space
 
 Shares = dict[str, tuple[OpShare, ...]]
 
 
-def convert(
-    xplane: Path, *, parquet: Path, hlo_text: Path | None = None, require_steps: bool = True
-) -> Trace:
+def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace:
     """Convert a profile.
 
     Args:
         xplane: the profile.
         parquet: a place for the exported events; overwritten, and left behind.
-        hlo_text: optimised HLO of the step, for programs that the profile does not carry itself.
         require_steps: refuse a profile without `train` steps; else it counts as one step.
 
     Raises:
@@ -59,14 +56,13 @@ def convert(
             "host did meanwhile is no cost of the device. Reading kernels needs permission for the "
             f"CUPTI counters: `frostline doctor` says how to get it{_said(space)}"
         )
-    shares, unreadable = _program_shares(aggregate, space, hlo_text)
+    shares, undescribed = _program_shares(aggregate, space)
     ops = tuple(
         TraceOp(
             device=group.device,
             op_name=group.op_name,
             op_type=group.op_type,
             hlo_op=group.hlo_op,
-            hlo_module=group.hlo_module,
             kernel=group.kernel,
             calls=group.calls,
             self_ns=group.self_ns,
@@ -83,7 +79,7 @@ def convert(
         total_ns=sum(op.self_ns for op in ops),
         busy_ns=aggregate.busy_ns,
         eager=aggregate.eager,
-        warnings=(*empty, *space.complaints, *aggregate.warnings, *unreadable),
+        warnings=(*empty, *space.complaints, *aggregate.warnings, *undescribed),
     )
 
 
@@ -95,9 +91,7 @@ def _named(devices: tuple[str, ...]) -> str:
     return ", ".join(devices) or "an accelerator"
 
 
-def _program_shares(
-    aggregate: Aggregate, space: SpaceFacts, hlo_text: Path | None
-) -> tuple[dict[str, Shares], list[str]]:
+def _program_shares(aggregate: Aggregate, space: SpaceFacts) -> tuple[dict[str, Shares], list[str]]:
     """What the instructions of each program seen in the events compute; and warnings.
 
     Programs are found by `<module>(<program id>)`; exports that leave the id out may mean any
@@ -115,11 +109,6 @@ def _program_shares(
             for name, serialised in space.programs.items()
             if module in (name, name.rpartition("(")[0])
         ]
-        if not candidates and hlo_text is not None:
-            try:
-                candidates = [op_shares(parse_hlo_text(hlo_text.read_text(encoding="utf-8")))]
-            except (OSError, ValueError) as error:
-                warnings.append(f"HLO text {hlo_text} cannot be used: {error}")
         known = max(candidates, key=lambda shares: len(instructions & shares.keys()), default={})
         if not instructions & known.keys():
             warnings.append(f"no HLO tells what the program {module} computes")

@@ -1,8 +1,7 @@
 """XLA's optimised program: which TensorFlow ops does an instruction compute?
 
-In: a module as text (`compiler_ir(stage="optimized_hlo")`) or, through `frostline.trace.xspace`, as
-the protocol buffer that a profile carries. Out: for every instruction the `OpShare`s it computes.
-Pure. Refuses text that is no HLO module (`ValueError`).
+In: the program that a profile carries, as `frostline.trace.xspace` reads it. Out: for every
+instruction the `OpShare`s it computes. Pure.
 
 XLA fuses ops and rewrites them, and some instructions lose their metadata on the way. An
 instruction's ops are looked for in this order:
@@ -22,10 +21,10 @@ instruction's ops are looked for in this order:
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from frostline.trace.ops import OpShare
 
@@ -71,128 +70,28 @@ class Instruction:
         return bool(self.op_name) and self.op_name not in _NO_OP and self.opcode not in _NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HloModule:
-    """A compiled program: computations by name, each with its instructions in order, root last."""
-
-    name: str
-    computations: dict[str, tuple[Instruction, ...]]
+Program: TypeAlias = Mapping[str, tuple[Instruction, ...]]
+"""A compiled program: computations by name, each with its instructions in order, root last."""
 
 
-_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
-_INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*)$")
-_OPCODE = re.compile(r"\s*([\w\-]+)\(")
-_DIMENSIONS = re.compile(r"\b[a-z]\w*\[([\d,<=]*)\]")
-_REFERENCE = re.compile(r"%([\w.\-]+)")
-_CALLED = re.compile(
-    r"(?:calls|to_apply|body|condition|\w+_computations?)=(?:\{([^}]*)\}|%?([\w.\-]+))"
-)
-_OP_NAME = re.compile(r'op_name="((?:[^"\\]|\\.)*)"')
-_OP_TYPE = re.compile(r'op_type="((?:[^"\\]|\\.)*)"')
-
-
-def parse_hlo_text(text: str) -> HloModule:
-    """Read a module from XLA's textual form.
-
-    Raises:
-        ValueError: the text has no `HloModule` header or no instruction.
-    """
-    header = re.search(r"^HloModule ([^\s,]+)", text, re.MULTILINE)
-    if header is None:
-        raise ValueError("not an HLO module: no line begins with `HloModule`")
-    computations: dict[str, tuple[Instruction, ...]] = {}
-    current: str | None = None
-    body: list[Instruction] = []
-    root: Instruction | None = None
-    for line in text.splitlines():
-        if current is None:
-            start = _COMPUTATION.match(line)
-            if start:
-                current, body, root = start[1], [], None
-        elif line.startswith("}"):
-            computations[current] = (*body, root) if root else tuple(body)
-            current = None
-        else:
-            match = _INSTRUCTION.match(line)
-            if match is None:
-                continue
-            instruction = _instruction(match[2], match[3])
-            if match[1]:
-                root = instruction
-            else:
-                body.append(instruction)
-    if not any(computations.values()):
-        raise ValueError(f"HLO module {header[1]} has no instruction")
-    return HloModule(name=header[1], computations=computations)
-
-
-def _instruction(name: str, rest: str) -> Instruction:
-    shape_end = _closing(rest) if rest.startswith("(") else rest.find(" ")
-    shape, tail = rest[:shape_end], rest[shape_end:]
-    opcode = _OPCODE.match(tail)
-    if opcode is None:
-        return Instruction(name=name, opcode="", op_name="", op_type="", elements=_elements(shape))
-    arguments_end = opcode.end() - 1 + _closing(tail[opcode.end() - 1 :])
-    arguments, attributes = tail[opcode.end() : arguments_end - 1], tail[arguments_end:]
-    op_name, op_type = _OP_NAME.search(attributes), _OP_TYPE.search(attributes)
-    called = [
-        reference
-        for many, one in _CALLED.findall(attributes.partition("metadata=")[0])
-        for reference in (re.findall(r"[\w.\-]+", many) if many else [one])
-    ]
-    is_parameter = opcode[1] == "parameter"
-    return Instruction(
-        name=name,
-        opcode=opcode[1],
-        op_name=op_name[1] if op_name else "",
-        op_type=op_type[1] if op_type else "",
-        elements=_elements(shape),
-        operands=() if is_parameter else tuple(_REFERENCE.findall(arguments)),
-        called=tuple(called),
-        parameter=int(arguments) if is_parameter and arguments.isdigit() else None,
-    )
-
-
-def _closing(text: str) -> int:
-    """Index after the parenthesis that closes the one `text` begins with."""
-    depth = 0
-    for index, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0:
-            return index + 1
-    return len(text)
-
-
-def _elements(shape: str) -> int:
-    total = 0
-    for dimensions in _DIMENSIONS.findall(shape):
-        count = 1
-        for size in dimensions.replace("<=", "").split(","):
-            count *= int(size) if size else 1
-        total += count
-    return total
-
-
-def op_shares(module: HloModule) -> dict[str, tuple[OpShare, ...]]:
-    """The ops that each instruction of `module` computes, by instruction name.
+def op_shares(program: Program) -> dict[str, tuple[OpShare, ...]]:
+    """The ops that each instruction of a program computes, by instruction name.
 
     Instructions for which nothing is found are left out.
     """
-    resolver = _Resolver(module)
+    resolver = _Resolver(program)
     found = ((name, resolver.shares(name)) for name in resolver.scheduled)
     return {name: shares for name, shares in found if shares}
 
 
 class _Resolver:
-    """The module's data flow with fusions and calls opened up, so that names can be followed."""
+    """The program's data flow with fusions and calls opened up, so that names can be followed."""
 
-    def __init__(self, module: HloModule) -> None:
+    def __init__(self, program: Program) -> None:
         self.instructions = {
-            instruction.name: instruction
-            for body in module.computations.values()
-            for instruction in body
+            instruction.name: instruction for body in program.values() for instruction in body
         }
-        self._computations = module.computations
+        self._computations = program
         self._computed: set[tuple[str, str, int]] = set()
         self._users: dict[str, list[str]] = defaultdict(list)
         self._producers: dict[str, list[str]] = defaultdict(list)

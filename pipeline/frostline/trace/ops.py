@@ -31,7 +31,7 @@ class TraceOp:
         device: plane of the trace (`/host:CPU`, `/device:GPU:0`).
         op_name: TensorFlow op name as profiled (after grappler), `` when there is none.
         op_type: TensorFlow op type, or the HLO opcode; for copies the direction (`MemcpyH2D`).
-        hlo_op, hlo_module: XLA's names, `` outside XLA.
+        hlo_op: XLA's name of the instruction, `` outside XLA.
         kernel: name of a kernel or copy where no op is known, else ``.
         calls: events.
         self_ns: sum of self times, integer nanoseconds.
@@ -45,7 +45,6 @@ class TraceOp:
     op_name: str
     op_type: str
     hlo_op: str
-    hlo_module: str
     kernel: str
     calls: int
     self_ns: int

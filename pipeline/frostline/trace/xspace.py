@@ -25,7 +25,7 @@ from google.protobuf import (  # type: ignore[import-untyped]
 )
 
 from frostline.errors import TraceError
-from frostline.trace.hlo import HloModule, Instruction
+from frostline.trace.hlo import Instruction, Program
 
 _METADATA_PLANE = "/host:metadata"
 _HLO_PROTO_STAT = "Hlo Proto"
@@ -204,8 +204,8 @@ def _programs(plane: bytes) -> dict[str, bytes]:
     }
 
 
-def parse_hlo_proto(serialised: bytes) -> HloModule:
-    """Read a module from a serialised `HloProto`.
+def parse_hlo_proto(serialised: bytes) -> Program:
+    """Read a program from a serialised `HloProto`.
 
     Raises:
         TraceError: the bytes are no `HloProto`.
@@ -216,13 +216,10 @@ def parse_hlo_proto(serialised: bytes) -> HloModule:
         raise TraceError(f"an HLO program in the trace cannot be read: {error}") from error
     module = parsed.hlo_module
     computation_names = {computation.id: computation.name for computation in module.computations}
-    return HloModule(
-        name=module.name,
-        computations={
-            computation.name: _computation(computation, computation_names)
-            for computation in module.computations
-        },
-    )
+    return {
+        computation.name: _computation(computation, computation_names)
+        for computation in module.computations
+    }
 
 
 def _computation(computation: Any, computation_names: dict[int, str]) -> tuple[Instruction, ...]:

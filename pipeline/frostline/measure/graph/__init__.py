@@ -1,10 +1,10 @@
 """The traced training step: recorded, flattened, and turned into a `StepGraph`.
 
-recorder          what Keras does while a step is traced: who creates each op, which gradients
-return
-flatten           a traced function and all that it calls -> one flat graph
-called_functions  which functions an op calls
-captured          variables in a flat graph, and the ops that update them
-flops             FLOPs of forward ops
-step              all of that -> `StepGraph`, and the facts that the freeze check needs
+recorder            what Keras does while a step is traced: who creates each op, which gradients
+                    return
+flatten             a traced function and all that it calls -> one flat graph
+called_functions    which functions an op calls
+captured_variables  variables in a flat graph, and the ops that update them
+flops               FLOPs of forward ops
+step                all of that -> `StepGraph`, and the facts that the freeze check needs
 """

@@ -103,7 +103,6 @@ class _Scope:
 
     graph: func_graph.FuncGraph
     prefix: str
-    call: int | None
     trips: int | None
     arguments: tuple[int, ...]
     values: dict[str, tuple[int, ...]]
@@ -150,9 +149,7 @@ class _Flattener:
             tensor.op.name: (vertex,)
             for tensor, vertex in zip(graph.inputs, arguments, strict=True)
         }
-        scope = _Scope(
-            graph=graph, prefix=prefix, call=call, trips=trips, arguments=arguments, values=values
-        )
+        scope = _Scope(graph=graph, prefix=prefix, trips=trips, arguments=arguments, values=values)
         self._flat._scopes.setdefault(id(graph), []).append(scope)
         creators = self._recorded.of_graph(graph)
         entered = []

@@ -18,7 +18,7 @@ from tensorflow.python.framework import func_graph, ops
 from frostline.attribute.step_graph import GraphOp, StepGraph
 from frostline.attribute.step_ops import PlainOp, PlainStep, graph_ops
 from frostline.attribute.walk import StepFlow
-from frostline.measure.graph.captured import CapturedVariables
+from frostline.measure.graph.captured_variables import CapturedVariables
 from frostline.measure.graph.flatten import FlatGraph, FlatOp, flatten
 from frostline.measure.graph.flops import flops_of
 from frostline.measure.graph.recorder import StepRecorder, TapeCall, TensorRef, variable_key

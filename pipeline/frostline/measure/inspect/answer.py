@@ -13,8 +13,8 @@ from frostline.measure.batches import first_batch
 from frostline.measure.build import build
 from frostline.measure.inspect.files_read import Reads
 from frostline.measure.inspect.model import inspect
+from frostline.measure.memory_release import release_memory
 from frostline.measure.messages import Inspected, InspectModel
-from frostline.measure.release import release_memory
 
 
 def inspect_request(
@@ -35,7 +35,7 @@ def inspect_request(
         reads.libraries_are_in()
     enter("build")
     started = time.perf_counter()
-    model, warnings = build(request.model, request.setting, seed=request.seed)
+    model, _ = build(request.model, request.setting, seed=request.seed)
     build_s = time.perf_counter() - started
     batch = first_batch(model, request.model, request.setting, seed=request.seed)
     enter("trace")
@@ -46,7 +46,7 @@ def inspect_request(
     release_memory()
     if reads is not None:
         facts = replace(facts, made_from=_origin(request, reads))
-    return Inspected(facts=facts, warnings=warnings)
+    return Inspected(facts=facts)
 
 
 def _origin(request: InspectModel, reads: Reads) -> MadeFrom:

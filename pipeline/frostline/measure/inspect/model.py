@@ -20,7 +20,7 @@ from frostline.attribute.uses import ALIAS, LayerUse, ParameterFlow, adopted, us
 from frostline.attribute.walk import members, spread_down, topological, upstream
 from frostline.errors import TrialError
 from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
-from frostline.measure.graph.captured import CapturedVariables
+from frostline.measure.graph.captured_variables import CapturedVariables
 from frostline.measure.graph.flatten import FlatGraph, flatten
 from frostline.measure.graph.recorder import OpCredits
 from frostline.measure.graph.step import model_path, plain_ops, total_flops

@@ -21,10 +21,10 @@ from ray.job_config import JobConfig
 
 from frostline.errors import UsageError
 from frostline.launch import source_root
-from frostline.schedule.spec import Resources, too_small
+from frostline.schedule.lease_spec import Resources, too_small
 
 if TYPE_CHECKING:
-    from frostline.schedule.ray.growth import Growth
+    from frostline.schedule.ray.autoscaler import Growth
 
 _OBJECT_STORE_BYTES = 100 * 1024**2  # events are a few hundred bytes each; Ray's least is 75 MiB
 _NODE_WAIT_S = 900.0  # what a cloud takes to start a GPU machine, with reserve
@@ -198,7 +198,7 @@ def wait_for_room(
     wanted = requested(resources)
     asked: Growth | None = None
     if wait_s:
-        from frostline.schedule.ray.growth import ask_for  # slow to import, and seldom needed
+        from frostline.schedule.ray.autoscaler import ask_for  # slow to import, and seldom needed
 
         asked = ask_for(wanted)
     if asked is None:

@@ -20,9 +20,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as _Af
 
 from frostline.schedule.events import ExecutorEvent, LeaseEnded, LeaseEvent, LeaseLost
 from frostline.schedule.lease_on_node import serve_out, store_kept_of
+from frostline.schedule.lease_spec import LeaseSpec, Resources
 from frostline.schedule.ray import cluster
-from frostline.schedule.ray.parcels import parcels
-from frostline.schedule.spec import LeaseSpec, Resources
+from frostline.schedule.ray.event_batches import batched
 from frostline.store.address import Address
 from frostline.store.spool import Stored
 
@@ -37,7 +37,7 @@ _STORE_KEPT_S = 600.0
 def _lease(spec: LeaseSpec) -> Iterator[tuple[LeaseEvent, ...]]:
     # Ray leaves CUDA_VISIBLE_DEVICES alone for tasks without GPUs: every GPU would be visible.
     held = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-    yield from parcels(serve_out(spec, gpu_ids=",".join(held) if spec.resources.gpus else ""))
+    yield from batched(serve_out(spec, gpu_ids=",".join(held) if spec.resources.gpus else ""))
 
 
 @ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]

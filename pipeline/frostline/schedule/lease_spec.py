@@ -95,7 +95,6 @@ class LeaseSpec:
         kills: processes that they have taken down.
         noise_floor: of the group's controls that were committed before; None when there is none.
         process_module: the measuring process; tests put a speaker of the same protocol here.
-        process_env: variables set for it.
     """
 
     out: Address
@@ -108,4 +107,3 @@ class LeaseSpec:
     kills: Mapping[str, int] = field(default_factory=dict)
     noise_floor: float | None = None
     process_module: str = "frostline.measure.process"
-    process_env: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from frostline.analyse.groups import noise_floor
 from frostline.costmodel.naive import NaiveInputs, naive_speedups
-from frostline.prediction.groups import PredictedGroup, Unpredicted, sort_groups
+from frostline.prediction.fitted_groups import PredictedGroup, Unpredicted, sort_groups
 from frostline.store.schema import PredictionRow
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import PredictedColumns, TrialRow

@@ -1,26 +1,33 @@
-"""What earlier runs left in an output directory, held against what is asked for now.
+"""Resuming a sweep: what is left to do on an output directory, the plan minus the commits.
 
-In: OUT and its manifest, the study, the plan. Out: facts of models that need not be inspected
-again, trials that need not run again, and what the user should be told: models that are inspected
-again and why, trials that are no longer asked for, versions that have changed. Measures nothing.
+In: the study, OUT with its manifest, and what is committed there. Out: `Remaining`, and what the
+user should be told: models that are inspected again and why, trials that are no longer asked for,
+versions that have changed. Models are inspected only where what is known of them from before does
+not hold any more.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
 from frostline.facts.provenance import outdated
+from frostline.measure.messages import Failed
+from frostline.plan.trials import TrialPlan, plan_trials
 from frostline.results.outcome import LEASE_LOST
+from frostline.schedule.listener import SweepListener
 from frostline.store.manifest import Manifest, RunRecord
 from frostline.store.outdir import OutDir
 from frostline.study.study import Study
 from frostline.trial import Trial
 
+Inspect = Callable[[Study, Path], Mapping[str, ModelFacts | Failed]]
 _LISTED = 8
 _MEASURING = ("frostline", "tensorflow", "keras", "python")
 
@@ -139,3 +146,100 @@ def _version(run: RunRecord, name: str) -> str | None:
     if name == "frostline":
         return run.frostline_version
     return run.versions.get(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remaining:
+    """What a study comes to on an OUT.
+
+    Attributes:
+        facts: by model.
+        unbuilt: why the other models could not be built.
+        plan: trials of the models whose facts are known.
+        done: ids of those that need not run again.
+        planned: trials of the plan, with those that stand for models that could not be built.
+        inspected: whether models had to be inspected.
+        inspect_s: seconds spent on that.
+    """
+
+    facts: Mapping[str, ModelFacts]
+    unbuilt: Mapping[str, Failed]
+    plan: TrialPlan
+    done: frozenset[str]
+    planned: int
+    inspected: bool
+    inspect_s: float
+
+    @property
+    def trials(self) -> int:
+        """Trials to run."""
+        return len(self.plan.trials) - len(self.done)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing is left to do, and nothing new is known."""
+        return not self.trials and not self.unbuilt and not self.inspected
+
+
+def remaining(
+    study: Study,
+    out: OutDir,
+    earlier: tuple[Committed, ...],
+    *,
+    inspect: Inspect,
+    listener: SweepListener,
+    logs: Path,
+    will_run: Callable[[], object],
+) -> Remaining:
+    """Plan a study, and see what of it is there.
+
+    Args:
+        study: what is asked for.
+        out: where.
+        earlier: what is committed there.
+        inspect: asked for the facts of models of which none are known.
+        listener: told what the user should know.
+        logs: a folder for what builders print.
+        will_run: called before a slow inspection after which something will have to run.
+
+    Raises:
+        StudyError: nothing is left to run.
+        StorageError: OUT cannot be read.
+    """
+    facts, notices = known_facts(out, study)
+    for text in notices:
+        listener.on_notice(text)
+    unknown = tuple(model for model in study.models if model.name not in facts)
+    if unknown and not earlier:
+        will_run()
+    began = time.monotonic()
+    unbuilt: dict[str, Failed] = {}
+    for name, reply in (inspect(replace(study, models=unknown), logs) if unknown else {}).items():
+        if isinstance(reply, Failed):
+            unbuilt[name] = reply
+            listener.on_notice(
+                f"model `{name}` is left out, it failed in {reply.stage}: {reply.message}"
+            )
+        else:
+            facts[name] = reply
+    inspect_s = time.monotonic() - began
+    plan = _planned(study, facts)
+    for text in plan.notices:
+        listener.on_notice(text)
+    return Remaining(
+        facts=facts,
+        unbuilt=unbuilt,
+        plan=plan,
+        done=finished(plan.trials, earlier),
+        planned=len(plan.trials) + len(unbuilt) * len(study.settings()),
+        inspected=bool(unknown),
+        inspect_s=inspect_s,
+    )
+
+
+def _planned(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
+    """The plan of the models whose facts are known."""
+    if not facts:
+        return TrialPlan(trials=(), groups=(), notices=())
+    known = tuple(model for model in study.models if model.name in facts)
+    return plan_trials(replace(study, models=known), facts)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from frostline.results.outcome import TrialOutcome
 from frostline.schedule.events import Idle, LeaseEvent, StageEntered
-from frostline.schedule.ray.parcels import HELD_S, parcels
+from frostline.schedule.ray.event_batches import HELD_S, batched
 
 
 def stage(number: int) -> StageEntered:
@@ -39,11 +39,11 @@ def test_every_event_arrives_once_in_order_and_is_held_for_no_longer_than_said(
             yield Idle() if idle else stage(number)
 
     arrived = []
-    for parcel in parcels(events(), clock=clock):
-        assert parcel
-        times = [came_at[int(each.trial_id)] for each in parcel]
+    for batch in batched(events(), clock=clock):
+        assert batch
+        times = [came_at[int(each.trial_id)] for each in batch]
         assert all(came_s - times[0] < HELD_S for came_s in times[:-1])
-        arrived += parcel
+        arrived += batch
     assert arrived == [stage(number) for number, (_, idle) in enumerate(said) if not idle]
 
 
@@ -57,7 +57,7 @@ def test_what_comes_before_a_wait_is_sent_before_it() -> None:
         asked.append("waited")
         yield stage(3)
 
-    sent = parcels(events(), clock=Clock())
+    sent = batched(events(), clock=Clock())
     assert next(sent) == (stage(1), stage(2))
     assert asked == []
     assert list(sent) == [(stage(3),)]
@@ -65,5 +65,5 @@ def test_what_comes_before_a_wait_is_sent_before_it() -> None:
 
 def test_an_outcome_goes_before_the_next_trial_begins() -> None:
     outcome = TrialOutcome(trial_id="1", model="net", policy="norms", status="ok", attempts=1)
-    sent = list(parcels(iter([stage(1), outcome, stage(2)]), clock=Clock()))
+    sent = list(batched(iter([stage(1), outcome, stage(2)]), clock=Clock()))
     assert sent == [(stage(1), outcome), (stage(2),)]

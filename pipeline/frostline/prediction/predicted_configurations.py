@@ -22,7 +22,7 @@ from frostline.policies import (
     expand,
     frozen_layers,
 )
-from frostline.prediction.groups import PredictedGroup
+from frostline.prediction.fitted_groups import PredictedGroup
 from frostline.prediction.interval import spread
 from frostline.trial import Setting
 

@@ -1,6 +1,6 @@
 """Events that happen at the same time travel together: fewer Ray objects, none of them late. Pure.
 
-In: a lease's events, with `Idle` where it waits. Out: the events in parcels. Every Ray object costs
+In: a lease's events, with `Idle` where it waits. Out: the events in batches. Every Ray object costs
 the driver a look at all leases, and a trial has eight events, most of them within milliseconds of
 the next. What a lease that is lost has not sent yet is found otherwise: a commit in the store, a
 start by the driver, who charges the first trial that is not accounted for.
@@ -18,7 +18,7 @@ HELD_S = 0.05
 """Nobody who watches a sweep sees a difference."""
 
 
-def parcels(
+def batched(
     events: Iterator[LeaseEvent], *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[LeaseEvent, ...]]:
     """Put events together; `Idle` is left out.
