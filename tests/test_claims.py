@@ -20,7 +20,11 @@ from frostline.store.outdir import OutDir
 from frostline.store.owner import Owner, read_owner
 
 QUICK = Pace(beat_s=0.02, stale_s=30.0, look_s=0.01, wait_s=0.5)
-FAR = replace(Owner(), host="far.example.org", pid=4_000_000)
+
+
+def far(**changes: object) -> Owner:
+    """A driver on another host, heard of just now."""
+    return replace(Owner(), host="far.example.org", pid=4_000_000, **changes)
 
 
 class SlowStore:
@@ -137,22 +141,23 @@ def put(out: OutDir, owner: Owner, name: str | None = None) -> None:
 
 
 def test_another_hosts_claim_holds_until_its_heartbeat_is_old(remote: OutDir) -> None:
-    put(remote, FAR)
+    other = far()
+    put(remote, other)
     with pytest.raises(SweepError, match=r"process 4000000 on far\.example\.org"):
         held_in_store(remote.files, QUICK).__enter__()
-    put(remote, replace(FAR, heartbeat=datetime.now(UTC) - timedelta(seconds=60)))
+    put(remote, replace(other, heartbeat=datetime.now(UTC) - timedelta(seconds=60)))
     with held_in_store(remote.files, QUICK):
         (claim,) = remote.walk(CLAIMS)
         mine = read_owner(remote.files, claim)
         assert mine is not None
-        assert mine.supersedes == (FAR.token,)
+        assert mine.supersedes == (other.token,)
     assert remote.walk(CLAIMS) == []
 
 
 @pytest.mark.parametrize("heartbeat_age_s", [0, 60])
 def test_the_claim_of_a_version_before_is_respected(remote: OutDir, heartbeat_age_s: int) -> None:
     age = timedelta(seconds=heartbeat_age_s)
-    put(remote, replace(FAR, heartbeat=datetime.now(UTC) - age), FORMER)
+    put(remote, far(heartbeat=datetime.now(UTC) - age), FORMER)
     if heartbeat_age_s == 0:
         with pytest.raises(SweepError, match=r"process 4000000 on far\.example\.org"):
             held_in_store(remote.files, QUICK).__enter__()
@@ -171,7 +176,7 @@ def test_a_dead_process_of_this_host_holds_nothing(remote: OutDir) -> None:
 
 
 def test_one_that_only_asks_is_waited_for(remote: OutDir) -> None:
-    asks = replace(FAR, token="z" * 32, holds=False)
+    asks = far(token="z" * 32, holds=False)
     put(remote, asks)
     with pytest.raises(SweepError, match="in use by process 4000000"):
         held_in_store(remote.files, QUICK).__enter__()
@@ -212,7 +217,7 @@ def test_a_driver_that_was_taken_for_dead_is_told(remote: OutDir, holding: objec
 
 
 def test_a_driver_that_finds_its_successor_is_told(remote: OutDir, holding: object) -> None:
-    put(remote, FAR)
+    put(remote, far())
     assert "process 4000000 on far.example.org" in lost(holding)
 
 
