@@ -8,12 +8,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 
 import pytest
 from s3_kit import S3, Fault
+from schedule_kit import install_fake
+from test_store_sweeps import sweep
 
 from frostline.errors import SweepError
-from frostline.store import claims
+from frostline.store import claims, lock
 from frostline.store.claims import CLAIMS, FORMER, Pace, held_in_store
 from frostline.store.files import Batch, Source
 from frostline.store.outdir import OutDir
@@ -147,11 +151,11 @@ def test_another_hosts_claim_holds_until_its_heartbeat_is_old(remote: OutDir) ->
         held_in_store(remote.files, QUICK).__enter__()
     put(remote, replace(other, heartbeat=datetime.now(UTC) - timedelta(seconds=60)))
     with held_in_store(remote.files, QUICK):
-        (claim,) = remote.walk(CLAIMS)
+        (claim,) = remote.files.walk(CLAIMS)
         mine = read_owner(remote.files, claim)
         assert mine is not None
         assert mine.supersedes == (other.token,)
-    assert remote.walk(CLAIMS) == []
+    assert remote.files.walk(CLAIMS) == []
 
 
 @pytest.mark.parametrize("heartbeat_age_s", [0, 60])
@@ -172,7 +176,7 @@ def test_a_dead_process_of_this_host_holds_nothing(remote: OutDir) -> None:
     )  # the number of this one, started at another time
     put(remote, replace(Owner(), token="x", pid=4_000_000))
     with held_in_store(remote.files, QUICK):
-        assert len(remote.walk(CLAIMS)) == 1
+        assert len(remote.files.walk(CLAIMS)) == 1
 
 
 def test_one_that_only_asks_is_waited_for(remote: OutDir) -> None:
@@ -200,7 +204,7 @@ def lost(hold: object) -> str:
 
 
 def test_the_heartbeat_is_renewed(remote: OutDir, holding: object) -> None:
-    (claim,) = remote.walk(CLAIMS)
+    (claim,) = remote.files.walk(CLAIMS)
     first = read_owner(remote.files, claim)
     end = time.monotonic() + 20
     while (seen := read_owner(remote.files, claim)) is None or seen.heartbeat == first.heartbeat:
@@ -209,11 +213,11 @@ def test_the_heartbeat_is_renewed(remote: OutDir, holding: object) -> None:
 
 
 def test_a_driver_that_was_taken_for_dead_is_told(remote: OutDir, holding: object) -> None:
-    (claim,) = remote.walk(CLAIMS)
+    (claim,) = remote.files.walk(CLAIMS)
     with remote.files.batch() as batch:
         batch.remove(claim)
     assert "has lost its hold on the results: its claim was removed" in lost(holding)
-    assert remote.walk(CLAIMS) == [], "it does not claim again"
+    assert remote.files.walk(CLAIMS) == [], "it does not claim again"
 
 
 def test_a_driver_that_finds_its_successor_is_told(remote: OutDir, holding: object) -> None:
@@ -260,3 +264,25 @@ def test_a_claim_whose_put_takes_long_is_no_gap(front: S3) -> None:
         ["first is refused", "second", "second ends"],
         ["first", "first ends", "second is refused"],
     ), holding
+
+
+def test_a_sweep_that_lost_its_hold_stops_with_a_word(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = install_fake(tmp_path / "fake", monkeypatch)
+    fake.behave({"prefix:2": ["hang"]})
+    monkeypatch.setenv("FROSTLINE_SPOOL", str(tmp_path / "spool"))
+    monkeypatch.setattr("frostline.store.outdir.lock.held", partial(lock.held, pace=QUICK))
+    where = s3.uri()
+
+    def steal() -> None:
+        while "prefix:2" not in fake.runs():
+            time.sleep(0.05)
+        put(OutDir.open(where, create=False), far())
+
+    thief = threading.Thread(target=steal)
+    thief.start()
+    with pytest.raises(SweepError, match=r"lost its hold .* far\.example\.org"):
+        sweep(where)
+    thief.join()
+    assert OutDir.open(where, create=False).commits(), "what was finished stays"

@@ -136,7 +136,7 @@ def test_what_is_stored_is_read_back_as_the_same_rows(tmp_path: Path) -> None:
     out = OutDir.open(str(tmp_path / "out"), create=True)
     begin(out)
     out.publish(tables)
-    sweep = open_sweep(out.uri)
+    sweep = open_sweep(out.address)
 
     assert sweep.trial_rows() == tables.trials
     for name, row in ROWS.items():

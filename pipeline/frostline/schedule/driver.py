@@ -108,6 +108,7 @@ class Driver:
         spec_of: Callable[[tuple[Trial, ...]], LeaseSpec],
         limits: Limits,
         listener: SweepListener,
+        still_ours: Callable[[], None] = lambda: None,
     ) -> None:
         """Take what a drive needs.
 
@@ -117,6 +118,7 @@ class Driver:
             spec_of: makes the lease of a chunk; attempts, kills and noise floor are added here.
             limits: how often to try.
             listener: hears what happens.
+            still_ours: raises when another driver has taken the results over.
         """
         self.seconds: dict[str, float] = defaultdict(float)
         self.attempts: dict[str, int] = defaultdict(int)
@@ -127,6 +129,7 @@ class Driver:
         self._spec_of = spec_of
         self._limits = limits
         self._listener = listener
+        self._still_ours = still_ours
         self._order = itertools.count()
         self._waiting: list[tuple[float, int, tuple[Trial, ...]]] = []
         self._leases: dict[int, _SubmittedLease] = {}
@@ -143,6 +146,7 @@ class Driver:
             self._wait(chunk.trials, seconds=0.0)
         try:
             while self._waiting or self._leases:
+                self._still_ours()
                 self._submit()
                 for number, event in self._executor.poll(_POLL_S):
                     self._take(number, event)

@@ -32,6 +32,7 @@ from frostline.schedule.lease_spec import LeaseSpec, Limits
 from frostline.schedule.listener import SilentListener, SweepListener
 from frostline.schedule.spooled import store_kept_elsewhere, store_kept_here
 from frostline.store.address import Address
+from frostline.store.hold import Hold
 from frostline.store.manifest import Manifest
 from frostline.store.outdir import OutDir
 from frostline.study.study import Study
@@ -109,7 +110,7 @@ def run_sweep(
             not ask for are nothing to speak of.
 
     Raises:
-        SweepError: OUT is another study's, or another run holds it.
+        SweepError: OUT is another study's, or another run holds it, or has taken it over.
         StudyError: nothing is left to run.
         UsageError: a trial needs more than any machine here has.
         SweepStoppedError: results can no longer be stored.
@@ -119,8 +120,8 @@ def run_sweep(
     heard = listener or SilentListener()
     with interruptible() as take_signals:
         out = OutDir.open(out_uri, create=True)
-        with out.lock(), TemporaryDirectory() as logs:
-            run = _Run(study, out, heard, logs=Path(logs))
+        with out.lock() as hold, TemporaryDirectory() as logs:
+            run = _Run(study, out, heard, hold=hold, logs=Path(logs))
             run.refuse_another_study()
             run.tidy_up()
             earlier = run.committed()
@@ -134,6 +135,7 @@ def run_sweep(
                     return _result(todo, statuses, began, workers, idle=True)
                 manifest = run.begin(todo, earlier)
                 seconds = run.run_trials(todo, workers, take_signals, process_module)
+            hold.check()
             commits = run.predict(manifest)
             out.end_run(manifest)
     return _result(todo, commits, began, workers, seconds=seconds)
@@ -153,8 +155,11 @@ def inspect_study(study: Study, logs: Path) -> Mapping[str, ModelFacts | Failed]
 class _Run:
     """The steps of a run on an output directory whose lock is held, in their order."""
 
-    def __init__(self, study: Study, out: OutDir, heard: SweepListener, *, logs: Path) -> None:
+    def __init__(
+        self, study: Study, out: OutDir, heard: SweepListener, *, hold: Hold, logs: Path
+    ) -> None:
         self._out = out
+        self._hold = hold
         self._heard = heard
         self._logs = logs
         self._before = out.manifest()
@@ -238,6 +243,7 @@ class _Run:
             spec_of=spec_of,
             limits=self._limits,
             listener=self._heard,
+            still_ours=self._hold.check,
         )
         done = store_kept_elsewhere(executor, self._out, todo.plan.trials, todo.done, self._heard)
         most = self._limits.trials_per_process
