@@ -332,6 +332,24 @@ def test_a_browser_shows_sessions_tools_and_hyperparameters(fake: Fake, tmp_path
     assert psutil.wait_procs(children, timeout=20)[1] == []
 
 
+@pytest.mark.tf
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_the_server_ends_with_the_command_however_that_ends(
+    number: signal.Signals, make_sweep, tmp_path: Path
+) -> None:
+    out = make_sweep()
+    (out / "tensorboard").mkdir(exist_ok=True)
+    program = "import sys; from frostline.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "tensorboard", str(out), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert "http://127.0.0.1:" in server.stdout.readline()
+        children = psutil.Process(server.pid).children(recursive=True)
+        assert children
+        server.send_signal(number)
+        assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
 def _check_listening(pid: int) -> None:
     tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     found = listening(tree)

@@ -1,8 +1,8 @@
 """TensorBoard on a sweep: finds the profile sessions, starts the server, builds the links.
 
-In: the local folder `OUT/tensorboard`. Out: a running child process that listens on 127.0.0.1 and
-nowhere else (a profile names the model's layers; TensorBoard knows no passwords). Refuses a folder
-that is not there.
+In: the local folder `OUT/tensorboard`. Out: a running child process that ends with this one and
+listens on 127.0.0.1 and nowhere else (a profile names the model's layers; TensorBoard knows no
+passwords). Refuses a folder that is not there.
 
 A session needs no event file: the profile plugin lists `<run>/plugins/profile/<session>` for every
 folder below the log directory, under the name `<run>/<session>`.
@@ -10,14 +10,16 @@ folder below the log directory, under the name `<run>/<session>`.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 from urllib.parse import quote
 
 from frostline.errors import FrostlineError, SweepError
+from frostline.launch import command
+from frostline.tensorboard.process import PARENT
 
 HOST = "127.0.0.1"
 START_DEADLINE_S = 90
@@ -67,10 +69,11 @@ class TensorBoard:
         self._log = log
         with log.open("wb") as sink:
             self._process = subprocess.Popen(
-                [
-                    sys.executable, "-P", "-m", "tensorboard.main", "--logdir", str(log_dir),
+                command(
+                    "frostline.tensorboard.process", "--logdir", str(log_dir),
                     "--host", HOST, "--port", str(port), "--reload_multifile", "true",
-                ],
+                ),
+                env=os.environ | {PARENT: str(os.getpid())},
                 stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
             )  # fmt: skip
         try:
