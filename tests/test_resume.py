@@ -266,6 +266,9 @@ def test_trials_of_a_model_that_cannot_be_built_now_are_still_asked_for(run: Run
     result = run(broken=True)
     assert result.exit_code == 1
     assert not any("no longer asked for" in notice for notice in run.heard.notices)
+    (run.folder / "mine.py").write_text("# mine.py\n")
+    run()  # the row that stood for the model goes, and is not said to stay
+    assert not any("no longer asked for" in notice for notice in run.heard.notices)
 
 
 def test_another_version_is_recorded_and_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

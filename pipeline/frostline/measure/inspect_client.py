@@ -11,6 +11,9 @@ from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDi
 from frostline.measure.messages import Failed, Inspected, InspectModel
 from frostline.trial import ModelSpec, Setting
 
+_MOST_DEATHS = 2
+"""A process may be killed for reasons of its own once: the next one is asked again."""
+
 
 def inspect_models(
     models: Sequence[ModelSpec],
@@ -39,26 +42,40 @@ def inspect_models(
         try:
             for model in models:
                 log = logs / f"inspect-{model.name}.log"
-                if process is None:
-                    process = MeasureProcess(cores=(), gpu_ids="", log_path=log)
                 request = InspectModel(model=model, setting=setting, seed=seed, log_path=str(log))
-                found[model.name], alive = _inspect(process, request, deadline_s)
-                if not alive:
-                    process = None
+                deaths = 0
+                while model.name not in found:
+                    process = process or MeasureProcess(cores=(), gpu_ids="", log_path=log)
+                    try:
+                        found[model.name], alive = _inspect(process, request, deadline_s)
+                    except ProcessDied as death:
+                        alive, deaths = False, deaths + 1
+                        if deaths == _MOST_DEATHS:
+                            found[model.name] = _gone(death, deaths)
+                    process = process if alive else None
         finally:
             if process is not None:
                 process.close()
     return found
 
 
+def _gone(death: ProcessDied, deaths: int) -> Failed:
+    message = (
+        f"{death}; {deaths} processes died building the model. If memory is short, lower batch_size"
+    )
+    return Failed(stage=death.stage, kind="ProcessDied", message=message)
+
+
 def _inspect(
     process: MeasureProcess, request: InspectModel, deadline_s: float
 ) -> tuple[ModelFacts | Failed, bool]:
-    """One model's facts or failure, and whether the process can take another."""
+    """One model's facts or failure, and whether the process can take another.
+
+    Raises:
+        ProcessDied: it did not live to answer; nothing is known of the model.
+    """
     try:
         reply = process.reply_to(request, deadline_s=deadline_s)
-    except ProcessDied as error:
-        return Failed(stage=error.stage, kind="ProcessDied", message=str(error)), False
     except DeadlineExceeded as error:
         return Failed(stage=error.stage, kind="Timeout", message=str(error)), False
     if isinstance(reply, Inspected):

@@ -90,7 +90,11 @@ def finished(trials: Sequence[Trial], committed: Iterable[Committed]) -> frozens
 
 
 def forgotten(
-    trials: Iterable[Trial], committed: Iterable[Committed], *, unbuilt: Collection[str] = ()
+    trials: Iterable[Trial],
+    committed: Iterable[Committed],
+    *,
+    unbuilt: Collection[str] = (),
+    withdrawn: Collection[str] = (),
 ) -> str:
     """Which committed trials the study no longer asks for, in words; empty when there are none.
 
@@ -98,8 +102,9 @@ def forgotten(
         trials: everything that is asked for now.
         committed: what is there.
         unbuilt: models whose trials are not known, because they could not be built this time.
+        withdrawn: ids of rows that this run removes: their models could not be built, and now can.
     """
-    asked = {trial.trial_id for trial in trials}
+    asked = {trial.trial_id for trial in trials} | set(withdrawn)
     left = [each for each in committed if each.trial_id not in asked and each.model not in unbuilt]
     if not left:
         return ""

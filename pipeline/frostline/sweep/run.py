@@ -46,7 +46,7 @@ from frostline.sweep.resume import (
     remaining,
 )
 from frostline.sweep.run_record import begin, is_as_it_was, versions
-from frostline.sweep.unbuilt import settle_unbuilt
+from frostline.sweep.unbuilt import settle_unbuilt, unbuilt_trials
 from frostline.sweep.workers import MakeExecutor, Workers, on_ray
 from frostline.tensorboard.experiment import write_experiment
 from frostline.trial import Trial
@@ -128,7 +128,7 @@ def run_sweep(
             with Workers(study, make_executor or on_ray(address, heard)) as workers:
                 todo = run.remaining(earlier, inspect or inspect_study, will_run=workers.start)
                 if not part_of_study:
-                    _tell(heard, forgotten(todo.plan.trials, earlier, unbuilt=todo.unbuilt))
+                    _tell(heard, run.forgotten(todo, earlier))
                 if run.is_done(todo):
                     heard.on_planned({}, len(todo.done))
                     statuses = {each.trial_id: each.status for each in earlier}
@@ -194,6 +194,16 @@ class _Run:
             logs=self._logs,
             will_run=will_run,
         )
+
+    def forgotten(self, todo: Remaining, earlier: tuple[Committed, ...]) -> str:
+        """Which committed trials the study no longer asks for, in words."""
+        withdrawn = [
+            trial.trial_id
+            for model in self._study.model_specs()
+            if model.name not in todo.unbuilt
+            for trial in unbuilt_trials(self._study, model)
+        ]
+        return forgotten(todo.plan.trials, earlier, unbuilt=todo.unbuilt, withdrawn=withdrawn)
 
     def is_done(self, todo: Remaining) -> bool:
         """Whether OUT is already what this run would make of it."""
