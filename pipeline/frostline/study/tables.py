@@ -24,7 +24,7 @@ from pydantic import (
 
 from frostline.errors import PolicyError
 from frostline.policies import Granularity, Policy, parse
-from frostline.trial import Jit, ModelSpec
+from frostline.trial import Jit, ModelSpec, Strategy
 
 MIN_PAIRS = 3
 """Fewest pairs from which an interval can be bootstrapped at all."""
@@ -114,7 +114,7 @@ class TrainTable(_Table):
         tuple[Literal["float32", "mixed_float16", "mixed_bfloat16"], ...], _Axis
     ] = ("float32",)
     jit_compile: Annotated[tuple[_Jit, ...], _Axis] = ("auto",)
-    strategy: Annotated[tuple[Literal["single", "mirrored"], ...], _Axis] = ("single",)
+    strategy: Annotated[tuple[Strategy, ...], _Axis] = ("single",)
 
 
 class FreezeTable(_Table):
