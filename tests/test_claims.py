@@ -147,11 +147,11 @@ def test_another_hosts_claim_holds_until_its_heartbeat_is_old(remote: OutDir) ->
         held_in_store(remote.files, QUICK).__enter__()
     put(remote, replace(other, heartbeat=datetime.now(UTC) - timedelta(seconds=60)))
     with held_in_store(remote.files, QUICK):
-        (claim,) = remote.walk(CLAIMS)
+        (claim,) = remote.files.walk(CLAIMS)
         mine = read_owner(remote.files, claim)
         assert mine is not None
         assert mine.supersedes == (other.token,)
-    assert remote.walk(CLAIMS) == []
+    assert remote.files.walk(CLAIMS) == []
 
 
 @pytest.mark.parametrize("heartbeat_age_s", [0, 60])
@@ -172,7 +172,7 @@ def test_a_dead_process_of_this_host_holds_nothing(remote: OutDir) -> None:
     )  # the number of this one, started at another time
     put(remote, replace(Owner(), token="x", pid=4_000_000))
     with held_in_store(remote.files, QUICK):
-        assert len(remote.walk(CLAIMS)) == 1
+        assert len(remote.files.walk(CLAIMS)) == 1
 
 
 def test_one_that_only_asks_is_waited_for(remote: OutDir) -> None:
@@ -200,7 +200,7 @@ def lost(hold: object) -> str:
 
 
 def test_the_heartbeat_is_renewed(remote: OutDir, holding: object) -> None:
-    (claim,) = remote.walk(CLAIMS)
+    (claim,) = remote.files.walk(CLAIMS)
     first = read_owner(remote.files, claim)
     end = time.monotonic() + 20
     while (seen := read_owner(remote.files, claim)) is None or seen.heartbeat == first.heartbeat:
@@ -209,11 +209,11 @@ def test_the_heartbeat_is_renewed(remote: OutDir, holding: object) -> None:
 
 
 def test_a_driver_that_was_taken_for_dead_is_told(remote: OutDir, holding: object) -> None:
-    (claim,) = remote.walk(CLAIMS)
+    (claim,) = remote.files.walk(CLAIMS)
     with remote.files.batch() as batch:
         batch.remove(claim)
     assert "has lost its hold on the results: its claim was removed" in lost(holding)
-    assert remote.walk(CLAIMS) == [], "it does not claim again"
+    assert remote.files.walk(CLAIMS) == [], "it does not claim again"
 
 
 def test_a_driver_that_finds_its_successor_is_told(remote: OutDir, holding: object) -> None:
