@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from predict_kit import changed, world
+from predict_kit import changed, profiled, world
 
 from frostline.cli import main
 from frostline.store.arrow import VERSION_KEY
 from frostline.store.outdir import TrialTables
 from frostline.trial import Trial
 
-PASSES = ("forward", "activation_gradient", "weight_gradient", "optimizer", "input", "other")
 COMMANDS = {
     "report": ["report", "OUT"],
     "explain": ["explain", "OUT", "prefix:2"],
@@ -28,15 +27,6 @@ COMMANDS = {
 }
 ABSENT = ("steps", "predictions")  # the built sweep has none
 READERS = [name for name in COMMANDS if name != "tensorboard"]
-
-
-def profiled(rows: TrialTables) -> TrialTables:
-    """The trial with its times by pass, and a trace that was kept."""
-    ops: list[dict] = list(rows.op_costs)  # type: ignore[arg-type]
-    sums = {name: sum(op["ns_per_step"] for op in ops if op["pass"] == name) for name in PASSES}
-    columns = {f"{name}_ns": ns for name, ns in sums.items()}
-    path = f"tensorboard/{rows.trial_id}/plugins/profile/{rows.trial_id}/host.xplane.pb"
-    return changed(rows, trace_path=path, busy_ns=sum(sums.values()), **columns)
 
 
 def failed(rows: TrialTables) -> TrialTables:

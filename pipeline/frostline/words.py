@@ -111,6 +111,12 @@ def duration_ns(ns: float) -> str:
     return "0 ns" if ns == 0 else f"{ns:.2g} ns"
 
 
+def signed_ns(ns: int) -> str:
+    """A change in time: `+123 ms`, `-4.56 µs`."""
+    sign = "-" if ns < 0 else "+" if ns else ""
+    return sign + duration_ns(abs(ns))
+
+
 def percent(share: float) -> str:
     """A share: `45%`, `4.5%`, `0.12%`; 100% and 0% only where it is so."""
     value = 100 * share

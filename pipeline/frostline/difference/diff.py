@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 
 from frostline.analyse import GroupKey, noise_floor
 from frostline.analyse.busy import busy_fraction
@@ -17,7 +18,7 @@ from frostline.attribute.costs import apportion
 from frostline.difference.difference import Clock, Difference, Op, Side
 from frostline.difference.match import changes
 from frostline.errors import UsageError
-from frostline.store.sweep import Sweep
+from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
 from frostline.trial import AXES
 from frostline.words import duration_ns, policy_words
@@ -26,13 +27,19 @@ _DRIFT = 0.05
 
 
 def diff(
-    sweep: Sweep, trial_a: str, trial_b: str, *, clock: Clock = "profiled", force: bool = False
+    sweep: Sweep | str | PathLike[str],
+    trial_a: str,
+    trial_b: str,
+    *,
+    clock: Clock = "profiled",
+    force: bool = False,
 ) -> Difference:
     """Ops that vanished, shrank, grew or appeared from one trial to another.
 
     Args:
-        sweep: the sweep that both belong to.
-        trial_a: the first trial; whatever `find_trial` understands.
+        sweep: the sweep that both belong to, or its path.
+        trial_a: the first trial: its id, the start of its id, its policy, or its name in tables
+            (`control 2`).
         trial_b: the second.
         clock: `profiled` compares op times as they were profiled; `timed` scales each profile to
             the unprofiled step (A's baseline / speedup, less the time in which no op runs), which
@@ -43,6 +50,7 @@ def diff(
         UsageError: no such trial, no profile, not comparable, or `timed` across baselines.
         StorageError: a table cannot be read.
     """
+    sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
     a, b = find_trial(rows, trial_a), find_trial(rows, trial_b)
     for row in (a, b):

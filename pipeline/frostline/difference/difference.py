@@ -10,9 +10,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from frostline.attribute.step_graph import Pass
+from frostline.notebook import html_table, html_text, one_line
+from frostline.words import duration_ns, signed_ns
 
 ChangeKind = Literal["vanished", "shrank", "unchanged", "grew", "appeared"]
 CHANGE_KINDS: tuple[ChangeKind, ...] = ("vanished", "shrank", "unchanged", "grew", "appeared")
+PASS_LABELS: dict[Pass, str] = {
+    "forward": "forward",
+    "activation_gradient": "dX",
+    "weight_gradient": "dW",
+    "optimizer": "update",
+    "input": "input",
+    "other": "other",
+}
 Clock = Literal["profiled", "timed"]
 
 
@@ -87,6 +97,11 @@ class GroupChange:
     ops: tuple[OpChange, ...]
 
     @property
+    def label(self) -> str:
+        """Layer and pass: `net/conv1, dX`."""
+        return f"{self.layer or 'no layer'}, {PASS_LABELS[self.pass_]}"
+
+    @property
     def a_ns(self) -> int:
         """Time in the first trial."""
         return sum(op.a_ns for op in self.ops)
@@ -138,6 +153,33 @@ class Difference:
     clock: Clock
     groups: tuple[GroupChange, ...]
     notices: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        facts = {
+            "change": f"{signed_ns(self.change_ns)} a step",
+            "ops": ", ".join(
+                f"{count} {kind}" for kind, (count, _) in self.by_kind().items() if count
+            ),
+        }
+        return one_line("Difference", self._trials, facts)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (each.label, duration_ns(each.a_ns), duration_ns(each.b_ns), signed_ns(each.change_ns))
+            for each in self.groups
+        ]
+        total = (
+            "all ops",
+            duration_ns(self.a.total_ns),
+            duration_ns(self.b.total_ns),
+            signed_ns(self.change_ns),
+        )
+        table = html_table(("layer and pass", "A", "B", "B - A"), [total, *rows])
+        return "".join(map(html_text, (self._trials, *self.notices))) + table
+
+    @property
+    def _trials(self) -> str:
+        return f"A {self.a.policy} ({self.a.trial_id}), B {self.b.policy} ({self.b.trial_id})"
 
     @property
     def change_ns(self) -> int:

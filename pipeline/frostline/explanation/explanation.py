@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from frostline.analyse import Verdict
+from frostline.notebook import html_table, html_text, one_line
+from frostline.words import DASH, duration_ns, floor, ratio_with_interval, signed_ns
 
 PartKind = Literal[
     "forward",
@@ -17,6 +19,22 @@ PartKind = Literal[
     "dw_frozen", "dw_trainable", "dw_elsewhere",
     "update", "communication", "input", "other", "waiting",
 ]  # fmt: skip
+
+PART_LABELS: dict[PartKind, str] = {
+    "forward": "forward pass",
+    "dx_pruned": "dX in frozen layers, no longer needed",
+    "dx_through": "dX through frozen layers",
+    "dx_trainable": "dX of layers that train",
+    "dx_elsewhere": "dX outside of layers",
+    "dw_frozen": "dW of frozen layers",
+    "dw_trainable": "dW of layers that train",
+    "dw_elsewhere": "dW outside of layers",
+    "update": "optimizer's update",
+    "communication": "communication",
+    "input": "input",
+    "other": "not attributed",
+    "waiting": "device waits",
+}
 
 ReasonKind = Literal[
     "failed", "freeze_without_effect", "control", "within_noise", "no_trace",
@@ -164,6 +182,51 @@ class Explanation:
     log_path: str | None
     trace_path: str | None
 
+    def __repr__(self) -> str:
+        reasons = ", ".join(reason.kind for reason in self.reasons) or "none"
+        return one_line(
+            "Explanation", f"{self.policy} ({self.trial_id})", self._facts() | {"reasons": reasons}
+        )
+
+    def _repr_html_(self) -> str:
+        facts = "; ".join(f"{name} {value}" for name, value in self._facts().items())
+        parts = [
+            (
+                PART_LABELS[part.kind],
+                _time(part.baseline_ns),
+                _time(part.trial_ns),
+                DASH if part.saved_ns is None else signed_ns(part.saved_ns),
+            )
+            for part in self.parts
+        ]
+        reasons = [(_share(one), one.effect, one.text, one.advice) for one in self.reasons]
+        return "".join(
+            [
+                html_text(f"{self.policy} ({self.trial_id}), {self.setting}: {facts}"),
+                html_table(("step", "baseline", "trial", "saved"), parts),
+                html_table(("share", "of", "reason", "advice"), reasons, words=(1, 2, 3)),
+            ]
+        )
+
+    def _facts(self) -> dict[str, str]:
+        speedup = ratio_with_interval(self.speedup, self.speedup_low, self.speedup_high)
+        return {
+            "speedup": speedup,
+            "verdict": self.verdict or self.status,
+            "noise floor": floor(self.noise_floor),
+        }
+
     def reason(self, kind: ReasonKind) -> Reason | None:
         """The reason of that name, if it holds."""
         return next((reason for reason in self.reasons if reason.kind == kind), None)
+
+
+def _time(ns: int | None) -> str:
+    return DASH if ns is None else duration_ns(ns)
+
+
+def _share(reason: Reason) -> str:
+    """A reason's time; with a sign where it is a change."""
+    if reason.share_ns is None or reason.effect == "remains":
+        return _time(reason.share_ns)
+    return signed_ns(reason.share_ns)

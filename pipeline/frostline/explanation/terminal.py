@@ -13,24 +13,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from frostline.explanation.explanation import Ceiling, Effect, Explanation, Part, PartKind, Reason
+from frostline.explanation.explanation import (
+    PART_LABELS,
+    Ceiling,
+    Effect,
+    Explanation,
+    Part,
+    Reason,
+)
 from frostline.words import DASH, duration_ns, floor, interval, percent, ratio
 
-PART_LABELS: dict[PartKind, str] = {
-    "forward": "forward pass",
-    "dx_pruned": "dX in frozen layers, no longer needed",
-    "dx_through": "dX through frozen layers",
-    "dx_trainable": "dX of layers that train",
-    "dx_elsewhere": "dX outside of layers",
-    "dw_frozen": "dW of frozen layers",
-    "dw_trainable": "dW of layers that train",
-    "dw_elsewhere": "dW outside of layers",
-    "update": "optimizer's update",
-    "communication": "communication",
-    "input": "input",
-    "other": "not attributed",
-    "waiting": "device waits",
-}
 _HEADINGS: dict[Effect, str] = {
     "verdict": "",
     "saved": "What freezing changed, ms per step saved",

@@ -14,5 +14,5 @@ up_to_date       whether they show what is there now
 
 content = content_of(open_sweep("OUT"))         values
 html = page(content)                            text
-make_report(open_sweep("OUT"))                  files
+report(open_sweep("OUT"))                  files
 """

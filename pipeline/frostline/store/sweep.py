@@ -8,15 +8,16 @@ a newer version wrote.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from frostline.errors import SweepError, UsageError
+from frostline.notebook import html_facts, one_line
 from frostline.store.address import Address
 from frostline.store.columns import TableRow
 from frostline.store.duckdb_scan import naive_utc, scan
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row", bound=TableRow)
 
+_NAMED = 8
 
-def open_sweep(out: str | os.PathLike[str] | Address) -> Sweep:
+
+def open_sweep(out: str | PathLike[str] | Address) -> Sweep:
     """Open what a sweep wrote.
 
     Args:
@@ -54,6 +57,15 @@ def open_sweep(out: str | os.PathLike[str] | Address) -> Sweep:
     return Sweep(outdir, manifest)
 
 
+def as_sweep(sweep: Sweep | str | PathLike[str]) -> Sweep:
+    """A sweep that is open already, or the one at a path or URI.
+
+    Raises:
+        SweepError, StorageError: as `open_sweep`.
+    """
+    return sweep if isinstance(sweep, Sweep) else open_sweep(sweep)
+
+
 class Sweep:
     """The tables of one sweep, as they were committed when it was opened.
 
@@ -70,6 +82,23 @@ class Sweep:
         self.commits, self._trials = out.trials()
         self._paths: dict[str, list[str]] = {}
         self._files("trials", None)
+
+    def __repr__(self) -> str:
+        return one_line("Sweep", self.out.files.shown, self._facts())
+
+    def _repr_html_(self) -> str:
+        return html_facts(f"Sweep in {self.out.files.shown}", self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        """What it is, from what was read when it was opened."""
+        statuses = list(self.commits.values())
+        models = sorted(self._trials["model"].unique().to_pylist())
+        more = f" and {len(models) - _NAMED} more" if len(models) > _NAMED else ""
+        return {
+            "study": self.manifest.study,
+            "trials": f"{statuses.count('ok')} ok, {statuses.count('failed')} failed",
+            "models": ", ".join(models[:_NAMED]) + more if models else "none yet",
+        }
 
     def trials(self) -> pa.Table:
         """The `trials` table: one row a trial, failed ones included."""

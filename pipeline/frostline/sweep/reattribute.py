@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,11 +23,12 @@ from frostline.attribute.attribute import attribute
 from frostline.attribute.costs import check_conserved, per_step
 from frostline.attribute.frozen import check_frozen
 from frostline.errors import ConservationError, CreditError, SweepError, TraceError
+from frostline.notebook import one_line
 from frostline.prediction import write_predictions
 from frostline.results.detail_rows import layer_rows, op_cost_rows
 from frostline.results.rows import profile_columns
 from frostline.store.schema import LayerRow
-from frostline.store.sweep import Sweep, open_sweep
+from frostline.store.sweep import Sweep, as_sweep, open_sweep
 from frostline.store.trial_row import OutcomeColumns, TrialRow
 from frostline.tensorboard.events import events_path, trial_events
 from frostline.trace.converter import TraceConverter
@@ -48,12 +50,18 @@ class Reattributed:
     predicted: int
     notices: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        facts = {"left as they are": str(len(self.left)), "predictions": str(self.predicted)}
+        return one_line("Reattributed", f"{len(self.rewritten)} trials", facts)
 
-def reattribute(out: str, *, tell: Callable[[str], None] = lambda _line: None) -> Reattributed:
+
+def reattribute(
+    out: Sweep | str | PathLike[str], *, tell: Callable[[str], None] = lambda _line: None
+) -> Reattributed:
     """Attribute every kept trace of a sweep again, and predict every trial again.
 
     Args:
-        out: the output folder: a local path or a URI.
+        out: the output folder, a local path or a URI; or a sweep that was opened there.
         tell: given a line for each trial.
 
     Raises:
@@ -64,8 +72,9 @@ def reattribute(out: str, *, tell: Callable[[str], None] = lambda _line: None) -
     """
     rewritten: list[str] = []
     left: dict[str, str] = {}
-    with open_sweep(out).out.lock(), TraceConverter() as converter:
-        sweep = open_sweep(out)  # as it is now that nobody else writes
+    opened = as_sweep(out)
+    with opened.out.lock(), TraceConverter() as converter:
+        sweep = open_sweep(opened.out.address)  # as it is now that nobody else writes
         for row in sweep.trial_rows():
             reason = _rewrite(sweep, row, converter)
             if reason is None:
@@ -73,7 +82,7 @@ def reattribute(out: str, *, tell: Callable[[str], None] = lambda _line: None) -
             else:
                 left[row.trial_id] = reason
             tell(f"{row.trial_id}: {f'left as it is, {reason}' if reason else 'attributed again'}")
-        predicted, notices = write_predictions(open_sweep(out))
+        predicted, notices = write_predictions(open_sweep(opened.out.address))
     return Reattributed(rewritten=tuple(rewritten), left=left, predicted=predicted, notices=notices)
 
 
