@@ -154,7 +154,7 @@ def test_what_cannot_be_answered_is_refused_with_a_word(
     [
         (all_failed, "explain", "ValueError"),
         (one_trial, "explain", "controls"),
-        (without("op_costs"), "explain", "python -m jobs.reattribute OUT"),
+        (without("op_costs"), "explain", "frostline reattribute OUT"),
         (without("layers"), "explain", "prefix:2"),
         (without("steps"), "explain", "prefix:2"),
         (without("graph_ops"), "explain", "prefix:2"),

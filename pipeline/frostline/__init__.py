@@ -8,8 +8,8 @@ Everything that a notebook needs is here; the modules below are free to move. In
     frostline.run_sweep(study, "demo-out")                   # measures it -> SweepResult
     sweep = frostline.open_sweep("demo-out")                 # its tables -> Sweep
     frostline.predict(sweep, ["prefix:*", "norms"])          # speedups, measured or not
-    frostline.explain(sweep, "prefix:8")                     # why a trial is or is not faster
-    frostline.diff(sweep, "control 1", "prefix:8")           # two trials, op by op
+    frostline.explain(sweep, "prefix:4")                     # why a trial is or is not faster
+    frostline.diff(sweep, "control 1", "prefix:4")           # two trials, op by op
     found = frostline.recommend(sweep, budget=0.5)           # what to freeze, per model and setting
     frostline.verify(sweep, found[0])                        # measures that -> Verified
     frostline.report(sweep)                                  # writes the page -> its path

@@ -95,7 +95,7 @@ def _need_profile(row: TrialRow) -> None:
 def _again(row: TrialRow) -> str:
     """What brings back ops that were lost."""
     if row.trace_path:
-        return "`python -m jobs.reattribute OUT` writes them again from the trace that was kept."
+        return "`frostline reattribute OUT` writes them again from the trace that was kept."
     return f"Delete tables/trials/{row.trial_id}.parquet and run the sweep again."
 
 

@@ -204,7 +204,7 @@ def no_trace(case: Case) -> Reason | None:
         advice = "`frostline doctor` says whether this machine lets a user profile."
     elif row.trace_path:
         why = "its ops are not in the table op_costs"
-        advice = "`python -m jobs.reattribute OUT` writes them again from the trace that was kept."
+        advice = "`frostline reattribute OUT` writes them again from the trace that was kept."
     else:
         why = "it was timed without a profile"
         advice = "Set profile_steps = 5 under [measure] and run the study on a new OUT."
