@@ -70,7 +70,7 @@ $(BIN)/python:
 	fi; \
 	if [ -z "$$python" ]; then \
 	  echo "make: Frostline needs Python 3.11, 3.12 or 3.13, and none of them is on the PATH;" \
-	    "install one or say PYTHON=/path/to/python" >&2; exit 1; \
+	    "install one or set PYTHON=/path/to/python" >&2; exit 1; \
 	fi; \
 	echo "creating $(VENV) with $$("$$python" --version)"; \
 	"$$python" -m venv $(VENV) || { rm -rf $(VENV); \

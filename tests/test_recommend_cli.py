@@ -138,7 +138,7 @@ def test_wrong_use_is_refused_with_what_to_do(
     [
         ("layer,importance\nl0,1\nl1,1\nl2,1\n", "no importance for `l3`, `l4` of model `net`"),
         ("layer,importance\nl0,1\nconv,1\n", "line 3: model `net` has no layer `conv`"),
-        ("layer,importance\nl0,1\nl0,1\n", "line 3: layer `l0` stands there twice"),
+        ("layer,importance\nl0,1\nl0,1\n", "line 3: layer `l0` is listed twice"),
         ("layer,importance\nl0,-1\n", "line 2: -1.0 for layer `l0`; an importance is a finite"),
         ("layer,importance\nl0,NaN\n", "line 2: nan for layer `l0`"),
         ("layer,importance\nl0,inf\n", "line 2: inf for layer `l0`"),

@@ -1,4 +1,4 @@
-"""`frostline predict`: what configurations would bring that were never run."""
+"""`frostline predict`: predicted speedups of configurations, measured or not."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
     yield _table(group.answers)
     if group.error is None:
         said = (
-            "Rests on the anchors alone: no other configuration was measured, so how far these "
-            "predictions are off is not known here."
+            "Made from the anchors alone: no other configuration was measured, so how far these "
+            "predictions are off is not known."
         )
     else:
         error = group.error

@@ -1,7 +1,7 @@
-"""What the ops of two trials differ by, as values; every time in integer nanoseconds per step.
+"""The differences between two trials, as values; every time in integer nanoseconds per step.
 
-The changes add up exactly: those of a group's ops to the group's, those of the groups to the
-difference of the totals.
+The changes add up exactly: the changes of a group's ops to the change of the group, and the changes
+of all groups to the difference of the totals.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class OpChange:
         a_type, b_type: its type in each; None where that trial has no such op.
         a_ns, b_ns: 0 where that trial has no such op.
         a_calls, b_calls: events per step.
-        elsewhere: of an op that vanished or appeared: where the other trial counts an op of this
-            name and type (`weight_gradient of conv2`); None where it has none.
+        elsewhere: for an op that vanished or appeared, where the other trial counts an op of this
+            name and type (`weight_gradient of conv2`); None where it has no such op.
     """
 
     layer: str | None
@@ -78,7 +78,7 @@ class OpChange:
 
     @property
     def kind(self) -> ChangeKind:
-        """What became of it."""
+        """How the op changed from A to B."""
         if self.b_type is None:
             return "vanished"
         if self.a_type is None:
@@ -122,7 +122,7 @@ class Side:
     """One of the two trials.
 
     Attributes:
-        trial_id, policy: which; a control's policy carries its number.
+        trial_id, policy: of the trial; a control's policy has its number.
         setting: model and training setting, in words.
         device_kind: None where it is not known.
         speedup: over the baseline measured beside it.

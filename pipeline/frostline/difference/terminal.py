@@ -1,7 +1,7 @@
 """A difference in the terminal: largest changes first, by layer and pass, in columns that add up.
 
 In: `Difference` and how many ops to list. Out: things that Rich prints; eighty columns are enough.
-What is not listed stands in rows of its own, so that every column still adds up to its total.
+Ops that are not listed are summed in rows of their own, so that every column adds up to its total.
 """
 
 from __future__ import annotations

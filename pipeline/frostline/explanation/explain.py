@@ -1,6 +1,6 @@
-"""Explains one trial of a sweep: reads its tables, splits its step, asks the rules.
+"""Explains one trial of a sweep: reads its tables, splits its step, applies the rules.
 
-In: a sweep and a trial's id. Out: `Explanation`. Refuses (`UsageError`) an id that no committed
+In: a sweep and a trial's name. Out: `Explanation`. Refuses (`UsageError`) a name that no committed
 trial has.
 """
 
@@ -74,7 +74,7 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
 
 
 def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
-    """Gather what the rules ask for."""
+    """Collect the inputs of the rules."""
     floor = noise_floor(group)
     baseline_ns = row.baseline_step_ns
     step_ns = round(baseline_ns / row.speedup) if baseline_ns and row.speedup else None
@@ -97,7 +97,7 @@ def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
 
 
 def _references(row: TrialRow, group: Sequence[TrialRow]) -> list[TrialRow]:
-    """Controls whose profile shows the baseline as this trial's device runs it."""
+    """Controls on the same kind of device as this trial, compiled the same way."""
     return [
         one
         for one in group

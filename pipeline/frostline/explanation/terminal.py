@@ -104,7 +104,7 @@ def _ceiling(explanation: Explanation, ceiling: Ceiling) -> str:
         words += (
             f"of the {takes}"
             if saved <= removable
-            else f"more than the {takes}: the rest of it got cheaper, too"
+            else f"more than the {takes}: the rest of it got cheaper as well"
         )
     return words + "."
 
@@ -162,10 +162,14 @@ def _spread(part: Part, digits: int) -> str:
 
 def _footnote(explanation: Explanation) -> str:
     controls = len(explanation.ceiling.controls) if explanation.ceiling else 0
-    several = f", as the mean of {controls} controls (± what one is off by)" if controls > 1 else ""
+    several = (
+        f", split as the mean of {controls} controls (±: the most that one differs from it)"
+        if controls > 1
+        else ""
+    )
     return (
-        "Unprofiled step times, split as the profiles split theirs. Baseline: the one beside this "
-        f"trial{several}; trial: baseline / speedup."
+        "Unprofiled step times, split in proportion to the profiles. Baseline: measured beside "
+        f"this trial{several}; trial: baseline / speedup."
     )
 
 

@@ -1,7 +1,7 @@
-"""What policies would bring in every model and setting of a sweep.
+"""Predicted speedups of policies in every model and setting of a sweep.
 
-In: a sweep and policies. Out: answers by model and setting, and what was left out. Refuses policies
-that are none or fit no model, and a sweep without anchors.
+In: a sweep and policies. Out: answers by model and setting, and what was left out. Refuses text
+that is no policy, policies that fit no model, and a sweep without anchors.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def cells(answer: Answer) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupAnswers:
-    """What was asked of one model under one setting.
+    """Predictions for one model under one setting.
 
     Attributes:
         key: model and setting.
@@ -68,7 +68,7 @@ class GroupAnswers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictedPolicies:
-    """Everything that was asked.
+    """Predictions for every model and setting.
 
     Attributes:
         groups: by model and setting; those without an answer are left out.
@@ -111,7 +111,7 @@ def predict(
         model: only this one; None: all that the policies fit.
 
     Raises:
-        PolicyError: a policy is none, freezes everything, or fits no model.
+        PolicyError: a policy cannot be parsed, freezes everything, or fits no model.
         SweepError: the sweep has no anchors, or its study cannot be read.
         UsageError: there is no such model, or nothing can be predicted.
     """
@@ -166,7 +166,9 @@ def _study(sweep: Sweep) -> Study:
     text = sweep.out.read_text(STUDY)
     where = f"{sweep.out.files.shown}/{STUDY}"
     if text is None:
-        raise SweepError(f"{where} is not there: it says what policies count; restore it")
+        raise SweepError(
+            f"{where} does not exist, and policies cannot be read without it; restore it"
+        )
     try:
         return parse_study(
             text, check_builders=False, former_names=sweep.manifest.begun_as_pipeline

@@ -1,6 +1,6 @@
-"""Which models and settings of a sweep are answered, and by which measure of importance.
+"""Chooses the models and settings to answer, and the importances of their layers.
 
-In: a sweep and what the user asked for. Out: groups with a cost model, and the importance of their
+In: a sweep and the user's choices. Out: groups with a cost model, and the importance of their
 layers. Refuses (UsageError) names that the sweep does not have, and sweeps without anchors.
 """
 
@@ -31,7 +31,7 @@ NO_SETTING: Mapping[str, object] = MappingProxyType({})
 def chosen_groups(
     sweep: Sweep, *, model: str | None = None, setting: Mapping[str, object] = NO_SETTING
 ) -> tuple[tuple[PredictedGroup, ...], tuple[str, ...]]:
-    """The groups to answer, and notices about those that cannot be.
+    """The groups to answer, and notices about groups without a cost model.
 
     Args:
         sweep: the sweep.
@@ -78,7 +78,7 @@ def chosen_groups(
 def importance_of(
     sweep: Sweep, group: PredictedGroup, asked: str | PathLike[str] | None
 ) -> Importance:
-    """What the layers of a group are worth.
+    """The importance of a group's layers.
 
     Args:
         sweep: where gradient norms may be recorded.

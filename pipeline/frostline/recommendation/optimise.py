@@ -52,8 +52,8 @@ def optimise(
 
     Raises:
         BudgetError: the fastest configuration takes longer.
-        UsageError: the budget is none; a layer of `must_train` is not there; the anchors leave a
-            layer without a price.
+        UsageError: the budget is out of range; the model has no such layer as one of `must_train`;
+            the anchors leave a layer without a price.
     """
     refuse_budget(budget)
     facts = group.facts
@@ -109,10 +109,10 @@ def optimise(
 
 
 def refuse_budget(budget: float) -> None:
-    """Raise where a budget is no share of a step.
+    """Raise where a budget is out of range.
 
     Raises:
-        UsageError: it is not above 0, or above 1.
+        UsageError: it is not above 0 and up to 1.
     """
     if not 0 < budget <= 1:
         percent = f" (did you mean {budget / 100:g}?)" if 1 < budget <= 100 else ""
@@ -157,7 +157,7 @@ def _frozen_variables(facts: ModelFacts, training: Sequence[bool]) -> list[str]:
 
 
 def _budgets(fastest: float, asked: float) -> list[float]:
-    """Round budgets from the fastest configuration to the baseline, and the one that was asked."""
+    """Round budgets from the fastest configuration to the baseline, and the budget asked for."""
     for step in _STEPS:
         first = math.floor(fastest / step + TOLERANCE) + 1
         grid = [round(number * step, 2) for number in range(first, round(1 / step) + 1)]
@@ -183,8 +183,8 @@ def _too_small(
     return (
         f"{group.key.label}: freezing cannot bring the step to {budget:.3g} of the baseline's. The "
         f"fastest configuration is predicted at {fastest.share:.3f}; it trains "
-        f"{_listed(training)}, and {forward:.3f} of it is the forward pass and what else every "
-        f"configuration pays. Ask for --budget {least:g} or more{also}"
+        f"{_listed(training)}, and {forward:.3f} of it is the forward pass and other parts that no "
+        f"freeze removes. Ask for --budget {least:g} or more{also}"
     )
 
 

@@ -44,7 +44,7 @@ class Recommendation:
 
     Attributes:
         key: model and setting.
-        importance: what was kept as much of as possible.
+        importance: of the layers; as much of it as possible was kept.
         pick: the configuration.
         answer: its prediction, with an interval from the sweep's held-out errors.
         training_layers: what is left to train.

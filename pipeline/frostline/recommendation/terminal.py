@@ -33,7 +33,7 @@ _VERDICTS = {
 
 
 def rendered(found: Recommendation) -> RenderableType:
-    """The answer for one model and setting, but for the code."""
+    """The answer for one model and setting, without the code."""
     return Group(*_parts(found))
 
 
@@ -102,7 +102,7 @@ def _prediction(found: Recommendation) -> str:
     if interval is None:
         return words + (
             f"{answer.predicted_speedup:.2f}x. No interval: only {answer.held_out} configurations "
-            "besides the anchors were measured, and it takes five."
+            "besides the anchors were measured, and an interval needs five."
         )
     words += (
         f"{ratio_with_interval(answer.predicted_speedup, answer.low, answer.high)}; the interval "
@@ -110,13 +110,11 @@ def _prediction(found: Recommendation) -> str:
     )
     if interval[1] > found.pick.budget:
         safe = found.pick.budget * found.pick.share / interval[1]
-        words += (
-            f" It reaches over the budget of {found.pick.budget:g}: --verify measures the pick, "
-        )
+        words += f" It exceeds the budget of {found.pick.budget:g}: --verify measures the pick, "
         words += (
             f"--budget {safe:.2g} leaves room."
             if safe > found.fastest.share
-            else "and nothing is fast enough to leave that much room."
+            else "and no configuration is fast enough to leave that much room."
         )
     return words
 

@@ -1,9 +1,9 @@
-"""Measures a recommendation: one more trial in the same OUT.
+"""Measures a recommendation as one more trial in the same OUT.
 
-In: OUT, and a recommendation made from it. Out: `Verified`: what the trial came to, beside what was
-predicted. The study is OUT's own, cut down to the model, the setting and the pick: its controls are
-measured already and the trial is compared with a baseline built anew beside it, as in any sweep.
-Refuses a builder that cannot be found from here or that gives another model now.
+In: OUT, and a recommendation made from it. Out: `Verified`, the measured speedup beside the
+predicted one. The trial belongs to OUT's own study, reduced to the model, the setting and the pick.
+Its controls are measured already; the trial is measured beside a new baseline, as in any sweep.
+Refuses a builder that cannot be found from here, and one that now gives another model.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class VerifyError(FrostlineError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What measuring a recommendation came to.
+    """The measured speedup of a recommendation, beside the predicted one.
 
     Attributes:
-        trial_id: its row.
+        trial_id: of the trial that measured it.
         measured_before: the sweep had this configuration already; nothing was run.
         speedup, low, high: measured, with its 95% interval.
         predicted_speedup: before it was measured.
@@ -68,7 +68,7 @@ class Verified:
 
     @property
     def outcome(self) -> Outcome:
-        """Whether the budget is kept: `undecided` where the interval reaches over it."""
+        """Whether the budget is kept; `undecided` where the interval contains it."""
         if 1 / self.low <= self.budget:
             return "within"
         return "above" if 1 / self.high > self.budget else "undecided"
@@ -90,13 +90,13 @@ def verify(
     Args:
         sweep: what it was made from, or its path; the trial is added to its OUT.
         found: the recommendation.
-        study: the study file as it lies beside its builders; None: OUT's copy, builders are looked
-            for in the current folder and where Python finds modules.
+        study: path of the study file beside its builders; None: OUT's copy, and builders are
+            looked for in the current folder and where Python finds modules.
         address: as in `run_sweep`.
-        listener: the same.
-        make_executor: the same.
-        inspect: the same.
-        process_module: the same.
+        listener: as in `run_sweep`.
+        make_executor: as in `run_sweep`.
+        inspect: as in `run_sweep`.
+        process_module: as in `run_sweep`.
 
     Raises:
         UsageError: nothing is frozen, the study or its builder cannot be used from here, the
@@ -164,7 +164,7 @@ def _failed(rows: list[TrialRow], frozen: frozenset[str], sweep: Sweep) -> Verif
 
 
 def _cut_down(sweep: Sweep, found: Recommendation, file: Path | None) -> Study:
-    """OUT's study with one model, one setting and one policy; its text and digest stay."""
+    """OUT's study with one model, one setting and one policy; with its own text and digest."""
     study = _study(sweep, file)
     key = found.key
     models = tuple(model for model in study.models if model.name == key.model)

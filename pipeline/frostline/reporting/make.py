@@ -1,8 +1,8 @@
 """A sweep's report in one call, for the command line and for notebooks.
 
-Run as a module it reads an address from standard input, writes the report and prints where it is; a
-sweep draws its report in such a process of its own, so that drawing, which takes a browser's script
-engine, costs the driver no memory.
+Run as a module it reads an address from standard input, writes the report and prints where it is.
+A sweep draws its report in such a process, so that the script engine that draws takes no memory of
+the driver.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def make_report_apart(out: Address) -> str:
         Where the page is.
 
     Raises:
-        FrostlineError: it could not be written; carries the child's message.
+        FrostlineError: it could not be written; with the child's message.
     """
     child = subprocess.run(
         command("frostline.reporting.make"),
@@ -72,7 +72,7 @@ def content_of(sweep: Sweep, summary: Summary | None = None) -> ReportContent:
 
     Args:
         sweep: as `open_sweep` gives it.
-        summary: of its trials; made here when left out.
+        summary: of its trials, where it is there already.
 
     Raises:
         SweepError: no trial is committed yet.

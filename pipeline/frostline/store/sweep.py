@@ -1,9 +1,9 @@
 """A finished or running sweep, for notebooks, queries and the program itself.
 
 In: OUT, a local path or a URI. Out: `Sweep`, with the tables as Arrow, pandas or SQL, and the
-trials as typed rows. Counts exactly one commit per trial, as of the moment it was opened; rows that
-trials without a commit have in other tables are left out. Refuses what is no sweep, and one that
-a newer version wrote.
+trials as typed rows. It counts exactly one commit per trial, as of the moment it was opened, and
+leaves out rows of trials without a commit. Refuses a place that is no sweep, and a sweep that a
+newer version wrote.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Sweep:
 
     Attributes:
         out: the output directory.
-        manifest: whose it is and what wrote it.
+        manifest: the study's name, and versions and runs of the program that wrote it.
         commits: status by `trial_id`.
     """
 
@@ -116,8 +116,8 @@ class Sweep:
         Args:
             name: `trials`, `steps`, `op_costs`, `layers`, `graph_ops` or `predictions`.
             columns: only these; all when left out.
-            trials: ids of the trials whose rows are wanted, only their files are read; all when
-                left out. Ids without a commit give no rows.
+            trials: ids of the trials whose files are read; all when left out. Ids without a commit
+                give no rows.
 
         Raises:
             SweepError: there is no such table or column, or a newer version wrote it.
@@ -167,11 +167,10 @@ class Sweep:
 
         Args:
             query: SQL; `FROM trials JOIN steps USING (trial_id)` and so on.
-            trials: ids of the trials that the views show, only their files are read; all when left
-                out.
+            trials: ids of the trials whose files are read; all when left out.
 
         Raises:
-            SweepError: the query is wrong; carries DuckDB's message.
+            SweepError: the query is wrong; with DuckDB's message.
         """
         connection = self._connection if trials is None else self._connect(trials)
         try:
