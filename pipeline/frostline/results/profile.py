@@ -27,7 +27,7 @@ from frostline.trial import Trial
 
 
 class Converter(Protocol):
-    """What `frostline.trace.TraceConverter` offers."""
+    """The part of `frostline.trace.converter.TraceConverter` that is used here."""
 
     def convert(self, xplane: Path, *, deadline_s: float) -> Trace:
         """Read a trace; `TraceError` when it cannot be used."""
