@@ -1,13 +1,13 @@
-"""A sweep's attribution and predictions anew, from the traces and the graphs that it kept.
+"""Attributes and predicts a sweep again, from the traces and the graphs that it kept.
 
 In: OUT. Out: the tables `op_costs`, `layers` and `predictions`, the pass columns of `trials` and
 TensorBoard's scalars, written again trial by trial; samples, step times and speedups stay as they
-were measured. For the day when rules of attribution or the cost model have changed. Needs neither a
+were measured. Useful after a change of the attribution rules or of the cost model. Needs neither a
 GPU nor TensorFlow.
 
 A trial is left as it is, and named, when its trace or its model's facts were not kept or the trace
-cannot be used; in no other may time be lost, invented, or credited to what is frozen. Holds OUT's
-lock: not beside a sweep.
+cannot be used. In every other trial, lost, invented or wrongly credited time is an error. Holds
+OUT's lock, so it cannot run beside a sweep.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from frostline.trace.converter import TraceConverter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reattributed:
-    """What was done.
+    """What `reattribute` did.
 
     Attributes:
         rewritten: trials whose trace was attributed again, by `trial_id`.
@@ -111,7 +111,7 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter) -> str | No
                 frozen_layers=row.frozen_layers,
             )
         except (ConservationError, CreditError):
-            raise  # a defect of the program, and no hole in what was kept
+            raise  # a defect of the program, not a gap in what was kept
         except TraceError as error:
             return f"its trace cannot be used: {error}"
     check_conserved(per_step(trace.total_ns, trace.steps), costs)

@@ -56,12 +56,12 @@ from frostline.words import duration_s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepResult:
-    """What a sweep came to.
+    """What a run of a sweep did.
 
     Attributes:
         planned: trials of the plan, with those of models that could not be built.
-        finished_before: of them, committed when the run began.
-        ok, failed: of them, at its end.
+        finished_before: planned trials that were committed when the run began.
+        ok, failed: planned trials that were ok or failed at its end.
         wall_s: the whole run.
         ray_start_s: starting or joining Ray, which overlaps with the inspection.
         inspect_s: inspecting the models.
@@ -116,13 +116,13 @@ def run_sweep(
         study: what to run, or the path of its file.
         out: folder or URI for the results; one of the same study is resumed.
         address: of a Ray cluster; None: an embedded Ray on this machine.
-        listener: hears what happens.
-        make_executor: something other than Ray to run leases on.
-        inspect: something other than building the models to know their facts; also takes a folder
-            for logs, `inspect-<model>.log`.
-        process_module: the measuring process; tests put a speaker of the same protocol here.
-        part_of_study: the study is only a part of what OUT was asked for, so that trials it does
-            not ask for are nothing to speak of.
+        listener: told of the progress.
+        make_executor: makes the executor that runs leases; default: Ray.
+        inspect: finds out the facts of models; default: builds them in a child process. Also takes
+            a folder for logs, `inspect-<model>.log`.
+        process_module: module of the measuring process; tests pass one with the same protocol.
+        part_of_study: the study is only a part of the one in OUT, so that no notice is due about
+            trials outside this part.
 
     Raises:
         SweepError: OUT is another study's, or another run holds it, or has taken it over.
@@ -287,7 +287,7 @@ class _Run:
 
         sweep = Sweep(self._out, manifest)
         _, notices = write_predictions(sweep)
-        if self._study.measure.profile_steps:  # without profiles nobody expects any
+        if self._study.measure.profile_steps:  # without profiles no predictions are expected
             for text in notices:
                 self._heard.on_notice(text)
         return sweep.commits
