@@ -37,14 +37,14 @@ test: lint  ## everything that CI runs
 
 bench: bench-overhead bench-fit bench-attribution bench-held-out  ## all benchmarks; takes hours on 2 cores
 
-bench-overhead: $(VENV)/.installed-dev  ## cost of a trial beside bare Ray tasks and Ray Tune; minutes
+bench-overhead: $(VENV)/.installed-dev  ## cost of a trial compared with bare Ray tasks and Ray Tune; minutes
 	$(BIN)/python bench/overhead.py $(OVERHEAD_ARGS)
 	$(BIN)/python bench/event_cost.py
 
-bench-fit: $(VENV)/.installed-dev demo  ## step time beside model.fit, on the demo's sweep; minutes
+bench-fit: $(VENV)/.installed-dev demo  ## step time compared with model.fit, on the demo's sweep; minutes
 	$(BIN)/python bench/fit_agreement.py demo-out
 
-bench-attribution: $(VENV)/.installed-dev  ## reading a million events beside framework_op_stats; minutes
+bench-attribution: $(VENV)/.installed-dev  ## reading a million events compared with framework_op_stats; minutes
 	$(BIN)/python bench/attribution_speed.py --out bench-out/attribution
 
 bench-held-out: $(VENV)/.installed-dev  ## predicted against measured speedups on real models; hours
@@ -70,7 +70,7 @@ $(BIN)/python:
 	fi; \
 	if [ -z "$$python" ]; then \
 	  echo "make: Frostline needs Python 3.11, 3.12 or 3.13, and none of them is on the PATH;" \
-	    "install one or say PYTHON=/path/to/python" >&2; exit 1; \
+	    "install one or set PYTHON=/path/to/python" >&2; exit 1; \
 	fi; \
 	echo "creating $(VENV) with $$("$$python" --version)"; \
 	"$$python" -m venv $(VENV) || { rm -rf $(VENV); \
@@ -82,7 +82,7 @@ $(VENV)/.installed: $(PINS) | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	@touch $@
 
-# Installs everything that .installed stands for as well.
+# Also installs everything of `.installed`.
 $(VENV)/.installed-dev: $(PINS) | $(BIN)/python
 	@echo "installing; the first time takes minutes, TensorFlow is large"
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'

@@ -27,6 +27,7 @@ DX = (0, 1_300, 800, 1_700, 600, 500)
 DW = (1_500, 900, 400, 1_200, 800, 300)
 UPDATE = (90, 80, 70, 60, 50, 40)
 FIXED = 250
+PASSES = ("forward", "activation_gradient", "weight_gradient", "optimizer", "input", "other")
 UNIT_NS = 1_000
 STUDY = """
 name = "world"
@@ -179,3 +180,12 @@ def world(
 def changed(rows: TrialTables, **columns: object) -> TrialTables:
     """The same trial with other values in its row of `trials`."""
     return replace(rows, trials=[{**rows.trials[0], **columns}])
+
+
+def profiled(rows: TrialTables) -> TrialTables:
+    """The trial with its times by pass, and a trace that was kept."""
+    ops: list[dict] = list(rows.op_costs)  # type: ignore[arg-type]
+    sums = {name: sum(op["ns_per_step"] for op in ops if op["pass"] == name) for name in PASSES}
+    columns = {f"{name}_ns": ns for name, ns in sums.items()}
+    path = f"tensorboard/{rows.trial_id}/plugins/profile/{rows.trial_id}/host.xplane.pb"
+    return changed(rows, trace_path=path, busy_ns=sum(sums.values()), **columns)

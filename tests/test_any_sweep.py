@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from predict_kit import changed, world
+from predict_kit import changed, profiled, world
 
 from frostline.cli import main
 from frostline.store.arrow import VERSION_KEY
 from frostline.store.outdir import TrialTables
 from frostline.trial import Trial
 
-PASSES = ("forward", "activation_gradient", "weight_gradient", "optimizer", "input", "other")
 COMMANDS = {
     "report": ["report", "OUT"],
     "explain": ["explain", "OUT", "prefix:2"],
@@ -28,15 +27,6 @@ COMMANDS = {
 }
 ABSENT = ("steps", "predictions")  # the built sweep has none
 READERS = [name for name in COMMANDS if name != "tensorboard"]
-
-
-def profiled(rows: TrialTables) -> TrialTables:
-    """The trial with its times by pass, and a trace that was kept."""
-    ops: list[dict] = list(rows.op_costs)  # type: ignore[arg-type]
-    sums = {name: sum(op["ns_per_step"] for op in ops if op["pass"] == name) for name in PASSES}
-    columns = {f"{name}_ns": ns for name, ns in sums.items()}
-    path = f"tensorboard/{rows.trial_id}/plugins/profile/{rows.trial_id}/host.xplane.pb"
-    return changed(rows, trace_path=path, busy_ns=sum(sums.values()), **columns)
 
 
 def failed(rows: TrialTables) -> TrialTables:
@@ -164,7 +154,7 @@ def test_what_cannot_be_answered_is_refused_with_a_word(
     [
         (all_failed, "explain", "ValueError"),
         (one_trial, "explain", "controls"),
-        (without("op_costs"), "explain", "python -m jobs.reattribute OUT"),
+        (without("op_costs"), "explain", "frostline reattribute OUT"),
         (without("layers"), "explain", "prefix:2"),
         (without("steps"), "explain", "prefix:2"),
         (without("graph_ops"), "explain", "prefix:2"),

@@ -10,7 +10,7 @@ import pytest
 from conftest import demo_rows
 from report_kit import EVIL_LAYER, hostile, on_another, write_sweep
 
-from frostline.reporting.make import make_report
+from frostline.reporting.make import report
 from frostline.store.sweep import open_sweep
 
 pytestmark = pytest.mark.browser
@@ -47,7 +47,7 @@ def rows() -> list[dict]:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, rows) -> str:
     out = write_sweep(tmp_path_factory.mktemp("out"), rows)
-    return Path(make_report(open_sweep(str(out)))).as_uri()
+    return Path(report(open_sweep(str(out)))).as_uri()
 
 
 @pytest.fixture(scope="module")

@@ -272,7 +272,7 @@ def test_the_anchors_alone_give_predictions_without_an_interval(tmp_path: Path, 
     )
 
     assert main(["predict", str(out), "--freeze", "prefix:2"]) == 0
-    assert "Rests on the anchors alone" in capsys.readouterr().out
+    assert "Made from the anchors alone" in capsys.readouterr().out
 
 
 def test_each_setting_and_each_model_that_fits_is_answered(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from scipy import optimize
 
 from frostline.facts.model_facts import ModelFacts
 from frostline.recommendation.importance import Importance
+from frostline.recommendation.optimise import BudgetError, optimise
 from frostline.recommendation.program import program_of
 from frostline.recommendation.quiet import quiet_stdout
-from frostline.recommendation.recommend import BudgetError, recommend
 from frostline.recommendation.solve import Solver, SolverError
 
 
@@ -102,9 +102,9 @@ def test_brute_force_finds_nothing_better(data: st.DataObject, seed: int) -> Non
     )
     if fastest > budget * (1 + 1e-9):
         with pytest.raises(BudgetError, match="cannot bring the step to"):
-            recommend(group, importance, budget)
+            optimise(group, importance, budget)
         return
-    found = recommend(group, importance, budget)
+    found = optimise(group, importance, budget)
     assert found.fastest.share == pytest.approx(fastest, rel=1e-9)
     for point in found.frontier:
         within = [entry for entry in every if entry[0] <= point.budget]
@@ -131,7 +131,7 @@ def test_brute_force_finds_nothing_better_in_twelve_layers(seed: int, budget: fl
         words="a test",
         by_layer={layer.name: value for layer, value in zip(facts.layers, worth, strict=True)},
     )
-    found = recommend(group, importance, budget)
+    found = optimise(group, importance, budget)
     best = max(
         float(worth @ np.array(training))
         for training in configurations(facts)

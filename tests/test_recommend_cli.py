@@ -18,10 +18,10 @@ from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.policies import expand
-from frostline.recommendation.choose import chosen_groups, importance_of
 from frostline.recommendation.importance import read_importance
 from frostline.recommendation.keras_code import keras_code
-from frostline.recommendation.recommend import policy_of, recommend
+from frostline.recommendation.optimise import policy_of
+from frostline.recommendation.recommend import recommend
 from frostline.recommendation.verify import VerifyError, verify
 from frostline.schedule.local import LocalExecutor
 from frostline.store.sweep import open_sweep
@@ -121,7 +121,7 @@ def test_a_budget_below_the_fastest_configuration_names_that(
         (("--budget", 0.9, "--model", "nte"), "no model `nte`. Did you mean `net`?"),
         (("--budget", 0.9, "--setting", "batch=8"), "Did you mean `batch_size`?"),
         (("--budget", 0.9, "--setting", "batch_size"), "--setting batch_size=VALUE"),
-        (("--budget", 0.9, "--setting", "batch_size=9"), "batch_size=9: not in this sweep"),
+        (("--budget", 0.9, "--setting", "batch_size=9"), "setting batch_size=9: not in this sweep"),
         (("--budget", 0.9, "--train", "l9"), "no layer `l9`"),
         (("--budget", 0.9, "--importance", "nowhere.csv"), "nowhere.csv: no such file"),
         (("--budget", 0.9, "--importance", "gradient_norm"), "`gradient_norms = true`"),
@@ -138,7 +138,7 @@ def test_wrong_use_is_refused_with_what_to_do(
     [
         ("layer,importance\nl0,1\nl1,1\nl2,1\n", "no importance for `l3`, `l4` of model `net`"),
         ("layer,importance\nl0,1\nconv,1\n", "line 3: model `net` has no layer `conv`"),
-        ("layer,importance\nl0,1\nl0,1\n", "line 3: layer `l0` stands there twice"),
+        ("layer,importance\nl0,1\nl0,1\n", "line 3: layer `l0` is listed twice"),
         ("layer,importance\nl0,-1\n", "line 2: -1.0 for layer `l0`; an importance is a finite"),
         ("layer,importance\nl0,NaN\n", "line 2: nan for layer `l0`"),
         ("layer,importance\nl0,inf\n", "line 2: inf for layer `l0`"),
@@ -276,12 +276,9 @@ def verified(out: Path, study: Path | None, facts: ModelFacts = FACTS, budget: f
     def inspect(asked: Study, logs: Path) -> Mapping[str, ModelFacts | Failed]:
         return {model.name: facts for model in asked.models}
 
-    opened = open_sweep(str(out))
-    ((group,), _) = chosen_groups(opened)
-    found = recommend(group, importance_of(opened, group, None), budget)
+    (found,) = recommend(out, budget)
     return found, verify(
-        opened, group, found, study=study, make_executor=LocalExecutor, inspect=inspect,
-        process_module=FAKE,
+        out, found, study=study, make_executor=LocalExecutor, inspect=inspect, process_module=FAKE,
     )  # fmt: skip
 
 
@@ -336,9 +333,7 @@ def test_what_cannot_be_verified_says_why(
     with pytest.raises(UsageError, match="freezes nothing"):
         verified(folder, beside, budget=1.0)
     assert fake.runs() == []
-    opened = open_sweep(str(folder))
-    ((group,), _) = chosen_groups(opened)
-    found = recommend(group, importance_of(opened, group, None), 0.9)
+    (found,) = recommend(folder, 0.9)
     fake.behave({found.answer.policy: ["fail"]})
     with pytest.raises(VerifyError, match="failed in check: net/conv2 moved"):
         verified(folder, beside)

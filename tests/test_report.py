@@ -17,7 +17,7 @@ from frostline.analyse import summarise
 from frostline.cli import main
 from frostline.errors import FrostlineError, SweepError
 from frostline.reporting.content import ReportContent
-from frostline.reporting.make import content_of, make_report
+from frostline.reporting.make import content_of, report
 from frostline.reporting.page import page
 from frostline.reporting.page_limits import shown_trials, spread, spread_by
 from frostline.reporting.palette import FAMILIES, family_of
@@ -75,7 +75,7 @@ def module_rows() -> list[dict]:
 def written(tmp_path_factory: pytest.TempPathFactory, module_rows) -> Path:
     """OUT of the demo sweep with rows in every table, hostile names, and its report."""
     out = write_sweep(tmp_path_factory.mktemp("out"), map(hostile, module_rows))
-    make_report(open_sweep(str(out)))
+    report(open_sweep(str(out)))
     return out
 
 
@@ -297,7 +297,7 @@ def test_a_second_report_replaces_the_first(make_sweep: MakeSweep, make_row):
     stale = out / "report" / "figures" / "gone-time-by-pass.svg"
     stale.parent.mkdir(parents=True)
     stale.write_text("<svg/>")
-    assert Path(make_report(open_sweep(str(out)))) == out / "report" / "index.html"
+    assert Path(report(open_sweep(str(out)))) == out / "report" / "index.html"
     assert not stale.exists()
 
 
@@ -307,7 +307,7 @@ def test_a_second_report_replaces_the_first(make_sweep: MakeSweep, make_row):
 def test_an_empty_sweep_is_refused(make_sweep: MakeSweep, capsys):
     out = make_sweep([])
     with pytest.raises(SweepError, match="no trial is committed yet"):
-        make_report(open_sweep(str(out)))
+        report(open_sweep(str(out)))
     assert main(["report", str(out)]) == 2
     assert "run the sweep first" in capsys.readouterr().err
 

@@ -103,7 +103,10 @@ def test_a_bucket_that_is_not_there(front: S3) -> None:
     [
         ({"max_attempts": "often"}, "max_attempts=often is no positive number"),
         ({"timeout_s": 0}, "timeout_s=0 is no positive number"),
-        ({"timeout_s": 9, "tls_verify_certificates": "true"}, "timeout_s cannot stand beside tls_"),
+        (
+            {"timeout_s": 9, "tls_verify_certificates": "true"},
+            "timeout_s cannot be combined with tls_",
+        ),
     ],
 )
 def test_options_that_make_no_sense(front: S3, options: dict[str, object], message: str) -> None:

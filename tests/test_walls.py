@@ -24,7 +24,7 @@ def imported_by(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     "statement",
     [
-        "import frostline",
+        "import frostline; frostline.FrostlineError, dir(frostline)",
         "import frostline.cli",
         "import frostline.plan.trials, frostline.facts.model_facts, frostline.measure.messages",
         "import frostline.study.study",

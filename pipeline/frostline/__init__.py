@@ -1,7 +1,23 @@
 """Frostline: what freezing layers does to a training step, measured, attributed and predicted.
 
-`import frostline` alone imports none of the heavy dependencies; the names below are loaded when
-they are first used.
+Everything that a notebook needs is here; the modules below are free to move. In order:
+
+    import frostline
+
+    study = frostline.load_study("studies/demo.toml")        # a study file -> Study
+    frostline.run_sweep(study, "demo-out")                   # measures it -> SweepResult
+    sweep = frostline.open_sweep("demo-out")                 # its tables -> Sweep
+    frostline.predict(sweep, ["prefix:*", "norms"])          # speedups, measured or not
+    frostline.explain(sweep, "prefix:4")                     # why a trial is or is not faster
+    frostline.diff(sweep, "control 1", "prefix:4")           # two trials, op by op
+    found = frostline.recommend(sweep, budget=0.5)           # what to freeze, per model and setting
+    frostline.verify(sweep, found[0])                        # measures that -> Verified
+    frostline.report(sweep)                                  # writes the page -> its path
+    frostline.reattribute(sweep)                             # attributes the kept traces again
+
+Where a function takes a sweep it also takes the sweep's path or URI. What is wrong is raised as a
+`FrostlineError`, whose message says what to do. `import frostline` alone imports none of the heavy
+dependencies: each name is loaded from its module when it is first used.
 """
 
 from __future__ import annotations
@@ -9,22 +25,70 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from frostline.errors import FrostlineError
 from frostline.version import __version__
 
 if TYPE_CHECKING:
-    from frostline.store.sweep import open_sweep
+    from frostline.difference import Difference, diff
+    from frostline.explanation import Explanation, explain
+    from frostline.prediction import Answer, PredictedPolicies, predict
+    from frostline.recommendation.recommend import recommend
+    from frostline.recommendation.recommendation import Recommendation, Recommendations
+    from frostline.recommendation.verify import Verified, verify
+    from frostline.reporting.make import report
+    from frostline.store.sweep import Sweep, open_sweep
+    from frostline.study.study import Study, load_study
+    from frostline.sweep.reattribute import Reattributed, reattribute
+    from frostline.sweep.run import SweepResult, run_sweep
 
-__all__ = ["__version__", "open_sweep"]
+__all__ = [
+    "Answer",
+    "Difference",
+    "Explanation",
+    "FrostlineError",
+    "PredictedPolicies",
+    "Reattributed",
+    "Recommendation",
+    "Recommendations",
+    "Study",
+    "Sweep",
+    "SweepResult",
+    "Verified",
+    "__version__",
+    "diff",
+    "explain",
+    "load_study",
+    "open_sweep",
+    "predict",
+    "reattribute",
+    "recommend",
+    "report",
+    "run_sweep",
+    "verify",
+]
 
-_LOADED_ON_USE = {"open_sweep": "frostline.store.sweep"}
+_LOADED_ON_USE = {
+    "frostline.difference": ("Difference", "diff"),
+    "frostline.explanation": ("Explanation", "explain"),
+    "frostline.prediction": ("Answer", "PredictedPolicies", "predict"),
+    "frostline.recommendation.recommend": ("recommend",),
+    "frostline.recommendation.recommendation": ("Recommendation", "Recommendations"),
+    "frostline.recommendation.verify": ("Verified", "verify"),
+    "frostline.reporting.make": ("report",),
+    "frostline.store.sweep": ("Sweep", "open_sweep"),
+    "frostline.study.study": ("Study", "load_study"),
+    "frostline.sweep.reattribute": ("Reattributed", "reattribute"),
+    "frostline.sweep.run": ("SweepResult", "run_sweep"),
+}
+_MODULES = {name: module for module, names in _LOADED_ON_USE.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
     """Load a public name from its module when it is first asked for."""
-    if name not in _LOADED_ON_USE:
+    if name not in _MODULES:
         raise AttributeError(f"module 'frostline' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LOADED_ON_USE[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LOADED_ON_USE])
+    return sorted([*globals(), *_MODULES])

@@ -1,8 +1,8 @@
 """A process of this program that answers lines with lines, through its standard input and output.
 
 The parent starts it as a `Child`, sends it a line and takes the lines that come back, with a
-deadline. The child calls `connect_to_parent` before anything else. What goes over the lines is
-theirs; neither side imports anything heavy here.
+deadline. The child calls `connect_to_parent` before anything else. What the lines mean is up to the
+two sides. This module imports nothing heavy.
 
 A plain process, because nothing but killing ends a native call, and because a Ray worker is niced,
 threaded and prone to be killed for memory in ways that spoil a measurement.
@@ -104,7 +104,7 @@ class Child:
             selector.register(self._stdin, selectors.EVENT_WRITE)
             selector.register(self._stdout, selectors.EVENT_READ)
             while True:
-                late = time.monotonic() > end  # then what has come is still taken
+                late = time.monotonic() > end  # lines that have already arrived are still taken
                 ready = [key.fileobj for key, _ in selector.select(0 if late else _SLICE_S)]
                 if self._stdin in ready:
                     unsent = unsent[self._send(unsent) :]
@@ -180,7 +180,9 @@ def connect_to_parent() -> BinaryIO:
         libraries print to standard output goes to standard error from now on.
     """
     die_with_parent(int(os.environ.get(_PARENT, os.getppid())))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches both; it is the parent's
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a Ctrl-C reaches both processes; the parent handles it
     if cores := os.environ.get(_CORES):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
     answers = os.fdopen(os.dup(1), "wb", buffering=0)

@@ -1,7 +1,7 @@
 """The format of `trials.device_id`: the CPU cores that a trial held (`cpu:0,1`), or its GPUs.
 
-GPUs go by UUID, separated by commas; where the driver does not tell, as CUDA_VISIBLE_DEVICES lists
-them.
+GPUs are listed by UUID, separated by commas; where the driver does not tell the UUIDs, as
+CUDA_VISIBLE_DEVICES lists them.
 """
 
 from __future__ import annotations
@@ -22,5 +22,5 @@ def is_cpu(device_id: str) -> bool:
 
 
 def gpu_count(device_id: str) -> int:
-    """How many GPUs an id names that is no CPU's; at least 1."""
+    """How many GPUs an id names (which is not that of a CPU); at least 1."""
     return device_id.count(",") + 1

@@ -1,4 +1,4 @@
-"""One digest for everything that is told apart by what it says: trials, studies, facts of models.
+"""One digest for everything that is identified by its content: trials, studies, facts of models.
 
 In: plain values, as JSON has them. Out: a SHA-256 in hexadecimal. Equal values have equal digests
 whatever the order of their keys, on every machine and in every version: digests are kept in OUT, as
@@ -11,7 +11,7 @@ import hashlib
 import json
 
 DIGITS = 10
-"""Of a digest, the part that tells trials apart in their ids."""
+"""How many digits of a digest stand in a trial's id."""
 
 
 def digest_of(value: object, *, spaced: bool = False) -> str:
@@ -19,8 +19,8 @@ def digest_of(value: object, *, spaced: bool = False) -> str:
 
     Args:
         value: mappings with string keys, lists, tuples, strings, numbers, booleans, None.
-        spaced: with a space after each comma and colon. What models were inspected for, and models
-            that could not be built, have been told apart by this form from the beginning.
+        spaced: with a space after each comma and colon. The digests of what models were inspected
+            for, and of models that could not be built, have had this form from the beginning.
 
     Raises:
         TypeError: something in the value has no JSON form.

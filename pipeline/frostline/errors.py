@@ -6,14 +6,14 @@
     │   ├── PolicyError         2: a freeze policy that cannot be parsed or resolved
     │   └── SweepError          2: OUT is not a sweep, is from another study, is held by another run
     ├── StorageError            1: OUT cannot be written or read (disk full, denied, unreachable)
-    │   └── StoreUnreachableError   1: it does not answer, or says that it cannot now
+    │   └── StoreUnreachableError   1: the store does not answer, or says to try later
     ├── TraceError              1: a profile that cannot be converted (truncated, foreign, empty)
     │   ├── ConservationError   1: attributed times do not add up to the trace's total (a defect)
     │   └── CreditError         1: a frozen variable would have time for its gradient (a defect)
-    └── TrialError              a trial fails; becomes a row, never ends the sweep
+    └── TrialError              a trial failed; becomes a row, never ends the sweep
 
 `main` in `frostline.cli` catches `FrostlineError` once and turns it into one message and the exit
-code; a traceback is shown for defects of the program alone.
+code. A traceback is shown only for defects of the program.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class StorageError(FrostlineError):
 
 
 class StoreUnreachableError(StorageError):
-    """A store does not answer, or says that it cannot at the moment; waiting may help."""
+    """A store does not answer, or says that it cannot answer now; waiting may help."""
 
 
 class TraceError(FrostlineError):
@@ -64,7 +64,7 @@ class CreditError(TraceError):
 
 
 class TrialError(FrostlineError):
-    """One trial failed for a reason that another attempt would meet again.
+    """One trial failed for a reason that would make another attempt fail as well.
 
     Args:
         stage: where it failed: `build`, `trace`, `check`, `measure`, `profile`, `store`.

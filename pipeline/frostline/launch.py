@@ -1,9 +1,9 @@
-"""Runs a module of this package in an interpreter of its own, whatever lies around the user.
+"""Runs a module of this package in a new interpreter, whatever modules the user's folders hold.
 
 `python -m` puts the working directory first on the module path, and `PYTHONPATH` may name folders
-of the user's: a `frostline` or a `trace` there would be imported in place of what is meant. So the
-new interpreter leaves the working directory out (`-P`), loads the package from the place where this
-file lies, and only then runs the module. Everything else is found as Python finds modules.
+of the user. A `frostline` or a `trace` there would be imported instead of this package's. So the
+new interpreter leaves the working directory out (`-P`), loads the package from the folder of this
+file, and only then runs the module. Everything else is found as Python finds modules.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Ready-made models for studies, the demo and the benchmarks.
 
-In: plain values from a study's `kwargs`. Out: compiled Keras models with stable layer names, every
-layer trainable: freezing is the study's job. Refuses weights that are not there.
+In: plain values from a study's `kwargs`. Out: compiled Keras models with stable layer names. Every
+layer is trainable, because the study decides what is frozen. Refuses weights that do not exist.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ def small_convnet(
 ) -> keras.Model:
     """Blocks of convolution, BatchNorm and ReLU, all of one width; halved after every second one.
 
-    One width gives the blocks nearly equal parameters and the early ones most of the work, so that
-    a prefix and a suffix with the same frozen fraction differ in everything but that fraction.
+    With one width the blocks have nearly equal parameters, and the early ones do most of the work.
+    So a prefix and a suffix can have the same frozen fraction and save very different work.
 
     Args:
         side: height and width of the images, which have three channels.

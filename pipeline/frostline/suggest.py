@@ -14,8 +14,8 @@ _SHOWN = 12
 def nearest(given: str, valid: Iterable[str]) -> str | None:
     """Return the valid name closest to `given`, or None where none resembles it.
 
-    Case and the choice between `-` and `_` do not count as differences. A name of which `given` is
-    a part (`conv1` of `block1/conv1`) is taken where no name resembles it as a whole.
+    Case and the choice between `-` and `_` are ignored. Where no whole name resembles `given`, a
+    name of which it is a part is taken (`block1/conv1` for `conv1`).
     """
     by_key: dict[str, list[str]] = {}
     for name in valid:

@@ -59,7 +59,7 @@ class ModelSpec:
         name: the model's name in the study.
         builder: `module:callable`.
         kwargs_json: the builder's keyword arguments as canonical JSON (hashable, exact).
-        loss: Keras identifier, or None for the default of the design.
+        loss: Keras identifier, or None for the default (docs/studies.md).
         metrics: Keras identifiers.
         data: `module:callable` giving the dataset, or None for synthetic batches.
         search_path: folders put first on the module path (the study file's folder).
@@ -77,7 +77,7 @@ class ModelSpec:
 
     @property
     def identity(self) -> dict[str, object]:
-        """What tells it from other models, for digests: where its files lie does not matter."""
+        """What identifies the model in digests; where its files lie is not part of it."""
         said = asdict(self)
         del said["search_path"], said["known_as"]
         return {**said, "builder": self.known_as or self.builder}
@@ -85,7 +85,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureSpec:
-    """How a trial is measured (`[measure]`), see Method 1-5 of the guide.
+    """How a trial is measured (`[measure]`), see docs/method.md, Measuring a speedup.
 
     Attributes:
         target_ci: half-width of the speedup's 95% interval at which to stop.

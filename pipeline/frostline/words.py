@@ -1,6 +1,6 @@
 """Figures in words, the same in the terminal, in the report and in sentences. Pure.
 
-Times, shares and speedups get the digits that they deserve. In a table None reads as a dash.
+Times, shares and speedups are rounded to the digits that matter. None is shown as a dash.
 """
 
 from __future__ import annotations
@@ -111,8 +111,14 @@ def duration_ns(ns: float) -> str:
     return "0 ns" if ns == 0 else f"{ns:.2g} ns"
 
 
+def signed_ns(ns: int) -> str:
+    """A change in time: `+123 ms`, `-4.56 µs`."""
+    sign = "-" if ns < 0 else "+" if ns else ""
+    return sign + duration_ns(abs(ns))
+
+
 def percent(share: float) -> str:
-    """A share: `45%`, `4.5%`, `0.12%`; 100% and 0% only where it is so."""
+    """A share: `45%`, `4.5%`, `0.12%`; `100%` and `0%` only for exactly 1 and 0."""
     value = 100 * share
     if value == 0:
         return "0%"

@@ -2,7 +2,7 @@
 
 In: the summary of a sweep or of a group. Out: one paragraph: how many configurations are
 measurably faster, which is fastest, whether the frozen fraction explains the speedup, the clearest
-counter-example, and, where nothing differs, why. Says what is not known rather than nothing.
+counter-example, and, where nothing differs, why. It also says what is not known.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NOISY = 0.05
 
 
 def answer(summary: Summary) -> str:
-    """One paragraph for a whole sweep: the group's own where there is one."""
+    """One paragraph for a whole sweep; for a single group, that group's paragraph."""
     if not summary.groups:
         return "No trial is committed yet."
     if len(summary.groups) > 1:
@@ -33,7 +33,7 @@ def group_answer(group: GroupSummary, further: Iterable[str] = ()) -> str:
 
     Args:
         group: what was measured.
-        further: sentences that rest on more than the trials; they come before the failures.
+        further: sentences that draw on other tables; they are put before the failures.
     """
     if group.candidates:
         sentences = [_count(group), _best(group), _explained(group), _contrast(group)]
@@ -120,7 +120,7 @@ def _best(group: GroupSummary) -> str:
 
 def _explained(group: GroupSummary) -> str:
     if group.best is None:
-        return ""  # a correlation of noise with anything says nothing
+        return ""  # the speedups are noise, and a correlation with noise says nothing
     fraction, position = group.by_fraction, group.by_position
     if fraction is None:
         return (
@@ -187,7 +187,7 @@ def _why_nothing(group: GroupSummary) -> str:
             f"by up to {percent(floor)}. A machine without other work would show more."
         )
     if removable is None:
-        return "All differences lie within the noise; without a trace nothing says why."
+        return "All differences lie within the noise; without a trace the reason is not known."
     return (
         f"All differences lie within the noise, although gradients and update are "
         f"{percent(removable)} of the op time: these configurations leave most of it in place."
@@ -195,7 +195,7 @@ def _why_nothing(group: GroupSummary) -> str:
 
 
 def _why_little(group: GroupSummary) -> str:
-    """Differences there are, but the device is idle for most of the step."""
+    """There are differences, but the device is idle for most of the step."""
     busy, step = group.busy_fraction, group.baseline_step_ns
     if group.best is None or busy is None or step is None or busy >= _HOST_BOUND:
         return ""

@@ -1,8 +1,8 @@
-"""How well one figure of a configuration explains its speedup.
+"""How well one property of a configuration explains its speedup.
 
-In: that figure and the speedup, for each distinct configuration. Out: `Association`: Spearman's
+In: that property and the speedup, for each distinct configuration. Out: `Association`: Spearman's
 rank correlation and the R2 of a straight line, each with a 95% bootstrap interval over the
-configurations; None where there are too few different ones to say. Pure and repeatable: the
+configurations; None where there are too few different configurations. Pure and repeatable: the
 resampling is seeded.
 """
 
@@ -20,20 +20,20 @@ CONFIDENCE = 0.95
 _RESAMPLES = 2_000
 _MIN_RESAMPLES = 200
 _DRAWS = 1_000_000  # resampled values in all; large sweeps need fewer resamples
-_MANY = 500  # from here on ranks of the whole stand for ranks within a resample
+_MANY = 500  # from so many pairs on, ranks within the whole replace ranks within a resample
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Association:
-    """A figure held against the speedup, over distinct configurations.
+    """How a property and the speedup are associated, over distinct configurations.
 
     Attributes:
         rho, rho_low, rho_high: Spearman's rank correlation, -1 to 1, and its 95% interval.
         r_squared, r_squared_low, r_squared_high: share of the speedup's variance that a straight
             line through the configurations explains, 0 to 1, and its 95% interval.
-        trials: configurations it rests on.
+        trials: number of configurations.
     """
 
     rho: float
@@ -46,17 +46,17 @@ class Association:
 
 
 def associate(pairs: Iterable[tuple[float | None, float | None]]) -> Association | None:
-    """Hold a figure against the speedup.
+    """Associate a property with the speedup.
 
     The intervals are percentile bootstrap intervals over the configurations: they say how far the
     result depends on which configurations the study happened to hold.
 
     Args:
-        pairs: figure and speedup of each distinct configuration; pairs with a None are left out.
+        pairs: property and speedup of each distinct configuration; pairs with a None are left out.
 
     Returns:
-        None with fewer than `MIN_TRIALS` pairs, or fewer than `MIN_DISTINCT` different figures or
-        speedups.
+        None with fewer than `MIN_TRIALS` pairs, or fewer than `MIN_DISTINCT` different properties
+        or speedups.
     """
     known = [(x, y) for x, y in pairs if x is not None and y is not None]
     xs = np.array([x for x, _ in known], dtype=np.float64)
@@ -84,7 +84,7 @@ def associate(pairs: Iterable[tuple[float | None, float | None]]) -> Association
 
 
 def _interval(resampled: Floats) -> tuple[float, float]:
-    # A resample may hold one configuration only; it says nothing about an association.
+    # A resample that holds a single configuration shows no association.
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(resampled, [tail, 1 - tail])
     return float(low), float(high)

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerWork:
-    """A layer as far as its backward work goes.
+    """What the count needs of a layer.
 
     Attributes:
         layer: its name.
-        forward_flops: of one step; None where no count is registered, then it counts as nothing.
+        forward_flops: of one step; None where no count is registered, which is taken as 0.
         variables: elements of each of its variables, by path.
         upstream: layers whose output reaches it.
     """
@@ -41,8 +41,8 @@ def flops_saved(layers: Sequence[LayerWork], frozen_variables: Collection[str]) 
         frozen_variables: paths of the frozen variables.
 
     Returns:
-        0 for the baseline, towards 1 for a model of which nothing but the head trains; None where
-        no layer has registered FLOPs.
+        0 for the baseline, close to 1 where only the head trains; None where no layer has
+        registered FLOPs.
     """
     whole = _backward(layers, frozenset())
     return 1 - _backward(layers, frozenset(frozen_variables)) / whole if whole else None

@@ -1,7 +1,7 @@
 """What part of a step the device is busy, from a trial's row alone.
 
-In: `TrialRow`. Out: a share of the unprofiled step. The one rule behind every "busy", "waiting" and
-"host-bound" that the program says. Pure.
+In: `TrialRow`. Out: a share of the unprofiled step. Every "busy", "waiting" and "host-bound" that
+the program says follows this rule. Pure.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def busy_fraction(row: TrialRow) -> float | None:
     over several GPUs by itself counts as one device, so that the share is a bound from above.
 
     Where `busy_ns` was not recorded, the sum of the op times bounds it from above, since ops may
-    overlap. The bound is given where it says something, that is below 1.
+    overlap. The bound is given only below 1, where it says something.
     """
     if not row.step_ns or row.device_id is None:
         return None

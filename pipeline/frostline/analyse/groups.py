@@ -1,8 +1,8 @@
 """Trials that can be compared with each other, their noise floor, and what a speedup is worth.
 
 In: rows of `trials`. Out: rows by model and training setting, the noise floor of each group, and a
-verdict per trial. Refuses nothing: a trial without a speedup has no verdict, a group without a
-measured control no noise floor.
+verdict per trial. Refuses nothing: a trial without a speedup gets no verdict, and a group without a
+measured control gets no noise floor.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ def noise_floor(rows: Iterable[TrialRow]) -> float | None:
     """The smallest difference that this group's measurements can show, as a ratio.
 
     The largest, over the controls among the rows, of |speedup - 1| and the half-width of the
-    speedup's interval: a control is a copy of the baseline, so all it shows is noise.
+    speedup's interval. A control is a copy of the baseline, so its differences are noise.
 
     Args:
-        rows: of one group; other rows than measured controls are passed over.
+        rows: of one group; only its measured controls are used.
 
     Returns:
         Dimensionless (0.02: differences up to 2% are noise); None without a measured control.
@@ -89,8 +89,8 @@ def verdict(row: TrialRow, floor: float | None) -> Verdict | None:
 
     Args:
         row: the trial.
-        floor: noise floor of its group; None when no control was measured, then the interval
-            alone decides.
+        floor: noise floor of its group; None when no control was measured, in which case the
+            interval alone decides.
 
     Returns:
         `no measurable difference` when the speedup lies within the noise floor or its interval

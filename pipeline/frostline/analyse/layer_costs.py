@@ -1,8 +1,8 @@
 """What each layer costs in the baseline, and what freezing it can save.
 
-In: rows of `layers` and `trials` of a group's controls. Out: one `LayerCost` a layer, in order of
-first use, as shares of a baseline's op time; what belongs to no layer comes last, so that a pass
-adds up to what the trial's row says of it. Controls without a profile are passed over. Pure.
+In: rows of `layers` and `trials` of a group's controls. Out: one `LayerCost` per layer, in order of
+first use, as shares of a baseline's op time. Time that belongs to no layer comes last, so that each
+pass adds up to its time in the trial's row. Controls without a profile are skipped. Pure.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ class LayerCost:
     """One layer of the baseline.
 
     Attributes:
-        layer: its name; empty for what belongs to no layer.
-        index: order of first use; -1 for what belongs to no layer.
-        kind: Keras class; empty for what belongs to no layer.
+        layer: its name; empty for the time that belongs to no layer.
+        index: order of first use; -1 for the time that belongs to no layer.
+        kind: Keras class; empty for the time that belongs to no layer.
         params: parameters trainable in the baseline.
         forward_flops: of a forward pass over one batch; None where no count is registered.
         shares: by pass, share of the baseline's op time, median over the controls; None where the
             time is not known by layer.
-        ns: the same in nanoseconds per step; controls profiled at different speeds differ in it by
-            more than in their shares.
+        ns: by pass, nanoseconds per step, median over the controls. It scatters more than the
+            shares do where controls were profiled at different speeds.
     """
 
     layer: str
@@ -96,7 +96,7 @@ def _layer(
 
 
 def _outside(layers: Sequence[LayerCost], profiled: Sequence[TrialRow]) -> LayerCost:
-    """What the passes hold beyond the layers: the loss, metrics, updates of all layers at once."""
+    """Time of the passes outside of layers: the loss, metrics, updates of all layers at once."""
     shares: dict[str, float | None] = {}
     times: dict[str, float | None] = {}
     for each in LAYER_PASSES:

@@ -1,7 +1,7 @@
-"""Finds the trial that somebody means: by its id, the start of its id, or its policy.
+"""Finds a trial by its id, the start of its id, or its policy.
 
-In: the committed trials and what was typed. Out: one `TrialRow`. Refuses (`UsageError`) what no
-trial is called, with the nearest name, and what several are called, with a list of them. Pure.
+In: the committed trials and what was typed. Out: one `TrialRow`. Refuses (`UsageError`) a name that
+no trial has, with the nearest name, and a name that several trials have, with a list of them. Pure.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _LISTED = 12
 
 
 def find_trial(rows: Sequence[TrialRow], asked: str) -> TrialRow:
-    """The one trial that is meant.
+    """The one trial of this name.
 
-    In turn: a trial's id; its expanded policy, one of its aliases, or the name under which tables
-    list it (`control 2`); the start of its id.
+    The name is tried in this order: as a trial's id; as its expanded policy, one of its aliases, or
+    its name in tables (`control 2`); as the start of its id.
 
     Args:
         rows: the committed trials of a sweep, failed ones included.
         asked: what was typed.
 
     Raises:
-        UsageError: there is no trial yet, none is called so, or several are.
+        UsageError: there is no trial yet, or the name fits none or several.
     """
     asked = asked.strip()
     if not rows:
@@ -68,7 +68,7 @@ def _unknown(rows: Sequence[TrialRow], asked: str) -> str:
 
 
 def _listed(rows: Sequence[TrialRow]) -> str:
-    """One line a trial; the setting only where the trials differ in it."""
+    """One line per trial; with the setting where the trials differ in it."""
     ordered = sorted(rows, key=lambda row: (GroupKey.of(row), row.policy, row.replicate))
     several = len({GroupKey.of(row) for row in ordered}) > 1
     width = max(len(row.trial_id) for row in ordered)

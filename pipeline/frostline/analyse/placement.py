@@ -1,8 +1,8 @@
-"""Where a configuration freezes, and what the place is worth at an equal frozen fraction.
+"""Where a configuration freezes, and how the places compare at an equal frozen fraction.
 
 In: measured trials and the order of the model's layers. Out: for each pair of places, the ratio of
 their speedups over matched configurations; and the matched configurations themselves. A
-configuration that freezes parts of layers only (biases, say) has no place. Pure.
+configuration that freezes only parts of layers (biases, for instance) has no place. Pure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SIMILAR_FRACTION = 0.05
 SIMILAR_SHARE = 0.2
 _MIN_PAIRS = 5
 _RESAMPLES = 2_000
-_NEAREST = 20  # candidates a configuration; each of them can be taken by one other at a time
+_NEAREST = 20  # candidates looked at for each configuration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class PlaceRatio:
         ratio: median over the matched configurations.
         low, high: 95% bootstrap interval of the median with five matches or more, else the least
             and the largest ratio.
-        is_interval: which of the two `low` and `high` are.
+        is_interval: True where `low` and `high` are the bootstrap interval.
         matches: matched configurations.
     """
 
@@ -64,7 +64,7 @@ class PlaceRatio:
 
 
 def similar(one: float, other: float) -> bool:
-    """Whether two frozen fractions are about the same: 0.05 apart, and a fifth, at the most."""
+    """Whether two frozen fractions differ by at most 0.05 and at most a fifth of the larger."""
     apart = abs(one - other)
     return apart <= SIMILAR_FRACTION and apart <= SIMILAR_SHARE * max(one, other)
 
@@ -77,8 +77,8 @@ def place_of(frozen_layers: Iterable[str], order: Sequence[str]) -> Place | None
         order: all layers of the model, in order of first use.
 
     Returns:
-        `prefix`: the first layers and no other; `suffix`: the last ones, the head counted in or
-        not; `scattered`: any others; None where no layer is frozen as a whole.
+        `prefix`: the first layers and no other; `suffix`: the last ones, with or without the head;
+        `scattered`: any other layers; None where no layer is frozen as a whole.
     """
     frozen = set(frozen_layers)
     flags = [name in frozen for name in order]
@@ -96,11 +96,11 @@ def levels(trials: Iterable[TrialRow], place: Callable[[TrialRow], Place | None]
     """Match configurations of different places that freeze about the same fraction.
 
     Each configuration takes part once. Prefixes are matched with the nearest suffix and the nearest
-    scattered configuration; what is left, scattered ones with suffixes.
+    scattered configuration. The remaining scattered configurations are matched with suffixes.
 
     Args:
         trials: distinct measured configurations.
-        place: of a trial.
+        place: gives the place of a trial.
 
     Returns:
         Ascending by fraction.

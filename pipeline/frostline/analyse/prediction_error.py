@@ -1,7 +1,7 @@
 """How far predictors are off, out of sample.
 
-In: predictions with the measurements beside them. Out: the error of each predictor over the
-configurations that none of them was made from, smallest mean error first. Pure.
+In: predictions and measurements of the same configurations. Out: the error of each predictor over
+the configurations that no prediction was made from, smallest mean error first. Pure.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def predictor_errors(predictions: Iterable[PredictedTrial]) -> tuple[PredictorEr
     """The error of each predictor over the held-out configurations, smallest mean first.
 
     Args:
-        predictions: of one model under one setting; those of anchors are passed over.
+        predictions: of one model under one setting; those of anchors are skipped.
     """
     by_predictor: dict[str, list[HeldOut]] = {}
     for each in predictions:

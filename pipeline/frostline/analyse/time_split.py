@@ -1,8 +1,8 @@
 """Where the time of a sweep went.
 
-In: the rows a run committed and the run's wall time. Out: `TimeSplit`, the seconds of every
-measuring slot by phase. The phases and `rest_s` add up to slots x wall time; where that cannot be
-(rows of several runs), the rest is None rather than wrong.
+In: the rows that a run committed and the run's wall time. Out: `TimeSplit`, the seconds of every
+measuring slot by phase. The phases and `rest_s` add up to slots x wall time; where they cannot
+(rows of several runs), `rest_s` is None.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class TimeSplit:
     def overhead_s(self) -> float | None:
         """Everything that neither steps nor builds, traces or compiles a model.
 
-        The freeze check and the profiled windows count as stepping: steps are what they spend
-        their time on. So the overhead is `convert_s + rest_s`.
+        The freeze check and the profiled windows count as stepping, because they run training
+        steps. So the overhead is `convert_s + rest_s`.
         """
         return None if self.rest_s is None else self.convert_s + self.rest_s
 
@@ -67,12 +67,12 @@ def time_split(
     """Split the time of a run.
 
     Args:
-        rows: the trials that this run measured. Phases that a row does not know (a trial that
-            failed early) count as zero, which leaves them in the rest.
+        rows: the trials that this run measured. A phase that is null in a row (of a trial that
+            failed early) counts as zero, so that its time is part of the rest.
         wall_s: wall time of the run, seconds.
         slots: trials that ran side by side; by default the distinct devices in the rows.
-        openings: seconds of building, compiling and warming up the baselines, which no row knows:
-            `open_build`, `open_trace` and `open_step` of `SweepResult.seconds`.
+        openings: seconds of building, compiling and warming up the baselines, which are in no
+            row: `open_build`, `open_trace` and `open_step` of `SweepResult.seconds`.
 
     Raises:
         ValueError: a negative or non-finite wall time, or no slot.

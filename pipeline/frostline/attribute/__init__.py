@@ -1,1 +1,1 @@
-"""From profiled ops to layers and passes: by the graph, by names only where there is none."""
+"""Attributes profiled ops to layers and passes: by the traced graph, else by the ops' names."""

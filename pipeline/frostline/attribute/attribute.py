@@ -24,7 +24,7 @@ def attribute(trace: Trace, graph: StepGraph | None) -> tuple[OpCost, ...]:
 
     An XLA instruction that computes several ops is split over them by weight; each share counts the
     instruction's calls, since each of its ops ran that often. Without a graph, names decide as far
-    as they do (rules `name:...`).
+    as they can (rules `name:...`).
 
     Args:
         trace: what was profiled.
@@ -96,7 +96,7 @@ def _typical(op: TraceOp, total_ns: int, steps: int) -> int | None:
 
 
 def _merged(costs: Sequence[OpCost]) -> tuple[OpCost, ...]:
-    """Rows that differ in nothing but time and calls become one: shares of several instructions."""
+    """Merge rows that differ only in time and calls: shares of several instructions in one op."""
     together: dict[tuple[object, ...], list[OpCost]] = defaultdict(list)
     for cost in costs:
         key = (

@@ -1,7 +1,7 @@
-"""What an op costs per step, and the law that nothing is lost: in integer nanoseconds.
+"""What an op costs per step, and the check that no time is lost; in integer nanoseconds.
 
 In: attributed totals over all steps. Out: `OpCost` rows per step. Refuses (`ConservationError`)
-whatever does not add up.
+times that do not add up.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class OpCost:
     """One profiled op, or its share in a fused one; a row of `op_costs`.
 
     Attributes:
-        layer: layer that created the op or whose op it differentiates; None where none did, or
-            where it is not known.
+        layer: layer that created the op or whose op it differentiates; None where there is no
+            such layer, or where it is not known.
         pass_: the pass.
         op_type: TensorFlow op type, or HLO opcode.
         op_name: op name as profiled; for a share of an XLA instruction the TensorFlow op's.
@@ -46,7 +46,7 @@ class OpCost:
 
 
 def apportion(total: int, weights: Sequence[int]) -> list[int]:
-    """Split an integer by weights, exactly: largest remainder, first come first served in ties.
+    """Split an integer by weights, exactly, by the largest remainder; in ties the first ones gain.
 
     Args:
         total: what to split; not negative.
@@ -82,7 +82,8 @@ def check_conserved(before_ns: int, costs: Iterable[OpCost | int]) -> None:
     """Check that costs add up to what there was before a transformation.
 
     Args:
-        before_ns: integer nanoseconds before it, per step or in total, as the costs are.
+        before_ns: integer nanoseconds before the transformation; per step or in total, like the
+            costs.
         costs: attributed rows, or plain nanoseconds.
 
     Raises:

@@ -4,9 +4,9 @@ In: the names of forward ops with their layers, and the backward ops with what t
 layer per backward op, or None. TensorFlow names the ops of a gradient after the scope of the op
 that they differentiate: `gradient_tape/<scope>/...`, and inside of functions and loops
 `gradients/<op>_grad/...`. Such a name counts only if it leads back to a forward op or scope
-that was seen while tracing. Ops without a telling name (sums of gradients, constants) go with the
-op that reads them, since a sum of gradients is read by what differentiates the summed value's
-creator; then with the op that they read.
+that was seen while tracing. Ops without such a name (sums of gradients, constants) take the layer
+of the op that reads them, since a sum of gradients is read by the op that differentiates the summed
+value's creator; failing that, the layer of the op that they read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _GRAD = "_grad"
 
 
 class Unknown:
-    """No layer was found; not the same as None, which is known to be no layer."""
+    """No layer was found; None, in contrast, means that the op is known to belong to no layer."""
 
 
 UNKNOWN = Unknown()
@@ -43,7 +43,7 @@ class ForwardNames:
         """The layer whose op a backward op differentiates, told from its name.
 
         The longest part of the name that is a forward op or scope decides; where two layers share
-        it, nothing does.
+        that part, no layer is told.
         """
         for scope in _differentiated(name):
             parts = scope.split("/")
@@ -72,11 +72,11 @@ def _differentiated(name: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackwardOps:
-    """The backward ops and how they hang together, by position in a list of ops.
+    """The backward ops and which of them read which, by position in a list of ops.
 
     Attributes:
-        named: layer told from the name, `UNKNOWN` where it tells none; the keys are all backward
-            ops, sources before their readers.
+        named: layer told from the name, `UNKNOWN` where the name tells none; the keys are all
+            backward ops, sources before their readers.
         readers: backward ops that read an op.
         reads: backward ops that an op reads.
         owner: the single layer whose variables alone need the op, or None.
@@ -91,9 +91,9 @@ class BackwardOps:
 def credit_backward(ops: BackwardOps) -> dict[int, str | None]:
     """A layer, or None, for every backward op.
 
-    Ops with a telling name keep it. The others take the layer of the first reader that has one; a
-    gradient that nothing in the backward pass reads any more belongs to the layer whose variables
-    it is for; what is left takes the layer of the first op that it reads.
+    Ops whose name tells a layer keep that layer. The others take the layer of the first reader that
+    has one. A gradient that nothing in the backward pass reads belongs to the layer whose variables
+    it is for. Every remaining op takes the layer of the first op that it reads.
     """
     credits: dict[int, Credit] = dict(ops.named)
     nameless = [op for op, credit in credits.items() if credit is UNKNOWN]

@@ -1,12 +1,13 @@
-"""No time for a gradient that nobody computes: the check of a trial's costs against its freeze.
+"""Checks that no time is credited to a gradient that the trial did not compute.
 
 In: attributed costs, the traced step's graph if there is one, and what the trial froze. Out:
-nothing. Refuses (`CreditError`) a row that says weight gradient where none can be: in a layer with
-nothing left to train, or for an op of the graph that serves a frozen variable or none at all. Pure.
+nothing. Refuses (`CreditError`) a weight gradient where there can be none: in a layer with nothing
+left to train, or for an op of the graph that serves a frozen variable or no variable at all. Pure.
 
 The check goes by variables, not by layers: where only a bias is frozen, the kernel's gradient is
-rightly its layer's dW, and the bias's would not be. Both sides are needed, because they come from
-different places: the graph from what TensorFlow traced, the frozen variables from the plan.
+rightly dW of its layer, and a gradient of the bias would be wrong. Graph and frozen variables come
+from different places, the graph from what TensorFlow traced, the variables from the plan; so each
+checks the other.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def check_frozen(
 
 
 def _impossible(graph: StepGraph, frozen: frozenset[str]) -> dict[str | None, tuple[GraphOp, str]]:
-    """Ops labelled dW that serve a frozen variable or none, by name, with the reason."""
+    """Ops labelled dW that serve a frozen variable, or no variable, by name, with the reason."""
     found: dict[str | None, tuple[GraphOp, str]] = {}
     for op in graph.ops:
         if op.pass_ != "weight_gradient":

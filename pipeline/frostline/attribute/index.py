@@ -63,7 +63,7 @@ class GraphIndex:
 
     @staticmethod
     def _agreeing(named: Iterable[tuple[str, GraphOp]]) -> dict[str, GraphOp]:
-        """By name, as far as all ops of one name have one layer and pass."""
+        """Ops by name; only names whose ops all have the same layer and pass."""
         found: dict[str, GraphOp | None] = {}
         for name, op in named:
             other = found.setdefault(name, op)
@@ -72,7 +72,7 @@ class GraphIndex:
         return {name: op for name, op in found.items() if op is not None}
 
     def _inner_names(self) -> Iterable[tuple[str, GraphOp]]:
-        """Ops of called functions by the name inside of the function: so XLA knows them."""
+        """Ops of called functions by their name inside the function, which is the name in XLA."""
         callers = {op.op_name for op in self._ops if op.op_type in _CALLERS}
         for op in self._ops:
             for scope in scopes(op.op_name):
@@ -112,8 +112,8 @@ class GraphIndex:
     def contraction_inside(self, op: GraphOp, profiled_type: str) -> GraphOp | None:
         """The convolution or matrix product that grappler fused into the op it named it after.
 
-        It is the last one of its type created before `op` that is not in the trace itself. None
-        where the profiled type is no fusion, or `op`'s own layer brings such a product.
+        It is the last op of that type which was created before `op` and is not in the trace itself.
+        None where the profiled type is no fusion, or where the layer of `op` has such a product.
         """
         fused = _FUSED.match(profiled_type)
         if fused is None or op.op_type in _CONTRACTIONS.get(fused[1], ()):

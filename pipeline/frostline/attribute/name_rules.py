@@ -1,4 +1,4 @@
-"""What op names alone decide: for foreign traces, where no graph was recorded.
+"""Attribution by op names alone, for foreign traces of which no graph was recorded.
 
 In: an op name without prefixes of inlined functions, and its type. Out: `Match` with a rule that
 begins with `name:`, or None. Pure.
@@ -43,7 +43,7 @@ _OP_SCOPE = re.compile(
 
 
 def by_name(name: str, op_type: str) -> Match | None:
-    """Layer and pass as far as names decide; None where the name has no scope to go by."""
+    """Layer and pass as far as names decide; None where the name has no scope."""
     plain = _REPLICA.sub("", _before_grappler(name))
     if _OPTIMIZER.match(plain) or _APPLY.match(op_type):
         return Match(None, "optimizer", "name:optimizer")
@@ -64,7 +64,7 @@ def _before_grappler(name: str) -> str:
 
 
 def _of_jax(name: str) -> Match | None:
-    """JAX marks what it differentiates, not for whom; and it knows no layers."""
+    """JAX marks the ops that it differentiates, but neither the variable nor the layer."""
     if "transpose(" in name.partition("/")[2]:
         return Match(None, "other", "name:undecided")
     return Match(None, "forward", "name:forward") if "/jvp(" in name else None

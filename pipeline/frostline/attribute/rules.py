@@ -13,12 +13,12 @@ trace's `Context` to a `Match`, or to None when it does not apply. Names given b
 | `grappler:fused` | the convolution or product inside an op named after the last op fused into it |
 | `scope` | a new op in a scope whose ops all have one layer and pass |
 | `name:...` | without a graph only: by name, as far as names decide |
-| `nameless` | a kernel, copy or instruction that says no op: other |
+| `nameless` | a kernel, copy or instruction that names no op: other |
 | `unmatched` | nothing fits: other |
 
-A rule of a share in an XLA instruction is prefixed with `hlo:`. An op that grappler made of several
-carries one label: forward ops that of the contraction inside, gradient ops that of the op whose
-name they kept (`Conv2DBackpropFilterWithBias` computes the bias's gradient too; both are dW).
+The rule of a share in an XLA instruction is prefixed with `hlo:`. An op that grappler fused from
+several gets one label: a forward op that of the contraction inside, a gradient op that of the op
+whose name it kept (`Conv2DBackpropFilterWithBias` computes the bias's gradient too; both are dW).
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def in_graph(piece: Piece, context: Context) -> Match | None:
 
 
 def in_scope(piece: Piece, context: Context) -> Match | None:
-    """An op that the graph does not know, in a scope of which it knows everything."""
+    """An op that is not in the graph, in a scope whose ops in the graph all agree."""
     return context.index.scope(piece.op_name) if context.index else None
 
 

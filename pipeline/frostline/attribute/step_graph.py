@@ -1,7 +1,7 @@
 """The traced training step as plain values: every op with its pass, layer and who needs it.
 
-Written in the measuring process right after tracing (`frostline.measure`), kept in `graph_ops`, and
-all that attribution and prediction need; so both can be repeated without TensorFlow.
+Written in the measuring process right after tracing (`frostline.measure`) and kept in `graph_ops`.
+Attribution and prediction need nothing else, so both can be repeated without TensorFlow.
 """
 
 from __future__ import annotations

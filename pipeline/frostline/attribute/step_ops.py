@@ -1,4 +1,4 @@
-"""The ops of a traced step with their pass, layer and needs: everything but reading TensorFlow.
+"""The ops of a traced step with their pass, their layer and the variables that need them.
 
 In: the step as plain values (`PlainStep`): ops, data flow, landmarks, variables. Out: a `GraphOp`
 per op. An op is several vertices of the flow where its outputs differ in what they read; it is

@@ -46,7 +46,8 @@ class LayerUse:
         inside: vertices of the layer's own calls at which its variables meet data.
         outside: vertices elsewhere at which variables read outside of its calls meet data.
         pure_inside: vertices of its own calls that depend on parameters and constants alone.
-        pure_outside: the same elsewhere, for variables read outside of its calls.
+        pure_outside: vertices elsewhere that depend on parameters and constants alone, for
+            variables read outside of its calls.
     """
 
     inside: frozenset[int]
@@ -77,11 +78,11 @@ def uses(flow: ParameterFlow, handles: Mapping[str, Collection[int]]) -> dict[st
 def adopted(
     found: Mapping[str, LayerUse], creators: Sequence[str | None], model: str
 ) -> dict[int, str]:
-    """Vertices outside of a layer's calls that are its computation all the same.
+    """Vertices outside of a layer's calls that are part of its computation.
 
-    That is: ops that handle the variables of one single layer, created by a container of that layer
-    (a wrapper mapping it over time, a model using an embedding's matrix as its output head), and
-    pure ops created outside of all layers (a regulariser).
+    These are ops that handle the variables of one single layer, created by a container of that
+    layer (a wrapper mapping it over time, a model using an embedding's matrix as its output head),
+    and pure ops created outside of all layers (a regulariser).
 
     Args:
         found: from `uses`.

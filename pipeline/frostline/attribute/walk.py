@@ -5,11 +5,11 @@ the vertices whose values it reads (`sources`). Loops are cycles. Sets of variab
 integers used as bit masks. Out: per vertex, the pass group and the set of variables that need it.
 Control edges are no data flow and take no part: they tie everything to everything.
 
-The order of the walk decides (Method 8): ops that reach the loss are forward and are taken out
-first; then whatever leads to a result (output, metric, updated state) without passing through a
-gradient; what is left upstream of a gradient is backward; what is left upstream of an update, or
-between a gradient and another effect, is the optimizer's. The rest does nothing (TensorFlow prunes
-it) or only keeps order.
+The order of the walk decides (docs/method.md, Attribution). Ops that reach the loss are forward and
+are taken out first, then the ops that lead to a result (output, metric, updated state) without
+passing through a gradient. Of the others, those upstream of a gradient are backward; then those
+upstream of an update, or between a gradient and another effect, are the optimizer's. The rest does
+nothing (TensorFlow prunes it) or only keeps order.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class StepFlow:
         gradients: per variable (its bit's position), the vertices of its gradient.
         results: outputs of the step and updates of states that are not the optimizer's.
         updates: updates of trained variables and of the optimizer's own.
-        effects: whatever else is run for what it does and not for what it returns (branches that
+        effects: other ops that are run for their effect and not for their value (branches that
             hold updates).
     """
 

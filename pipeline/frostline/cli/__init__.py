@@ -1,4 +1,4 @@
-"""The command line: one thin file per command, each over a function that a notebook can call.
+"""The command line: one thin file per command, each calling a function of the library.
 
 `main` returns the exit code: 0 success, 1 something failed (the rows say what), 2 wrong use or a
 wrong study file, 130 interrupted (run again to resume). Importing this package imports none of the

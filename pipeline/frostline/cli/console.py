@@ -1,6 +1,6 @@
-"""Where words go: results to standard output, progress and complaints to standard error.
+"""The consoles: results go to standard output, progress and errors to standard error.
 
-So `frostline sweep ... > result.txt` keeps the result alone and still shows the progress.
+So `frostline sweep ... > result.txt` writes only the result and still shows the progress.
 """
 
 from __future__ import annotations

@@ -30,10 +30,9 @@ def diff(
     from frostline.difference.difference import Clock
     from frostline.difference.document import to_json
     from frostline.difference.terminal import rendered
-    from frostline.store.sweep import open_sweep
 
     clock: Clock = "timed" if timed else "profiled"
-    found = difference_of(open_sweep(sweep), trial_a, trial_b, clock=clock, force=force)
+    found = difference_of(sweep, trial_a, trial_b, clock=clock, force=force)
     if as_json:
         typer.echo(to_json(found))
     else:

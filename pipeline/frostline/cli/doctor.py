@@ -40,7 +40,7 @@ def doctor(
     warnings = sum(check.level == "warning" for check in checks)
     console.print(
         f"\n{problems} problem(s), {warnings} warning(s). "
-        + ("Mend the problems first." if problems else "Ready to measure.")
+        + ("Fix the problems first." if problems else "Ready to measure.")
     )
     if problems:
         raise typer.Exit(1)

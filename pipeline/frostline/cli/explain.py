@@ -21,9 +21,8 @@ def explain(
     from frostline.explanation import explain as explanation_of
     from frostline.explanation.document import to_json
     from frostline.explanation.terminal import rendered
-    from frostline.store.sweep import open_sweep
 
-    found = explanation_of(open_sweep(sweep), trial)
+    found = explanation_of(sweep, trial)
     if as_json:
         typer.echo(to_json(found))
     else:

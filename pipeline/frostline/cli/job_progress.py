@@ -28,7 +28,7 @@ class JobProgress:
     """Shows a job's lines; a context manager."""
 
     def __init__(self, console: Console) -> None:
-        """Show on this console; its being a terminal decides how."""
+        """Show on this console, with a bar if it is a terminal."""
         self._console = console
         self._bar = (
             Progress(

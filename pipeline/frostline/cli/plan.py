@@ -1,4 +1,4 @@
-"""`frostline plan`: what a study would run, how long it takes and how much disk; runs nothing."""
+"""`frostline plan`: lists a study's trials and estimates time and disk; runs nothing."""
 
 from __future__ import annotations
 

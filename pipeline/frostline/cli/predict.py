@@ -1,4 +1,4 @@
-"""`frostline predict`: what configurations would bring that were never run."""
+"""`frostline predict`: predicted speedups of configurations, measured or not."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ def predict(
     import json
 
     from frostline.prediction import predict as predicted_of
-    from frostline.store.sweep import open_sweep
 
-    found = predicted_of(open_sweep(sweep), freeze, model=model)
+    found = predicted_of(sweep, freeze, model=model)
     for notice in found.notices:
         err().print(Text(f"note: {notice}"), soft_wrap=True)
     if as_json:
@@ -52,8 +51,8 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
     yield _table(group.answers)
     if group.error is None:
         said = (
-            "Rests on the anchors alone: no other configuration was measured, so how far these "
-            "predictions are off is not known here."
+            "Made from the anchors alone: no other configuration was measured, so how far these "
+            "predictions are off is not known."
         )
     else:
         error = group.error
@@ -72,22 +71,13 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
 
 
 def _table(answers: tuple[Answer, ...]) -> Table:
-    from frostline.words import interval, milliseconds, number, ratio, share
+    from frostline.prediction.predict import COLUMNS, cells
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("policy", overflow="fold", min_width=12)
-    for heading in (
-        "frozen", "trains\nfrom", "step\nms", "predicted\nspeedup", "interval", "measured",
-    ):  # fmt: skip
+    policy, *numbers = COLUMNS
+    table.add_column(policy, overflow="fold", min_width=12)
+    for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True)
     for answer in answers:
-        table.add_row(
-            Text(answer.policy),
-            share(answer.frozen_fraction),
-            number(answer.earliest_trainable_layer),
-            milliseconds(answer.predicted_step_ns),
-            ratio(answer.predicted_speedup),
-            interval(answer.low, answer.high),
-            ratio(answer.measured_speedup) + ("*" if answer.is_anchor else " "),
-        )
+        table.add_row(*map(Text, cells(answer)))
     return table

@@ -1,6 +1,6 @@
-"""The progress of a sweep: a bar with the running trials on a terminal, else one line a trial.
+"""The progress of a sweep: a bar with the running trials on a terminal, else one line per trial.
 
-In: the sweep's events. Out: words on a console (standard error). Measures and decides nothing.
+In: the sweep's events. Out: text on a console (standard error).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SweepProgress:
     """Shows a sweep while it runs; a context manager, and the sweep's listener."""
 
     def __init__(self, console: Console) -> None:
-        """Show on this console; its being a terminal decides how."""
+        """Show on this console, with a bar if it is a terminal."""
         self._console = console
         self._done = self._failed = self._total = 0
         self._planned = False
@@ -70,14 +70,14 @@ class SweepProgress:
             self._live.stop()
 
     def on_notice(self, text: str) -> None:
-        """Say something that is no trial's fault."""
+        """Show a notice that concerns no single trial."""
         self._say(Text.assemble(("note: ", "yellow"), text))
 
     def on_planned(self, labels: dict[str, str], finished: int) -> None:
         """The trials of the sweep are known.
 
         Args:
-            labels: how to call each trial that will run, by `trial_id`.
+            labels: a label for each trial that will run, by `trial_id`.
             finished: trials of the plan that are committed already.
         """
         self._labels, self._planned = dict(labels), True

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from frostline.cli.console import complain, err, out
 from frostline.errors import FrostlineError, UsageError
+
+if TYPE_CHECKING:
+    from frostline.recommendation.recommendation import Recommendation
+    from frostline.recommendation.verify import Verified
 
 
 def recommend(
@@ -52,57 +56,60 @@ def recommend(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
     """Say what to freeze to bring the step within a budget, and keep what matters training."""
-    from frostline.cli.progress import SweepProgress
-    from frostline.recommendation.choose import chosen_groups, importance_of
     from frostline.recommendation.document import to_json
-    from frostline.recommendation.recommend import recommend as recommendation_for
-    from frostline.recommendation.recommend import refuse_budget
+    from frostline.recommendation.recommend import recommend as recommended
     from frostline.recommendation.terminal import pasted, rendered, verified_words
-    from frostline.store.sweep import open_sweep
 
-    share = _budget(budget, speedup)
-    refuse_budget(share)
-    opened = open_sweep(sweep)
-    groups, notices = chosen_groups(opened, model=model, setting=setting or ())
-    for notice in notices:
+    found = recommended(
+        sweep,
+        _budget(budget, speedup),
+        importance=importance,
+        must_train=train or (),
+        model=model,
+        setting=dict(map(_axis, setting or ())),
+    )
+    for notice in found.notices:
         err().print(notice, style="yellow", markup=False)
     answers = []
-    failures: list[FrostlineError] = []
+    failures = list(found.failures)
     console = out()
-    for group in groups:
-        try:
-            found = recommendation_for(
-                group, importance_of(opened, group, importance), share, must_train=train or ()
-            )
-        except UsageError as error:  # another model or setting may have an answer
-            failures.append(error)
-            continue
+    for one in found:
         if not as_json:
-            console.print(rendered(found))
-            if found.pick.frozen_layers:
-                console.print(pasted(found), soft_wrap=True)
+            console.print(rendered(one))
+            if one.pick.frozen_layers:
+                console.print(pasted(one), soft_wrap=True)
         verified = None
-        if verify and found.pick.frozen_layers:
-            from frostline.recommendation.verify import (
-                verify as measure,  # brings the scheduler along
-            )
-
+        if verify and one.pick.frozen_layers:
             try:
-                with SweepProgress(err()) as progress:
-                    verified = measure(
-                        opened, group, found, study=study, address=address, listener=progress
-                    )
+                verified = _verified(sweep, one, study=study, address=address)
             except FrostlineError as error:
                 failures.append(error)
         if verified is not None and not as_json:
             console.print(verified_words(verified))
-        answers.append((found, verified))
+        answers.append((one, verified))
     if as_json:
         typer.echo(to_json(answers))
     for failure in failures[:-1]:
         complain(str(failure))
     if failures:
         raise failures[-1]
+
+
+def _verified(
+    sweep: str, found: Recommendation, *, study: Path | None, address: str | None
+) -> Verified:
+    from frostline.cli.progress import SweepProgress
+    from frostline.recommendation.verify import verify  # imports the scheduler
+
+    with SweepProgress(err()) as progress:
+        return verify(sweep, found, study=study, address=address, listener=progress)
+
+
+def _axis(text: str) -> tuple[str, str]:
+    axis, equals, value = (part.strip() for part in text.partition("="))
+    if not equals:
+        raise UsageError(f"--setting {text}: write --setting {axis}=VALUE, as in batch_size=16")
+    return axis, value
 
 
 def _budget(budget: float | None, speedup: float | None) -> float:

@@ -15,7 +15,7 @@ def report(
     """Write OUT/report/index.html and its figures; show the summary."""
     from frostline.analyse import summarise
     from frostline.cli.results import result
-    from frostline.reporting.make import make_report
+    from frostline.reporting.make import report as written
     from frostline.store.sweep import open_sweep
 
     console = out()
@@ -23,5 +23,5 @@ def report(
     summary = summarise(opened.trial_rows())
     console.print(result(summary))
     with console.status("drawing the report"):
-        page = make_report(opened, summary)
+        page = written(opened, summary=summary)
     console.print(f"\nReport: {page}", soft_wrap=True)

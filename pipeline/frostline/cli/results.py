@@ -1,8 +1,8 @@
 """The result of a sweep in the terminal: per model and setting a table and the answer.
 
 In: `Summary`, `TimeSplit`. Out: things that Rich prints. Eighty columns are enough: long policies
-fold, reasons of failed trials stand below the table. Of very many trials some are listed, evenly
-spread over the frozen fraction.
+fold, and reasons of failed trials are below the table. Of very many trials only some are listed,
+evenly spread over the frozen fraction.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def submit(
     from frostline.cli.job_progress import JobProgress
     from frostline.study.study import load_study
 
-    load_study(study)  # a mistake in it is told before the cluster is asked
+    load_study(study)  # reports mistakes before the cluster is asked
     api = connected(address, token_file)
     with err().status("uploading the study and the program"):
         job = api.submit(study, where)

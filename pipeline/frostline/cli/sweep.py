@@ -56,7 +56,7 @@ def _metered(progress: SweepListener, study: str) -> SweepListener:
 
 
 def _conclude(where: Address, began: datetime, done: SweepResult) -> None:
-    """Print the result and write the report, unless it shows just that already."""
+    """Print the result and write the report, unless the report is up to date."""
     from frostline.analyse import summarise, time_split
     from frostline.cli.results import result, time_words
     from frostline.errors import FrostlineError

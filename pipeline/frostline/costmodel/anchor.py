@@ -2,8 +2,8 @@
 
 In: an anchor's profiled ops, and its measured step time relative to the baseline. Out: ops with a
 price, a unit, and the variables that need them. Times become shares of a baseline step: one factor
-per anchor ties its ops' total to its unprofiled step, so that neither the machine's drift between
-anchors nor what the profiler adds takes part.
+per anchor scales its ops' total to its unprofiled step. So neither the machine's drift between
+anchors nor the profiler's overhead affects the prices.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class PricedOp:
     Attributes:
         unit: the layer whose mode decides about it; `FIXED` where no layer does.
         pass_: the pass.
-        needed_by: variables whose gradient needs it; empty outside the backward pass, where it
+        needed_by: variables whose gradient needs it; empty outside the backward pass, where the op
             could not be matched to the graph, and where there is no graph.
         price: in baseline steps.
-        graph_op: its name in the traced step, None where it was not matched.
+        graph_op: its name in the traced step; None where the op was not matched.
     """
 
     unit: str

@@ -41,7 +41,7 @@ class HeldOutError:
         mean_abs, max_abs: of |predicted / measured - 1|.
         bias: mean of predicted / measured - 1.
         pairs: pairs of configurations whose measured intervals do not overlap.
-        ordered: of them, those that are predicted in the measured order.
+        ordered: pairs among these that are predicted in the measured order.
     """
 
     count: int

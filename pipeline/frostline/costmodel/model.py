@@ -3,15 +3,16 @@
 In: the facts of a model and its priced anchors. Out: predicted step times relative to the baseline.
 Refuses (UsageError): configurations that put a layer into a mode which no anchor shows.
 
-The sum (Method 10). A layer is `trainable`, `pass_through` or `pruned`:
+The sum (docs/method.md, The cost model). A layer is `trainable`, `pass_through` or `pruned`:
 
 - forward: what the layer's forward ops cost in the anchor that shows the layer in this mode;
 - dX: nothing when pruned; when passed through, its price in the anchor that shows it so; when
-  trainable, those of its ops in the trainable anchor that some variable needs which still trains;
-- dW: of the trainable anchor's ops, those that some variable needs which still trains;
-- optimizer: the trainable anchor's, in proportion to the layer's parameters that still train; what
-  serves all layers at once grows with the trained parameters between what two anchors show;
-- everything else is the same in all configurations: the mean over the anchors.
+  trainable, the layer's ops in the trainable anchor that a variable which still trains needs;
+- dW: the layer's ops in the trainable anchor that a variable which still trains needs;
+- optimizer: the layer's price in the trainable anchor, in proportion to its parameters that still
+  train; optimizer ops that serve all layers at once are interpolated between two anchors by the
+  number of trained parameters;
+- everything else costs the same in all configurations: the mean over the anchors.
 
 Each of these is a `Term`: a price and the condition under which it is paid. Predictions are sums of
 terms, and so is the program by which `frostline.recommendation` searches for configurations.
@@ -38,12 +39,12 @@ BACKWARD: tuple[Pass, Pass] = ("activation_gradient", "weight_gradient")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPrice:
-    """What a layer costs in one configuration, in baseline steps; its weightless followers in it.
+    """What a layer, with the weightless layers that go with it, costs in one configuration.
 
     Attributes:
         layer: the layer's name; `FIXED` for what belongs to none.
         mode: its mode; None for `FIXED`.
-        forward, activation_gradient, weight_gradient, optimizer: prices.
+        forward, activation_gradient, weight_gradient, optimizer: prices, in baseline steps.
     """
 
     layer: str
@@ -64,12 +65,12 @@ class CostModel:
 
     Args:
         facts: the model.
-        runs: measured anchors; the one called `trainable` has to be there.
+        runs: measured anchors; the one called `trainable` must be among them.
 
     Attributes:
         facts: the model.
-        terms: every price with its condition; what a configuration costs is the sum of those that
-            it pays, and `shared_optimizer`.
+        terms: every price with its condition; a configuration costs the sum of the terms that it
+            pays, plus `shared_optimizer`.
         shared_optimizer: the optimizer's part that belongs to no layer.
         priced_modes: the (layer, mode) pairs that the anchors show.
 
@@ -164,9 +165,9 @@ class CostModel:
         return sum(row.total for row in self.prices(frozen_variables))
 
     def _forward(self) -> dict[tuple[str, Mode], float]:
-        """Price of each (layer, mode): from the trainable anchor where that shows it.
+        """Price of each (layer, mode): from the trainable anchor where that shows the mode.
 
-        Other modes from the first anchor that shows them.
+        The price of any other mode is taken from the first anchor that shows it.
         """
         found: dict[tuple[str, Mode], float] = {}
         for anchor in (self._base, *self._anchors):
@@ -179,9 +180,9 @@ class CostModel:
         return found
 
     def _backward(self) -> list[Term]:
-        """The trainable anchor's gradient ops, each paid while a variable trains that needs it.
+        """The trainable anchor's gradient ops, each paid while a variable that needs it trains.
 
-        dX is a layer's own only while it trains: passing gradients on has a price of its own.
+        A layer pays its dX ops from here only while it trains: passing gradients is priced apart.
         """
         return [
             Term(
@@ -238,7 +239,7 @@ class CostModel:
         ]
 
     def _rest(self) -> float:
-        """What no layer decides about: input, loss and metrics."""
+        """Prices that depend on no layer: input, loss and metrics."""
         return fmean(
             anchor.price(FIXED, "forward")
             + sum(op.price for op in anchor.ops if op.pass_ in ("input", "other"))
@@ -260,7 +261,7 @@ class CostModel:
 
 
 def _merged(terms: Iterable[Term]) -> Iterator[Term]:
-    """One term for all that are paid together; prices of nothing are left out."""
+    """Sum terms that are paid under the same condition into one; leave out prices of zero."""
     sums: dict[tuple[str, Part, Mode | None, frozenset[str]], float] = defaultdict(float)
     for term in terms:
         sums[term.unit, term.part, term.mode, term.needed_by] += term.price

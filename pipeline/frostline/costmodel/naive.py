@@ -4,8 +4,8 @@ In: what a configuration freezes and the baseline's profile by layer. Out: predi
 f the frozen share of parameters or of forward FLOPs:
 
 - `frozen_fraction`: 1 / (1 - f), the claim that speedup follows the frozen parameters;
-- `params_2to1`, `flops_2to1`: 3 / (1 + 2 (1 - f)), a backward pass of twice the forward pass, of
-  which the frozen share vanishes;
+- `params_2to1`, `flops_2to1`: 3 / (1 + 2 (1 - f)): the backward pass costs twice the forward pass,
+  and freezing removes the frozen share of it;
 - `two_point`: step time linear in f between the measured `none` and `all_but_head`;
 - `elastic_trainer`: the chain rule of ElasticTrainer (Huang et al., MobiSys 2023): gradients flow
   down to the earliest trainable layer, weight gradients of the trainable ones are added, and the

@@ -53,7 +53,7 @@ class SharedOptimizer:
 
     Attributes:
         base: in steps of the measured baseline; may be negative where the line is steep.
-        slope: the same, per parameter that trains.
+        slope: in steps of the measured baseline per parameter that trains.
     """
 
     base: float

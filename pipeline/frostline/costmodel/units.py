@@ -1,7 +1,7 @@
-"""Which layer decides about the ops of a Keras layer, above all of one that owns no weights.
+"""Which layer decides about the ops of a Keras layer, in particular of one that owns no weights.
 
-In: the facts of a model, and the traced step in which everything trains. Out: by Keras layer, the
-layer with weights that it goes with. The one rule for the cost model and for `explain`. Pure.
+In: the facts of a model, and the traced step in which everything trains. Out: for each Keras layer,
+the layer with weights that it goes with. The cost model and `explain` share this rule. Pure.
 """
 
 from __future__ import annotations

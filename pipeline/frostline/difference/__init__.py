@@ -1,4 +1,4 @@
-"""What the ops of two trials differ by, to the nanosecond, by layer and pass.
+"""The differences between the ops of two trials, by layer and pass, exact to the nanosecond.
 
 difference   the values
 match        two lists of ops -> changes that add up

@@ -1,14 +1,15 @@
 """Compares two trials of a sweep op by op.
 
 In: a sweep and two trials. Out: `Difference`. Refuses (`UsageError`) trials that left no profile,
-and, unless forced, trials of different models, settings or devices: their ops are not the same
-work. Even forced, it says what differs.
+and, unless forced, trials of different models, settings or devices, because their ops do different
+work. When forced, it says what differs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 
 from frostline.analyse import GroupKey, noise_floor
 from frostline.analyse.busy import busy_fraction
@@ -17,7 +18,7 @@ from frostline.attribute.costs import apportion
 from frostline.difference.difference import Clock, Difference, Op, Side
 from frostline.difference.match import changes
 from frostline.errors import UsageError
-from frostline.store.sweep import Sweep
+from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
 from frostline.trial import AXES
 from frostline.words import duration_ns, policy_words
@@ -26,23 +27,30 @@ _DRIFT = 0.05
 
 
 def diff(
-    sweep: Sweep, trial_a: str, trial_b: str, *, clock: Clock = "profiled", force: bool = False
+    sweep: Sweep | str | PathLike[str],
+    trial_a: str,
+    trial_b: str,
+    *,
+    clock: Clock = "profiled",
+    force: bool = False,
 ) -> Difference:
     """Ops that vanished, shrank, grew or appeared from one trial to another.
 
     Args:
-        sweep: the sweep that both belong to.
-        trial_a: the first trial; whatever `find_trial` understands.
+        sweep: the sweep that both belong to, or its path.
+        trial_a: the first trial: its id, the start of its id, its policy, or its name in tables
+            (`control 2`).
         trial_b: the second.
         clock: `profiled` compares op times as they were profiled; `timed` scales each profile to
-            the unprofiled step (A's baseline / speedup, less the time in which no op runs), which
-            takes out that the machine ran slower during one of the profiles.
+            the unprofiled step (A's baseline / speedup, minus the time in which no op runs), so
+            that it does not matter if the machine ran slower during one of the profiles.
         force: compare different models, settings or devices; the notices say what differs.
 
     Raises:
         UsageError: no such trial, no profile, not comparable, or `timed` across baselines.
         StorageError: a table cannot be read.
     """
+    sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
     a, b = find_trial(rows, trial_a), find_trial(rows, trial_b)
     for row in (a, b):
@@ -51,12 +59,12 @@ def diff(
     if differing and not force:
         raise UsageError(
             f"{policy_words(a)} ({a.trial_id}) and {policy_words(b)} ({b.trial_id}) differ in "
-            f"{'; '.join(differing)}. Their ops are not the same work, so times do not compare. "
+            f"{'; '.join(differing)}. Their ops do different work, so times cannot be compared. "
             "Choose trials of one model, setting and device, or pass --force to see them anyway."
         )
     if differing and clock == "timed":
         raise UsageError(
-            f"--timed relates both trials to one baseline; these differ in {'; '.join(differing)}"
+            f"--timed needs trials with a common baseline; these differ in {'; '.join(differing)}"
         )
     before, after = _read(sweep, a), _read(sweep, b)
     notices = [f"not the same work: they differ in {each}" for each in differing]
@@ -85,9 +93,9 @@ def _need_profile(row: TrialRow) -> None:
 
 
 def _again(row: TrialRow) -> str:
-    """What brings back ops that were lost."""
+    """Advice on how to write missing ops again."""
     if row.trace_path:
-        return "`python -m jobs.reattribute OUT` writes them again from the trace that was kept."
+        return "`frostline reattribute OUT` writes them again from the trace that was kept."
     return f"Delete tables/trials/{row.trial_id}.parquet and run the sweep again."
 
 
@@ -155,9 +163,9 @@ def _timed(profiled: _Profiled, reference: TrialRow) -> _Profiled:
 
 
 def _drift(a: TrialRow, b: TrialRow, group: Sequence[TrialRow]) -> list[str]:
-    """Whether the machine kept its pace from one profile to the other.
+    """A notice where the machine ran at another pace in one profile than in the other.
 
-    A profiled step times the speedup is what a baseline would have taken in that profile.
+    A profiled step times the speedup is the time that a baseline would have taken in that profile.
     """
     paces = [
         row.step_ns * row.profiler_overhead * row.speedup
@@ -173,8 +181,8 @@ def _drift(a: TrialRow, b: TrialRow, group: Sequence[TrialRow]) -> list[str]:
     return [
         f"the machine ran {ratio:.2f}x slower while {policy_words(slow)} was profiled (a "
         f"baseline would have taken {duration_ns(max(paces))} a step there, "
-        f"{duration_ns(min(paces))} in the other): changes of that size are the machine's. "
-        "--timed takes it out"
+        f"{duration_ns(min(paces))} in the other): changes of that size come from the machine. "
+        "--timed removes this effect"
     ]
 
 

@@ -1,7 +1,7 @@
-"""What the ops of two trials differ by, as values; every time in integer nanoseconds per step.
+"""The differences between two trials, as values; every time in integer nanoseconds per step.
 
-The changes add up exactly: those of a group's ops to the group's, those of the groups to the
-difference of the totals.
+The changes add up exactly: the changes of a group's ops to the change of the group, and the changes
+of all groups to the difference of the totals.
 """
 
 from __future__ import annotations
@@ -10,9 +10,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from frostline.attribute.step_graph import Pass
+from frostline.notebook import html_table, html_text, one_line
+from frostline.words import duration_ns, signed_ns
 
 ChangeKind = Literal["vanished", "shrank", "unchanged", "grew", "appeared"]
 CHANGE_KINDS: tuple[ChangeKind, ...] = ("vanished", "shrank", "unchanged", "grew", "appeared")
+PASS_LABELS: dict[Pass, str] = {
+    "forward": "forward",
+    "activation_gradient": "dX",
+    "weight_gradient": "dW",
+    "optimizer": "update",
+    "input": "input",
+    "other": "other",
+}
 Clock = Literal["profiled", "timed"]
 
 
@@ -46,8 +56,8 @@ class OpChange:
         a_type, b_type: its type in each; None where that trial has no such op.
         a_ns, b_ns: 0 where that trial has no such op.
         a_calls, b_calls: events per step.
-        elsewhere: of an op that vanished or appeared: where the other trial counts an op of this
-            name and type (`weight_gradient of conv2`); None where it has none.
+        elsewhere: for an op that vanished or appeared, where the other trial counts an op of this
+            name and type (`weight_gradient of conv2`); None where it has no such op.
     """
 
     layer: str | None
@@ -68,7 +78,7 @@ class OpChange:
 
     @property
     def kind(self) -> ChangeKind:
-        """What became of it."""
+        """How the op changed from A to B."""
         if self.b_type is None:
             return "vanished"
         if self.a_type is None:
@@ -85,6 +95,11 @@ class GroupChange:
     layer: str | None
     pass_: Pass
     ops: tuple[OpChange, ...]
+
+    @property
+    def label(self) -> str:
+        """Layer and pass: `net/conv1, dX`."""
+        return f"{self.layer or 'no layer'}, {PASS_LABELS[self.pass_]}"
 
     @property
     def a_ns(self) -> int:
@@ -107,7 +122,7 @@ class Side:
     """One of the two trials.
 
     Attributes:
-        trial_id, policy: which; a control's policy carries its number.
+        trial_id, policy: of the trial; a control's policy has its number.
         setting: model and training setting, in words.
         device_kind: None where it is not known.
         speedup: over the baseline measured beside it.
@@ -138,6 +153,33 @@ class Difference:
     clock: Clock
     groups: tuple[GroupChange, ...]
     notices: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        facts = {
+            "change": f"{signed_ns(self.change_ns)} a step",
+            "ops": ", ".join(
+                f"{count} {kind}" for kind, (count, _) in self.by_kind().items() if count
+            ),
+        }
+        return one_line("Difference", self._trials, facts)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (each.label, duration_ns(each.a_ns), duration_ns(each.b_ns), signed_ns(each.change_ns))
+            for each in self.groups
+        ]
+        total = (
+            "all ops",
+            duration_ns(self.a.total_ns),
+            duration_ns(self.b.total_ns),
+            signed_ns(self.change_ns),
+        )
+        table = html_table(("layer and pass", "A", "B", "B - A"), [total, *rows])
+        return "".join(map(html_text, (self._trials, *self.notices))) + table
+
+    @property
+    def _trials(self) -> str:
+        return f"A {self.a.policy} ({self.a.trial_id}), B {self.b.policy} ({self.b.trial_id})"
 
     @property
     def change_ns(self) -> int:

@@ -1,7 +1,7 @@
 """A difference as JSON: every op, grouped by layer and pass. Pure.
 
-Keys are the fields of `frostline.difference.difference` (`pass` for `pass_`), with the sums and
-kinds that follow from them. Times are integer nanoseconds per step.
+Keys are the fields of `frostline.difference.difference` (`pass` for `pass_`), and the sums and
+kinds derived from them. Times are integer nanoseconds per step.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
 """Matches the ops of two trials with each other, so that no nanosecond is lost. Pure.
 
-In: the ops of two trials. Out: changes by layer and pass. Ops are the same op when they have the
-same layer and pass and, in turn,
+In: the ops of two trials. Out: changes by layer and pass. Two ops of the same layer and pass are
+matched by the first of these rules that applies:
 
-1. the same name and type;
-2. the same name, where each trial has one such op left: its type differs (a fused kernel);
-3. the same type and the same name but for the numbers in it, where both trials have equally many
-   left: TensorFlow counts ops through the whole graph, and `AddN_9` of one is `AddN_5` of another.
+1. they have the same name and type;
+2. they have the same name but different types, and each trial has one such op left (a fused
+   kernel);
+3. they have the same type, and names that differ only in their numbers, and both trials have
+   equally many such ops left: TensorFlow numbers ops through the whole graph, so that `AddN_9` of
+   one trial is `AddN_5` of another.
 
-What is left vanished or appeared. An op that the other trial counts in another layer or pass stays
-two entries, each saying where the other one is, since only so layers and passes add up.
+Ops that no rule matches vanished or appeared. An op that the other trial counts in another layer or
+pass is two entries, each saying where the other one is, so that layers and passes add up.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ def changes(a: Iterable[Op], b: Iterable[Op]) -> tuple[GroupChange, ...]:
 
 
 def _by_key(ops: Iterable[Op]) -> dict[_Key, Op]:
-    """One op per key; those of several devices, or attributed by several rules, are summed."""
+    """One op per key; ops on several devices, or attributed by several rules, are summed."""
     same: dict[_Key, list[Op]] = defaultdict(list)
     for op in ops:
         same[op.layer, op.pass_, op.name, op.op_type].append(op)
@@ -98,7 +100,7 @@ def _numbers(key: _Key) -> list[int]:
 
 
 def _places(ops: Iterable[Op]) -> dict[tuple[str, str], str]:
-    """Where named ops are counted; the numbers of others mean nothing in another graph."""
+    """Where ops are counted; without numbered ops, whose numbers differ between graphs."""
     return {
         (op.name, op.op_type): f"{op.pass_} of {op.layer}" if op.layer else op.pass_
         for op in ops

@@ -1,7 +1,7 @@
 """A difference in the terminal: largest changes first, by layer and pass, in columns that add up.
 
 In: `Difference` and how many ops to list. Out: things that Rich prints; eighty columns are enough.
-What is not listed stands in rows of its own, so that every column still adds up to its total.
+Ops that are not listed are summed in rows of their own, so that every column adds up to its total.
 """
 
 from __future__ import annotations
@@ -14,17 +14,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from frostline.attribute.step_graph import Pass
 from frostline.difference.difference import CHANGE_KINDS, Difference, GroupChange, OpChange, Side
 
-_PASSES: dict[Pass, str] = {
-    "forward": "forward",
-    "activation_gradient": "dX",
-    "weight_gradient": "dW",
-    "optimizer": "update",
-    "input": "input",
-    "other": "other",
-}
 _STYLES = {"vanished": "green", "shrank": "green", "grew": "red", "appeared": "red"}
 _COPY = re.compile(r"_\d+$")
 
@@ -106,7 +97,7 @@ def _table(difference: Difference, top: int) -> Table:
         if not ops and top:
             others.append(group)
             continue
-        add(Text(_group_label(group)), [group], "", "bold")
+        add(Text(group.label), [group], "", "bold")
         for op in ops:
             add(Text(f"  {_op_label(op)}"), [op], op.kind, "")
         rest = [op for op in group.ops if id(op) not in listed]
@@ -124,10 +115,6 @@ def _listed(difference: Difference, top: int) -> set[int]:
     ops = [op for group in difference.groups for op in group.ops if op.change_ns]
     ops.sort(key=lambda op: -abs(op.change_ns))
     return {id(op) for op in ops[:top]}
-
-
-def _group_label(group: GroupChange) -> str:
-    return f"{group.layer or 'no layer'}, {_PASSES[group.pass_]}"
 
 
 def _op_label(op: OpChange) -> str:

@@ -1,4 +1,4 @@
-"""Is this machine fit to measure on? Observed first, judged after, each check with its remedy.
+"""Checks whether this machine is fit to measure on, and says what to do about each finding.
 
     observations = observe(storage="results", thorough=False)    # effects: files, child processes
     checks = judge(observations)                                 # pure

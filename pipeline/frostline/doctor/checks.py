@@ -51,7 +51,7 @@ class Check:
 
 
 def judge(seen: Observations) -> tuple[Check, ...]:
-    """Every check, in the order in which a user would mend things."""
+    """Every check, in the order in which a user would fix problems."""
     return (
         _python(seen),
         *_versions(seen),
@@ -115,7 +115,7 @@ def _tensorflow(seen: Observations) -> Check:
         return Check(
             name="devices", level="problem",
             found=f"TensorFlow does not start: {seen.devices.error}",
-            advice='run python -c "import tensorflow" and mend what it says',
+            advice='run python -c "import tensorflow" and fix what it reports',
         )  # fmt: skip
     if seen.driver_gpus and not seen.devices.gpus:
         return Check(
@@ -171,7 +171,7 @@ def _ray(seen: Observations) -> Check:
         return Check(name="Ray", level="ok", found=seen.versions.get("ray") or "works")
     return Check(
         name="Ray", level="problem", found=seen.ray.error,
-        advice='run python -c "import ray; ray.init(address=\'local\')" and mend what it says',
+        advice='run python -c "import ray; ray.init(address=\'local\')" and fix what it reports',
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""What is there on this machine: files read, libraries asked, nothing judged.
+"""Observes this machine by reading files and asking libraries; judges nothing.
 
-In: the place where results would go. Out: `Observations`; what cannot be found out is None there,
-and a broken installation is an observation too.
+In: the place where results would go. Out: `Observations`. What cannot be found out is None there,
+and a broken installation is an observation like any other.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Observations:
 
 
 def observe(storage: str = ".", *, thorough: bool = False) -> Observations:
-    """Look at this machine.
+    """Observe this machine.
 
     Args:
         storage: folder or URI where a sweep would write.

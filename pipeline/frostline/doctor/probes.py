@@ -1,7 +1,7 @@
 """TensorFlow and Ray, asked in child processes with a deadline.
 
-In: nothing but whether to be thorough. Out: `Devices` and what is wrong with Ray, or why neither
-could be asked; a broken installation is an answer here and not a crash.
+In: whether to be thorough. Out: `Devices` and what is wrong with Ray, or why they could not be
+asked. A broken installation is an answer here, not a crash.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Devices:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """The child process failed; `error` is its last word."""
+    """The child process failed; `error` is the last line that it printed."""
 
     error: str
 

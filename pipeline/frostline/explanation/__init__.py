@@ -1,12 +1,12 @@
 """Why a trial is or is not faster: its step in parts that add up, and the named reasons.
 
-    profiles     tables -> op time by layer and pass, per trial
     ledger       profile + step time -> the step split exactly
     case         everything about one trial, and the parts of its step
     worth        the rules for what the speedup is worth
     saved        the rules for what freezing changed
     remains      the rules for what is left and why
     explain      a sweep and a trial -> Explanation
+    explanation  the values
     terminal     Explanation -> what Rich prints
     document     Explanation -> JSON
 

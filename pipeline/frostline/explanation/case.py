@@ -1,7 +1,7 @@
-"""One trial with all that its explanation rests on, and the parts that its step falls into.
+"""One trial with everything that its explanation is made from, and the parts of its step.
 
-In: the trial's row, its verdict, the ledgers of trial and controls, its layers. Out: `Case`, which
-the rules of `frostline.explanation.rules` ask. Pure.
+In: the trial's row, its verdict, the ledgers of trial and controls, its layers. Out: `Case`, from
+which the rules in `worth`, `saved` and `remains` derive their reasons. Pure.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class PartChange:
 
     Attributes:
         baseline_ns, trial_ns: as measured.
-        spread_ns: what single controls are off from their mean by, at most; 0 with one control.
-        noise_ns: what the sweep's noise floor makes of the baseline's step.
+        spread_ns: the most that a single control differs from their mean; 0 with one control.
+        noise_ns: the sweep's noise floor times the baseline's step.
     """
 
     baseline_ns: int
@@ -57,10 +57,10 @@ class Case:
         noise_floor: of its model and setting; None without a measured control.
         step_ns: baseline's step / speedup; None for a trial that was not timed.
         controls: the baseline's step as each profiled control splits it; may be empty.
-        control_rows: these controls, in the same order.
+        control_rows: rows of these controls, in the same order.
         trial: the trial's step; None without a profile.
-        layers: its layers in the order of first use; empty where they are not known.
-        stands_for: the layer with weights that each layer counts with, as the cost model has it.
+        layers: the trial's layers in the order of first use; empty where they are not known.
+        stands_for: the layer with weights that each layer counts with, as in the cost model.
         devices: planes in the trial's profile.
     """
 
@@ -121,7 +121,7 @@ class Case:
         )
 
     def mode_of(self, layer: str | None) -> str | None:
-        """The mode of a layer, or of the one that a layer without weights counts with."""
+        """The mode of a layer; a layer without weights has that of the layer it counts with."""
         if layer is None:
             return None
         return self._modes.get(self.stands_for.get(layer, layer))
@@ -144,7 +144,7 @@ class Case:
                 return cell.pass_
 
     def parts(self) -> tuple[Part, ...]:
-        """The step in parts, in the order in which a step runs; parts without any time left out."""
+        """The step in parts, in the order in which a step runs; without parts that take no time."""
         baseline = self.baseline
         found = []
         for kind in get_args(PartKind):
@@ -221,6 +221,6 @@ _DW: Mapping[str | None, PartKind] = {
 
 
 def layer_words(names: Sequence[str], most: int = 3) -> str:
-    """Names of layers in a sentence, the first few of many."""
+    """Names of layers for a sentence; of many, the first few and the number of the others."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

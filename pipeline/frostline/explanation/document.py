@@ -1,7 +1,7 @@
 """An explanation as JSON. Pure.
 
-Keys are the fields of `frostline.explanation.explanation`; parts carry `saved_ns` as well. Times
-are integer nanoseconds per step, null where they are not known.
+Keys are the fields of `frostline.explanation.explanation`; parts also have `saved_ns`. Times are
+integer nanoseconds per step, null where they are not known.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Explains one trial of a sweep: reads its tables, splits its step, asks the rules.
+"""Explains one trial of a sweep: reads its tables, splits its step, applies the rules.
 
-In: a sweep and a trial's id. Out: `Explanation`. Refuses (`UsageError`) an id that no committed
+In: a sweep and a trial's name. Out: `Explanation`. Refuses (`UsageError`) a name that no committed
 trial has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 
 from frostline.analyse import GroupKey, noise_floor, verdict
 from frostline.analyse.lookup import find_trial
@@ -20,26 +21,27 @@ from frostline.explanation.ledger import step_ledger
 from frostline.explanation.remains import REMAINS
 from frostline.explanation.saved import SAVED
 from frostline.explanation.worth import WORTH
-from frostline.store.sweep import Sweep
+from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
 from frostline.words import policy_words
 
 _EFFECTS = ("verdict", "saved", "remains", "unknown")
 
 
-def explain(sweep: Sweep, trial_id: str) -> Explanation:
+def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
     """Say where a trial's time went, and why it is or is not faster.
 
     Args:
-        sweep: the sweep; other trials are read too (controls, for the baseline's profile).
-        trial_id: the trial; whatever `find_trial` understands.
+        sweep: the sweep, or its path; the controls are read too, for the baseline's profile.
+        trial: its id, the start of its id, its policy, or its name in tables (`control 2`).
 
     Raises:
         UsageError: there is no such trial, or the name fits several.
         StorageError: a table cannot be read.
     """
+    sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
-    row = find_trial(rows, trial_id)
+    row = find_trial(rows, trial)
     case = _case(sweep, row, [one for one in rows if GroupKey.of(one) == GroupKey.of(row)])
     reasons = [reason for rule in (*WORTH, *SAVED, *REMAINS) if (reason := rule(case)) is not None]
     first = case.first_trainable
@@ -72,7 +74,7 @@ def explain(sweep: Sweep, trial_id: str) -> Explanation:
 
 
 def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
-    """Gather what the rules ask for."""
+    """Collect the inputs of the rules."""
     floor = noise_floor(group)
     baseline_ns = row.baseline_step_ns
     step_ns = round(baseline_ns / row.speedup) if baseline_ns and row.speedup else None
@@ -95,7 +97,7 @@ def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
 
 
 def _references(row: TrialRow, group: Sequence[TrialRow]) -> list[TrialRow]:
-    """Controls whose profile shows the baseline as this trial's device runs it."""
+    """Controls on the same kind of device as this trial, compiled the same way."""
     return [
         one
         for one in group

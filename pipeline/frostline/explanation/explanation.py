@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from frostline.analyse import Verdict
+from frostline.notebook import html_table, html_text, one_line
+from frostline.words import DASH, duration_ns, floor, ratio_with_interval, signed_ns
 
 PartKind = Literal[
     "forward",
@@ -17,6 +19,22 @@ PartKind = Literal[
     "dw_frozen", "dw_trainable", "dw_elsewhere",
     "update", "communication", "input", "other", "waiting",
 ]  # fmt: skip
+
+PART_LABELS: dict[PartKind, str] = {
+    "forward": "forward pass",
+    "dx_pruned": "dX in frozen layers, no longer needed",
+    "dx_through": "dX through frozen layers",
+    "dx_trainable": "dX of layers that train",
+    "dx_elsewhere": "dX outside of layers",
+    "dw_frozen": "dW of frozen layers",
+    "dw_trainable": "dW of layers that train",
+    "dw_elsewhere": "dW outside of layers",
+    "update": "optimizer's update",
+    "communication": "communication",
+    "input": "input",
+    "other": "not attributed",
+    "waiting": "device waits",
+}
 
 ReasonKind = Literal[
     "failed", "freeze_without_effect", "control", "within_noise", "no_trace",
@@ -27,8 +45,8 @@ ReasonKind = Literal[
 ]  # fmt: skip
 
 Effect = Literal["verdict", "saved", "remains", "unknown"]
-"""What a reason's share is part of: what freezing saved, or what the trial's step still takes. A
-`verdict` says what the speedup is worth, an `unknown` what the tables cannot tell."""
+"""What a reason is about: `saved`, a change that freezing made; `remains`, time that the trial's
+step still takes; `verdict`, what the speedup is worth; `unknown`, what the tables cannot tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +57,8 @@ class Part:
         kind: which.
         baseline_ns: None without a profile of the baseline.
         trial_ns: None without a profile of the trial.
-        spread_ns: what the controls' profiles differ from their mean by, at most; None with fewer
-            than two of them.
+        spread_ns: the most that a control's profile differs from the mean of the controls; None
+            with fewer than two controls.
     """
 
     kind: PartKind
@@ -58,10 +76,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
-    """A number or name that a reason rests on.
+    """A number or name that a reason is derived from.
 
     Attributes:
-        name: what it is.
+        name: of the quantity.
         value: the number, or a name.
         unit: `ns`, `1` (a ratio), `layers`; `` for names.
     """
@@ -77,11 +95,11 @@ class Reason:
 
     Attributes:
         kind: its name.
-        effect: what its share is part of.
-        share_ns: nanoseconds per step; positive saved, or positive remaining. None where the reason
-            has none.
+        effect: what it is about.
+        share_ns: nanoseconds per step; positive where time is saved, or remains. None where the
+            reason has no time.
         text: the reason in words.
-        figures: what it rests on.
+        figures: the quantities that it is derived from.
         advice: what to do about it; `` where there is nothing to do.
     """
 
@@ -98,9 +116,9 @@ class Ceiling:
     """The speedup that freezing could reach, from the baseline's profile.
 
     Attributes:
-        speedup: 1 + (B + U) / F: nothing left but the forward pass, as it is in the baseline.
-        with_rest: the same with input, unattributed and waiting time kept: what a whole step could
-            reach as long as freezing changes nothing but gradients and updates.
+        speedup: 1 + (B + U) / F: only the forward pass is left, as it is in the baseline.
+        with_rest: the speedup with input, unattributed and waiting time kept as well, which a
+            whole step could reach if freezing changed only gradients and updates.
         forward_ns, gradients_ns, update_ns: F, B (dX and dW), U; communication counts with the
             pass that it belongs to.
         controls: ids of the controls that were profiled.
@@ -123,7 +141,8 @@ class Explanation:
         setting: model and training setting, in words.
         status: `ok` or `failed`.
         device_kind: None where it never reached a device.
-        frozen_layers, layers: frozen ones, and all where the trial's layers are known.
+        frozen_layers: number of frozen layers.
+        layers: number of all layers; None where they are not known.
         frozen_fraction: frozen parameters / parameters trainable in the baseline.
         trains_from: the first layer that still trains; None where it is not known.
         verdict: what the speedup is worth against the noise floor.
@@ -131,12 +150,12 @@ class Explanation:
         noise_floor: over all controls of the model and setting.
         ceiling: None without a profile of the baseline on the same kind of device.
         baseline_step_ns: median of the baseline beside the trial.
-        step_ns: `baseline_step_ns / speedup`, which a drifting machine leaves alone.
+        step_ns: `baseline_step_ns / speedup`, which does not change with the machine's drift.
         median_step_ns: the plain median of the trial's samples.
-        parts: all of the step; empty without any profile. Parts that are zero throughout are left
-            out.
-        reasons: verdicts first, then what was saved, what remains, what is not known; by share.
-        warnings: what the trial itself noticed and is legal.
+        parts: all of the step; empty without any profile. Parts without any time are left out.
+        reasons: verdicts first, then what was saved, what remains, what is not known; each by
+            share.
+        warnings: legal findings of the trial's own checks.
         log_path, trace_path: relative to OUT; None where there is none.
     """
 
@@ -164,6 +183,51 @@ class Explanation:
     log_path: str | None
     trace_path: str | None
 
+    def __repr__(self) -> str:
+        reasons = ", ".join(reason.kind for reason in self.reasons) or "none"
+        return one_line(
+            "Explanation", f"{self.policy} ({self.trial_id})", self._facts() | {"reasons": reasons}
+        )
+
+    def _repr_html_(self) -> str:
+        facts = "; ".join(f"{name} {value}" for name, value in self._facts().items())
+        parts = [
+            (
+                PART_LABELS[part.kind],
+                _time(part.baseline_ns),
+                _time(part.trial_ns),
+                DASH if part.saved_ns is None else signed_ns(part.saved_ns),
+            )
+            for part in self.parts
+        ]
+        reasons = [(_share(one), one.effect, one.text, one.advice) for one in self.reasons]
+        return "".join(
+            [
+                html_text(f"{self.policy} ({self.trial_id}), {self.setting}: {facts}"),
+                html_table(("step", "baseline", "trial", "saved"), parts),
+                html_table(("share", "of", "reason", "advice"), reasons, words=(1, 2, 3)),
+            ]
+        )
+
+    def _facts(self) -> dict[str, str]:
+        speedup = ratio_with_interval(self.speedup, self.speedup_low, self.speedup_high)
+        return {
+            "speedup": speedup,
+            "verdict": self.verdict or self.status,
+            "noise floor": floor(self.noise_floor),
+        }
+
     def reason(self, kind: ReasonKind) -> Reason | None:
         """The reason of that name, if it holds."""
         return next((reason for reason in self.reasons if reason.kind == kind), None)
+
+
+def _time(ns: int | None) -> str:
+    return DASH if ns is None else duration_ns(ns)
+
+
+def _share(reason: Reason) -> str:
+    """A reason's time; with a sign where it is a change."""
+    if reason.share_ns is None or reason.effect == "remains":
+        return _time(reason.share_ns)
+    return signed_ns(reason.share_ns)

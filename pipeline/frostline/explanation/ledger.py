@@ -1,8 +1,8 @@
 """A step's time split over cells of layer and pass, so that it adds up to the step exactly.
 
-In: a `StepProfile` and a step time. Out: `Ledger`. A profile is taken apart from the timing, in
-other minutes of a machine that drifts, and its ops may overlap; so it gives shares, and the
-unprofiled step gives the time:
+In: a `StepProfile` and a step time. Out: `Ledger`. A profile is taken apart from the timing, when
+the machine may run at another pace, and its ops may overlap. So the profile gives the shares, and
+the unprofiled step gives the time:
 
     waiting  = step x (1 - share of the step in which an op runs, `frostline.analyse.busy`)
     cell     = (step - waiting) x op time of the cell / op time of all cells
@@ -28,7 +28,7 @@ class Ledger:
 
     Attributes:
         cells: nanoseconds; they add up to the step.
-        waiting_known: False where waiting counts as none because it was not recorded.
+        waiting_known: False where waiting counts as 0 because it was not recorded.
     """
 
     cells: Mapping[ProfileCell, int]
@@ -40,7 +40,7 @@ class Ledger:
 
 
 def step_ledger(profile: StepProfile, step_ns: int) -> Ledger:
-    """Split a step as its profile splits its own.
+    """Split a step in proportion to its profile.
 
     Args:
         profile: with op time.
@@ -57,10 +57,10 @@ def step_ledger(profile: StepProfile, step_ns: int) -> Ledger:
 
 
 def mean_ledger(ledgers: Sequence[Ledger], step_ns: int) -> Ledger:
-    """The mean of several splits of the same step; it adds up to the step, too.
+    """The mean of several splits of the same step; it also adds up to the step.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no split.
     """
     if not ledgers:
         raise ValueError("there is no ledger to take the mean of")

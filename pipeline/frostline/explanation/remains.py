@@ -1,4 +1,4 @@
-"""The rules for what the trial's step still takes and why, and for what the tables cannot tell.
+"""The rules for the time that the trial's step still takes, and for what the tables cannot tell.
 
 A rule is a function from a `Case` to a `Reason`, or to None when it does not hold. docs/explain.md
 states each in words. Shares are disjoint parts of the trial's step. Pure.
@@ -11,9 +11,9 @@ from frostline.explanation.explanation import PartKind, Quantity, Reason
 from frostline.words import duration_ns, percent
 
 NAMED = 0.02
-"""Share of the trial's step from which on a remaining part is named."""
+"""The least share of the trial's step at which a remaining part is named."""
 BOUND = 0.20
-"""Share of the trial's step from which on waiting or input is what it is bound by."""
+"""The least share of the trial's step at which waiting or input is called what bounds it."""
 UNATTRIBUTED = 0.10
 DOMINATES = 0.50
 
@@ -112,7 +112,7 @@ def communication(case: Case) -> Reason | None:
         f"exchange between {several}{before}: gradients of frozen variables are not exchanged"
         if share_ns
         else f"the profile covers {several}, but names no op that exchanges values between them; "
-        "what they exchange by copies counts with the pass that copies"
+        "exchange by plain copies counts with the pass that copies"
     )
     return Reason(
         kind="communication",
@@ -160,8 +160,8 @@ def host_bound(case: Case) -> Reason | None:
         share_ns=share_ns,
         text=(
             f"the step is host-bound: during {percent(share_ns / step_ns)} of it no op runs"
-            f"{before}, the device waits for work to be dispatched or for its input; ops that "
-            "freezing removes are not what it waits for"
+            f"{before}, the device waits for work to be dispatched or for its input; removing "
+            "ops by freezing does not shorten this waiting"
         ),
         figures=(
             Quantity(name="busy", value=step_ns - share_ns, unit="ns"),
@@ -204,7 +204,7 @@ def no_trace(case: Case) -> Reason | None:
         advice = "`frostline doctor` says whether this machine lets a user profile."
     elif row.trace_path:
         why = "its ops are not in the table op_costs"
-        advice = "`python -m jobs.reattribute OUT` writes them again from the trace that was kept."
+        advice = "`frostline reattribute OUT` writes them again from the trace that was kept."
     else:
         why = "it was timed without a profile"
         advice = "Set profile_steps = 5 under [measure] and run the study on a new OUT."

@@ -2,7 +2,7 @@
 
 A rule is a function from a `Case` to a `Reason`, or to None when it does not hold. docs/explain.md
 states each in words. The shares count every nanosecond once: forward and dX of normalisations that
-changed their mode, the rest of forward, the rest of dX, dW, update. Pure.
+switched to inference mode, the rest of forward, the rest of dX, dW, update. Pure.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def backward_ends(case: Case) -> Reason | None:
         share_ns=found.saved_ns,
         text=(
             f"the backward pass ends at layer {first.index} ({first.layer}): "
-            f"{_count(len(pruned), 'layer')} need no gradient handed on (dX)"
+            f"{_count(len(pruned), 'layer')} need no gradient passed on (dX)"
         ),
         figures=(
             Quantity(name="pruned layers", value=len(pruned), unit="layers"),
@@ -44,7 +44,7 @@ def backward_ends(case: Case) -> Reason | None:
 
 
 def gradients_changed(case: Case) -> Reason | None:
-    """DX changed though the gradient still reaches every layer that it reached before."""
+    """The dX time changed although the gradient reaches the same layers as before."""
     found = case.change(_dx_beside_norms(case))
     pruned = any(layer.mode == "pruned" for layer in case.layers)
     if found is None or not case.freezes or not found.is_real:
@@ -57,9 +57,9 @@ def gradients_changed(case: Case) -> Reason | None:
         effect="saved",
         share_ns=found.saved_ns,
         text=(
-            f"handing gradients on (dX) takes {'less' if less else 'more'}, though the gradient "
-            "still takes the same way: ops were fused otherwise, or the profiles caught the "
-            "machine in different states"
+            f"passing gradients on (dX) takes {'less' if less else 'more'}, although the gradient "
+            "takes the same way as before: ops were fused differently, or the machine was in "
+            "another state during one of the profiles"
         ),
         figures=(
             Quantity(name="baseline dX", value=found.baseline_ns, unit="ns"),
@@ -75,7 +75,7 @@ def weight_gradients_gone(case: Case) -> Reason | None:
     if found is None or not case.freezes or not (found.is_real and found.saved_ns > 0):
         return None
     layers = len(case.row.frozen_layers)
-    where = f" in {_count(layers, 'layer')}" if layers else ""  # else: single variables, biases say
+    where = f" in {_count(layers, 'layer')}" if layers else ""  # else: single variables (biases)
     return Reason(
         kind="weight_gradients_gone",
         effect="saved",
@@ -160,14 +160,14 @@ def norms_in_inference(case: Case) -> Reason | None:
             ),
         ),
         advice=(
-            "The model computes something else than the baseline here, as Keras does for "
-            "layer.trainable = False; `all_but_norms` freezes without them."
+            "The model then computes something else than the baseline, as Keras does for "
+            "layer.trainable = False; `all_but_norms` freezes everything but them."
         ),
     )
 
 
 def forward_changed(case: Case) -> Reason | None:
-    """The forward pass differs beside the normalisations that changed their mode."""
+    """The forward pass changed outside of normalisations that switched to inference mode."""
     norms = case.switched_norms
     found = case.change(
         lambda cell: cell.pass_ == "forward" and not cell.exchange and cell.layer not in norms
@@ -185,8 +185,8 @@ def forward_changed(case: Case) -> Reason | None:
             + (
                 "activations that no gradient needs are not kept, and ops can be fused"
                 if less
-                else "ops were fused otherwise, or the profiles caught the machine in different "
-                "states"
+                else "ops were fused differently, or the machine was in another state during one "
+                "of the profiles"
             )
         ),
         figures=(
@@ -231,7 +231,7 @@ SAVED: tuple[Rule, ...] = (
 
 
 def _norm_cells(case: Case) -> Callable[[ProfileCell], bool]:
-    """Forward of all of them; dX only where it still flows, else nothing but pruning changed it."""
+    """Forward cells of the switched norms, and their dX where the gradient still flows through."""
     norms = case.switched_norms
     through = {name for name in norms if case.mode_of(name) == "pass_through"}
     return lambda cell: (

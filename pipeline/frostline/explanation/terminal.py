@@ -13,24 +13,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from frostline.explanation.explanation import Ceiling, Effect, Explanation, Part, PartKind, Reason
+from frostline.explanation.explanation import (
+    PART_LABELS,
+    Ceiling,
+    Effect,
+    Explanation,
+    Part,
+    Reason,
+)
 from frostline.words import DASH, duration_ns, floor, interval, percent, ratio
 
-PART_LABELS: dict[PartKind, str] = {
-    "forward": "forward pass",
-    "dx_pruned": "dX in frozen layers, no longer needed",
-    "dx_through": "dX through frozen layers",
-    "dx_trainable": "dX of layers that train",
-    "dx_elsewhere": "dX outside of layers",
-    "dw_frozen": "dW of frozen layers",
-    "dw_trainable": "dW of layers that train",
-    "dw_elsewhere": "dW outside of layers",
-    "update": "optimizer's update",
-    "communication": "communication",
-    "input": "input",
-    "other": "not attributed",
-    "waiting": "device waits",
-}
 _HEADINGS: dict[Effect, str] = {
     "verdict": "",
     "saved": "What freezing changed, ms per step saved",
@@ -112,7 +104,7 @@ def _ceiling(explanation: Explanation, ceiling: Ceiling) -> str:
         words += (
             f"of the {takes}"
             if saved <= removable
-            else f"more than the {takes}: the rest of it got cheaper, too"
+            else f"more than the {takes}: the rest of it got cheaper as well"
         )
     return words + "."
 
@@ -170,10 +162,14 @@ def _spread(part: Part, digits: int) -> str:
 
 def _footnote(explanation: Explanation) -> str:
     controls = len(explanation.ceiling.controls) if explanation.ceiling else 0
-    several = f", as the mean of {controls} controls (± what one is off by)" if controls > 1 else ""
+    several = (
+        f", split as the mean of {controls} controls (±: the most that one differs from it)"
+        if controls > 1
+        else ""
+    )
     return (
-        "Unprofiled step times, split as the profiles split theirs. Baseline: the one beside this "
-        f"trial{several}; trial: baseline / speedup."
+        "Unprofiled step times, split in proportion to the profiles. Baseline: measured beside "
+        f"this trial{several}; trial: baseline / speedup."
     )
 
 

@@ -39,7 +39,7 @@ def failed(case: Case) -> Reason | None:
             Quantity(name="attempts", value=row.attempts, unit="1"),
         ),
         advice=(
-            f"Read logs/{row.trial_id}.log in OUT. After mending the cause, delete "
+            f"Read logs/{row.trial_id}.log in OUT. After fixing the cause, delete "
             f"tables/trials/{row.trial_id}.parquet there and run the sweep again: it measures what "
             "has no row."
         ),
@@ -47,7 +47,7 @@ def failed(case: Case) -> Reason | None:
 
 
 def control(case: Case) -> Reason | None:
-    """A control is a copy of the baseline: what it is off by is noise."""
+    """A control is a copy of the baseline, so its difference from it is noise."""
     row = case.row
     if not row.is_control or row.speedup is None:
         return None
@@ -57,7 +57,7 @@ def control(case: Case) -> Reason | None:
         share_ns=_step_change(case),
         text=(
             "it is a control, an independently built copy of the baseline: its speedup should be "
-            f"1, and that it came out as {speedup(row)} is this machine's noise"
+            f"1, and it was measured as {speedup(row)}, which is this machine's noise"
         ),
         figures=(),
         advice="",

@@ -1,8 +1,8 @@
-"""What Frostline knows of a model before anything is measured: its layers, variables and wiring.
+"""The facts of a model that are known before anything is measured: layers, variables and wiring.
 
 Written by the inspection in `frostline.measure` (the only place that builds the model), read by
-everything that plans: policies, trials, anchors, estimates. Plain values; JSON both ways through
-`pydantic.TypeAdapter(ModelFacts)`.
+everything that plans: policies, trials, anchors, estimates. Plain values, written and read as JSON
+through `pydantic.TypeAdapter(ModelFacts)`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class LayerFacts:
         forward_flops: FLOPs of the forward operations it creates, for one batch of
             `ModelFacts.batch_size`; None where no FLOP count is registered for any of them.
         uses: how often it is called in one forward pass (2 and more: shared).
-        access: the layer as a Python expression, the model being `model`; None where not known.
+        access: the layer as a Python expression in which `model` is the model; None where not
+            known.
     """
 
     name: str
@@ -74,16 +75,16 @@ class LayerFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeFrom:
-    """What facts depend on; `frostline.facts.provenance` tells whether it is still the same.
+    """What facts depend on; `frostline.facts.provenance` tells whether it has changed.
 
     Attributes:
         asked: digest of the model's entry in the study, the setting and the seed.
         program: digest of this program's source.
-        versions: of Python and of the libraries that took part, by distribution.
+        versions: of Python and of the libraries that were used, by distribution.
         files: by path, the marks of all other files that were read while the model was built: the
-            builder's module, what it imports and what it opens. Paths are relative to the study's
-            folder where they lie in it, else to the home folder (`~/`), else absolute. An empty
-            mark: it could not be looked at.
+            builder's module, the files that it imports and those that it opens. Paths inside the
+            study's folder are relative to it, others to the home folder (`~/`), else absolute. The
+            mark is empty where a file could not be read.
     """
 
     asked: str
@@ -104,7 +105,7 @@ class ModelFacts:
         batch_size: the batch size the forward graph was traced with.
         build_s, trace_s: seconds to build the model and to trace its forward pass here.
         facts_warnings: what the inspection could not find out, in words.
-        made_from: what they depend on; None where that is not known.
+        made_from: what the facts depend on; None where that is not known.
     """
 
     name: str
@@ -135,8 +136,8 @@ class ModelFacts:
     def head(self) -> LayerFacts | None:
         """The last layer with no layer downstream and no shared use upstream; None if no layer.
 
-        A layer that is its own ancestor through another call (tied weights) is passed over; where
-        every candidate is, the last layer in the order of first use counts.
+        A layer that is its own ancestor through another call (tied weights) is skipped. Where every
+        candidate is such a layer, the head is the last layer in the order of first use.
         """
         if not self.layers:
             return None

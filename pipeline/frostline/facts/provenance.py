@@ -1,8 +1,8 @@
 """What a model's facts depend on, and whether it is still the same. Reads files, builds nothing.
 
 In: what was asked for, and the files and libraries that building the model took. Out: `MadeFrom`,
-and later the reason why it no longer holds. A builder that decides by something else, an
-environment variable or what a server answers, is not seen through: after a change of that kind
+and later the reason why it no longer holds. A builder may depend on something else, such as an
+environment variable or the answer of a server. Such a change is not detected: after it,
 `OUT/models/<model>.json` has to be deleted. The trials' freeze check would refuse such a model.
 """
 
@@ -38,9 +38,9 @@ def made_from(
     """What facts depend on, as of now.
 
     Args:
-        model: what was asked for,
-        setting: under which setting,
-        seed: and seed.
+        model: the model's entry in the study.
+        setting: the setting it is built under.
+        seed: the study's seed.
         files: absolute paths of what was read, this program and libraries excepted.
         libraries: distributions that the builder took beside TensorFlow and Keras.
     """
@@ -57,9 +57,9 @@ def outdated(known: MadeFrom | None, model: ModelSpec, setting: Setting, *, seed
 
     Args:
         known: what they were made from.
-        model: what is asked for now,
-        setting: under which setting,
-        seed: and seed.
+        model: the model's entry in the study now.
+        setting: the setting now.
+        seed: the study's seed now.
     """
     if known is None:
         return "nothing says what its facts were made from"
@@ -96,7 +96,7 @@ def _asked(model: ModelSpec, setting: Setting, seed: int) -> str:
 
 
 def _mark(path: Path) -> str | None:
-    """What tells a file's content from another; None where it cannot be read."""
+    """A mark that changes with a file's content; None where the file cannot be read."""
     try:
         seen = path.stat()
         if seen.st_size > _HASHED_BYTES:
@@ -107,7 +107,7 @@ def _mark(path: Path) -> str | None:
 
 
 def _short(path: Path, search_path: Sequence[str]) -> str:
-    """How a file is called: seen from the study's folder or from home, where one holds it.
+    """A file's path, relative to the study's folder or to home where one of them holds it.
 
     Any other file goes by its absolute path, though that names this machine: nothing else tells
     where to look at it again without building the model.

@@ -1,7 +1,6 @@
 """The only part that imports TensorFlow and Keras: it builds, freezes, steps and profiles models.
 
-`messages`, `client` and `inspect_client` are the doors to the rest of the program and import
-neither.
+The rest of the program uses `messages`, `client` and `inspect_client`, which import neither.
 
 process         the measuring process: requests in, replies out
 baseline        a warm baseline, and the trials measured against it
@@ -9,13 +8,13 @@ build           a study's model entry -> a compiled Keras model; `batches` to fe
 layers          which layers own what trains, and how to freeze it
 arm, trial_arm  one side of the comparison: model, train function, batches
 freeze_check    whether the freeze took effect
-interleave      blocks of both arms in turn; `pairing` says when to look and when to stop
-profiler        a profiled window of steps, apart from every sample
+interleave      blocks of both arms in turn; `pairing` decides when to stop
+profiler        a profiled window of steps, separate from every sample
 gradient_norms  how large each layer's gradient is
 graph           the traced step -> a `StepGraph`
 inspect         what planning needs to know of a model
-device          what the process holds: memory account, energy, threads
-memory_release  giving back what a trial held
+device          the device of the process: its kind, memory, energy, threads
+memory_release  frees what a trial held
 phase_times     wall time by phase
 probe           what TensorFlow sees on this machine
 """

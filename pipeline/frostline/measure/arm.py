@@ -65,7 +65,7 @@ class Arm:
     def build_variables(self) -> None:
         """Give a subclassed model its variables, which it has only once it has been called.
 
-        Naming layers and freezing them come before the first step.
+        Layers are named and frozen before the first step, so the variables are needed by then.
         """
         if self.model.built:
             return
@@ -143,7 +143,7 @@ class Arm:
 
 
 def _to_host(logs: Any) -> float:
-    """The step's loss (its first log where none is called so) as a host value: synchronises."""
+    """The step's loss (its first log where none is called `loss`) as a host value: synchronises."""
     value = logs.get("loss") if isinstance(logs, dict) else None
     if value is None:
         value = next(iter(keras.tree.flatten(logs)), None)

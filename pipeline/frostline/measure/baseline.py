@@ -1,8 +1,8 @@
-"""A baseline kept warm, and the trials that are measured against it, one after the other.
+"""A warm baseline, and the trials that are measured against it, one after the other.
 
-Importing TensorFlow, building the baseline and compiling its step are paid once for many trials.
+Importing TensorFlow, building the baseline and compiling its step are done once for many trials.
 Each trial's model is built, traced and compiled once, checked, measured beside the baseline,
-profiled, and taken down again so that its memory comes back.
+profiled, and deleted again so that its memory is freed.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class WarmBaseline:
         settle()
 
     def ready(self, *, import_s: float) -> Ready:
-        """What the lease wants to know of an open baseline."""
+        """What the lease is told of an open baseline."""
         return Ready(
             device_kind=device.device_kind(),
             device_id=device.device_id(),
@@ -86,8 +86,8 @@ class WarmBaseline:
             scratch: an empty folder for the trace and the graph.
 
         Raises:
-            TrialError: the freeze check failed, the loss is not finite, or the device memory does
-                not hold the model even alone.
+            TrialError: the freeze check failed, the loss is not finite, or the model does not fit
+                into the device's memory even alone.
         """
         self._phases.restart()
         steps_before = self._open_baseline().steps
@@ -120,7 +120,7 @@ class WarmBaseline:
         return self._report(trial, traced, scratch, (*warm, *compared.samples), compared)
 
     def _sandwiched(self, trial: Trial, scratch: Path) -> Measured:
-        """Baseline, trial, baseline, one resident at a time, where both do not fit."""
+        """Baseline, trial, baseline, one resident at a time; where two models do not fit."""
         pairs = min(_SANDWICH_PAIRS, looks(self._measure.min_pairs, self._measure.max_pairs)[-1])
         before = self._blocks(self._open_baseline(), "baseline", pairs, position=0)
         self._baseline = None

@@ -1,6 +1,6 @@
 """From a study's model entry to a compiled Keras model, the same at each call.
 
-Takes: the model spec and the training setting. Gives: the model, compiled as `fit` would find it,
+In: the model spec and the training setting. Out: the model, compiled as `fit` would find it, with
 everything trainable that its builder left trainable. Refuses (TrialError, stage `build`): a builder
 that cannot be found or raises, one that returns no `keras.Model`, a model that was never built.
 """
@@ -41,7 +41,7 @@ def build(
     """Build and compile a model under a strategy; call it outside of any strategy's scope.
 
     Names and initial weights are the same at each call with the same arguments: Keras's name
-    counters and random seeds are reset first, which no scope that is open survives.
+    counters and random seeds are reset first, which breaks every scope that is open.
 
     Args:
         spec: what to build.
@@ -55,8 +55,8 @@ def build(
     Raises:
         TrialError: the builder failed or gave something that cannot be trained.
     """
-    # The documented way to reset Keras's name counters; models that exist go on working. It forgets
-    # the dtype policy too, hence the order.
+    # The documented way to reset Keras's name counters; existing models go on working. It also
+    # resets the dtype policy, which is therefore set afterwards.
     keras.utils.clear_session(free_memory=False)
     keras.config.set_dtype_policy(setting.precision)
     keras.utils.set_random_seed(seed)
@@ -107,7 +107,7 @@ def _builder(spec: ModelSpec) -> Any:
 
 
 def _keras_argument(name: str, value: Any) -> Any:
-    """TOML has no null and no tuples: `weights = "none"` and lists are what it can say."""
+    """A value as Keras takes it: TOML has no null (`weights = "none"`) and no tuples (lists)."""
     if name == "weights" and value == "none":
         return None
     return tuple(value) if isinstance(value, list) else value
@@ -115,7 +115,7 @@ def _keras_argument(name: str, value: Any) -> Any:
 
 @contextlib.contextmanager
 def _user_code(what: str) -> Iterator[None]:
-    """Turn whatever foreign code raises into a TrialError that says where it was raised."""
+    """Turn what the user's code raises into a TrialError that says where it was raised."""
     try:
         yield
     except TrialError:

@@ -61,7 +61,7 @@ class MeasureProcess(Child):
                 parent.
             gpu_ids: `CUDA_VISIBLE_DEVICES` for it; "" hides every GPU.
             log_path: file for its output until the first request names another.
-            module: the module run; tests put a speaker of the same protocol here.
+            module: the module that it runs; tests pass one with the same protocol.
         """
         threads = len(cores) or len(os.sched_getaffinity(0))
         env = {
@@ -116,7 +116,7 @@ class MeasureProcess(Child):
         return reply
 
     def reply_to(self, request: Request, *, deadline_s: float) -> Reply:
-        """The answer to a request, for a caller who does nothing meanwhile; see `request`."""
+        """The answer to a request, for a caller who only waits for it; see `request`."""
         with closing(self.request(request, deadline_s=deadline_s)) as waiting:
             while True:
                 try:

@@ -1,6 +1,6 @@
-"""The device that a measuring process holds: what it is, its memory account, energy, threads.
+"""The device that a measuring process holds: its kind, its memory, its energy, its threads.
 
-Nothing is invented: what this machine cannot tell is None.
+Whatever this machine cannot tell is None.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def configure_threads() -> None:
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     tf.config.threading.set_inter_op_parallelism_threads(threads if has_gpu else 1)
     for gpu in tf.config.list_physical_devices("GPU"):
-        # Allocation on demand: the process must not take the whole device from its neighbours,
-        # and the allocator's own peak is what `peak_bytes` reads.
+        # Allocation on demand: the process must not take the whole device from its neighbours, and
+        # `peak_bytes` reads the allocator's own peak.
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
@@ -100,8 +100,8 @@ def reset_peak() -> None:
 def peak_bytes() -> int | None:
     """The allocator's peak on the first GPU since `reset_peak`; None on CPUs.
 
-    A CPU process has no such account: its resident size holds TensorFlow, the baseline and what
-    the allocator kept of earlier trials, which says nothing about a trial.
+    On a CPU there is no such figure: the resident size of the process includes TensorFlow, the
+    baseline and what the allocator kept of earlier trials, so it says nothing about one trial.
     """
     if not tf.config.list_logical_devices("GPU"):
         return None

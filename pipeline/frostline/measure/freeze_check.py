@@ -1,11 +1,11 @@
-"""Did the freeze take effect? Compared with what the trial asked for, bit for bit.
+"""Checks that the freeze took effect, bit for bit.
 
-First of all: is there a gradient at all? A step without any has no backward pass, and freezing has
-nothing to save in it; its zeros are no measurement. Then three observations: the gradients that the
-step asked for, the variables that it assigns, and the values before and after some steps
-(statistics of frozen normalisation layers included: a frozen BatchNormalization runs in inference
-mode). A mismatch fails the trial; a trainable value that did not move is a warning, since zero
-gradients are legal.
+First, that there is a gradient at all: a step without one has no backward pass, so freezing has
+nothing to save, and zeros there would be no measurement. Then three observations are compared with
+what the trial asked for: the gradients that the step asked for, the variables that it assigns, and
+the values before and after some steps (statistics of frozen normalisation layers included, since a
+frozen BatchNormalization runs in inference mode). A mismatch fails the trial. A trainable value
+that did not move is a warning, since zero gradients are legal.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from frostline.errors import TrialError
 
 
 def digests(variables: Mapping[str, Any]) -> dict[str, str]:
-    """Digest of the bytes of each variable, by path; constant memory beyond one variable."""
+    """Digest of the bytes of each variable, by path; copies one variable at a time."""
     return {
         path: hashlib.blake2b(variable.numpy().tobytes(), digest_size=16).hexdigest()
         for path, variable in variables.items()
@@ -26,7 +26,7 @@ def digests(variables: Mapping[str, Any]) -> dict[str, str]:
 
 
 def check_differentiable(trained: Iterable[str], unconnected: Iterable[str]) -> None:
-    """The loss depends on something that should train.
+    """Check that the loss depends on something that should train.
 
     Args:
         trained: paths that should train.
@@ -41,14 +41,14 @@ def check_differentiable(trained: Iterable[str], unconnected: Iterable[str]) -> 
 
 
 def check_some_gradient(before: Mapping[str, str], after: Mapping[str, str]) -> None:
-    """A step that asked no tape for gradients trains by other means, if it trains.
+    """Check that a step which asked no tape for gradients trains by other means.
 
     Args:
-        before: `digests` of what should train, ahead of some steps.
-        after: `digests` behind them.
+        before: `digests` of what should train, before some steps.
+        after: `digests` after them.
 
     Raises:
-        TrialError: no trainable value moved either.
+        TrialError: no trainable value moved.
     """
     if all(before[path] == after[path] for path in before):
         raise no_gradients("it asks no gradient tape, and no trainable value moves")
@@ -71,7 +71,7 @@ def no_gradients(why: str) -> TrialError:
 
 
 def check_gradients(asked_for: Iterable[str], expected: Iterable[str]) -> None:
-    """The tape was asked for the gradients of exactly the variables that should train.
+    """Check that the tape was asked for the gradients of exactly the variables that should train.
 
     Raises:
         TrialError: some are missing or too many.
@@ -84,7 +84,7 @@ def check_gradients(asked_for: Iterable[str], expected: Iterable[str]) -> None:
 
 
 def check_assigned(assigned: Iterable[str], expected: Iterable[str]) -> None:
-    """The step assigns exactly the variables that should train (statistics aside).
+    """Check that the step assigns exactly the variables that should train (statistics aside).
 
     Raises:
         TrialError: some are missing or too many.
@@ -103,11 +103,11 @@ def check_values(
     still: Iterable[str],
     trained: Iterable[str],
 ) -> tuple[str, ...]:
-    """What should stand still did.
+    """Check that frozen values did not change.
 
     Args:
-        before: `digests` ahead of some steps.
-        after: `digests` behind them.
+        before: `digests` before some steps.
+        after: `digests` after them.
         still: paths that must not have changed.
         trained: paths that are expected to have changed.
 

@@ -1,10 +1,10 @@
 """How large the gradient of each layer is, over some training steps of a model.
 
 In: a model that trains, its batches, its strategy. Out: the mean norm per layer. The step is the
-model's own `train_step`, traced once more into a function of its own that returns what its gradient
-tape returned: nothing that is timed or profiled runs through it. It trains the model further, so it
-comes last. Refuses (TrialError) steps whose gradients cannot be seen: eager ones, ones that use no
-gradient tape, and ones that take gradients inside of another function.
+model's own `train_step`, traced once more into a separate function that returns what its gradient
+tape returned; nothing that is timed or profiled runs through it. It trains the model further, so it
+runs last. Refuses (TrialError) steps whose gradients cannot be seen: eager ones, ones that use no
+gradient tape, and ones that take gradients inside another function.
 """
 
 from __future__ import annotations

@@ -30,10 +30,10 @@ def inspect_models(
         setting: the setting they are built under; layers and wiring are the same in all.
         seed: the study's seed.
         deadline_s: limit for each model, in seconds.
-        log_folder: where the process's output goes, one file a model; None throws it away.
+        log_folder: where the process's output goes, one file per model; None discards it.
 
     Returns:
-        By model name, in order: its facts, or why they could not be had.
+        By model name, in order: its facts, or why the model could not be inspected.
     """
     found: dict[str, ModelFacts | Failed] = {}
     with TemporaryDirectory(prefix="frostline-") as scratch:

@@ -1,6 +1,6 @@
 """Baseline and trial side by side: blocks in turn, in random order, until the interval is narrow.
 
-Both models stay resident. Each switch is followed by steps that are thrown away (they are rows,
+Both models stay resident. Each switch is followed by steps that are discarded (they are rows too,
 marked as warm-up), because the first step after another model ran finds cold caches.
 """
 
@@ -24,7 +24,7 @@ class Comparison:
     """Samples of both arms and what they say.
 
     Attributes:
-        samples: in the order they were taken, thrown-away ones included.
+        samples: in the order they were taken, discarded ones included.
         estimate: speedup with its interval.
         stop_reason: `target_ci` or `max_pairs`.
     """

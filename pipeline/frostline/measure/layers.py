@@ -105,7 +105,7 @@ def owned_layers(model: keras.Model) -> tuple[OwnedLayer, ...]:
         model: a built model.
 
     Returns:
-        One entry a layer; none of them is empty.
+        One entry per layer; none of them is empty.
     """
     trains = {id(variable) for variable in model.trainable_weights}
     visits = tuple(_visits(model))
@@ -141,10 +141,10 @@ def owned_layers(model: keras.Model) -> tuple[OwnedLayer, ...]:
 def freeze(model: keras.Model, frozen_variables: Iterable[str]) -> None:
     """Freeze variables as a Keras user would, before the training function is made.
 
-    A layer of which every variable is frozen gets `layer.trainable = False`: that is what switches
-    BatchNormalization to inference mode. Where only some are (a bias alone), and where a layer
-    holds other layers that still train and `trainable` would freeze with it, the single variables
-    get `variable.trainable = False`.
+    A layer of which every variable is frozen gets `layer.trainable = False`, which also switches
+    BatchNormalization to inference mode. Single variables get `variable.trainable = False` where
+    only some of a layer's variables are frozen (a bias alone), and where the layer holds other
+    layers that still train and that its `trainable` would freeze as well.
 
     Args:
         model: the model as its builder made it, nothing else frozen yet.

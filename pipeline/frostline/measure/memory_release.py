@@ -1,4 +1,4 @@
-"""Giving back what a finished trial held, so that a process can serve many of them."""
+"""Frees what a finished trial held, so that one process can serve many trials."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def transient_models() -> Iterator[None]:
     """Models traced inside are forgotten by TensorFlow when the block ends.
 
     Keras's optimizers sum gradients through `ReplicaContext.all_reduce`, a custom gradient, and
-    TensorFlow keeps every custom gradient of a traced function in a registry for ever, closures
-    and with them all variables included (TensorFlow 2.21: about one model's size a trial). The
+    TensorFlow keeps every custom gradient of a traced function in a registry for ever, including
+    closures and with them all variables (TensorFlow 2.21: about one model's size per trial). The
     entries are needed only to differentiate that very function again.
     """
     registry = ops.gradient_registry._registry
@@ -33,7 +33,7 @@ def settle() -> None:
     """Leave everything that is alive now out of later collections.
 
     TensorFlow, Keras and the baseline are millions of objects that stay; scanning them at every
-    collection costs more than a tenth of a second. Call it when the baseline stands.
+    collection costs more than a tenth of a second. Call it when the baseline is warm.
     """
     gc.collect()
     gc.freeze()

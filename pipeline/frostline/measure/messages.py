@@ -1,4 +1,4 @@
-"""What the lease and the measuring process say to each other: JSON lines, one message a line.
+"""The messages between lease and measuring process: JSON lines, one message per line.
 
 The lease writes `OpenGroup` and `RunTrial`, planning `InspectModel`; the process answers each with
 any number of `Progress` lines and then one `Ready`, `Measured`, `Inspected` or `Failed`. It ends
@@ -76,12 +76,12 @@ class Inspected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The baseline stands; answer to `OpenGroup`.
+    """The baseline is built and warm; answer to `OpenGroup`.
 
     Attributes:
         seconds: wall time by phase (`import`, `build`, `trace`, `step`).
         rss_bytes: resident size of the process.
-        tensorflow_version, keras_version: that it measures with.
+        tensorflow_version, keras_version: versions that it measures with.
     """
 
     op: Literal["ready"] = "ready"
@@ -117,7 +117,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Answer to `RunTrial`: raw samples and what was seen beside them.
+    """Answer to `RunTrial`: raw samples, and everything else that was observed.
 
     Attributes:
         samples: every sample, warm-ups too.
@@ -130,7 +130,7 @@ class Measured:
         profile_error: why there is no trace, in words; None when there is one.
         graph_file: the traced step's ops (`frostline.attribute.step_graph.StepGraph` as JSON) in
             `scratch`; None when the step could not be analysed (then a warning says why).
-        warnings: what the check noticed that is legal (a trainable value that did not move).
+        warnings: legal findings of the check (a trainable value that did not move).
         peak_memory_bytes, energy_joules_per_step: None where they were not measured.
         seconds: wall time by phase (`build`, `trace`, `step`, `check`, `profile`).
         steps: training steps run, all arms, warm-up and profile included.

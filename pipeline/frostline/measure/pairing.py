@@ -1,11 +1,11 @@
-"""When to look, when to stop, and what the paired samples say. Pure; no clock, no TensorFlow.
+"""The speedup from paired samples, and when to stop measuring. Pure; no clock, no TensorFlow.
 
-A pair is one baseline block and one trial block, measured next to each other in random order; its
-ratio baseline / trial survives the drift of the machine, which medians of separate runs do not.
-The speedup is the median of the ratios with a percentile bootstrap interval (Efron and Tibshirani,
-"An Introduction to the Bootstrap", 1993, ch. 13). Intervals are computed at a few fixed numbers of
-pairs only: looking after every pair and stopping at the first narrow one makes a nominal 95%
-interval cover 88-94%.
+A pair is one baseline block and one trial block, measured next to each other in random order. A
+drift of the machine changes both alike and leaves the ratio baseline / trial as it is; it would
+change medians of separate runs. The speedup is the median of the ratios with a percentile bootstrap
+interval (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 13). Intervals are
+computed at a few fixed numbers of pairs only: a nominal 95% interval covers 88-94% when it is
+computed after every pair and measuring stops at the first narrow one.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class SpeedupEstimate:
 def looks(min_pairs: int, max_pairs: int) -> tuple[int, ...]:
     """Numbers of pairs at which the interval is computed, ascending, ending with `max_pairs`.
 
-    The first is `min_pairs`; between the bounds the fixed schedule 10, 15, 22, 33, 60, continued
-    by a factor of 1.5.
+    The first is `min_pairs`. Between the bounds they follow the fixed schedule 10, 15, 22, 33, 60,
+    continued by a factor of 1.5.
 
     Raises:
         ValueError: bounds out of order, or fewer than 2 pairs (no interval).
@@ -90,8 +90,8 @@ def estimate(ratios: Sequence[float], *, seed: int) -> SpeedupEstimate:
 def first_arm_is_baseline(pair: int, *, seed: int, label: str) -> bool:
     """Whether the baseline goes first in this pair: random, balanced over every two pairs.
 
-    Pairs 2k and 2k+1 have opposite orders, and which comes first is drawn: an order effect cancels
-    in the median without the order becoming predictable to whatever else the machine does.
+    Pairs 2k and 2k+1 have opposite orders, and a draw decides which comes first. So an order effect
+    cancels in the median, and the order is not in step with anything periodic on the machine.
 
     Args:
         pair: number of the pair, from 0.

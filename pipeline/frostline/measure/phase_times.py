@@ -1,4 +1,4 @@
-"""Wall time by phase (build, trace, step, check, profile), and who is told of the stages."""
+"""Wall time by phase (build, trace, step, check, profile), and reports of the stages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Phases:
         self._enter = enter
 
     def restart(self) -> None:
-        """Begin a new account; the old one stays with whoever holds it."""
+        """Start again from zero in a new mapping; holders of the old one keep it."""
         self.seconds = {}
 
     @contextmanager

@@ -40,7 +40,7 @@ def main() -> None:
     server = _Server(replies)
     for line in sys.stdin.buffer:
         server.serve(REQUESTS.validate_json(line))
-    # Skipping the interpreter's teardown: TensorFlow's takes seconds and nothing is left to save.
+    # Skips the interpreter's teardown: TensorFlow's takes seconds, and everything is saved.
     sys.stderr.flush()
     os._exit(0)
 
@@ -62,7 +62,8 @@ class _Server:
             reply = Failed(stage=error.stage, kind=error.kind, message=str(error))
         except Exception as error:  # noqa: BLE001 - foreign code of any kind runs in here
             traceback.print_exc()
-            # What a TensorFlow or user error left behind is unknown: the next trial gets a new one.
+            # The state after an error of TensorFlow or the user's code is unknown, so the next
+            # trial gets a new process.
             reply = Failed(
                 stage=self._stage, kind=type(error).__name__, message=_short(error), fatal=True
             )

@@ -1,8 +1,8 @@
-"""A profiled window of training steps: apart from every timing sample.
+"""A profiled window of training steps, separate from every timing sample.
 
 In: an arm that is warm. Out: the trace file and the steps' times under the profiler. A profiler
-that cannot start (no CUPTI permission, another session) gives a reason instead of a trace: the
-trial's timing stands without it.
+that cannot start (no CUPTI permission, another session) gives a reason instead of a trace; the
+trial's timing is valid without it.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ def profile(arm: Arm, n_steps: int, folder: Path) -> ProfiledWindow:
 def profile_trial(trial: Trial, arm: Arm, n_steps: int, scratch: Path) -> ProfiledWindow:
     """Profile a trial: once, or for an anchor the least disturbed of several windows.
 
-    An anchor's ops price every prediction. Its windows are longer, for medians that mean something,
-    and apart from each other, because whatever else the machine does comes in phases that slow some
+    Every prediction is made from the ops of anchors. Their windows are longer, so that medians are
+    reliable, and separate in time, because other work on the machine comes in phases that slow some
     ops more than others.
 
     Args:
         trial: an anchor or control, or any other.
         arm: its model, warm.
-        n_steps: steps to profile, of a trial that is no anchor; 0: none at all.
+        n_steps: steps to profile of a trial that is no anchor; with 0 nothing is profiled.
         scratch: an empty folder.
     """
     if trial.anchor is None and not trial.is_control:

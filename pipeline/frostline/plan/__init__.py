@@ -1,7 +1,7 @@
-"""What a study comes to: its trials, how to call them, and what they take. Pure.
+"""The plan of a study: its trials, their labels, and the time and disk that they take. Pure.
 
 configurations  what policies and anchors freeze in one model
 trials          every trial once, in the order in which they run
-labels          what trials are called while they run
+labels          the labels of trials in the progress display
 estimate        the time and the disk that a plan takes
 """

@@ -67,7 +67,7 @@ def configurations_of(
     if study.freeze.anchors:
         for one in expand("anchors", facts):
             _add(found, one.policy, one.frozen_variables)
-    found.pop(frozenset(), None)  # the controls are made apart
+    found.pop(frozenset(), None)  # the controls are added later
     for anchor in of_model:
         if anchor.frozen_variables in found:
             found[anchor.frozen_variables].anchor = anchor.name

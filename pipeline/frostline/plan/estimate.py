@@ -1,7 +1,7 @@
-"""Estimates what a plan takes: time and disk, roughly, with every assumption stated.
+"""Estimates the time and disk that a plan takes, roughly, with every assumption stated.
 
 In: a plan, the facts of its models, and the study. Out: lower and upper estimates. Pure. Nothing is
-measured here; the constants below are assumptions, given to the reader beside the numbers.
+measured here; the constants below are assumptions, which the reader is told beside the numbers.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class PlanEstimate:
         groups: by model and setting.
         low_s, high_s: wall time of the sweep, groups that run side by side counted once.
         disk_bytes: traces and tables.
-        assumptions: what the numbers rest on, one sentence each.
+        assumptions: what the numbers assume, one sentence each.
     """
 
     groups: tuple[GroupEstimate, ...]
@@ -99,7 +99,7 @@ def estimate(
     side_by_side = max(1, min(workers, len(groups)))
     low = sum(group.low_s for group in groups) / side_by_side
     high = sum(group.high_s for group in groups) / side_by_side
-    # No split makes a sweep shorter than its longest group.
+    # However the groups are distributed, a sweep takes at least as long as its longest group.
     return PlanEstimate(
         groups=groups,
         low_s=max([low, *(group.low_s for group in groups)]),

@@ -1,4 +1,4 @@
-"""What trials are called while they run. Pure."""
+"""The labels of trials in the progress display. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from frostline.trial import AXES
 
 
 def labels_of(plan: TrialPlan, done: Collection[str]) -> dict[str, str]:
-    """How to call the trials that will run: no longer than it takes to tell them apart."""
+    """A label for each trial that will run, as short as the trials can still be told apart."""
     several_models = len({group.model for group in plan.groups}) > 1
     settings = [group.setting for group in plan.groups]
     differing = [axis for axis in AXES if len({getattr(one, axis) for one in settings}) > 1]

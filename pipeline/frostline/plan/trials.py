@@ -28,8 +28,8 @@ class TrialGroup:
 
     Attributes:
         model, setting: what they share.
-        trials: in run order: control 0, the anchors, half of the others, control 1, the other
-            half, control 2.
+        trials: in run order: the first control, the anchors, half of the others, the second
+            control, the other half, the third control.
     """
 
     model: ModelSpec
@@ -39,7 +39,7 @@ class TrialGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialPlan:
-    """What a study comes to.
+    """The trials of a study.
 
     Attributes:
         trials: every trial once, group after group.
@@ -55,10 +55,10 @@ class TrialPlan:
 def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
     """Return the trials of a study.
 
-    Two policies with the same configuration are one trial, named after the one that stands first
-    in the study; the other is an alias. The anchors are part of every plan unless the study leaves
-    them out; `Trial.anchor` follows the configuration either way. Control 0 is also the anchor
-    `trainable`.
+    Two policies with the same configuration are one trial, named after the policy that the study
+    lists first; the other policy is an alias. The anchors are part of every plan unless the study
+    leaves them out; `Trial.anchor` follows the configuration either way. The first control is also
+    the anchor `trainable`.
 
     Args:
         study: the study.
@@ -126,7 +126,7 @@ def _in_run_order(
         for replicate in range(_CONTROLS)
     ]
     first, middle, last = (trial(control, number) for number, control in enumerate(baseline))
-    # Anchors stand next to each other, so that what drifts drifts little between them.
+    # Anchors run one after the other, so that the machine drifts little between them.
     order = [one for one in configurations if one.anchor]
     at = max(len(order), (len(configurations) + 1) // 2)
     order += [one for one in configurations if not one.anchor]
@@ -180,10 +180,10 @@ def _trial_id(
     frozen_count: int,
     replicate: int | None,
 ) -> str:
-    """Slug and hash of what affects the result; neither the policy's nor the study's name does.
+    """Slug and hash of what affects the result; the names of policy and study do not.
 
-    The shapes of the baseline's variables are part of it, so that a builder whose code changed
-    does not pass for the one that was measured.
+    The shapes of the baseline's variables are part of it, so that a trial of a builder whose code
+    changed gets another id than the trial that was measured.
     """
     measure = asdict(study.measure_spec())
     del measure["keep_traces"]

@@ -1,6 +1,6 @@
 """Freeze policies: from the words of a study file to sets of frozen variables.
 
-    grammar   text -> terms              refuses what is not a policy, without knowing any model
+    grammar   text -> terms              refuses what is not a policy; needs no model
     units     facts -> what is counted   layers or blocks, names
     expand    terms + facts -> configurations, each with a policy of its own
     misfits   policies + facts of several models -> which fit none of them

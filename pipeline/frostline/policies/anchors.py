@@ -3,9 +3,10 @@
 In: the facts of a model. Out: named freeze configurations. Pure reasoning over which layers lie
 upstream of which; nothing is measured here.
 
-Three anchors do for most architectures: all trainable; all frozen but the head (`pruned`); all
-frozen but the layers that have no layer upstream of them (`pass_through`). Towers, several heads
-and tied weights leave (layer, mode) pairs that none of the three shows; extra anchors cover them.
+Three anchors suffice for most architectures: everything trainable; all frozen but the head
+(`pruned`); all frozen but the layers that have no layer upstream of them (`pass_through`). Towers,
+several heads and tied weights leave (layer, mode) pairs that none of the three shows; extra anchors
+cover those.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def anchors(facts: ModelFacts) -> tuple[Anchor, ...]:
         facts: the model; a model without layers has no anchors.
 
     Returns:
-        `trainable`, then `pruned` and `pass_through` where they differ from what stands before
-        them and leave something to train, then as many extra ones as coverage takes.
+        `trainable`, then `pruned` and `pass_through` where they differ from the anchors before them
+        and leave something to train, then as many extra ones as are needed to cover every pair.
     """
     if not facts.layers:
         return ()

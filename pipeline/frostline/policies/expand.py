@@ -70,7 +70,7 @@ def expand(
     choices = [list(_expand_term(term, facts, granularity, seed)) for term in terms]
     everything = frozenset(variable.path for variable in facts.variables)
     found: list[ExpandedPolicy] = []
-    # A part of a union that matches nothing takes nothing away from the others.
+    # The other parts of a union count even where one part matches nothing.
     for parts in itertools.product(*(choice for choice in choices if choice)):
         if not parts:
             break
@@ -183,7 +183,7 @@ def _counted(
 
 
 def _spaced(largest: int, at_most: int | None) -> tuple[int, ...]:
-    """1 to `largest`, or at most so many of them: evenly spaced, both ends included."""
+    """1 to `largest`, or at most `at_most` of them, evenly spaced, both ends included."""
     if at_most is None or largest <= at_most:
         return tuple(range(1, largest + 1))
     if at_most == 1:
@@ -220,6 +220,6 @@ def _draw(counted: tuple[Unit, ...], fraction: str, seed: int, draw: int) -> fro
         if closer and taken < len(counted) - 1:
             frozen |= unit.variables
             params, taken = params + unit.params, taken + 1
-    if not frozen:  # every unit overshoots by more than freezing nothing falls short
+    if not frozen:  # every unit alone is further off the target than nothing
         frozen = min(counted, key=lambda unit: (unit.params, place(unit))).variables
     return frozen

@@ -27,8 +27,7 @@ def refuse_misfits(
 
     Args:
         policies: as in a study file.
-        models: their facts; one in which nothing trains, which every policy would misfit, does not
-            count.
+        models: their facts. A model in which nothing trains is passed over: no policy fits it.
         granularity: see `expand`.
         seed: see `expand`.
         where: the key of the study file in which the policies stand, for the message.

@@ -1,6 +1,6 @@
-"""What a freeze configuration makes of each layer: trainable, passed through, or pruned.
+"""The mode of each layer under a freeze configuration: trainable, passed through, or pruned.
 
-In: the facts of a model and a set of frozen variables. Out: a mode a layer. Pure.
+In: the facts of a model and a set of frozen variables. Out: one mode per layer. Pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What policies count and name: a model's layers or blocks, in the order of first use.
 
-In: the facts of a model. Out: units, and names resolved to variables. Refuses names that nothing
-or more than one thing bears. Pure.
+In: the facts of a model. Out: units, and names resolved to variables. Refuses names that fit
+nothing, or more than one thing. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from frostline.suggest import advice
 
 
 class PolicyMismatchError(PolicyError):
-    """The policy is well formed and does not fit this model; it may fit another one."""
+    """The policy is well formed but does not fit this model; it may fit another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +59,12 @@ def variables_of(*layers: LayerFacts) -> frozenset[str]:
 def resolve(name: str, facts: ModelFacts, *, variables: bool) -> tuple[str, frozenset[str]]:
     """Return the full name and the variable paths of what a name means.
 
-    In turn: a variable's path (where `variables` allows it), a layer's name, the name of whatever
-    encloses layers (`vgg16` for `vgg16/block1_conv1`), the end of exactly one layer's name, the end
-    of exactly one variable's path.
+    The name is tried in this order: as a variable's path (where `variables` allows it), a layer's
+    name, the name of a layer that encloses others (`vgg16` for `vgg16/block1_conv1`), the end of
+    exactly one layer's name, the end of exactly one variable's path.
 
     Raises:
-        PolicyMismatchError: nothing bears the name (with the nearest one), or several do.
+        PolicyMismatchError: the name fits nothing (with the nearest name), or several things.
     """
     paths = [variable.path for variable in facts.variables] if variables else []
     if name in paths:

@@ -2,15 +2,10 @@
 
     evidence                  tables of the anchors -> what the cost model takes
     fitted_groups             sweep -> a cost model for each model and setting, or why there is none
-    predicted_configurations  a group and policies that need never have run -> predicted speedups
-    predict                   the same over every model and setting of a sweep
+    predicted_configurations  a group and policies, measured or not -> predicted speedups
+    predict                   a sweep and policies -> predictions for every model and setting
     interval                  held-out errors -> how far a prediction may be off
     predictions_table         measured trials -> rows of the table `predictions`
-
-In a notebook:
-
-    predicted = predict(open_sweep("OUT"), ["prefix:*", "norms"])
-    predicted.answers
 
 Needs neither TensorFlow nor Ray, and reads the anchors' rows only.
 """

@@ -1,8 +1,9 @@
-"""What a sweep's tables say about the anchors of a model under a setting.
+"""Reads the anchors of a model under a setting from a sweep's tables.
 
 In: the rows of a group, and `op_costs`, `graph_ops` and `layers` of its anchors alone. Out: the
 anchors' runs, as the cost model takes them, and the baseline's profile by layer. Refuses a group of
-which no control left a trace. No other trial's rows are read, so none can change a prediction.
+which no control left a trace. Rows of other trials are not read, so they cannot change a
+prediction.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class AnchorEvidence:
     """The profiled anchors of a model under a setting.
 
     Attributes:
-        runs: one an anchor, `trainable` among them.
+        runs: one per anchor, `trainable` among them.
         baseline: the control that stands for `trainable`.
     """
 
@@ -93,14 +94,15 @@ _GRADIENTS = ("activation_gradient_ns", "weight_gradient_ns")
 
 
 def _anchor_of(row: TrialRow) -> str | None:
-    """Every control has the configuration of the trainable anchor."""
+    """The anchor that a trial is; every control has the configuration of `trainable`."""
     return TRAINABLE if row.is_control else row.anchor
 
 
 def _costs(sweep: Sweep, row: TrialRow) -> pa.Table:
     """A trial's ops with the time that each typically takes, where that is known.
 
-    Outside the backward pass only layer and pass decide about an op, so those are summed.
+    Outside the backward pass an op's price depends on its layer and pass alone, so such ops are
+    summed.
     """
     table = sweep.table(
         "op_costs",

@@ -1,7 +1,7 @@
-"""The cost models of a sweep: one for each model and setting whose anchors are there.
+"""The cost models of a sweep: one for each model and setting whose anchors were measured.
 
-In: a sweep's rows and the evidence of its anchors. Out: groups with a fitted cost model and what
-the naive predictors know, and groups without one, with the reason: null beats a guess.
+In: a sweep's rows and its anchors. Out: groups with a fitted cost model and the inputs of the naive
+predictors, and groups without a cost model, with the reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PredictedGroup:
         rows: measured trials, in the order of `trial_id`.
         facts: the model.
         model: the cost model.
-        naive: what the naive predictors know.
+        naive: inputs of the naive predictors.
     """
 
     key: GroupKey
@@ -52,7 +52,7 @@ class PredictedGroup:
             return None
 
     def judged(self) -> list[HeldOut]:
-        """Held-out configurations with what was predicted for them, as far as that is known."""
+        """Held-out configurations with their predictions, where there is a prediction."""
         found = []
         for row in self.held_out:
             predicted = self.predicted(row.frozen_variables)
@@ -71,7 +71,7 @@ class PredictedGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpredicted:
-    """The measured trials of one model under one setting whose anchors do not suffice.
+    """The measured trials of one model under one setting without enough anchors for a cost model.
 
     Attributes:
         key, rows, naive: as in `PredictedGroup`.
@@ -85,14 +85,14 @@ class Unpredicted:
 
     @property
     def notice(self) -> str:
-        """The reason with what it is about."""
+        """The reason, with the model and setting."""
         return f"no predictions for {self.key.label}: {self.reason}"
 
 
 def sort_groups(
     sweep: Sweep, *, model: str | None = None
 ) -> tuple[tuple[PredictedGroup, ...], tuple[Unpredicted, ...]]:
-    """Every model and setting of which something was measured: with a cost model, and without.
+    """Every model and setting with measured trials: those with a cost model, and the others.
 
     Args:
         sweep: the sweep.
@@ -123,13 +123,13 @@ def sort_groups(
 
 
 def groups(sweep: Sweep) -> tuple[tuple[PredictedGroup, ...], tuple[str, ...]]:
-    """Cost models of every model and setting whose anchors are there, and notices for the rest."""
+    """Cost models of every model and setting that has one, and notices for the others."""
     fitted, rest = sort_groups(sweep)
     return fitted, tuple(each.notice for each in rest)
 
 
 def _naive(sweep: Sweep, rows: Sequence[TrialRow], baseline: TrialRow) -> NaiveInputs:
-    """From the baseline's profile and the step time of `all_but_head`."""
+    """Inputs of the naive predictors: the baseline's profile and the step of `all_but_head`."""
     pruned = next((row for row in rows if row.anchor == "pruned" and row.speedup), None)
     return NaiveInputs(
         layers=layer_profiles(sweep, baseline.trial_id),

@@ -1,9 +1,10 @@
 """Intervals around predictions, from the errors on configurations that were held out. Pure.
 
 The split-conformal quantile of |log(predicted / measured)| (Vovk, Gammerman and Shafer, Algorithmic
-Learning in a Random World, 2005): of n errors the ceil(0.95 (n + 1))-th smallest, so that a new
-configuration of the same kind falls inside with a probability of 95% or more, whatever the errors'
-distribution. That takes 19 errors; with fewer the largest is taken, which covers n / (n + 1).
+Learning in a Random World, 2005): of n errors the ceil(0.95 (n + 1))-th smallest. A new
+configuration of the same kind then falls inside with a probability of at least 95%, whatever the
+distribution of the errors. That needs 19 errors; with fewer the largest error is taken, which
+covers n / (n + 1).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 from collections.abc import Sequence
 
 LEAST_HELD_OUT = 5
-"""Held-out configurations that it takes for an interval."""
+"""The fewest held-out configurations for which there is an interval."""
 
 COVERAGE = 0.95
 
@@ -33,7 +34,7 @@ def spread(errors: Sequence[float]) -> float | None:
 
 
 def covered(count: int) -> float:
-    """The share of new configurations that an interval from so many errors holds, at least."""
+    """The least share of new configurations that an interval from `count` errors holds."""
     return min(COVERAGE, _rank(count) / (count + 1))
 
 

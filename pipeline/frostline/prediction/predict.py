@@ -1,17 +1,19 @@
-"""What policies would bring in every model and setting of a sweep.
+"""Predicted speedups of policies in every model and setting of a sweep.
 
-In: a sweep and policies. Out: answers by model and setting, and what was left out. Refuses policies
-that are none or fit no model, and a sweep without anchors.
+In: a sweep and policies. Out: answers by model and setting, and what was left out. Refuses text
+that is no policy, policies that fit no model, and a sweep without anchors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike
 
 from frostline.analyse.groups import GroupKey
 from frostline.costmodel.held_out import HeldOutError
 from frostline.errors import SweepError, UsageError
+from frostline.notebook import html_table, html_text, one_line
 from frostline.policies import (
     Policy,
     PolicyMismatchError,
@@ -23,14 +25,33 @@ from frostline.policies import (
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
 from frostline.prediction.predicted_configurations import Answer, Known, answered
 from frostline.store.outdir import STUDY
-from frostline.store.sweep import Sweep
+from frostline.store.sweep import Sweep, as_sweep
 from frostline.study.study import Study, parse_study
 from frostline.suggest import advice
+from frostline.words import interval, milliseconds, number, ratio, share
+
+_SHOWN = 4
+COLUMNS = (
+    "policy", "frozen", "trains\nfrom", "step\nms", "predicted\nspeedup", "interval", "measured",
+)  # fmt: skip
+
+
+def cells(answer: Answer) -> tuple[str, ...]:
+    """An answer as a row under `COLUMNS`; a star marks an anchor."""
+    return (
+        answer.policy,
+        share(answer.frozen_fraction),
+        number(answer.earliest_trainable_layer),
+        milliseconds(answer.predicted_step_ns),
+        ratio(answer.predicted_speedup),
+        interval(answer.low, answer.high),
+        ratio(answer.measured_speedup) + ("*" if answer.is_anchor else " "),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupAnswers:
-    """What was asked of one model under one setting.
+    """Predictions for one model under one setting.
 
     Attributes:
         key: model and setting.
@@ -47,7 +68,7 @@ class GroupAnswers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictedPolicies:
-    """Everything that was asked.
+    """Predictions for every model and setting.
 
     Attributes:
         groups: by model and setting; those without an answer are left out.
@@ -57,6 +78,17 @@ class PredictedPolicies:
     groups: tuple[GroupAnswers, ...]
     notices: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        facts = {group.key.label: _shortened(group.answers) for group in self.groups[:_SHOWN]}
+        return one_line("PredictedPolicies", f"{len(self.answers)} predicted speedups", facts)
+
+    def _repr_html_(self) -> str:
+        tables = (
+            html_table(COLUMNS, [cells(one) for one in group.answers], caption=group.key.label)
+            for group in self.groups
+        )
+        return "".join([*tables, *map(html_text, self.notices)])
+
     @property
     def answers(self) -> tuple[Answer, ...]:
         """All answers, group after group."""
@@ -64,24 +96,29 @@ class PredictedPolicies:
 
 
 def predict(
-    sweep: Sweep, policies: Sequence[Policy], *, model: str | None = None
+    sweep: Sweep | str | PathLike[str],
+    policies: str | Sequence[Policy],
+    *,
+    model: str | None = None,
 ) -> PredictedPolicies:
     """Predict the configurations of policies under every setting of the sweep.
 
     Granularity and seed are those of the study, so that `random:4@0.5` means what it meant there.
 
     Args:
-        sweep: the sweep; its anchors have to be measured and profiled.
-        policies: as in a study file.
+        sweep: the sweep, or its path; its anchors have to be measured and profiled.
+        policies: as in a study file; one, or several.
         model: only this one; None: all that the policies fit.
 
     Raises:
-        PolicyError: a policy is none, freezes everything, or fits no model.
+        PolicyError: a policy cannot be parsed, freezes everything, or fits no model.
         SweepError: the sweep has no anchors, or its study cannot be read.
         UsageError: there is no such model, or nothing can be predicted.
     """
+    policies = [policies] if isinstance(policies, str) else policies
     for policy in policies:
         parse(policy)
+    sweep = as_sweep(sweep)
     study = _study(sweep)
     fitted, rest = sort_groups(sweep, model=_known(model, study, sweep))
     notices = [each.notice for each in rest]
@@ -119,11 +156,19 @@ def predict(
     return PredictedPolicies(groups=tuple(found), notices=tuple(dict.fromkeys(notices)))
 
 
+def _shortened(answers: Sequence[Answer]) -> str:
+    said = [f"{one.policy} {ratio(one.predicted_speedup)}" for one in answers[:_SHOWN]]
+    more = len(answers) - _SHOWN
+    return ", ".join(said) + (f" and {more} more" if more > 0 else "")
+
+
 def _study(sweep: Sweep) -> Study:
     text = sweep.out.read_text(STUDY)
     where = f"{sweep.out.files.shown}/{STUDY}"
     if text is None:
-        raise SweepError(f"{where} is not there: it says what policies count; restore it")
+        raise SweepError(
+            f"{where} does not exist, and policies cannot be read without it; restore it"
+        )
     try:
         return parse_study(
             text, check_builders=False, former_names=sweep.manifest.begun_as_pipeline

@@ -1,8 +1,8 @@
 """Predicted configurations of one model under one setting.
 
 In: a group with its cost model, and policies. Out: an answer for each configuration that they stand
-for, measured or not, with the error that predictions had on configurations which took no part in
-them. Refuses what is no policy or does not fit the model, and configurations that no anchor shows.
+for, measured or not, with the error of predictions on held-out configurations. Refuses text that is
+no policy, policies that do not fit the model, and configurations that no anchor shows.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class Answer:
         policy: the expanded policy.
         frozen_layers: layers with nothing left to train.
         predicted_speedup: baseline / configuration, both by the cost model.
-        low, high: where a measured speedup would lie, see `frostline.prediction.interval`; None
-            where too few configurations were held out.
+        low, high: interval in which a measured speedup would lie, see
+            `frostline.prediction.interval`; None where too few configurations were held out.
         setting: the training setting.
         frozen_fraction: frozen / trainable parameters.
         earliest_trainable_layer: index of the first layer that still trains.
         baseline_step_ns: median of the baselines that were measured under this setting.
-        predicted_step_ns: that / `predicted_speedup`.
-        measured_speedup: where this configuration was measured; of several, the median.
-        is_anchor: the prediction is made from this very configuration, and no evidence.
+        predicted_step_ns: `baseline_step_ns` / `predicted_speedup`.
+        measured_speedup: median over the trials of this configuration; None where there is none.
+        is_anchor: the prediction is made from this configuration, so it is no evidence.
         held_out_error: mean of |predicted / measured - 1| over the held-out configurations; None
             where there is none.
-        held_out: their number.
+        held_out: number of held-out configurations.
         noise_floor: over the controls; None where none was measured.
     """
 
@@ -77,7 +77,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What all answers about a group share.
+    """Figures that all answers about a group share.
 
     Attributes:
         error: over its held-out configurations; None where there is none.
@@ -97,7 +97,7 @@ class Known:
 
     @staticmethod
     def of(group: PredictedGroup) -> Known:
-        """Judge a group's predictions; takes one of each measured configuration."""
+        """Compare a group's predictions with its measurements."""
         speedups: dict[frozenset[str], list[float]] = defaultdict(list)
         for row in group.rows:
             if row.speedup is not None:

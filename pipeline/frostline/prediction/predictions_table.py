@@ -1,7 +1,7 @@
-"""Rows of the table `predictions`: what each predictor says of every measured trial.
+"""Rows of the table `predictions`: each predictor's answer for every measured trial.
 
-In: the groups of a sweep. Out: rows, and the same in OUT, with `trials.predicted_step_ns` beside
-them. Trials without a commit, or failed ones, have none. Call with OUT's lock held.
+In: the groups of a sweep. Out: rows; they are also written to OUT, with `trials.predicted_step_ns`.
+Failed trials and trials without a commit have none. Call with OUT's lock held.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ THREE_ANCHOR = "three_anchor"
 def predictions(group: PredictedGroup | Unpredicted) -> list[PredictionRow]:
     """Every predictor's answer for every trial of a group.
 
-    `predicted_step_ns` is the trial's own `baseline_step_ns` / `predicted_speedup`, so that both
-    arms are of the same minutes. `three_anchor` answers null where anchors are missing.
+    `predicted_step_ns` is the trial's own `baseline_step_ns` / `predicted_speedup`: that baseline
+    was measured at the same time as the trial. `three_anchor` is null where anchors are missing.
     """
     floor = noise_floor(group.rows)
     found = []
@@ -35,10 +35,9 @@ def predictions(group: PredictedGroup | Unpredicted) -> list[PredictionRow]:
 
 
 def write_predictions(sweep: Sweep) -> tuple[int, tuple[str, ...]]:
-    """Write the predictions of every measured trial; a trial that has them already is left alone.
+    """Write the predictions of every measured trial, where they differ from those that it has.
 
-    Each trial is rewritten atomically: a reader finds it committed at any moment, with its old
-    predictions or with the new ones.
+    A trial stays committed throughout; a reader finds its old predictions or the new ones.
 
     Args:
         sweep: opened after its last trial was committed.

@@ -1,14 +1,16 @@
-"""Which models and settings of a sweep are answered, and by which measure of importance.
+"""Chooses the models and settings to answer, and the importances of their layers.
 
-In: a sweep and what the user asked for. Out: groups with a cost model, and the importance of their
+In: a sweep and the user's choices. Out: groups with a cost model, and the importance of their
 layers. Refuses (UsageError) names that the sweep does not have, and sweeps without anchors.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 
 from frostline.analyse.groups import GroupKey
 from frostline.errors import SweepError, UsageError
@@ -23,22 +25,24 @@ from frostline.store.sweep import Sweep
 from frostline.suggest import advice
 from frostline.trial import AXES
 
+NO_SETTING: Mapping[str, object] = MappingProxyType({})
+
 
 def chosen_groups(
-    sweep: Sweep, *, model: str | None = None, setting: Sequence[str] = ()
+    sweep: Sweep, *, model: str | None = None, setting: Mapping[str, object] = NO_SETTING
 ) -> tuple[tuple[PredictedGroup, ...], tuple[str, ...]]:
-    """The groups to answer, and notices about those that cannot be.
+    """The groups to answer, and notices about groups without a cost model.
 
     Args:
         sweep: the sweep.
         model: only this one; None: all.
-        setting: `axis=value` each (`batch_size=16`); groups that fit all of them.
+        setting: values by axis (`{"batch_size": 16}`); groups that fit all of them.
 
     Raises:
         UsageError: there is no such model, axis or value.
         SweepError: nothing of what was asked for has anchors with a trace.
     """
-    wanted = dict(_axis(text) for text in setting)
+    wanted = {_known_axis(axis): str(value) for axis, value in setting.items()}
     rows = sweep.trial_rows()
     models = list(dict.fromkeys(row.model for row in rows))
     if model is not None and model not in models:
@@ -47,16 +51,14 @@ def chosen_groups(
     for axis, value in wanted.items():
         values = sorted({_value(key, axis) for key in keys})
         if value not in values:
-            raise UsageError(
-                f"--setting {axis}={value}: not in this sweep. {advice(value, values)}"
-            )
+            raise UsageError(f"setting {axis}={value}: not in this sweep. {advice(value, values)}")
 
     def fits(key: GroupKey) -> bool:
         return all(_value(key, axis) == value for axis, value in wanted.items())
 
     if keys and not any(map(fits, keys)):
         raise UsageError(
-            f"the sweep has no setting with {' and '.join(setting)}; it has "
+            f"the sweep has no setting with {_listed(wanted)}; it has "
             f"{'; '.join(sorted(key.label for key in keys))}"
         )
     fitted, rest = sort_groups(sweep, model=model)
@@ -73,8 +75,10 @@ def chosen_groups(
     return fitted, notices
 
 
-def importance_of(sweep: Sweep, group: PredictedGroup, asked: str | None) -> Importance:
-    """What the layers of a group are worth.
+def importance_of(
+    sweep: Sweep, group: PredictedGroup, asked: str | PathLike[str] | None
+) -> Importance:
+    """The importance of a group's layers.
 
     Args:
         sweep: where gradient norms may be recorded.
@@ -105,14 +109,14 @@ def _recorded(sweep: Sweep, group: PredictedGroup) -> dict[str, float]:
     return {layer: sum(norms) / len(norms) for layer, norms in found.items()}
 
 
-def _axis(text: str) -> tuple[str, str]:
-    axis, equals, value = text.partition("=")
-    axis = axis.strip()
+def _known_axis(axis: str) -> str:
     if axis not in AXES:
-        raise UsageError(f"--setting {text}: {advice(axis, AXES)} Write --setting batch_size=16.")
-    if not equals:
-        raise UsageError(f"--setting {text}: write --setting {axis}=VALUE")
-    return axis, value.strip()
+        raise UsageError(f"setting {axis}: no such axis. {advice(axis, AXES)}")
+    return axis
+
+
+def _listed(wanted: Mapping[str, str]) -> str:
+    return " and ".join(f"{axis}={value}" for axis, value in wanted.items())
 
 
 def _value(key: GroupKey, axis: str) -> str:

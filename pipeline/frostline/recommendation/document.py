@@ -1,8 +1,8 @@
 """Recommendations as JSON. Pure.
 
-A list with one object per model and setting. Shares are step times as fractions of the baseline's;
-`low` and `high` of speedups come from the sweep's held-out errors, null where too little was held
-out; `measured` is null unless the pick was verified.
+A list with one object per model and setting. Shares are step times as fractions of the baseline's.
+`low` and `high` of speedups come from the sweep's held-out errors; they are null where too few
+configurations were held out. `measured` is null unless the pick was verified.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from frostline.recommendation.recommend import Recommendation
+from frostline.recommendation.recommendation import Recommendation
 
 if TYPE_CHECKING:  # verifying brings the scheduler along
     from frostline.recommendation.verify import Verified

@@ -1,8 +1,8 @@
-"""What each layer is worth to the user: from a file, or from what the sweep recorded.
+"""The importance of each layer to the user: from a file, or from what the sweep recorded.
 
-In: a model's facts, and a file or a measure. Out: `Importance`, one number a layer. Refuses
-(UsageError) files that leave layers out, name unknown ones or one twice, and numbers that are
-negative, not finite or all zero. Reads the file and nothing else.
+In: a model's facts, and a file or a measure. Out: `Importance`, one number per layer. Refuses
+(UsageError) files that leave layers out, name unknown layers or name a layer twice, and numbers
+that are negative, not finite or all zero. Reads the file and nothing else.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importance:
-    """What each layer is worth.
+    """The importance of each layer.
 
     Attributes:
         measure: where it comes from.
-        words: the same for people: what is summed.
-        by_layer: at least one value is above zero, none below; in the measure's own unit.
+        words: where it comes from, in words.
+        by_layer: no value is below zero and at least one is above; in the measure's own unit.
     """
 
     measure: Measure
@@ -42,7 +42,7 @@ class Importance:
 
 
 def by_params(facts: ModelFacts) -> Importance:
-    """Layers weigh by their parameters: what is left when nothing better is known."""
+    """Importance by number of parameters, the default when nothing better is known."""
     return Importance(
         measure="params",
         words="parameter counts",
@@ -51,7 +51,7 @@ def by_params(facts: ModelFacts) -> Importance:
 
 
 def by_gradient_norms(facts: ModelFacts, norms: Mapping[str, float | None]) -> Importance:
-    """Layers weigh by the gradient norms that the sweep recorded for its baseline.
+    """Importance by the gradient norms that the sweep recorded for its baseline.
 
     Args:
         facts: the model.
@@ -77,7 +77,7 @@ def by_gradient_norms(facts: ModelFacts, norms: Mapping[str, float | None]) -> I
 
 
 def read_importance(path: Path, facts: ModelFacts) -> Importance:
-    """Read a file with the columns `layer` and `importance`; more columns are passed over.
+    """Read a file with the columns `layer` and `importance`; other columns are ignored.
 
     Args:
         path: Parquet where the name ends in `.parquet` or `.pq`, else CSV with a header.
@@ -98,7 +98,7 @@ def read_importance(path: Path, facts: ModelFacts) -> Importance:
                 f"{advice(name, list(facts.by_name))} With several models, choose one with --model."
             )
         if layer in values:
-            raise UsageError(f"{where}: layer `{layer}` stands there twice; give each layer once")
+            raise UsageError(f"{where}: layer `{layer}` is listed twice; give each layer once")
         values[layer] = _number(number, where, layer)
     missing = [layer.name for layer in facts.layers if layer.name not in values]
     if missing:
@@ -128,7 +128,7 @@ def _refuse_nothing(values: Mapping[str, float], source: str) -> None:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str, object]]:
-    """Where it stands, layer and importance of every row."""
+    """Place in the file, layer and importance of every row."""
     if not path.is_file():
         raise UsageError(
             f"{path}: no such file; --importance takes a CSV or Parquet file with the columns "

@@ -1,8 +1,8 @@
-"""A freeze configuration as Python that a Keras user pastes behind building the model.
+"""A freeze configuration as Python that a Keras user pastes after the code that builds the model.
 
-In: a model's facts and the layers to freeze. Out: text. It does what the measuring process does: a
-layer's `trainable` is set, except where that would freeze layers inside of it that go on training;
-then its own variables are. Pure.
+In: a model's facts and the layers to freeze. Out: text. The code does what the measuring process
+does: it sets a layer's `trainable`, or the `trainable` of its own variables where the layer holds
+other layers that go on training. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def keras_code(facts: ModelFacts, frozen_layers: Collection[str]) -> str:
     """Python that freezes whole layers of a built model called `model`.
 
     Args:
-        facts: the model; layers whose place in it is not known are looked up by their names.
+        facts: the model; a layer without a known expression is looked up by its name.
         frozen_layers: names.
     """
     frozen = [layer for layer in facts.layers if layer.name in frozen_layers]

@@ -1,4 +1,4 @@
-"""The cost model as linear constraints over which layers train.
+"""The cost model as an integer program: linear constraints over which layers train.
 
 In: a cost model. Out: `Program`: columns, constraints, and a cost row that equals the cost model's
 own sum in every configuration of whole layers. Refuses (UsageError) models whose anchors leave a
@@ -7,7 +7,8 @@ layer without a price for a mode that it can take.
 Column i < L is 1 where layer i trains. All other columns follow from these, whatever is optimised:
 
 - `any(S)` = 1 where a layer of the set S trains: not above the sum of its members, not below any.
-  A set that holds another one is stated through it, so that chains take two entries a set;
+  A set that contains another set is expressed through it, so that a chain takes two entries per
+  set;
 - layer i is passed through where it does not train and `any(upstream of i)` does;
 - a product of two of them, where a price is paid only if both hold.
 
@@ -69,7 +70,7 @@ def program_of(model: CostModel) -> Program:
     for term in model.terms:
         builder.pay(term, term.price / scale)
     builder.pay_shared(model.shared_optimizer, scale)
-    # Freezing everything is no configuration.
+    # At least one layer has to train.
     builder.row(dict.fromkeys(range(len(builder.layers)), 1.0), lower=1.0)
     return builder.program()
 
@@ -177,7 +178,7 @@ class _Builder:
             self.cost[column] = self.cost.get(column, 0.0) + factor * price
 
     def pay_shared(self, shared: SharedOptimizer, scale: float) -> None:
-        """Its line; where that dips below zero, a column that lies above line and zero."""
+        """The shared optimizer's line; where it can be negative, a column above it and above 0."""
         line = {i: shared.slope * params / scale for i, params in enumerate(self.params)}
         base = shared.base / scale
         if min(base, base + sum(line.values())) >= 0:

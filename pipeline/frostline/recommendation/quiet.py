@@ -1,7 +1,7 @@
-"""Standard output kept clean while a solver runs.
+"""Keeps standard output clean while a solver runs.
 
-HiGHS prints a debugging line from C, past Python's streams, now and then ("tmpSolver.run()", SciPy
-1.17). On standard output it would end up in the middle of a result, JSON included.
+HiGHS sometimes prints a debugging line from C, past Python's streams ("tmpSolver.run()", SciPy
+1.17). On standard output that line would be in the middle of a result, JSON included.
 """
 
 from __future__ import annotations

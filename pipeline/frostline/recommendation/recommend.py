@@ -1,251 +1,59 @@
-"""What to freeze in one model under one setting, to bring its step within a budget.
+"""What to freeze in every model and setting of a sweep, to bring its step within a budget.
 
-In: a group with its cost model, what the layers are worth, a budget. Out: `Recommendation`: the
-configuration that keeps most of what matters, the frontier around it, Keras code. Refuses budgets
-that are none, and ones below the fastest configuration, which it names. Pure.
+In: a sweep and a budget. Out: `Recommendations`. Refuses what `chosen_groups` and `importance_of`
+refuse, a budget that is none, and one that no model and setting can meet.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import re
-from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from os import PathLike
 
-import numpy as np
-
-from frostline.analyse.groups import GroupKey
 from frostline.errors import UsageError
-from frostline.facts.model_facts import ModelFacts
-from frostline.policies.units import resolve
-from frostline.prediction import Answer, PredictedGroup, answer
-from frostline.recommendation.importance import Importance
-from frostline.recommendation.keras_code import keras_code
-from frostline.recommendation.program import program_of
-from frostline.recommendation.quiet import quiet_stdout
-from frostline.recommendation.solve import TOLERANCE, Found, Solver
-
-_STEPS = (0.1, 0.05, 0.02, 0.01)
-_FEWEST_POINTS = 5
-
-
-class BudgetError(UsageError):
-    """No configuration is that fast."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """The best configuration for one budget.
-
-    Attributes:
-        budget: predicted step time / the baseline's, at most.
-        share: predicted step time / the baseline's.
-        kept: importance of the layers that train / that of all layers.
-        kept_at_most: no configuration within the budget keeps more; above `kept` only where the
-            search was cut short.
-        frozen_layers: in layer order.
-    """
-
-    budget: float
-    share: float
-    kept: float
-    kept_at_most: float
-    frozen_layers: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recommendation:
-    """What to freeze in one model under one setting.
-
-    Attributes:
-        key: model and setting.
-        importance: what was kept as much of as possible.
-        pick: the configuration.
-        answer: its prediction, with an interval from the sweep's held-out errors.
-        training_layers: what is left to train.
-        head_frozen: name of the head where the pick freezes it.
-        fastest: the shortest step of all, whatever it keeps.
-        frontier: budgets ascending, the pick's among them; each point is exact.
-        code: Python that freezes the pick.
-    """
-
-    key: GroupKey
-    importance: Importance
-    pick: Point
-    answer: Answer
-    training_layers: tuple[str, ...]
-    head_frozen: str | None
-    fastest: Point
-    frontier: tuple[Point, ...]
-    code: str
-
-    @property
-    def share_interval(self) -> tuple[float, float] | None:
-        """Where the measured step would lie, in baseline steps; None where too little was held out.
-
-        An interval of this sweep's held-out predictions, see `frostline.prediction.interval`.
-        """
-        if self.answer.low is None or self.answer.high is None:
-            return None
-        return 1 / self.answer.high, 1 / self.answer.low
+from frostline.recommendation.choose import NO_SETTING, chosen_groups, importance_of
+from frostline.recommendation.optimise import optimise, refuse_budget
+from frostline.recommendation.recommendation import Recommendation, Recommendations
+from frostline.store.sweep import Sweep, as_sweep
 
 
 def recommend(
-    group: PredictedGroup,
-    importance: Importance,
+    sweep: Sweep | str | PathLike[str],
     budget: float,
     *,
+    importance: str | PathLike[str] | None = None,
     must_train: Collection[str] = (),
-) -> Recommendation:
-    """Find what to freeze.
+    model: str | None = None,
+    setting: Mapping[str, object] = NO_SETTING,
+) -> Recommendations:
+    """Find the layers to freeze, for each model and setting.
 
     Args:
-        group: the model under a setting, with its cost model.
-        importance: of its layers.
-        budget: step time / the baseline's, above 0 and not above 1.
+        sweep: the sweep, or its path; its anchors have to be measured and profiled.
+        budget: step time / the baseline's at most, above 0 and up to 1.
+        importance: `params`, `gradient_norm`, or a file with the columns `layer` and `importance`;
+            None: the gradient norms that the sweep recorded, else parameter counts.
         must_train: layers that are not to be frozen, by name or by an end of it, or enclosing ones;
             `head` is the model's head whatever its name.
+        model: only this one; None: all.
+        setting: values by axis (`{"batch_size": 16}`); only settings that have all of them.
 
     Raises:
-        BudgetError: the fastest configuration takes longer.
-        UsageError: the budget is none; a layer of `must_train` is not there; the anchors leave a
-            layer without a price.
+        BudgetError: no configuration of any model and setting is that fast.
+        UsageError: the budget, or another argument, is wrong.
+        SweepError: the sweep has no profiled anchors.
     """
     refuse_budget(budget)
-    facts = group.facts
-    kept_in = _positions(facts, must_train)
-    values = np.array([importance.by_layer[layer.name] for layer in facts.layers])
-
-    def price(training: tuple[bool, ...]) -> float:
-        return group.model.predict(_frozen_variables(facts, training))
-
-    def point(budget: float, found: Found) -> Point:
-        return Point(
-            budget=budget,
-            share=found.share,
-            kept=found.kept,
-            kept_at_most=found.kept_at_most,
-            frozen_layers=tuple(
-                layer.name
-                for layer, trains in zip(facts.layers, found.training, strict=True)
-                if not trains
-            ),
-        )
-
-    solver = Solver(program_of(group.model), values, price, must_train=kept_in)
-    with quiet_stdout(), ThreadPoolExecutor(_workers()) as pool:
-        fastest = solver.fastest()
-        if fastest.share > budget * (1 + TOLERANCE):
-            raise BudgetError(_too_small(group, point(fastest.share, fastest), budget, must_train))
-        budgets = _budgets(fastest.share, budget)
-        budgets.sort(key=lambda each: each != budget)  # the longest search starts first
-        searches = {
-            each: pool.submit(solver.best, each, thrifty=each == budget) for each in budgets
-        }
-        found = {each: search.result() for each, search in searches.items()}
-    frontier = [point(each, best) for each, best in sorted(found.items()) if best is not None]
-    pick = next(each for each in frontier if each.budget == budget)
-    (predicted,) = answer(
-        group, [policy_of(pick.frozen_layers, facts)], granularity="layer", seed=0
-    )
-    head = facts.head
-    return Recommendation(
-        key=group.key,
-        importance=importance,
-        pick=pick,
-        answer=predicted,
-        training_layers=tuple(
-            layer.name for layer in facts.layers if layer.name not in pick.frozen_layers
-        ),
-        head_frozen=head.name if head is not None and head.name in pick.frozen_layers else None,
-        fastest=point(fastest.share, fastest),
-        frontier=tuple(frontier),
-        code=keras_code(facts, pick.frozen_layers),
-    )
-
-
-def refuse_budget(budget: float) -> None:
-    """Raise where a budget is no share of a step.
-
-    Raises:
-        UsageError: it is not above 0, or above 1.
-    """
-    if not 0 < budget <= 1:
-        percent = f" (did you mean {budget / 100:g}?)" if 1 < budget <= 100 else ""
-        raise UsageError(
-            f"a budget of {budget:g}: it is the step's share of the baseline's, above 0 and up to "
-            f"1; 0.5 is half the time{percent}"
-        )
-
-
-def policy_of(frozen_layers: Sequence[str], facts: ModelFacts) -> str:
-    """The policy that freezes exactly these layers of a model."""
-    if not frozen_layers:
-        return "none"
-    if any(set(",+") & set(name) for name in frozen_layers):  # these separate names and policies
-        return f"regex:^(?:{'|'.join(map(re.escape, frozen_layers))})$"
-    paths = {variable.path for variable in facts.variables}
-    if paths.isdisjoint(frozen_layers):
-        return f"list:{','.join(frozen_layers)}"
-    variables = (v.path for name in frozen_layers for v in facts.by_name[name].variables)
-    return f"list:{','.join(variables)}"
-
-
-def _positions(facts: ModelFacts, names: Collection[str]) -> tuple[int, ...]:
-    paths: set[str] = set()
-    for name in names:
-        known = facts.head if name == "head" and "head" not in facts.by_name else None
-        paths |= resolve(known.name if known else name, facts, variables=False)[1]
-    return tuple(
-        position
-        for position, layer in enumerate(facts.layers)
-        if any(variable.path in paths for variable in layer.variables)
-    )
-
-
-def _frozen_variables(facts: ModelFacts, training: Sequence[bool]) -> list[str]:
-    return [
-        variable.path
-        for layer, trains in zip(facts.layers, training, strict=True)
-        if not trains
-        for variable in layer.variables
-    ]
-
-
-def _budgets(fastest: float, asked: float) -> list[float]:
-    """Round budgets from the fastest configuration to the baseline, and the one that was asked."""
-    for step in _STEPS:
-        first = math.floor(fastest / step + TOLERANCE) + 1
-        grid = [round(number * step, 2) for number in range(first, round(1 / step) + 1)]
-        if len(grid) >= _FEWEST_POINTS:
-            break
-    return sorted({fastest * (1 + TOLERANCE), *grid, asked} - {0.0})
-
-
-def _workers() -> int:
-    return min(4, len(os.sched_getaffinity(0)))
-
-
-def _too_small(
-    group: PredictedGroup, fastest: Point, budget: float, must_train: Collection[str]
-) -> str:
-    training = [each.name for each in group.facts.layers if each.name not in fastest.frozen_layers]
-    prices = group.model.prices(
-        [v.path for name in fastest.frozen_layers for v in group.facts.by_name[name].variables]
-    )
-    forward = sum(price.forward for price in prices) / group.model.total(())
-    least = math.ceil(fastest.share * 1000) / 1000
-    also = ", or for fewer layers under --train" if must_train else ""
-    return (
-        f"{group.key.label}: freezing cannot bring the step to {budget:.3g} of the baseline's. The "
-        f"fastest configuration is predicted at {fastest.share:.3f}; it trains "
-        f"{_listed(training)}, and {forward:.3f} of it is the forward pass and what else every "
-        f"configuration pays. Ask for --budget {least:g} or more{also}"
-    )
-
-
-def _listed(names: Sequence[str], most: int = 3) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more layers"
+    sweep = as_sweep(sweep)
+    groups, notices = chosen_groups(sweep, model=model, setting=setting)
+    found: list[Recommendation] = []
+    failures: list[UsageError] = []
+    for group in groups:
+        try:
+            worth = importance_of(sweep, group, importance)
+            found.append(optimise(group, worth, budget, must_train=must_train))
+        except UsageError as error:  # another model or setting may have an answer
+            failures.append(error)
+    if not found:
+        reasons = dict.fromkeys([*map(str, failures), *notices])
+        raise type(failures[0])("\n".join(reasons))
+    return Recommendations(found=tuple(found), failures=tuple(failures), notices=notices)

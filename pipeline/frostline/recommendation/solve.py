@@ -1,12 +1,14 @@
 """The best configuration within a budget, by integer programming (HiGHS through `scipy.milp`).
 
-In: a program, what each layer is worth, a budget. Out: the layers that train, or None where nothing
-fits; with a bound on what a better one could keep where the search ran out of time. Pure.
+In: a program, the importance of each layer, a budget. Out: the layers that train, or None where no
+configuration fits. Where the search ran out of time, also a bound on what a better configuration
+could keep. Pure.
 
-HiGHS works with tolerances and the answer must not: its objective and its budget row are scaled so
-that the tolerances shrink to about 1e-10 of the whole, and each configuration that it returns is
-priced anew. One that breaks the budget after all is excluded by name and the search goes on; since
-tolerances only ever let too much in, what is found then is the best there is.
+HiGHS works with tolerances, but the answer has to be exact. So objective and budget row are scaled
+until the tolerances are about 1e-10 of the whole, and each configuration that HiGHS returns is
+priced by the cost model. A configuration that exceeds the budget is excluded and the search goes
+on. Tolerances only admit configurations that exceed the budget and never exclude one that fits, so
+the first one that fits is the best.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from frostline.errors import FrostlineError
 from frostline.recommendation.program import Floats, Program
 
 TOLERANCE = 1e-9
-"""Slack of a budget and of a comparison of importances, relative: rounding, no more."""
+"""Relative tolerance of budgets and of comparisons of importances; covers rounding only."""
 
 _SCALE = 1e4
 _SLACK = 1e-5
@@ -29,7 +31,7 @@ _OPTIMAL, _LIMIT, _INFEASIBLE = 0, 1, 2
 
 
 class SolverError(FrostlineError):
-    """HiGHS gave up for a reason of its own."""
+    """HiGHS ended without an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ class Solver:
     Args:
         program: what is possible, and its cost.
         importance: of each layer; not negative, not all zero.
-        price: the cost model's own price of a configuration / the baseline's; has the last word.
+        price: the cost model's own price of a configuration / the baseline's; it is what counts.
         must_train: positions of layers that are not to be frozen.
         time_limit_s: for one search.
     """
@@ -98,7 +100,7 @@ class Solver:
 
         Args:
             budget: predicted step time / the predicted baseline's, at most.
-            thrifty: of equally good ones the fastest; takes a second search.
+            thrifty: take the fastest of equally good configurations; needs a second search.
 
         Returns:
             None where no configuration is that fast.
@@ -142,7 +144,7 @@ class Solver:
         limits: list[tuple[Floats, float, float]],
         accept: Callable[[tuple[bool, ...]], bool],
     ) -> tuple[tuple[bool, ...], float | None] | None:
-        """Minimise; the configuration, and a bound from below where the time ran out."""
+        """Minimise; returns the configuration, and a lower bound where the time ran out."""
         program = self._program
         cuts: list[tuple[Floats, float, float]] = []
         while True:

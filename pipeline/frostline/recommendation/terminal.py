@@ -5,7 +5,7 @@ In: `Recommendation`, and `Verified` where it was measured. Out: things that Ric
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -13,8 +13,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from frostline.recommendation.recommend import Point, Recommendation
-from frostline.words import floor, milliseconds, ratio_with_interval, share
+from frostline.recommendation.recommendation import FRONTIER, Recommendation, kept_words
+from frostline.words import floor, milliseconds, ratio_with_interval
 
 if TYPE_CHECKING:  # verifying brings the scheduler along
     from frostline.recommendation.verify import Verified
@@ -33,7 +33,7 @@ _VERDICTS = {
 
 
 def rendered(found: Recommendation) -> RenderableType:
-    """The answer for one model and setting, but for the code."""
+    """The answer for one model and setting, without the code."""
     return Group(*_parts(found))
 
 
@@ -63,19 +63,20 @@ def _parts(found: Recommendation) -> Iterator[RenderableType]:
     pick, total = found.pick, len(found.importance.by_layer)
     yield Text(f"\n{found.key.label}", style="bold")
     yield Text(f"What matters: {found.importance.words}.{_DEFAULT[found.importance.measure]}\n")
-    yield _frontier(found.frontier, pick, total)
+    yield _frontier(found)
     yield Text("Each row keeps the most that any choice of layers within its budget keeps.\n")
     if not pick.frozen_layers:
         yield Text(f"Freeze nothing: the budget of {pick.budget:g} leaves room for every layer.")
         return
     yield Text(
-        f"Freeze {len(pick.frozen_layers)} of {total} layers: {_share(pick.kept)} of what matters "
-        "goes on training.",
+        f"Freeze {len(pick.frozen_layers)} of {total} layers: {kept_words(pick.kept)} of what "
+        "matters goes on training.",
         style="bold",
     )
     if pick.kept_at_most > pick.kept:
         yield Text(
-            f"The search ran out of time; no choice keeps more than {_share(pick.kept_at_most)}.",
+            "The search ran out of time; no choice keeps more than "
+            f"{kept_words(pick.kept_at_most)}.",
             style="yellow",
         )
     yield Text(_prediction(found))
@@ -101,7 +102,7 @@ def _prediction(found: Recommendation) -> str:
     if interval is None:
         return words + (
             f"{answer.predicted_speedup:.2f}x. No interval: only {answer.held_out} configurations "
-            "besides the anchors were measured, and it takes five."
+            "besides the anchors were measured, and an interval needs five."
         )
     words += (
         f"{ratio_with_interval(answer.predicted_speedup, answer.low, answer.high)}; the interval "
@@ -109,36 +110,21 @@ def _prediction(found: Recommendation) -> str:
     )
     if interval[1] > found.pick.budget:
         safe = found.pick.budget * found.pick.share / interval[1]
-        words += (
-            f" It reaches over the budget of {found.pick.budget:g}: --verify measures the pick, "
-        )
+        words += f" It exceeds the budget of {found.pick.budget:g}: --verify measures the pick, "
         words += (
             f"--budget {safe:.2g} leaves room."
             if safe > found.fastest.share
-            else "and nothing is fast enough to leave that much room."
+            else "and no configuration is fast enough to leave that much room."
         )
     return words
 
 
-def _frontier(points: Sequence[Point], pick: Point, total: int) -> Table:
+def _frontier(found: Recommendation) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("", no_wrap=True)
-    table.add_column("budget", justify="right", no_wrap=True)
-    table.add_column("predicted\nstep", justify="right", no_wrap=True)
-    table.add_column("kept", justify="right", no_wrap=True)
-    table.add_column("frozen\nlayers", justify="right", no_wrap=True)
-    for point in points:
-        chosen = point is pick
-        table.add_row(
-            ">" if chosen else "",
-            f"{point.budget:.3g}",
-            f"{point.share:.3f}",
-            _share(point.kept),
-            f"{len(point.frozen_layers)} of {total}",
-            style="bold" if chosen else "",
-        )
+    for heading in FRONTIER:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for point, cells in zip(found.frontier, found.frontier_rows(), strict=True):
+        chosen = point is found.pick
+        table.add_row(">" if chosen else "", *cells, style="bold" if chosen else "")
     return table
-
-
-def _share(fraction: float) -> str:
-    return share(min(fraction, 1.0) if fraction < 1 - 1e-12 else 1.0)

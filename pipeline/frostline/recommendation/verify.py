@@ -1,28 +1,29 @@
-"""Measures a recommendation: one more trial in the same OUT.
+"""Measures a recommendation as one more trial in the same OUT.
 
-In: OUT, and a recommendation made from it. Out: `Verified`: what the trial came to, beside what was
-predicted. The study is OUT's own, cut down to the model, the setting and the pick: its controls are
-measured already and the trial is compared with a baseline built anew beside it, as in any sweep.
-Refuses a builder that cannot be found from here or that gives another model now.
+In: OUT, and a recommendation made from it. Out: `Verified`, the measured speedup beside the
+predicted one. The trial belongs to OUT's own study, reduced to the model, the setting and the pick.
+Its controls are measured already; the trial is measured beside a new baseline, as in any sweep.
+Refuses a builder that cannot be found from here, and one that now gives another model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
 from frostline.analyse import noise_floor
 from frostline.analyse.groups import GroupKey
+from frostline.analyse.stored_model import load_facts
 from frostline.errors import FrostlineError, StudyError, SweepError, UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
-from frostline.prediction import PredictedGroup
-from frostline.recommendation.recommend import Recommendation
+from frostline.recommendation.recommendation import Recommendation
 from frostline.schedule.listener import SweepListener
 from frostline.store.outdir import STUDY
-from frostline.store.sweep import Sweep, open_sweep
+from frostline.store.sweep import Sweep, as_sweep, open_sweep
 from frostline.store.trial_row import TrialRow
 from frostline.study.check import read_text
 from frostline.study.study import Study, parse_study
@@ -40,10 +41,10 @@ class VerifyError(FrostlineError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What measuring a recommendation came to.
+    """The measured speedup of a recommendation, beside the predicted one.
 
     Attributes:
-        trial_id: its row.
+        trial_id: of the trial that measured it.
         measured_before: the sweep had this configuration already; nothing was run.
         speedup, low, high: measured, with its 95% interval.
         predicted_speedup: before it was measured.
@@ -67,18 +68,17 @@ class Verified:
 
     @property
     def outcome(self) -> Outcome:
-        """Whether the budget is kept: `undecided` where the interval reaches over it."""
+        """Whether the budget is kept; `undecided` where the interval contains it."""
         if 1 / self.low <= self.budget:
             return "within"
         return "above" if 1 / self.high > self.budget else "undecided"
 
 
 def verify(
-    sweep: Sweep,
-    group: PredictedGroup,
+    sweep: Sweep | str | PathLike[str],
     found: Recommendation,
     *,
-    study: Path | None = None,
+    study: str | PathLike[str] | None = None,
     address: str | None = None,
     listener: SweepListener | None = None,
     make_executor: MakeExecutor | None = None,
@@ -88,16 +88,15 @@ def verify(
     """Measure a recommendation, unless the sweep has measured it already.
 
     Args:
-        sweep: what it was made from; the trial is added to its OUT.
-        group: of the recommendation.
+        sweep: what it was made from, or its path; the trial is added to its OUT.
         found: the recommendation.
-        study: the study file as it lies beside its builders; None: OUT's copy, builders are looked
-            for in the current folder and where Python finds modules.
+        study: path of the study file beside its builders; None: OUT's copy, and builders are
+            looked for in the current folder and where Python finds modules.
         address: as in `run_sweep`.
-        listener: the same.
-        make_executor: the same.
-        inspect: the same.
-        process_module: the same.
+        listener: as in `run_sweep`.
+        make_executor: as in `run_sweep`.
+        inspect: as in `run_sweep`.
+        process_module: as in `run_sweep`.
 
     Raises:
         UsageError: nothing is frozen, the study or its builder cannot be used from here, the
@@ -105,27 +104,28 @@ def verify(
         VerifyError: the trial failed; says why.
         FrostlineError: as `run_sweep`.
     """
+    sweep = as_sweep(sweep)
+    facts = load_facts(sweep, found.key.model)
     frozen = frozenset(
-        v.path for name in found.pick.frozen_layers for v in group.facts.by_name[name].variables
+        v.path for name in found.pick.frozen_layers for v in facts.by_name[name].variables
     )
     if not frozen:
         raise UsageError(
             f"{found.key.label}: the recommendation freezes nothing: nothing to verify"
         )
-    known = _measured(group.rows, frozen)
+    known = _measured(_rows(sweep, found.key), frozen)
     if known is None:
         run_sweep(
-            _cut_down(sweep, found, study),
+            _cut_down(sweep, found, None if study is None else Path(study)),
             sweep.out.address,
             address=address,
             listener=listener,
             make_executor=make_executor,
-            inspect=_same_model(inspect, group.facts),
+            inspect=_same_model(inspect, facts),
             process_module=process_module,
             part_of_study=True,
         )
-    now = open_sweep(sweep.out.address)
-    rows = [row for row in now.trial_rows() if GroupKey.of(row) == found.key]
+    rows = _rows(open_sweep(sweep.out.address), found.key)
     row = _measured(rows, frozen) if known is None else known
     if row is None or row.speedup is None:
         raise _failed(rows, frozen, sweep)
@@ -139,6 +139,10 @@ def verify(
         noise_floor=noise_floor(rows),
         budget=found.pick.budget,
     )
+
+
+def _rows(sweep: Sweep, key: GroupKey) -> list[TrialRow]:
+    return [row for row in sweep.trial_rows() if GroupKey.of(row) == key]
 
 
 def _measured(rows: Sequence[TrialRow], frozen: frozenset[str]) -> TrialRow | None:
@@ -160,7 +164,7 @@ def _failed(rows: list[TrialRow], frozen: frozenset[str], sweep: Sweep) -> Verif
 
 
 def _cut_down(sweep: Sweep, found: Recommendation, file: Path | None) -> Study:
-    """OUT's study with one model, one setting and one policy; its text and digest stay."""
+    """OUT's study with one model, one setting and one policy; with its own text and digest."""
     study = _study(sweep, file)
     key = found.key
     models = tuple(model for model in study.models if model.name == key.model)

@@ -3,16 +3,13 @@
 page_limits      which trials a page of bounded size shows
 evidence         what is read beyond the trials: layers, predictions, ops without a pass
 evidence_tables  what explains the speedup: associations, placement, held-out errors
-trial_table      every trial, as text and as what it is sorted by
+trial_table      every trial, as text and with the values that it is sorted by
 method_facts     how the sweep was measured, in words
 content          everything that the report says, as values
 figures          Vega-Lite specifications with their data
-section_figures  which of them a section gets
+section_figures  which figures a section gets
 page, render     HTML; SVG and PNG
 write            the files below OUT/report
-up_to_date       whether they show what is there now
-
-content = content_of(open_sweep("OUT"))         values
-html = page(content)                            text
-make_report(open_sweep("OUT"))                  files
+make             a sweep -> its content, or its report in one call
+up_to_date       whether a report still shows its sweep
 """

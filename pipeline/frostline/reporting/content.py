@@ -1,9 +1,8 @@
 """What a report says, as values: from the summary of a sweep, its evidence and its manifest. Pure.
 
 In: `Summary` (rows with verdicts, noise floors, the answer), `ReportEvidence` of each group,
-`Manifest`.
-Out: `ReportContent`: strings ready to be shown and figures ready to be drawn. Renders nothing,
-opens nothing.
+`Manifest`. Out: `ReportContent`: strings ready to be shown and figures ready to be drawn. Renders
+nothing, opens nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from frostline.words import share
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostOp:
-    """A line of the table of ops without a pass: as shown."""
+    """A line of the table of ops without a pass, as shown."""
 
     op: str
     op_type: str
@@ -53,14 +52,15 @@ class Section:
         anchor: name of the section in addresses and file names; unique in the report.
         model: the model's name, to filter by.
         title: the group in words.
-        label: the same, as short as it can be told from the others.
+        label: the group in words, as short as it can be told from the others.
         answer: the answer, one string.
         figures: in order.
-        associations, places, errors: tables beside the figures; empty where there is too little.
-        lost, lost_words: the largest ops without a pass, and what they are together.
-        words: what stands in place of a figure that cannot be drawn, by heading.
+        associations, places, errors: tables beside the figures; empty where there are too few
+            configurations.
+        lost, lost_words: the largest ops without a pass, and a sentence on all of them.
+        words: by heading, the sentence that replaces a figure which cannot be drawn.
         facts: how it was measured.
-        left_out: what a page of bounded size leaves out.
+        left_out: what the page leaves out because its size is bounded.
     """
 
     anchor: str
@@ -190,7 +190,7 @@ def _section(drawing: Drawing, anchor: str, models: Sequence[str]) -> Section:
 
 
 def _below_its_title(answer: str, group: GroupSummary) -> str:
-    """The answer without the title, which stands above it."""
+    """The answer without the title, which the page shows above it."""
     rest = answer.removeprefix(f"{group.title}: ")
     return rest[:1].upper() + rest[1:]
 
@@ -209,7 +209,7 @@ def _families(drawings: Iterable[Drawing]) -> tuple[Family, ...]:
 
 
 def _used(rows: Sequence[TableRow]) -> tuple[TableColumn, ...]:
-    """The columns of which some cell says something."""
+    """The columns that are not empty throughout."""
     return tuple(COLUMNS[number] for number in _used_numbers(rows))
 
 
@@ -254,7 +254,7 @@ def _left_out(group: GroupSummary, drawing: Drawing) -> Iterable[str]:
     total, there = len(group.trials), len(drawing.trials)
     if there < total:
         yield (
-            f"This page shows {there} of {total} trials: controls, anchors and the fastest, and of "
-            "each kind of policy some, evenly spread over the frozen share. The answer counts all "
-            "of them, and all of them are in OUT/tables."
+            f"This page shows {there} of {total} trials: controls, anchors, the fastest trial, and "
+            "some of each kind of policy, evenly spread over the frozen share. The answer counts "
+            "all trials, and OUT/tables has all of them."
         )

@@ -1,8 +1,8 @@
 """What the report reads of a sweep beyond its trials: layers, predictions, unattributed ops.
 
 In: a sweep, its summary, and the trials that the page shows. Out: `ReportEvidence` for each group.
-Op rows are added up in DuckDB and never reach Python. What is not there (no facts of a model, no
-anchors, an empty table) is left out with a notice that says why.
+Op rows are added up in DuckDB and never reach Python. Whatever is missing (facts of a model,
+anchors, rows of a table) is left out, with a notice that says why.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from frostline.store.trial_row import TrialRow
 from frostline.trial import AXES
 
 PREDICTED = 400
-"""Held-out configurations at most, of each group, that predictors are judged by."""
+"""The most held-out configurations of a group from which errors of predictors are computed."""
 UNATTRIBUTED = 20
 _CONTROLS = 8
 
@@ -51,18 +51,18 @@ class UnattributedOp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportEvidence:
-    """What stands behind a group's summary.
+    """What the report shows of a group beyond its summary.
 
     Attributes:
         layers: the baseline's layers with their costs; empty where no control left any.
         order: names of all layers in order of first use; empty where not known.
         flops_saved: by `trial_id`, saved share of the baseline's backward FLOPs.
-        flops_known: layers with a registered FLOP count, and layers.
+        flops_known: number of layers with a registered FLOP count, and number of layers.
         predicted: every predictor's answers for measured trials.
         unattributed: the largest ops without a pass.
         unattributed_share: of all op time of the group.
         unattributed_ops: how many different ones there are.
-        notices: what is left out, and why.
+        notices: what the report leaves out, and why.
     """
 
     layers: tuple[LayerCost, ...]
@@ -231,13 +231,13 @@ def _predicted(
 
 
 def _judged(rows: Sequence[TrialRow], notices: list[str]) -> list[TrialRow]:
-    """Anchors, and an even spread of the configurations that are held out."""
+    """Anchors, and an even selection of the configurations that are held out."""
     held_out = [row for row in rows if row.anchor is None and not row.is_control]
     kept = {row.trial_id for row in spread(held_out, PREDICTED)}
     if len(held_out) > PREDICTED:
         notices.append(
-            f"Predictors are judged by {PREDICTED} of {len(held_out)} held-out configurations on "
-            "this page, evenly spread over the frozen share."
+            f"Errors of predictors on this page are those of {PREDICTED} out of {len(held_out)} "
+            "held-out configurations, evenly spread over the frozen share."
         )
     return [row for row in rows if row.trial_id in kept or row.anchor is not None or row.is_control]
 

@@ -1,6 +1,6 @@
-"""Tables that answer what explains the speedup: associations, placement, held-out errors. Pure.
+"""Tables on what explains the speedup: associations, placement, held-out errors. Pure.
 
-In: a group's summary and evidence. Out: rows as shown, and sentences for the answer. Nothing where
+In: a group's summary and evidence. Out: rows as shown, and sentences for the answer; none where
 there are too few different configurations.
 """
 
@@ -24,7 +24,7 @@ FRACTION = "frozen_fraction"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationRow:
-    """A figure of a configuration held against its speedup: as shown."""
+    """The association of one property of a configuration with its speedup, as shown."""
 
     name: str
     rho: str
@@ -36,7 +36,7 @@ class AssociationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceRow:
-    """Two places compared at an equal frozen fraction: as shown."""
+    """Two places compared at an equal frozen fraction, as shown."""
 
     places: str
     ratio: str
@@ -46,7 +46,7 @@ class PlaceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorRow:
-    """A predictor's held-out error: as shown."""
+    """A predictor's held-out error, as shown."""
 
     predictor: str
     mean: str
@@ -59,7 +59,7 @@ class ErrorRow:
 def association_rows(
     group: GroupSummary, evidence: ReportEvidence, configurations: Sequence[TrialRow]
 ) -> tuple[AssociationRow, ...]:
-    """What explains the speedup, in the order in which people think of it.
+    """What explains the speedup, the most familiar properties first.
 
     Args:
         group: with the associations over all of its configurations.

@@ -1,14 +1,15 @@
 """A sweep's report in one call, for the command line and for notebooks.
 
-Run as a module it reads an address from standard input, writes the report and prints where it is; a
-sweep draws its report in such a process of its own, so that drawing, which takes a browser's script
-engine, costs the driver no memory.
+Run as a module it reads an address from standard input, writes the report and prints where it is.
+A sweep draws its report in such a process, so that the script engine that draws takes no memory of
+the driver.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from os import PathLike
 
 from frostline.analyse import Summary, summarise
 from frostline.errors import FrostlineError, SweepError
@@ -19,23 +20,24 @@ from frostline.reporting.page import page
 from frostline.reporting.page_limits import quota, shown_trials
 from frostline.reporting.write import write_report
 from frostline.store.address import Address
-from frostline.store.sweep import Sweep, open_sweep
+from frostline.store.sweep import Sweep, as_sweep
 
 
-def make_report(sweep: Sweep, summary: Summary | None = None) -> str:
-    """Write the report of a sweep below its OUT.
+def report(sweep: Sweep | str | PathLike[str], *, summary: Summary | None = None) -> str:
+    """Write the report of a sweep below its OUT: one page, and its figures as SVG and PNG.
 
     Args:
-        sweep: as `open_sweep` gives it.
-        summary: of its trials; made here when left out.
+        sweep: the sweep, or its path.
+        summary: of its trials, where it is there already.
 
     Returns:
-        Where the page is.
+        Path or URI of the page.
 
     Raises:
         SweepError: no trial is committed yet.
         StorageError: OUT cannot be read or written.
     """
+    sweep = as_sweep(sweep)
     content = content_of(sweep, summary)
     return write_report(page(content), content.sections, sweep.out)
 
@@ -50,7 +52,7 @@ def make_report_apart(out: Address) -> str:
         Where the page is.
 
     Raises:
-        FrostlineError: it could not be written; carries the child's message.
+        FrostlineError: it could not be written; with the child's message.
     """
     child = subprocess.run(
         command("frostline.reporting.make"),
@@ -70,7 +72,7 @@ def content_of(sweep: Sweep, summary: Summary | None = None) -> ReportContent:
 
     Args:
         sweep: as `open_sweep` gives it.
-        summary: of its trials; made here when left out.
+        summary: of its trials, where it is there already.
 
     Raises:
         SweepError: no trial is committed yet.
@@ -88,6 +90,6 @@ def content_of(sweep: Sweep, summary: Summary | None = None) -> ReportContent:
 
 if __name__ == "__main__":
     try:
-        print(make_report(open_sweep(sys.stdin.read())))
+        print(report(sys.stdin.read()))
     except FrostlineError as error:
         sys.exit(str(error))

@@ -1,8 +1,8 @@
 """The page: one self-contained HTML text with everything that it needs to run.
 
-In: content. Out: HTML. Everything foreign (names of models, layers, policies, error messages) is
-escaped: by Jinja2 in the page, by Vega in figures and tooltips. A content security policy lets
-nothing be fetched and no script run but the two of this page, by their digests.
+In: content. Out: HTML. All text of users (names of models, layers, policies, error messages) is
+escaped: by Jinja2 in the page, by Vega in figures and tooltips. A content security policy forbids
+every request, and every script but the two of this page, which it names by their digests.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What a page of bounded size shows of a sweep of any size. Pure.
+"""Which trials of a sweep of any size a page of bounded size shows. Pure.
 
-In: the trials of a group. Out: those that the page shows. Controls, anchors, the fastest and the
-clearest contrast are always among them. The rest is taken evenly from the families of policies, and
-within a family evenly over the frozen fraction: a hundred prefixes are not lost among ten thousand
-random draws, and a figure keeps its shape.
+In: the trials of a group. Out: those that the page shows. Controls, anchors, the fastest trial and
+the clearest contrast are always among them. The rest is taken evenly from the families of policies,
+and within a family evenly over the frozen fraction. So ten thousand random draws do not crowd out a
+hundred prefixes, and a figure keeps its shape.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 def spread_by(items: Sequence[T], count: int, kind: Callable[[T], Hashable]) -> list[T]:
     """At most `count` of the items, evenly from each kind, in the order given.
 
-    What a small kind does not use of its part goes to the larger ones.
+    The part that a small kind does not use goes to the larger kinds.
     """
     kinds: dict[Hashable, list[int]] = {}
     for number, item in enumerate(items):
@@ -53,7 +53,7 @@ def shown_trials(group: GroupSummary, count: int) -> tuple[TrialSummary, ...]:
 
     Args:
         group: the group.
-        count: measured trials at most, those that are always shown not counted.
+        count: the most measured trials, not counting those that are always shown.
     """
     measured = [item for item in group.trials if item.row.status == "ok"]
     if len(measured) > count:

@@ -1,7 +1,7 @@
-"""Colours and families: who is drawn how, the same in every figure and in print.
+"""Colour and shape of each family of policies, the same in every figure and in print.
 
-Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), which stays apart for the common kinds
-of colour blindness; a shape says the same a second time where points overlap or ink is grey.
+The palette is Okabe and Ito's (https://jfly.uni-koeln.de/color/), whose colours can be told apart
+with the common kinds of colour blindness. Shapes tell the families apart in grey print as well.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def family_of(policy: str, *, is_control: bool) -> Family:
         return CONTROL
     try:
         return _BY_NAME.get(family_name(policy), OTHER)
-    except PolicyError:  # of a later version of the program
+    except PolicyError:  # a policy of a later version of the program
         return OTHER
 
 

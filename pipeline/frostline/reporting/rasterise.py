@@ -1,8 +1,8 @@
 """Figures from Vega-Lite to pictures: `NAME.json` becomes `NAME.svg` and `NAME.png` beside it.
 
 Run as a script, `rasterise.py FOLDER K N`, it does so for the K-th of every N such files in the
-folder, K from 0. It imports nothing of the program, so that a large report can have its figures
-drawn by several processes, started in a moment.
+folder, K from 0. It imports nothing of the program, so that the several processes that draw a large
+report start quickly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def draw(spec_files: Iterable[Path]) -> None:
     """Draw figures; their specifications stay.
 
     Args:
-        spec_files: Vega-Lite as JSON, with their data. Names in it are foreign text; Vega's SVG
+        spec_files: Vega-Lite as JSON, with their data. Names in it are text of users; Vega's SVG
             writer escapes them.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The figures of a report as SVG and PNG in a folder, drawn by several processes where many.
+"""The figures of a report as SVG and PNG in a folder; many figures are drawn by several processes.
 
 In: the sections. Out: files named after section and figure. A figure takes a third of a second, and
 a sweep over forty models has three hundred of them.
@@ -20,7 +20,7 @@ from frostline.reporting import rasterise
 from frostline.reporting.content import Section
 
 PER_PROCESS = 4
-"""Fewer figures do not pay for another process."""
+"""For fewer figures than this, another process is not worth its start."""
 
 
 def figure_name(section: Section, kind: str) -> str:
@@ -40,11 +40,11 @@ def render_figures(
     Args:
         sections: of the report.
         folder: takes `NAME.svg` and `NAME.png` of each figure, and nothing else.
-        cores: processes at most; those that this process may use when left out.
-        per_process: figures that another process has to have.
+        cores: the most processes; by default the cores that this process may use.
+        per_process: the fewest figures for which another process is started.
 
     Raises:
-        FrostlineError: a process that draws has failed; with its last words.
+        FrostlineError: a process that draws has failed; with the last line that it printed.
     """
     with tempfile.TemporaryDirectory(prefix="frostline-figures-") as scratch:
         drawn_in = Path(scratch)
@@ -71,7 +71,7 @@ def _written(path: Path, spec: dict[str, object]) -> Path:
 
 
 def _side_by_side(folder: Path, processes: int) -> None:
-    """Deal the figures out; neighbours are alike in size, so everyone gets every n-th."""
+    """Give each of n processes every n-th figure, since neighbours are alike in size."""
     command = [sys.executable, "-P", str(rasterise.__file__), str(folder)]
     running = [
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Which figures a group gets, and the words that stand in for those that cannot be drawn. Pure.
+"""Which figures a group gets, and the sentences that replace those that cannot be drawn. Pure.
 
 In: a group with its evidence and the trials that the page shows. Out: figures in the order of the
 page, and a sentence for each that has no data.
@@ -46,7 +46,7 @@ class Drawing:
     Attributes:
         group, evidence: of one model, setting and kind of device.
         trials: those that the page shows.
-        points: of them, the measured ones, as the figures show them.
+        points: the measured ones among them, as the figures show them.
         levels: configurations of different places at about the same frozen fraction.
         errors: held-out error of each predictor.
     """
@@ -81,7 +81,7 @@ class Drawing:
 
 
 def section_figures(drawing: Drawing) -> tuple[tuple[Figure, ...], dict[str, str]]:
-    """The figures of a group, and words for what has none, by heading."""
+    """The figures of a group, and by heading a sentence for each that cannot be drawn."""
     figures: list[Figure] = []
     words: dict[str, str] = {}
     if drawing.points:

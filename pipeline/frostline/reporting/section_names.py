@@ -11,7 +11,7 @@ _LONGEST = 80
 
 
 def anchor_names(groups: Sequence[GroupSummary]) -> list[str]:
-    """One name a group: letters, digits and dashes; the model's alone where that is enough."""
+    """One name per group, of letters, digits and dashes; the model's name where that is unique."""
     models = [group.key.model for group in groups]
     taken: list[str] = []
     for group in groups:

@@ -57,7 +57,7 @@ class TableRow:
         kind: `control`, `inside` (the noise floor), `outside`, or `failed`.
         section: anchor of its model and setting.
         family: kind of policy.
-        cells: one a column.
+        cells: one per column.
         reason: why it failed or left no profile; empty otherwise.
         link: its profile in TensorBoard; empty where none was kept.
     """

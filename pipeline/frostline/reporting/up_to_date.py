@@ -1,7 +1,7 @@
-"""Whether the report below OUT shows what is there now, so that it need not be drawn again.
+"""Whether the report below OUT is up to date, so that it need not be drawn again.
 
-In: a sweep. Out: where its report is, if it was drawn from the very same rows by the very same
-program. `mark` notes what a report was drawn from, beside it; drawing a report removes the note.
+In: a sweep. Out: where its report is, if it was drawn from exactly these rows by exactly this
+program. `mark` writes down beside a report what it was drawn from; drawing a report removes that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NOTE = "report/drawn-from.txt"
 
 
 def current_report(sweep: Sweep) -> str | None:
-    """Where the report is; None when there is none, or one of something else.
+    """Where the report is; None when there is none, or when it is not up to date.
 
     Raises:
         StorageError: OUT cannot be read.
@@ -27,7 +27,7 @@ def current_report(sweep: Sweep) -> str | None:
 
 
 def mark(sweep: Sweep) -> None:
-    """Note that the report has just been drawn from this.
+    """Write down that the report has just been drawn from this sweep.
 
     Raises:
         StorageError: OUT cannot be written.

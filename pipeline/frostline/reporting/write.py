@@ -1,4 +1,4 @@
-"""The files of a report below OUT: computing and rendering happen elsewhere."""
+"""Writes the files of a report below OUT."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGE = "report/index.html"
 
 
 def write_report(html: str, sections: Iterable[Section], out: OutDir) -> str:
-    """Write `OUT/report/index.html` and `OUT/report/figures/*`; figures of an older report go.
+    """Write `OUT/report/index.html` and `OUT/report/figures/*`; remove figures of an older report.
 
     Args:
         html: the page.

@@ -4,5 +4,5 @@ profile  a trial's files -> its graph, its trace and what its ops cost
 rows     one attempt at a trial -> rows of every table, and its row in `trials`
 detail_rows  rows of the other tables
 commit   rows and files -> OUT; the row in `trials` is the commit
-outcome  what a progress display shows of a committed trial
+outcome  the figures of a committed trial that a progress display shows
 """

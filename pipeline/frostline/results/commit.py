@@ -1,8 +1,8 @@
-"""A trial's end: its files, then its rows, whose `trials` row is the commit.
+"""Commits a trial: its files, then its rows; the row of `trials`, written last, is the commit.
 
-In: everything that is known after an attempt, and what it left on this machine's disk. Out: the
-trace, the log and TensorBoard's events below OUT, and the rows. What is written before the commit
-belongs to a trial without one, and the next attempt overwrites it.
+In: everything that is known after an attempt, and the files that it left on this machine's disk.
+Out: the trace, the log and TensorBoard's events below OUT, and the rows. If it is interrupted
+before the commit, the next attempt overwrites what was written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def commit(store: Store, run: TrialRun, *, log: Path | None = None) -> None:
     Args:
         store: where.
         run: what is known; its trace goes to `run.trace_path`.
-        log: what was printed, if that file exists.
+        log: file with what the trial printed; it may be missing.
 
     Raises:
         StorageError: OUT cannot be written.

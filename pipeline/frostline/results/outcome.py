@@ -1,4 +1,4 @@
-"""From a finished trial to what its progress display shows."""
+"""The figures of a finished trial that a progress display shows."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ LEASE_LOST = "LeaseLost"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialOutcome:
-    """A trial is committed; the rows are in OUT, this is what a progress display needs of them.
+    """A committed trial, as far as a progress display needs it; all of its rows are in OUT.
 
     Attributes:
         attempts: how often it was started.
         speedup, speedup_low, speedup_high: None where the trial failed.
-        error_stage: on an `ok` trial `profile`: it was timed, and left no usable trace.
+        error_stage: where it failed; `profile` on an `ok` trial that left no usable trace.
         seconds: wall time by phase, as in the `trials` table; `store` is the publication.
-        noise: what a control says about noise (`frostline.results.rows.noise_of`); None for other
-            trials.
+        noise: a control's noise (`frostline.results.rows.noise_of`); None for other trials.
         earlier: True when it was found committed after its lease was lost; the numbers are then
             in OUT only.
     """

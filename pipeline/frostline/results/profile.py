@@ -1,7 +1,7 @@
 """From a measured trial's files to its graph, its trace and what its ops cost.
 
-Runs while the measuring process waits. A trace that cannot be used takes nothing from the timing:
-it becomes the reason why the pass columns are null.
+Runs while the measuring process waits. A trace that cannot be used leaves the timing valid: the
+pass columns are null, and the reason is stored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from frostline.trial import Trial
 
 
 class Converter(Protocol):
-    """What `frostline.trace.TraceConverter` offers."""
+    """The part of `frostline.trace.converter.TraceConverter` that is used here."""
 
     def convert(self, xplane: Path, *, deadline_s: float) -> Trace:
         """Read a trace; `TraceError` when it cannot be used."""
@@ -49,8 +49,8 @@ class TrialProfile:
     Attributes:
         graph: the traced step; None when it could not be analysed.
         trace, costs: None and empty without a usable trace.
-        failure: why there is none; None also when none was asked for.
-        seconds: spent here.
+        failure: why there is no usable trace; None also when no trace was asked for.
+        seconds: time that conversion and attribution took.
     """
 
     graph: StepGraph | None
@@ -72,7 +72,7 @@ def read_profile(
 
     Args:
         measured: the measuring process's answer; its files are read.
-        converter: gives a converter that is running; asked only when there is a trace.
+        converter: gives a running converter; called only when there is a trace.
         trial: what was measured; its frozen variables must not have cost anything.
         device_id: where, as `Ready.device_id` gives it: an accelerator's trace must have its ops.
         deadline_s: for the conversion.

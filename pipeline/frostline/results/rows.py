@@ -54,9 +54,10 @@ class TrialRun:
         attempts: starts, this one included.
         started_at: start of this attempt, with its time zone.
         duration_s: its wall time, storing excluded.
-        host, device_kind, device_id, jit_resolved: where and how; None where it did not get there.
-        tensorflow_version, keras_version: of the measuring process, the same.
-        failure: without `measured`: why it failed; with it: why there is no trace.
+        host, device_kind, device_id, jit_resolved: where and how it ran; None where the attempt
+            failed before that was known.
+        tensorflow_version, keras_version: of the measuring process; None likewise.
+        failure: without `measured`: why the trial failed; with `measured`: why there is no trace.
         measured: None for a failed trial.
         graph: the traced step; None when it could not be analysed.
         trace, costs: None and empty without a usable trace; costs are per step.
@@ -122,7 +123,7 @@ def noise_of(measured: Measured) -> float:
 
 
 def planned_columns(trial: Trial, *, known: bool = True) -> PlannedColumns:
-    """The columns of `trials` that do not take a run to be known.
+    """The columns of `trials` that are known before a run.
 
     Args:
         trial: the trial.

@@ -1,4 +1,4 @@
-"""Groups of trials cut into chunks, one a lease. Pure.
+"""Groups of trials cut into chunks, one per lease. Pure.
 
 Every lease pays for an import of TensorFlow and for a baseline, so chunks are long; there are more
 of them than slots, so that the last ones even out and a lost node costs little.
@@ -31,7 +31,7 @@ def chunks_of(
     Args:
         groups: the plan.
         done: ids of trials that need not run.
-        slots: leases that can run at the same time; one slot gets each group whole.
+        slots: leases that can run at the same time; with one slot, no group is cut.
         most: trials of a chunk, after which its measuring process would be replaced anyway: a
             cluster that grows can only use as many machines as there are chunks.
     """

@@ -119,7 +119,7 @@ def runtime_folder() -> Path:
     """A private folder of this user that all sweeps on this machine share.
 
     Raises:
-        UsageError: it belongs to someone else, who could then hold cores or trick us to write.
+        UsageError: it belongs to someone else, who could hold cores or redirect what is written.
     """
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     folder = Path(base) / f"frostline-{os.getuid()}"

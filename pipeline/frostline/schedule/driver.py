@@ -1,9 +1,9 @@
 """The driver: hands chunks to an executor until every trial of the plan is committed.
 
 In: chunks, an executor, the store. Out: events to a listener, and sums. What happens to a lease is
-decided here, once for all executors: a lost lease's trials that are committed count, the one that
-was running is charged with the loss, the rest waits a little and runs again. A trial that is
-charged too often becomes a failed row, so that every sweep ends.
+decided here, once for all executors. Of a lost lease, the trials that are committed count, the
+trial that was running is charged with the loss, and the rest runs again after a pause. A trial that
+is charged too often becomes a failed row, so that every sweep ends.
 
 A lost lease whose node is merely cut off may go on and commit a trial that runs again elsewhere;
 the later commit replaces the earlier one whole, so a reader still counts each trial once.
@@ -48,7 +48,7 @@ class SweepStoppedError(FrostlineError):
 
 
 class Executor(Protocol):
-    """Runs leases somewhere else; `local` and `ray_executor` are the two there are."""
+    """Runs leases somewhere else: `LocalExecutor` and `RayExecutor`."""
 
     @property
     def start_s(self) -> float:
@@ -60,7 +60,7 @@ class Executor(Protocol):
 
     @property
     def window(self) -> int:
-        """Leases to have submitted at the same time."""
+        """How many leases the driver keeps submitted at the same time."""
 
     def submit(self, spec: LeaseSpec) -> int:
         """Start a lease as soon as there is room; return its number."""
@@ -223,7 +223,7 @@ class Driver:
         if not lease.left:
             return
         suspect = lease.left.get(lease.current or "")
-        if suspect is None:  # it was between trials, or never came so far
+        if suspect is None:  # the lease was between trials, or had not begun one
             suspect = next(iter(lease.left.values()))
             self.attempts[suspect.trial_id] += 1
         if lost.cause != "node":

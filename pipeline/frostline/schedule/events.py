@@ -51,7 +51,7 @@ class LeaseStopped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """Nothing happens for the moment: what was held back to travel together should go now."""
+    """The lease waits: events that were held back to travel together should be sent now."""
 
 
 LeaseEvent = Idle | StageEntered | GroupOpened | TrialOutcome | LeaseNotice | LeaseStopped

@@ -21,8 +21,8 @@ def interruptible() -> Iterator[Callable[[], None]]:
     impatient second Ctrl-C leaves no process behind. Outside the main thread nothing is changed.
 
     Yields:
-        A function that takes the signals again from a library that has helped itself to them, as
-        Ray's native code does to SIGTERM when it starts.
+        A function that installs the handlers again after a library has replaced them, as Ray's
+        native code does with SIGTERM when it starts.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None

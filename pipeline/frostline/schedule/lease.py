@@ -1,8 +1,8 @@
 """A lease: a chunk of trials, run one by one in a measuring process and committed one by one.
 
 In: a `LeaseSpec`, the store, and the GPUs held. Out: events as they happen; a trial's outcome comes
-after its commit. A lease never raises for a trial: what a trial does wrong becomes its row. It ends
-early only with `LeaseStopped`, when results can no longer be stored or no cores are to be had.
+after its commit. A lease never raises for a trial: a trial's error becomes its row. A lease ends
+early only with `LeaseStopped`, when results can no longer be stored or no cores become free.
 
 A plain generator that knows nothing of Ray: closing it, or an interruption while it works, kills
 its measuring process.
@@ -187,7 +187,7 @@ class _RunningLease:
             failure = Failure(stage=reply.stage, kind=reply.kind, message=reply.message)
             return (yield from self._commit(trial, attempt, failure))
         yield StageEntered(trial_id=trial.trial_id, stage="convert")
-        if reply.trace_file is not None:  # which takes a while
+        if reply.trace_file is not None:  # converting it takes a while
             yield Idle()
         ready = self._group.ready
         profile = read_profile(

@@ -29,8 +29,8 @@ def serve_out(spec: LeaseSpec, *, gpu_ids: str) -> Iterator[LeaseEvent]:
         gpu_ids: `CUDA_VISIBLE_DEVICES` of the measuring process.
 
     Yields:
-        Events, as `serve`. A trial of this lease that an earlier one measured here, and did not
-        live to store, comes first.
+        Events, as `serve`. Trials of this lease that an earlier lease measured on this node and
+        could not store come first.
     """
     try:
         out = OutDir.open(spec.out, create=False)
@@ -60,7 +60,7 @@ def serve_out(spec: LeaseSpec, *, gpu_ids: str) -> Iterator[LeaseEvent]:
 
 
 def store_kept_of(out: Address) -> Stored | None:
-    """Store what this node keeps for an OUT; None where there is nothing, or OUT is not seen."""
+    """Store what this node keeps for an OUT; None where it keeps nothing or cannot reach OUT."""
     try:
         return store_kept(OutDir.open(out, create=False))
     except (SweepError, StorageError):  # a lease here says so, if there is one

@@ -45,19 +45,19 @@ def too_small(resources: Resources, *, cpus: int, gpus: int, kinds: tuple[str, .
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """When to give up, and on what.
+    """When a trial, a process or a store is given up.
 
     Attributes:
         trial_timeout_s: for one trial, and for opening its baseline.
         max_attempts: starts of one trial, over all leases.
         kills: processes that one trial may take down with it before it is quarantined.
-        trials_per_process: after that many a measuring process is replaced; its memory is watched
-            besides, so this is for what else may add up over hours.
-        rss_growth: a process is replaced when after two trials in a row it is this many times as
-            large as after its second trial,
-        rss_growth_bytes: and by this much larger.
-        backoff_s: wait before the second attempt; doubles each time,
-        backoff_most_s: up to this.
+        trials_per_process: a measuring process is replaced after this many trials. Memory is
+            watched separately; this bound is for anything else that adds up over hours.
+        rss_growth, rss_growth_bytes: a process is replaced when, after two trials in a row, its
+            memory is `rss_growth` times what it was after its second trial, and larger than then by
+            at least `rss_growth_bytes`.
+        backoff_s, backoff_most_s: wait before the second attempt; it doubles with each further
+            attempt, up to `backoff_most_s`.
         cores_wait_s: how long to wait for CPU cores that others hold.
         convert_s: for converting one trace.
         store_wait_s: how long a lease tries to store a trial while OUT cannot be reached.
@@ -94,7 +94,7 @@ class LeaseSpec:
         attempts: starts so far of trials that were started before.
         kills: processes that they have taken down.
         noise_floor: of the group's controls that were committed before; None when there is none.
-        process_module: the measuring process; tests put a speaker of the same protocol here.
+        process_module: module of the measuring process; tests pass one with the same protocol.
     """
 
     out: Address

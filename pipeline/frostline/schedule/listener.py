@@ -1,4 +1,4 @@
-"""Who hears what happens during a sweep; always called in the sweep's own thread."""
+"""The interface that a sweep reports its progress to; always called in the sweep's own thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SweepListener(Protocol):
         """The trials are known.
 
         Args:
-            labels: how to call each trial that will run, by `trial_id`, in run order.
+            labels: a short label of each trial that will run, by `trial_id`, in run order.
             finished: trials of the plan that are committed already.
         """
 

@@ -134,7 +134,7 @@ class LocalExecutor:
 
 def _serve_in_child(spec: LeaseSpec, events: Connection, parent: int) -> None:
     die_with_parent(parent, by=signal.SIGTERM)
-    # A Ctrl-C reaches the whole foreground group; it is the driver's to handle.
+    # A Ctrl-C reaches the whole foreground process group; the driver handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

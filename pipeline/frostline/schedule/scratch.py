@@ -1,8 +1,8 @@
-"""Local scratch of leases: a private folder each, gone with its lease, however that ends.
+"""Local scratch of leases: a private folder each, removed however the lease ends.
 
 In: nothing. Out: an empty folder for the length of a block. A lease that is killed cannot tidy up;
-the next one on the same machine does it. Whether a folder is in use is told by a lock on it, which
-the kernel drops with the process.
+the next lease on the same machine removes its folder. A lock on the folder says that it is in use;
+the kernel drops the lock with the process.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Trials that an earlier run measured and could not store: stored before a run measures anything.
 
 In: an OUT in an object store. Out: its trials, from the disks of the machines that measured them
-(`frostline.store.spool`): this one first, then, once a cluster is joined, its other nodes. A
-machine that comes later stores what it keeps of the trials that it is asked to measure.
+(`frostline.store.spool`): this machine first and then, once a cluster is joined, its other nodes. A
+machine that joins later stores those kept trials that it is asked to measure.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def store_kept_elsewhere(
     done: frozenset[str],
     listener: SweepListener,
 ) -> frozenset[str]:
-    """Store what the other machines keep; of an OUT on a disk nothing is ever kept.
+    """Store what the other machines keep; for an OUT on a disk no machine keeps anything.
 
     Args:
         nodes: reaches them.

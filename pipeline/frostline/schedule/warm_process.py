@@ -53,10 +53,10 @@ class WarmProcess:
         self._oversized = 0
 
     def opened_for(self, trial: Trial) -> Generator[LeaseEvent, None, Failure | None]:
-        """See to it that a baseline stands; return why there is none.
+        """Make sure that the process holds the baseline; return why it cannot.
 
-        A process that dies while it opens is tried again; a baseline that cannot be built, or
-        takes too long, cannot be helped by another attempt.
+        A process that dies while it opens is tried again. A baseline that cannot be built, or takes
+        too long, is not: another attempt would end the same way.
         """
         deaths = 0
         while self._process is None:
@@ -97,7 +97,7 @@ class WarmProcess:
         """Measure one trial; a process that does not survive it is dropped.
 
         Raises:
-            ProcessDied: it ended or made no sense.
+            ProcessDied: it ended or gave an answer that is no reply.
             DeadlineExceeded: the trial took too long.
         """
         process = self._process

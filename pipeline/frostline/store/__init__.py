@@ -1,4 +1,4 @@
-"""The only part that writes Parquet: schemas, the commit protocol, and reading a sweep back.
+"""The only part that writes Parquet: schemas, the commit protocol, and reading sweeps.
 
 schema          the tables as literal data; `arrow` checks rows against it
 address         where OUT lies, without showing its keys

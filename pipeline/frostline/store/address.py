@@ -40,7 +40,7 @@ class Address:
     Attributes:
         shown: for messages; without user, password and query.
         command_form: the same with its harmless options, to be pasted into a command.
-        identity: what tells the place from others: keys and patience do not, the endpoint does.
+        identity: what tells the place from others: without keys and timeouts, with the endpoint.
     """
 
     shown: str
@@ -92,11 +92,11 @@ class Address:
         return bool(self._secrets())
 
     def reveal(self) -> str:
-        """The whole text, keys included: to open the place, and for nothing else."""
+        """The whole text, keys included; used only to open the place."""
         return self._text
 
     def scrub(self, text: str) -> str:
-        """A text of others, such as a library's error, without the keys that it may repeat."""
+        """A text from elsewhere, such as a library's error, without the keys that it may repeat."""
         for name, secret in self._secrets():
             text = text.replace(self._text, self.shown)
             for form in {secret, unquote(secret), quote(secret, safe="")}:

@@ -5,8 +5,8 @@ In: rows of the table's class; or what did not come through it, mappings by colu
 of another table, unknown columns, missing required values and wrong types: such rows are a defect
 of the program, so `TableDefectError` stands outside the user's error tree.
 
-Repeated strings stay plain `string` in Arrow: a dictionary type would turn into pandas categoricals
-for every reader. Parquet's own dictionary encoding stores them once all the same.
+Repeated strings stay plain `string` in Arrow: every reader would get a dictionary type as a pandas
+categorical. Parquet's own dictionary encoding stores each of them once anyway.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def with_columns(table: str, row: pa.Table, values: Mapping[str, object]) -> pa.
 
 def to_parquet(table: pa.Table) -> bytes:
     """Parquet bytes, zstd-compressed, ready to be published in one piece."""
-    # Around a single row, dictionaries and statistics are larger than what they describe.
+    # For a single row, dictionaries and statistics are larger than the row.
     many = len(table) > 1
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", use_dictionary=many, write_statistics=many)

@@ -5,9 +5,11 @@ that nobody else writes, and then lists all claims. It goes on when it is alone;
 withdraws, or waits for the other to withdraw. Two drivers cannot both go on, however slow the store
 is: of two claims one was written later, and its driver, which lists after that, finds the other. It
 takes a store that shows in a listing what was written before it, as S3, Google Cloud Storage and
-Azure do.  A claim is renewed by a heartbeat. One whose process is gone (same host), or whose
-heartbeat is older than two minutes (another host), is removed by the driver that takes over, which
-names it in its own claim; a driver that only could not be heard finds that out at its next
+Azure do.
+
+A claim is renewed by a heartbeat. A claim whose process is gone (same host), or whose heartbeat is
+older than two minutes (another host), is removed by the driver that takes over, which names it in
+its own claim. A driver that lives, but could not be heard, finds its name there at its next
 heartbeat and stops.
 """
 
@@ -84,7 +86,7 @@ def held_in_store(files: Files, pace: Pace = USUAL) -> Iterator[Hold]:
 
 
 def _wait_until_alone(files: Files, mine: Owner, pace: Pace) -> list[Owner]:
-    """Wait for claims of less right to be withdrawn; the dead ones that are left.
+    """Wait until claims of less right are withdrawn; return the dead ones that are left.
 
     Raises:
         SweepError: somebody holds OUT, or has more right to it.

@@ -1,10 +1,10 @@
 """From the row class of a table to its columns.
 
 In: a dataclass whose fields are the columns of a table, each annotated with its type, a line that
-says what it means, and the unit of its values where there is one (`1`: a ratio). Out: the same as
-`Column`s, from which Arrow's schema and `docs/tables.md` are made, and rows as mappings by column.
-A row is made by its class's constructor, so a column that is unknown, left out or of another type
-is a type error. Imports no Arrow.
+says what it means, and the unit of its values where there is one (`1`: a ratio). Out: `Column`s,
+from which Arrow's schema and `docs/tables.md` are made, and rows as mappings by column. A row is
+made by its class's constructor, so mypy reports a column that is unknown, left out or of another
+type. Imports no Arrow.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Column:
 class TableRow:
     """A row of a table, or the part of a row that becomes known at one time: a frozen dataclass.
 
-    A field is named as its column, with `_` at the end where the name is a word of Python's
-    (`pass_`). It has no default: whoever makes a row says of each column what stands in it, and
-    None stands where nothing was measured.
+    A field is named like its column, with `_` at the end where the name is a Python keyword
+    (`pass_`). Fields have no defaults: the code that makes a row states every column, with None
+    where nothing was measured.
     """
 
     __slots__ = ()

@@ -1,12 +1,12 @@
 """Tables of an OUT on this machine's disk, scanned by DuckDB.
 
 In: the Parquet files of a table. Out: SQL that scans them with the schema of this version, or their
-rows in memory. Columns that older files lack read as null, columns of a later program are passed
-over. Refuses files that are no Parquet or of other types, naming them.
+rows in memory. Columns that older files lack read as null; columns of a later program are ignored.
+Refuses files that are not Parquet or have other types, naming them.
 
-A sweep's tables are many files of few rows, and the time goes into opening them: for 10,000 trials
-DuckDB takes a quarter of the time of an Arrow dataset, and least when each core opens files of its
-own instead of sharing a query.
+A sweep's tables are many files with few rows, and opening them takes the time. For 10,000 trials
+DuckDB takes a quarter of the time of an Arrow dataset, and it is fastest when each core opens its
+own files instead of sharing a query.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from frostline.store.arrow import reader_schema
 from frostline.store.columns import Type
 from frostline.store.schema import TABLES
 
-_BATCH = 400  # files; DuckDB holds a vector per file and column until a query has ended
-_READERS = 4  # at once, at most; each holds a batch
+_BATCH = 400  # files of a query; DuckDB holds a vector per file and column until the query ends
+_READERS = 4  # queries at the same time
 _GLOB = frozenset("*?[]{}\\")
 _TYPES: dict[Type, str] = {
     "string": "VARCHAR",
@@ -56,9 +56,9 @@ def scan(table: str, files: str) -> str:
 
 
 def naive_utc(table: str) -> str:
-    """What a SELECT list of a table says so that its times are UTC without a zone.
+    """The SELECT list of a table in which times are UTC without a zone.
 
-    DuckDB hands zoned timestamps to Python through pytz, which it does not bring along.
+    DuckDB converts timestamps with a zone through pytz, which it does not install.
     """
     replaced = ", ".join(
         f"make_timestamp(epoch_us({column.name})) AS {column.name}"

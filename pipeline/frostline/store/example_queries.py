@@ -1,4 +1,4 @@
-"""Worked SQL queries, as literal data: shown in `docs/tables.md`, and run by the tests as shown."""
+"""Worked SQL queries, as literal data: `docs/tables.md` shows them, and the tests run them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ ORDER BY baseline_ms - frozen_ms DESC, o.pass, o.op_type""",
         title="Does the speedup follow from the raw samples?",
         text=(
             "Samples are kept raw. The speedup is the median over pairs of the baseline's step "
-            "time divided by the trial's; in a sandwich the baseline counts with its mean."
+            "time divided by the trial's. In a sandwich the mean of the two baselines is taken."
         ),
         sql="""\
 WITH pairs AS (
@@ -101,7 +101,7 @@ ORDER BY t.policy, t.replicate""",
     Query(
         title="How good is each predictor, out of sample?",
         text=(
-            "Anchors are what the prediction is made from, so they are no evidence. Errors are "
+            "Predictions are made from the anchors, so anchors are no evidence. Errors are "
             "relative to the measured speedup; compare them with the noise floor."
         ),
         sql="""\

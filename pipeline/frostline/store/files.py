@@ -27,7 +27,7 @@ Stamp = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileChange:
-    """A file that appears or is replaced; without a source: one that goes, if it is there."""
+    """A file that is written or replaced; without a source, a file that is removed if it exists."""
 
     name: str
     source: Source | None
@@ -92,7 +92,7 @@ class Files(ABC):
 
     @abstractmethod
     def remove_staging(self) -> None:
-        """Remove what writers that are gone had prepared and never applied."""
+        """Remove what writers that no longer run had prepared and never applied."""
 
 
 class Batch(ABC):
@@ -116,7 +116,7 @@ class Batch(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Drop what is left of the preparation."""
+        """Delete what was prepared and not applied."""
 
     def __enter__(self) -> Self:
         return self

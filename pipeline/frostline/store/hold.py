@@ -6,7 +6,7 @@ from frostline.errors import SweepError
 
 
 class Hold:
-    """What `OutDir.lock` gives; ask it before what must not happen twice."""
+    """What `OutDir.lock` gives; check it before anything that must not happen twice."""
 
     def __init__(self) -> None:
         self._why = ""

@@ -2,7 +2,7 @@
 
 In: the folder. Out: `LocalFiles`. Refuses a path that is a file, and (unless told to create it)
 one that does not exist. Staging folders are named after the host and process that made them, so
-that the next run can tell what is left of a dead one.
+that the next run can tell which belong to a process that no longer runs.
 """
 
 from __future__ import annotations
@@ -169,11 +169,11 @@ class _LocalBatch(Batch):
 def _flush(places: Mapping[Path, Path]) -> None:
     """Make files, or renames in folders, durable before what follows.
 
-    Side by side: a file system puts what is flushed at the same time into one write of its journal,
-    and one after the other takes several times as long.
+    They are flushed in parallel: a file system writes what is flushed at the same time to its
+    journal at once, and flushing one after the other takes several times as long.
 
     Args:
-        places: what to flush, and what to call it in messages.
+        places: what to flush, and its name in messages.
     """
     if len(places) < 2:
         for place, shown in places.items():

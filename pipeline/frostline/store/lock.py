@@ -3,8 +3,8 @@
 In: the files of OUT. Out: `held(files)`, a context manager. Refuses, with `SweepError`, an OUT that
 a living driver holds; the lock of a dead one is taken over.
 
-On a disk the lock is the kernel's (`flock` on `.lock`), which dies with its process; `.lock.json`
-only says who holds it. An object store has no locks: there drivers write claims
+On a disk the lock is the kernel's (`flock` on `.lock`), which is released when its process ends;
+`.lock.json` only says who holds it. An object store has no locks: there drivers write claims
 (`frostline.store.claims`).
 """
 

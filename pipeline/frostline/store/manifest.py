@@ -1,6 +1,6 @@
 """The manifest of a sweep: whose OUT it is, what wrote it, and every run that added to it.
 
-In: the text of `manifest.json`, or what a new run knows of itself. Out: `Manifest`, and its text.
+In: the text of `manifest.json`, or the facts of a new run. Out: `Manifest`, and its text.
 Refuses a manifest of a newer schema version, of another study, or one that cannot be read.
 """
 
@@ -23,11 +23,11 @@ class RunRecord(BaseModel):
     Attributes:
         started_at: UTC.
         frostline_version: version of the program.
-        study_digest: digest of the study as it read then.
+        study_digest: digest of the study file at that time.
         trials_planned: trials of the whole plan, finished ones included; None when not known.
-        versions: programs by name; empty in runs of before they were recorded.
-        program: digest of the program's source; None in runs of before it was recorded.
-        finished_at: UTC, when everything was done that follows the last trial; None: interrupted.
+        versions: versions by program; empty in old runs, which did not record them.
+        program: digest of the program's source; None in old runs, which did not record it.
+        finished_at: UTC, end of the run, predictions included; None: interrupted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,8 +47,8 @@ class Manifest(BaseModel):
     Attributes:
         schema_version: of the tables; a reader refuses a newer one than its own.
         study: the study's name.
-        digest: digest of the study as it reads now.
-        versions: programs by name, of the last run.
+        digest: digest of the study file of the last run.
+        versions: versions by program, of the last run.
         machine: facts of the driver's machine, of the last run.
         runs: every run, oldest first.
     """
@@ -123,10 +123,10 @@ def with_run(
     """The manifest after one more run has begun.
 
     Args:
-        before: as it stands; None in a new OUT.
+        before: the present manifest; None in a new OUT.
         where: OUT, for messages.
-        name: of the study that is about to run.
-        digest: of the same.
+        name: name of the study that is about to run.
+        digest: digest of that study.
         versions: see `Manifest`.
         machine: see `Manifest`.
         trials_planned: see `RunRecord`.

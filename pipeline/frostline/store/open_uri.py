@@ -1,9 +1,9 @@
-"""From a URI to an open file system: Arrow's options, and how patient to be with S3.
+"""From a URI to an open file system, with Arrow's options and two for retries on S3.
 
-In: a URI, options in its query as `pyarrow.fs.FileSystem.from_uri` takes them. For `s3://` there
-are two more, for which Arrow's URIs have no word: `max_attempts` (a request is made so often before
-it counts as failed; 8) and `timeout_s` (a request without an answer is given up; 30). For `gs://`
-it is Arrow's own `retry_limit_seconds`. Out: the file system, and the path within it.
+In: a URI with options in its query, as `pyarrow.fs.FileSystem.from_uri` takes them. `s3://` takes
+two more, which Arrow's URIs do not have: `max_attempts` (attempts at a request before it counts as
+failed; 8) and `timeout_s` (seconds after which a request without an answer is given up; 30). `gs://`
+has Arrow's own `retry_limit_seconds`. Out: the file system, and the path within it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ def open_uri(uri: str) -> tuple[FileSystem, str]:
     filesystem, base = FileSystem.from_uri(urlunsplit(parts._replace(query=urlencode(said))))
     if lost := _NOT_COPIED.intersection(said):
         if ours:
-            raise ValueError(f"{', '.join(ours)} cannot stand beside {', '.join(lost)}")
-        return filesystem, base  # as patient as the SDK is by itself
-    # What Arrow pickles is what its constructor takes: the way to the options that a URI has not.
+            raise ValueError(f"{', '.join(ours)} cannot be combined with {', '.join(lost)}")
+        return filesystem, base  # with the SDK's own retries
+    # The pickled state of a file system holds its constructor's arguments; this is how to add
+    # options that a URI cannot name.
     _, (options,) = filesystem.__reduce__()
     patience = {"connect_timeout": min(_CONNECT_S, timeout_s), "request_timeout": timeout_s}
     patient = S3FileSystem(

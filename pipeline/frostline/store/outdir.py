@@ -1,9 +1,9 @@
 """OUT, the output directory of a sweep: what is published there, and by whom.
 
-In: a path or URI, and per trial its rows. Out: `OutDir`, through which everything that writes OUT
-goes. A trial is published as one file per table, each atomic, `trials` last: that file is the
-commit. Refuses an OUT of another study, one that another driver holds, one written by a newer
-version, and rows that do not fit the schema.
+In: a path or URI, and the rows of each trial. Out: `OutDir`; everything that is written to OUT goes
+through it. A trial is published as one file per table, each atomic. The file in `trials` comes last
+and is the commit. Refuses an OUT of another study, one that another driver holds, one written by a
+newer version, and rows that do not fit the schema.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class OutDir:
         return self._index.status(trial_id)
 
     def trials(self) -> tuple[dict[str, str], pa.Table]:
-        """The commits, and the rows of `trials` with the schema of this version, of one moment.
+        """The commits and the rows of `trials`, read at one moment, with this version's schema.
 
         Raises:
             StorageError: a `trials` file cannot be read; names it.
@@ -132,14 +132,14 @@ class OutDir:
     ) -> None:
         """Replace some tables of a committed trial, and columns of its `trials` row.
 
-        For what is computed from a sweep afterwards. The trial stays committed all the while: the
-        tables are replaced one by one, then the row. A reader in between finds the new tables
+        For values that are computed from a finished sweep. The trial stays committed throughout:
+        the tables are replaced one by one, then the row. A reader in between finds the new tables
         beside the old row. Call with the lock held.
 
         Args:
             trial_id: a trial that is committed.
-            tables: by name, without `trials`; no rows: the trial has none in that table any more.
-            columns: of its row in `trials`.
+            tables: rows by table, without `trials`; an empty list removes the trial from a table.
+            columns: new values in its row of `trials`.
 
         Raises:
             TableDefectError: rows or values do not fit the schema.
@@ -161,7 +161,7 @@ class OutDir:
         )
 
     def put_file(self, source: Source, relative: str) -> None:
-        """Put bytes, or a copy of a local file, at a name below OUT; it appears whole or not."""
+        """Put bytes, or a copy of a local file, at a name below OUT, atomically."""
         with self.files.batch() as batch:
             batch.put(relative, source)
 
@@ -171,7 +171,7 @@ class OutDir:
         Args:
             local: the folder.
             relative: its name below OUT.
-            replace: afterwards remove the files there that `local` does not have.
+            replace: also remove the files there that `local` does not have.
         """
         with storage_errors("read", str(local)):
             names = sorted(
@@ -207,7 +207,7 @@ class OutDir:
             batch.put(relative, text.encode("utf-8"))
 
     def remove_staging(self) -> None:
-        """Remove what dead runs had prepared and never published."""
+        """Remove what earlier runs had prepared and never published."""
         self.files.remove_staging()
 
     def lock(self) -> AbstractContextManager[Hold]:
@@ -240,14 +240,14 @@ class OutDir:
     ) -> Manifest:
         """Enter a run into the manifest and keep the study file; call with the lock held.
 
-        A study of the same name with a changed text goes on in the same OUT: its history shows the
-        digest of each run, and the trials it has in common are not measured again.
+        A changed study of the same name continues in the same OUT: the manifest lists the digest of
+        each run, and trials that both have in common are not measured again.
 
         Args:
-            study_text: the study file as it reads.
+            study_text: the study file.
             digest: of the study.
             name: the study's name.
-            versions: programs that measure, by name.
+            versions: versions by program.
             machine: facts of this machine.
             trials_planned: trials of the whole plan.
             program: digest of the program's source.

@@ -45,11 +45,11 @@ class Owner:
     supersedes: tuple[str, ...] = ()
 
     def beat(self) -> Owner:
-        """The same with a heartbeat of now."""
+        """This owner with a heartbeat of now."""
         return replace(self, heartbeat=datetime.now(UTC))
 
     def lives(self, stale_s: float) -> bool:
-        """Whether it is to be reckoned with.
+        """Whether the driver is alive.
 
         Args:
             stale_s: age of the last heartbeat at which an owner on another host is dead.
@@ -73,7 +73,7 @@ _OWNER: TypeAdapter[Owner] = TypeAdapter(Owner)
 def read_owner(files: Files, name: str) -> Owner | None:
     """What a file says; None when there is none, or it says something else.
 
-    An owner is written whole or not at all, so that anything else is no owner.
+    An owner is written whole or not at all, so a file that does not parse is no owner.
     """
     content = files.read(name)
     try:

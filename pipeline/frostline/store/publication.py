@@ -1,9 +1,8 @@
 """What the publication of a trial changes in an OUT. Pure.
 
 In: the rows of one attempt, and its other files. Out: `FileChange`s in the order in which they have
-to
-be applied: the files, then the old commit goes, the tables are replaced one by one, and the new
-commit comes last. Refuses rows that do not fit the schema, or that are not this trial's.
+to be applied: the files are written, the old commit is removed, the tables are replaced one by one,
+and the new commit comes last. Refuses rows that do not fit the schema, or are another trial's.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ class TrialTables:
     Attributes:
         trial_id: of every row.
         trials: exactly one row.
-        steps, op_costs, layers, graph_ops, predictions: any number of rows, none for a trial that
-            did not get there.
+        steps, op_costs, layers, graph_ops, predictions: any number of rows; none where the trial
+            failed before it had any.
     """
 
     trial_id: str
@@ -91,7 +90,7 @@ def checked(trial_id: str, tables: Mapping[str, Rows]) -> dict[str, pa.Table]:
 
 
 def replaced(trial_id: str, tables: Mapping[str, pa.Table]) -> Iterator[FileChange]:
-    """The changes that give a trial these rows; a table without any loses its file."""
+    """The changes that give a trial these rows; the file of a table without rows is removed."""
     for table, rows in tables.items():
         yield FileChange(
             name=table_file(table, trial_id), source=to_parquet(rows) if len(rows) else None

@@ -42,7 +42,7 @@ def table_file(table: str, trial_id: str) -> str:
 class CommitIndex:
     """Status by trial, kept up to date by reading only the files that are new or replaced.
 
-    A first look at 10,000 trials takes a few seconds, the following ones one listing.
+    Reading 10,000 trials for the first time takes a few seconds; later calls take one listing.
     """
 
     def __init__(self, files: Files) -> None:
@@ -94,12 +94,12 @@ class CommitIndex:
 
 
 def row_files(files: Files, table: str, trial_ids: Iterable[str]) -> list[str]:
-    """Where the rows lie that some trials have in a table; ascending, only files that are there.
+    """Paths of the files with the rows of some trials in a table; ascending, existing files only.
 
     Args:
         files: OUT.
         table: a key of `frostline.store.schema.TABLES`.
-        trial_ids: what counts; rows of other trials are left out.
+        trial_ids: the trials.
     """
     there = files.stamps(table_folder(table))
     folder = files.path(table_folder(table))
@@ -123,12 +123,12 @@ def dataset_of(files: Files, table: str, paths: Sequence[str]) -> Dataset:
 
 
 def committed(files: Files, table: str, commits: Mapping[str, str]) -> Dataset:
-    """The rows that committed trials have in a table, as a dataset that is read when needed.
+    """The rows of committed trials in a table, as a dataset that is read when needed.
 
     Args:
         files: OUT.
         table: a key of `frostline.store.schema.TABLES`.
-        commits: what counts; rows of other trials are left out.
+        commits: the trials that are committed; rows of other trials are left out.
     """
     return dataset_of(files, table, row_files(files, table, commits))
 
@@ -168,7 +168,7 @@ def read_rows(
 
 
 def read_trials(files: Files, index: CommitIndex) -> tuple[dict[str, str], pa.Table]:
-    """Status by trial, ascending, and the rows of `trials`, as of one moment.
+    """Status by trial, ascending, and the rows of `trials`, both read at one moment.
 
     Raises:
         StorageError: a file cannot be read; names it.
@@ -185,7 +185,7 @@ def read_trials(files: Files, index: CommitIndex) -> tuple[dict[str, str], pa.Ta
         except StorageError as error:
             if isinstance(error.__cause__, duckdb.Error):
                 raise
-            # A retry has just withdrawn a commit; or something is wrong that is named below.
+            # A retry has just withdrawn a commit, or a file is damaged, which is reported below.
     commits = index.commits()
     return commits, read_rows(files, "trials", row_files(files, "trials", commits), None)
 

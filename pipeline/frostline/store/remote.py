@@ -50,7 +50,7 @@ class RemoteFiles(Files):
 
     @staticmethod
     def open(address: Address, *, create: bool) -> Files:
-        """The place a URI names; see `frostline.store.outdir.OutDir.open`."""
+        """The place that a URI names; see `frostline.store.outdir.OutDir.open`."""
         shown = address.shown
         try:
             filesystem, base = open_uri(address.reveal())
@@ -83,7 +83,7 @@ class RemoteFiles(Files):
 
     @property
     def local_root(self) -> Path | None:
-        """None: nothing here lies on this machine's disk."""
+        """None, because the files are not on this machine's disk."""
         return None
 
     @property
@@ -182,7 +182,7 @@ class _RemoteBatch(Batch):
                 self._files.delete_folder(self._staging)
 
     def _write(self, path: str, source: Source) -> None:
-        # In memory, or mapped, before the stream opens: closing a stream publishes what it holds.
+        # Read before the stream opens: closing a stream publishes whatever was written to it.
         if isinstance(source, Path):
             empty = source.stat().st_size == 0
             content = b"" if empty else pa.memory_map(str(source)).read_buffer()

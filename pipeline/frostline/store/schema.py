@@ -1,6 +1,6 @@
-"""The tables: one row class a table, each column with its type, unit and a line of documentation.
+"""The tables: one row class per table, each column with its type, unit and a line of documentation.
 
-Out of them come Arrow's schema and `docs/tables.md`; the class of `trials` fills a file of its own,
+Arrow's schema and `docs/tables.md` are made from these classes. The class of `trials` is in
 `frostline.store.trial_row`. Columns are only ever added; a change of meaning raises
 `SCHEMA_VERSION`. Every time is in nanoseconds unless the name says otherwise.
 """
@@ -19,24 +19,24 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRow(TableRow):
-    """One row a sample, raw: a block of steps that ends with a synchronisation."""
+    """One row per raw sample: a block of steps that ends with a synchronisation."""
 
     trial_id: Annotated[str, "The trial."]
     arm: Annotated[str, "baseline or trial."]
     pair: Annotated[int, "Number of the pair; -1: warm-up before the first."]
     position: Annotated[int, "0: first of its pair, 1: second (2 in a sandwich)."]
-    warmup: Annotated[bool, "Takes no part in the estimate."]
+    warmup: Annotated[bool, "The sample is not part of the estimate."]
     n_steps: Annotated[int, "Steps in the block."]
     step_ns: Annotated[int, "The block's wall time / n_steps.", "ns"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpCostRow(TableRow):
-    """One row an op of a trial's profile: layer, pass, time per step."""
+    """One row per op of a trial's profile: layer, pass, time per step."""
 
     trial_id: Annotated[str, "The trial."]
     layer: Annotated[str | None, "Layer that created the op or whose op it differentiates."]
-    pass_: Annotated[str, "The pass; see Method 8 of the guide."]
+    pass_: Annotated[str, "The pass; see docs/method.md, Attribution."]
     op_type: Annotated[str, "TensorFlow op type, or HLO opcode."]
     op_name: Annotated[str, "Op name as profiled."]
     device: Annotated[str, "Plane of the trace."]
@@ -49,20 +49,24 @@ class OpCostRow(TableRow):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRow(TableRow):
-    """One row a layer of a trial: its mode, and its time per pass."""
+    """One row per layer of a trial: its mode, and its time per pass."""
 
     trial_id: Annotated[str, "The trial."]
     layer: Annotated[str, "Ownership path of the layer."]
     index: Annotated[int, "Order of first use in the forward graph."]
     kind: Annotated[str, "Keras class."]
     params: Annotated[int, "Parameters trainable in the baseline.", "parameters"]
-    trainable: Annotated[bool, "Something of it still trains."]
+    trainable: Annotated[bool, "At least one of its variables still trains."]
     mode: Annotated[str, "trainable, pass_through or pruned."]
     forward_ns: Annotated[int | None, "Profiled op time per step; null without a trace.", "ns"]
-    activation_gradient_ns: Annotated[int | None, "Same, dX.", "ns"]
-    weight_gradient_ns: Annotated[int | None, "Same, dW.", "ns"]
-    optimizer_ns: Annotated[int | None, "Same, update; null where it is not known by layer.", "ns"]
-    forward_flops: Annotated[int | None, "Forward FLOPs per step, where registered.", "FLOP"]
+    activation_gradient_ns: Annotated[int | None, "Profiled op time per step, dX.", "ns"]
+    weight_gradient_ns: Annotated[int | None, "Profiled op time per step, dW.", "ns"]
+    optimizer_ns: Annotated[
+        int | None, "Profiled op time per step, update; null where not known by layer.", "ns"
+    ]
+    forward_flops: Annotated[
+        int | None, "Forward FLOPs per step, where a count is registered.", "FLOP"
+    ]
     gradient_norm: Annotated[
         float | None,
         "Mean norm of the layer's gradient over some steps; first control only, where asked for.",
@@ -72,7 +76,7 @@ class LayerRow(TableRow):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphOpRow(TableRow):
-    """One row an op of the traced training function: enough to attribute and predict again."""
+    """One row per op of the traced training function: enough to attribute and predict again."""
 
     trial_id: Annotated[str, "The trial."]
     op_name: Annotated[str, "Name in the traced training function."]
@@ -80,12 +84,14 @@ class GraphOpRow(TableRow):
     layer: Annotated[str | None, "Layer that created it or whose op it differentiates."]
     pass_: Annotated[str, "Pass by the graph."]
     needed_by: Annotated[tuple[str, ...], "Variables whose gradient needs this op."]
-    forward_flops: Annotated[int | None, "Of a forward op, where registered.", "FLOP"]
+    forward_flops: Annotated[
+        int | None, "FLOPs of a forward op, where a count is registered.", "FLOP"
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionRow(TableRow):
-    """One row a predictor of a trial."""
+    """One row per predictor of a trial."""
 
     trial_id: Annotated[str, "The trial."]
     predictor: Annotated[str, "three_anchor, or a naive predictor's name."]

@@ -1,13 +1,13 @@
-"""Trials that are measured and on their way into a store: kept on this machine's disk until there.
+"""Keeps measured trials on this machine's disk until an object store has them.
 
-In: what publishing a trial changes in an OUT that lies in an object store. Out: a copy on the disk
-of the machine that measured, before anything is sent; it goes when the store has everything. What
-is left there, because the store did not answer or the process was killed, is stored by the next run
-on that OUT. Refuses nothing for want of a spool: a trial that cannot be kept is still published.
+In: the changes by which a trial is published to an OUT in an object store. Out: a copy on the disk
+of the machine that measured it, written before anything is sent and removed when the store has
+everything. A copy that is left, because the store did not answer or the process was killed, is
+stored by the next run on that OUT. A trial that cannot be kept on the disk is still published.
 
 The folder is `$FROSTLINE_SPOOL`, else `frostline/spool` below `$XDG_STATE_HOME` or below
-`~/.local/state`; in it, a folder for each OUT, and in that one for each trial, whose `record.json`
-is written last.
+`~/.local/state`. It has a folder for each OUT, with a folder for each trial, whose `record.json` is
+written last.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _CLOCKS_DIFFER = timedelta(minutes=10)
 
 
 class _Kept(BaseModel):
-    """One change: a name below OUT, and the file here that it gets; none: it goes."""
+    """One change: a name below OUT and the file here to put there; without one it is removed."""
 
     model_config = ConfigDict(frozen=True)
     name: str
@@ -67,14 +67,14 @@ class KeptTrial(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What became of a spool.
+    """The result of storing what a spool keeps.
 
     Attributes:
         host: the machine.
         place: the folder there.
-        stored: status of the trials that are in OUT now, by `trial_id`.
-        obsolete: trials dropped: OUT has them by now, or is a new one.
-        left: trials that stay, because OUT could not take them; `why` says why.
+        stored: status of the trials that were stored, by `trial_id`.
+        obsolete: trials that were deleted, because OUT has them already or is a new one.
+        left: trials that remain, because OUT could not take them; `why` says why.
     """
 
     host: str
@@ -93,12 +93,12 @@ class Spool:
     """
 
     def __init__(self, out: OutDir) -> None:
-        """Look at an OUT in a store; nothing is read or written yet."""
+        """Take an OUT in a store; nothing is read or written yet."""
         self.place = spool_folder() / _name_of(out.address)
         self._out = out
 
     def keep(self, tables: TrialTables, changes: Sequence[FileChange]) -> None:
-        """Write a trial to the disk; what was kept of an earlier attempt is replaced.
+        """Write a trial to the disk, in place of an earlier attempt.
 
         Args:
             tables: the trial's rows.
@@ -140,7 +140,7 @@ class Spool:
         self._tidy()
 
     def trials(self) -> list[KeptTrial]:
-        """What is kept, oldest first; what was written by half, or is damaged, is passed over."""
+        """The trials that are kept, oldest first; incomplete and damaged ones are skipped."""
         found = []
         for record in self.place.glob(f"*/{_RECORD}"):
             with suppress(FileNotFoundError, ValidationError):
@@ -148,13 +148,13 @@ class Spool:
         return sorted(found, key=lambda kept: kept.started_at)
 
     def store(self, only: Collection[str] | None = None) -> Stored:
-        """Store what is kept, and remove it here.
+        """Store the trials that are kept, and remove them here.
 
         Args:
             only: these trials; None: all.
 
         Returns:
-            What became of it; nothing is raised for a store that cannot be reached.
+            The result; a store that cannot be reached is part of it and not raised.
         """
         done = Stored(host=socket.gethostname(), place=str(self.place))
         if not self.place.exists():
@@ -194,7 +194,7 @@ class Spool:
                 self.place.rmdir()
 
     def _superseded(self, kept: KeptTrial) -> bool:
-        """Whether OUT has this trial, at least as good."""
+        """Whether OUT has this trial from an attempt that is at least as good."""
         status = self._out.commit_of(kept.trial_id)
         return status is not None and (status == "ok" or kept.status != "ok")
 
@@ -202,7 +202,7 @@ class Spool:
         return (self.place / kept.trial_id / _RECORD).exists()
 
     def _publish(self, kept: KeptTrial) -> bool:
-        """Publish a trial; False where the lease that kept it has done so meanwhile."""
+        """Publish a trial; False where the lease that kept it has published it in the meantime."""
         folder = self.place / kept.trial_id
         try:
             self._out.files.apply(
@@ -217,7 +217,7 @@ class Spool:
 
 
 class SpoolingOut:
-    """Publishes into a store, with the spool as a safety net; what leases publish through."""
+    """Publishes the trials of leases to a store; the spool has a copy until the store has them."""
 
     def __init__(self, out: OutDir) -> None:
         """Publish into this OUT."""
@@ -225,7 +225,7 @@ class SpoolingOut:
         self._spool = Spool(out)
 
     def publish(self, tables: TrialTables, files: Mapping[str, Source] = NO_FILES) -> None:
-        """As `OutDir.publish`; the trial is on this machine's disk until OUT has it.
+        """Publish like `OutDir.publish`; the trial is on this machine's disk until OUT has it.
 
         Raises:
             StorageError: OUT cannot be written; says where the trial is kept.

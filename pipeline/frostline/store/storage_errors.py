@@ -1,4 +1,4 @@
-"""What a store's error means: the reason in words, what to do, and whether waiting may help.
+"""Turns a store's errors into words: the reason, what to do, and whether waiting may help.
 
 In: an error of the system or of Arrow. Out: `StorageError` with what failed, where and what to do;
 `StoreUnreachableError` where the same request may well succeed in a while.
@@ -28,8 +28,8 @@ _BY_NUMBER = {
 }
 _CHECK = "check that it can be reached, then run the same command again"
 
-# What the SDKs of object stores say inside of Arrow's messages. Arrow gives the errors of S3 the
-# number EIO whatever they are.
+# Texts of the object stores' SDKs within Arrow's messages, since Arrow gives every error of S3 the
+# number EIO.
 _REFUSED = (
     (
         r"ACCESS_DENIED|HTTP status 403|PERMISSION_DENIED|Forbidden|AuthorizationFailure",

@@ -1,22 +1,23 @@
 """A finished or running sweep, for notebooks, queries and the program itself.
 
 In: OUT, a local path or a URI. Out: `Sweep`, with the tables as Arrow, pandas or SQL, and the
-trials as typed rows. Counts exactly one commit per trial, as of the moment it was opened; rows that
-trials without a commit have in other tables are left out. Refuses what is no sweep, and one that
-a newer version wrote.
+trials as typed rows. It counts exactly one commit per trial, as of the moment it was opened, and
+leaves out rows of trials without a commit. Refuses a place that is no sweep, and a sweep that a
+newer version wrote.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from frostline.errors import SweepError, UsageError
+from frostline.notebook import html_facts, one_line
 from frostline.store.address import Address
 from frostline.store.columns import TableRow
 from frostline.store.duckdb_scan import naive_utc, scan
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row", bound=TableRow)
 
+_NAMED = 8
 
-def open_sweep(out: str | os.PathLike[str] | Address) -> Sweep:
+
+def open_sweep(out: str | PathLike[str] | Address) -> Sweep:
     """Open what a sweep wrote.
 
     Args:
@@ -54,12 +57,21 @@ def open_sweep(out: str | os.PathLike[str] | Address) -> Sweep:
     return Sweep(outdir, manifest)
 
 
+def as_sweep(sweep: Sweep | str | PathLike[str]) -> Sweep:
+    """A sweep that is open already, or the one at a path or URI.
+
+    Raises:
+        SweepError, StorageError: as `open_sweep`.
+    """
+    return sweep if isinstance(sweep, Sweep) else open_sweep(sweep)
+
+
 class Sweep:
     """The tables of one sweep, as they were committed when it was opened.
 
     Attributes:
         out: the output directory.
-        manifest: whose it is and what wrote it.
+        manifest: the study's name, and versions and runs of the program that wrote it.
         commits: status by `trial_id`.
     """
 
@@ -70,6 +82,23 @@ class Sweep:
         self.commits, self._trials = out.trials()
         self._paths: dict[str, list[str]] = {}
         self._files("trials", None)
+
+    def __repr__(self) -> str:
+        return one_line("Sweep", self.out.files.shown, self._facts())
+
+    def _repr_html_(self) -> str:
+        return html_facts(f"Sweep in {self.out.files.shown}", self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        """What it is, from what was read when it was opened."""
+        statuses = list(self.commits.values())
+        models = sorted(self._trials["model"].unique().to_pylist())
+        more = f" and {len(models) - _NAMED} more" if len(models) > _NAMED else ""
+        return {
+            "study": self.manifest.study,
+            "trials": f"{statuses.count('ok')} ok, {statuses.count('failed')} failed",
+            "models": ", ".join(models[:_NAMED]) + more if models else "none yet",
+        }
 
     def trials(self) -> pa.Table:
         """The `trials` table: one row a trial, failed ones included."""
@@ -87,8 +116,8 @@ class Sweep:
         Args:
             name: `trials`, `steps`, `op_costs`, `layers`, `graph_ops` or `predictions`.
             columns: only these; all when left out.
-            trials: ids of the trials whose rows are wanted, only their files are read; all when
-                left out. Ids without a commit give no rows.
+            trials: ids of the trials whose files are read; all when left out. Ids without a commit
+                give no rows.
 
         Raises:
             SweepError: there is no such table or column, or a newer version wrote it.
@@ -138,11 +167,10 @@ class Sweep:
 
         Args:
             query: SQL; `FROM trials JOIN steps USING (trial_id)` and so on.
-            trials: ids of the trials that the views show, only their files are read; all when left
-                out.
+            trials: ids of the trials whose files are read; all when left out.
 
         Raises:
-            SweepError: the query is wrong; carries DuckDB's message.
+            SweepError: the query is wrong; with DuckDB's message.
         """
         connection = self._connection if trials is None else self._connect(trials)
         try:

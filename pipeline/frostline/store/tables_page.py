@@ -1,7 +1,8 @@
 """The guide's page on the tables, generated from the schemas.
 
 In: `frostline.store.schema` and `frostline.store.example_queries`. Out: Markdown. `python -m
-frostline.store.tables_page` writes `docs/tables.md` of the checkout; a test holds it current.
+frostline.store.tables_page` writes `docs/tables.md` of the checkout; a test checks that the page is
+up to date.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ _INTRODUCTION = f"""\
 
 # Tables
 
-A sweep writes Parquet, schema version {SCHEMA_VERSION}. A trial's rows are one file per table,
-`OUT/tables/<table>/<trial_id>.parquet`. Each file appears whole, and the one in `trials` is written
-last: it is the commit. Rows that other tables have without it belong to a trial that is running or
+A sweep writes Parquet, schema version {SCHEMA_VERSION}. Each trial has one file per table,
+`OUT/tables/<table>/<trial_id>.parquet`. Each file appears whole. The file in `trials` is written
+last and is the trial's commit: rows in other tables without it belong to a trial that is running or
 was interrupted.
 
 Columns are only ever added. A column that is not marked as always there is null where nothing was
@@ -35,25 +36,26 @@ DuckDB, pandas, Polars and Spark read `OUT/tables/*/` as they are. In Python:
 ```python
 from frostline import open_sweep
 
-sweep = open_sweep("OUT")
+sweep = open_sweep("demo-out")
 sweep.trials()                       # pyarrow.Table
 sweep.df("steps")                    # pandas.DataFrame, where pandas is installed
 sweep.sql("SELECT policy, speedup FROM trials ORDER BY speedup DESC")  # DuckDB relation
 ```
 
-`open_sweep` leaves out rows without a commit, and gives a table that nothing was written to with
-its columns and no rows. `OUT` may be a URI that `pyarrow.fs` opens (`s3://bucket/sweep`).
+`open_sweep` takes a folder or a URI that `pyarrow.fs` opens (`s3://bucket/sweep`). It leaves out
+rows without a commit. A table that nothing was written to has its columns and no rows.
 """
 
 _QUERIES_INTRODUCTION = """\
 ## Worked queries
 
-They run in `open_sweep("OUT").sql(...)`, or in DuckDB alone after this, once per table:
+These queries run in `open_sweep("demo-out").sql(...)`. In DuckDB alone, create one view per table
+first:
 
 ```sql
-CREATE VIEW trials AS FROM read_parquet('OUT/tables/trials/*.parquet', union_by_name = true);
+CREATE VIEW trials AS FROM read_parquet('demo-out/tables/trials/*.parquet', union_by_name = true);
 CREATE VIEW steps AS
-    FROM read_parquet('OUT/tables/steps/*.parquet', union_by_name = true)
+    FROM read_parquet('demo-out/tables/steps/*.parquet', union_by_name = true)
     SEMI JOIN trials USING (trial_id);
 ```
 """

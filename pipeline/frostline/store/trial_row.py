@@ -20,7 +20,7 @@ from frostline.trial import Jit, Setting, Strategy
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedColumns(TableRow):
-    """What it takes no run to know."""
+    """What is known before a run."""
 
     trial_id: Annotated[str, "Readable slug and a hash of all that affects the result."]
     study: Annotated[str, "The study's name."]
@@ -38,7 +38,7 @@ class PlannedColumns(TableRow):
     batch_size: Annotated[int, "Examples per step.", "examples"]
     optimizer: Annotated[str | None, "Keras identifier; null: the compiled model's own."]
     precision: Annotated[str, "Keras dtype policy."]
-    jit_compile: Annotated[Jit, "As asked for: auto, true or false."]
+    jit_compile: Annotated[Jit, "What the study asked for: auto, true or false."]
     strategy: Annotated[Strategy, "single or mirrored."]
     is_control: Annotated[bool, "An independently built copy of the baseline."]
     replicate: Annotated[int, "Number among the controls; 0 otherwise."]
@@ -64,7 +64,7 @@ class OutcomeColumns(TableRow):
     error_stage: Annotated[str | None, "Where it failed; `profile` on an ok row: no trace."]
     error_type: Annotated[str | None, "Short name of the cause."]
     error_message: Annotated[str | None, "What happened and what to do about it."]
-    warnings: Annotated[tuple[str, ...], "What was noticed and is legal."]
+    warnings: Annotated[tuple[str, ...], "Notes on an ok trial; none is an error."]
     attempts: Annotated[int, "How often the trial was started, this time included."]
 
 
@@ -76,7 +76,9 @@ class TimingColumns(TableRow):
     pairing: Annotated[Literal["interleaved", "sandwich"] | None, "interleaved or sandwich."]
     stop_reason: Annotated[str | None, "target_ci or max_pairs."]
     step_ns: Annotated[int | None, "Median unprofiled step time of the trial.", "ns"]
-    baseline_step_ns: Annotated[int | None, "Median of the baseline beside it.", "ns"]
+    baseline_step_ns: Annotated[
+        int | None, "Median step time of the baseline measured beside it.", "ns"
+    ]
     speedup: Annotated[float | None, "Median of the paired ratios baseline / trial.", "1"]
     speedup_low: Annotated[float | None, "Lower end of its 95% bootstrap interval.", "1"]
     speedup_high: Annotated[float | None, "Upper end of its 95% bootstrap interval.", "1"]
@@ -97,12 +99,22 @@ class ProfileColumns(TableRow):
     """What a trace says, and its attribution."""
 
     forward_ns: Annotated[int | None, "Profiled op time per step, forward.", "ns"]
-    activation_gradient_ns: Annotated[int | None, "Same, gradients passed on (dX).", "ns"]
-    weight_gradient_ns: Annotated[int | None, "Same, gradients of weights (dW).", "ns"]
-    optimizer_ns: Annotated[int | None, "Same, from gradients to updates.", "ns"]
-    input_ns: Annotated[int | None, "Same, input pipeline and host-to-device copies.", "ns"]
-    other_ns: Annotated[int | None, "Same, not attributed to a pass.", "ns"]
-    busy_ns: Annotated[int | None, "Per step, union of the ops' intervals on the device.", "ns"]
+    activation_gradient_ns: Annotated[
+        int | None, "Profiled op time per step, gradients passed on (dX).", "ns"
+    ]
+    weight_gradient_ns: Annotated[
+        int | None, "Profiled op time per step, gradients of weights (dW).", "ns"
+    ]
+    optimizer_ns: Annotated[
+        int | None, "Profiled op time per step, from gradients to updates.", "ns"
+    ]
+    input_ns: Annotated[
+        int | None, "Profiled op time per step, input pipeline and host-to-device copies.", "ns"
+    ]
+    other_ns: Annotated[int | None, "Profiled op time per step that belongs to no pass.", "ns"]
+    busy_ns: Annotated[
+        int | None, "Per step, union of the ops' intervals on a device, summed over devices.", "ns"
+    ]
     attributed_fraction: Annotated[float | None, "Share of op time whose pass is not other.", "1"]
     trace_steps: Annotated[int | None, "Steps found in the trace."]
 
@@ -125,7 +137,7 @@ class ProfileColumns(TableRow):
 class PredictedColumns(TableRow):
     """What the cost model says, once all anchors are there."""
 
-    predicted_step_ns: Annotated[int | None, "The cost model's, where anchors are there.", "ns"]
+    predicted_step_ns: Annotated[int | None, "Step time by the cost model.", "ns"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,14 +154,18 @@ class AttemptColumns(TableRow):
     keras_version: Annotated[str | None, "Keras of its measuring process."]
     started_at: Annotated[datetime, "Start of the last attempt.", "UTC"]
     duration_s: Annotated[float, "Wall time of the last attempt, storing excluded.", "s"]
-    build_s: Annotated[float | None, "Of it: building the model.", "s"]
-    compile_s: Annotated[float | None, "Of it: tracing and compiling the step.", "s"]
-    stepping_s: Annotated[float | None, "Of it: training steps of both arms, samples or not.", "s"]
-    check_s: Annotated[float | None, "Of it: the freeze check.", "s"]
-    profile_s: Annotated[float | None, "Of it: the profiled window.", "s"]
-    convert_s: Annotated[float | None, "Of it: conversion and attribution of the trace.", "s"]
-    process_rss_bytes: Annotated[int | None, "Measuring process after the trial was gone.", "B"]
-    process_trials: Annotated[int | None, "Trials that process had served, this one included."]
+    build_s: Annotated[float | None, "Part of duration_s: building the model.", "s"]
+    compile_s: Annotated[float | None, "Part of duration_s: tracing, compiling the step.", "s"]
+    stepping_s: Annotated[float | None, "Part of duration_s: steps of both arms, all of them.", "s"]
+    check_s: Annotated[float | None, "Part of duration_s: the freeze check.", "s"]
+    profile_s: Annotated[float | None, "Part of duration_s: the profiled window.", "s"]
+    convert_s: Annotated[float | None, "Part of duration_s: converting, attributing traces.", "s"]
+    process_rss_bytes: Annotated[
+        int | None, "Memory of the measuring process once the trial was freed.", "B"
+    ]
+    process_trials: Annotated[
+        int | None, "Trials that the measuring process had served, this one included."
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +177,7 @@ class TrialRow(  # dataclasses take the fields of the last base first
     OutcomeColumns,
     PlannedColumns,
 ):
-    """One row a trial, failed ones included. Its file is the trial's commit."""
+    """One row per trial, failed ones included. The file of the row is the trial's commit."""
 
     @staticmethod
     def joined(
@@ -173,6 +189,6 @@ class TrialRow(  # dataclasses take the fields of the last base first
         predicted: PredictedColumns,
         attempt: AttemptColumns,
     ) -> TrialRow:
-        """The row that has these parts: all that there are."""
+        """The row made of all its parts."""
         parts = (planned, outcome, timing, profile, predicted, attempt)
         return TrialRow.from_mapping({k: v for part in parts for k, v in part.values().items()})

@@ -1,8 +1,8 @@
-"""Tables that a newer version of the program wrote are refused.
+"""Refuses tables that a newer version of the program wrote.
 
 In: the files of a table. Out: nothing, or `SweepError`. The manifest names the newest version that
-wrote to an OUT and is looked at first; this finds tables that were copied into it. It reads the
-ends of some files, evenly spread: of up to 64 that is all of them, and of 10,000 it takes no time.
+wrote to an OUT and is checked first; this check finds tables that were copied into OUT. It reads
+the ends of about a hundred files at most, evenly spread, so that 10,000 files take no longer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _READERS = 16
 
 
 def refuse_newer(files: Files, table: str, paths: Sequence[str]) -> None:
-    """Look at the schema versions that a table's files name.
+    """Check the schema versions that a table's files name.
 
     Args:
         files: OUT.
@@ -48,7 +48,7 @@ def refuse_newer(files: Files, table: str, paths: Sequence[str]) -> None:
 
 
 def _version(files: Files, path: str) -> int:
-    """What a file names; 0 where it names none, or is damaged, which reading its rows reports."""
+    """The version that a file names; 0 where it names none or is damaged (reading reports that)."""
     try:
         with files.filesystem.open_input_file(path) as source:
             said = (pq.read_metadata(source).metadata or {}).get(VERSION_KEY, b"")

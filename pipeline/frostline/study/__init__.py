@@ -2,7 +2,7 @@
 
 study       the study as a value, and loading it
 tables      each table with its keys, types, ranges and defaults
-check       what concerns several keys at once
+check       mistakes that concern several keys at once
 wording     words for the mistakes
 toml_lines  the line of each key
 builders    whether `module:callable` names something, without importing it

@@ -1,8 +1,8 @@
-"""Checks that `module:callable` names something, without importing it.
+"""Checks that `module:callable` exists, without importing it.
 
-In: a reference and the folders searched first. Out: what is wrong with it, in words, or None.
-Reads source files only: no module of the user's and no TensorFlow is run here, because a study is
-checked on machines and in processes where neither should happen.
+In: a reference and the folders searched first. Out: what is wrong with it, in words, or None. Reads
+source files only. It runs neither TensorFlow nor modules of the user, because studies are also
+checked on machines and in processes where these should not run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def problem(
     search_path: Sequence[Path] = (),
     kwargs: Mapping[str, object] | None = None,
 ) -> str | None:
-    """Return what is wrong with a reference, with the nearest valid name; None where nothing is.
+    """Return what is wrong with a reference, with the nearest valid name; None where it is right.
 
     Args:
         reference: `module:callable`.

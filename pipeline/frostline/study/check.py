@@ -1,7 +1,7 @@
-"""Checks a study file: every table, and what concerns several keys at once.
+"""Checks a study file: every table, and mistakes that concern several keys at once.
 
-In: the text. Out: the validated tables, or one `StudyError` with every mistake of the file, each
-with its key, its line where it can be found, and the nearest valid key or value.
+In: the text. Out: the validated tables, or one `StudyError` with every mistake of the file. Each
+has its key, its line where it can be found, and the nearest valid key or value.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def checked(
     except ValidationError as error:
         mistakes += [worded(details) for details in error.errors()]
     known_wrong = {mistake.key for mistake in mistakes}
-    # A list whose every value is refused counts as empty for pydantic.
+    # Pydantic also reports a list as empty when it refused every value of it.
     inside = {mistake.key[:-1] for mistake in mistakes}
     mistakes = [one for one in mistakes if one.key not in inside or one.given in (None, [])]
     mistakes += [
@@ -141,7 +141,7 @@ def _across(raw: Mapping[str, Any], folder: Path | None, builders: bool) -> Iter
 
 def _repeated(axis: str, values: list[Any]) -> Iterator[Mistake]:
     for position, value in enumerate(values):
-        # `1 == True` in Python, not in TOML.
+        # In Python `1 == True`; in TOML they differ.
         if any(value == other and type(value) is type(other) for other in values[:position]):
             text = "is listed twice; each value of an axis once."
             yield Mistake(key=("train", axis, position), given=value, text=text)
@@ -152,7 +152,7 @@ def _list(value: object) -> list[Any]:
 
 
 def _keras(kind: Kind, key: Key, name: object) -> Iterator[Mistake]:
-    """Refuse what the installed Keras would not resolve; `package>name` is a registered object."""
+    """Refuse names that the installed Keras does not resolve; `package>name` is always accepted."""
     known = keras_names(kind)
     if not isinstance(name, str) or not known or ">" in name:
         return

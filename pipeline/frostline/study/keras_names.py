@@ -1,7 +1,7 @@
 """The names that the installed Keras knows, read from its source without importing it.
 
-In: nothing. Out: names of applications, optimizers, losses or metrics; empty where Keras is not
-installed or is laid out differently, and then nothing is checked against them.
+In: nothing. Out: names of applications, optimizers, losses or metrics. They are empty where Keras
+is not installed or has another layout; then no name is refused.
 """
 
 from __future__ import annotations

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 from frostline.digest import digest_of
+from frostline.notebook import html_facts, one_line
 from frostline.study.check import checked, read_text
 from frostline.study.former_names import former
 from frostline.study.tables import (
@@ -48,6 +50,20 @@ class Study:
     digest: str
     former_names: bool = False
 
+    def __repr__(self) -> str:
+        return one_line("Study", self.name, self._facts())
+
+    def _repr_html_(self) -> str:
+        return html_facts(f"Study {self.name}", self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        policies = (one if isinstance(one, str) else ",".join(one) for one in self.freeze.policies)
+        return {
+            "models": ", ".join(f"{model.name} ({model.builder})" for model in self.models),
+            "settings": str(len(self.settings())),
+            "policies": ", ".join(policies),
+        }
+
     def model_specs(self) -> tuple[ModelSpec, ...]:
         """Return the models in the file's order."""
         specs = (model.spec(self.search_path) for model in self.models)
@@ -77,7 +93,7 @@ class Study:
         return MeasureSpec(seed=self.seed, **self.measure.model_dump())
 
 
-def load_study(path: Path, *, check_builders: bool = True) -> Study:
+def load_study(path: str | PathLike[str], *, check_builders: bool = True) -> Study:
     """Read and validate a study file.
 
     Args:
@@ -87,7 +103,8 @@ def load_study(path: Path, *, check_builders: bool = True) -> Study:
     Raises:
         StudyError: the file cannot be read, is not TOML, or has mistakes, all of them named.
     """
-    return parse_study(read_text(path), path=path, check_builders=check_builders)
+    file = Path(path)
+    return parse_study(read_text(file), path=file, check_builders=check_builders)
 
 
 def parse_study(

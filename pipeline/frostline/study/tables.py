@@ -1,7 +1,7 @@
 """The tables of a study file, each key with its type, range and default.
 
-In: what the TOML parser gives. Out: frozen pydantic models. Refuses unknown keys, values out of
-range and policies that are none; what concerns several keys at once is checked in
+In: the output of the TOML parser. Out: frozen pydantic models. Refuses unknown keys, values out of
+range and policies that cannot be parsed. Rules that concern several keys at once are in
 `frostline.study.check`.
 """
 
@@ -27,7 +27,7 @@ from frostline.policies import Granularity, Policy, parse
 from frostline.trial import Jit, ModelSpec, Strategy
 
 MIN_PAIRS = 3
-"""Fewest pairs from which an interval can be bootstrapped at all."""
+"""The fewest pairs from which an interval can be bootstrapped."""
 
 
 def _jit(value: object) -> Jit:

@@ -1,7 +1,7 @@
 """Line numbers of the keys of a TOML text, which the standard parser does not give.
 
-In: the text. Out: the line on which a key, or a value under it, stands. Reads headers and
-`key = value` lines only; what stands inside an inline table or a list has its key's line. Pure.
+In: the text. Out: the line of a key, or of a value under it. Reads headers and `key = value` lines
+only; a value inside an inline table or a list has its key's line. Pure.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def key_lines(text: str) -> dict[Path, int]:
 
 
 def line_of(path: Sequence[str | int], given: object, text: str) -> int | None:
-    """Return the line where a mistake stands, or None where it cannot be found.
+    """Return the line of a mistake, or None where it cannot be found.
 
     Args:
         path: keys and list positions down to the value.

@@ -1,7 +1,7 @@
 """Words for the mistakes of a study file: where, what was given, what would be valid.
 
-In: what pydantic found wrong. Out: mistakes worded for the file's author, with the nearest valid
-key or value. Pure.
+In: errors of pydantic. Out: mistakes worded for the file's author, with the nearest valid key or
+value. Pure.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Mistake:
 
 
 def worded(details: ErrorDetails) -> Mistake:
-    """Return a mistake that pydantic found, in the words of a study file."""
+    """Return an error of pydantic, in the words of a study file."""
     key: Key = tuple(details["loc"])
     given: object = details["input"]
     context: dict[str, Any] = details.get("ctx", {})
@@ -125,7 +125,7 @@ def _key_advice(key: Key) -> str:
     given = str(key[-1])
     valid = list(table.model_fields) if table else []
     if nearest(given, valid) is None:
-        # Right key, wrong table: the commonest mistake after a misspelling.
+        # A valid key in the wrong table is the commonest mistake after a misspelling.
         for name, field in StudyFile.model_fields.items():
             inner = next(_models(field.annotation), None)
             if inner is not None and given in inner.model_fields:

@@ -4,7 +4,7 @@ In: the address as the user gives it, and where a token may lie. Out: `Access`. 
 seconds and before Ray begins its own retries: an address where nothing or something else answers, a
 cluster that asks for a token when there is none, and one that does not take the token there is.
 
-A token is sent to clusters that ask for one only, and appears in no message.
+A token is sent only to clusters that ask for one, and appears in no message.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Access:
 
 
 def reach(address: str, *, token_file: Path | None = None) -> Access:
-    """Ask the cluster who it is.
+    """Find out which Ray answers, and with which token.
 
     Args:
         address: of the dashboard, `http://HEAD:8265`; without a scheme it counts as http.
@@ -197,7 +197,7 @@ def _unreachable(url: str, reason: str) -> UsageError:
 
 
 def _within(seconds: float, ask: Callable[[], Access], url: str) -> Access:
-    """Do it in a thread that may be left behind: a name look-up knows no time-out."""
+    """Do it in a thread that may be left behind: a name look-up has no time-out."""
     found: list[Access | BaseException] = []
 
     def work() -> None:

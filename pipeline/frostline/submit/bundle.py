@@ -88,7 +88,7 @@ def pack(study: Path, folder: Path) -> Bundle:
 
 
 def _files(home: Path, left_out: list[str], *, skip: Sequence[Path]) -> Iterator[Path]:
-    """The files to take along, in order; what is worth mentioning of the rest."""
+    """The files to take along, in order; and the folders and links to mention as left out."""
     for at, folders, names in os.walk(home):
         here = Path(at)
         kept = []

@@ -1,8 +1,8 @@
 """Sweeps as Ray jobs: submitted, looked at, followed and stopped through a cluster's Jobs API.
 
-In: a study file, OUT, and a cluster that answered (`submit_access.reach`). Out: a job, its state
-and its log. The job is `frostline sweep` on the cluster's head; it goes on when this machine
-leaves. Refuses an OUT that tells a secret to everybody who may look at the cluster.
+In: a study file, OUT, and a cluster that answered (`frostline.submit.access.reach`). Out: a job,
+its state and its log. The job is `frostline sweep` on the cluster's head; it goes on when this
+machine disconnects. Refuses an OUT with keys, which everybody on the cluster could read.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class JobsApi:
             UsageError: it stopped answering.
         """
         self.address = access.address
-        # Ray would prefer these to the address it is given, token and all.
+        # Ray would send requests and the token to these rather than to the given address.
         aside = {name: os.environ.pop(name) for name in _ADDRESSES if name in os.environ}
         try:
             with self._errors():
@@ -189,7 +189,7 @@ class JobsApi:
 
         Args:
             job_id: the job.
-            tell: given each line that the job prints, from its first.
+            tell: called with each line that the job prints, from the first one on.
 
         Raises:
             FrostlineError: the cluster has not answered for two minutes.

@@ -1,19 +1,20 @@
-"""A sweep's attribution and predictions anew, from the traces and the graphs that it kept.
+"""Attributes and predicts a sweep again, from the traces and the graphs that it kept.
 
 In: OUT. Out: the tables `op_costs`, `layers` and `predictions`, the pass columns of `trials` and
 TensorBoard's scalars, written again trial by trial; samples, step times and speedups stay as they
-were measured. For the day when rules of attribution or the cost model have changed. Needs neither a
+were measured. Useful after a change of the attribution rules or of the cost model. Needs neither a
 GPU nor TensorFlow.
 
 A trial is left as it is, and named, when its trace or its model's facts were not kept or the trace
-cannot be used; in no other may time be lost, invented, or credited to what is frozen. Holds OUT's
-lock: not beside a sweep.
+cannot be used. In every other trial, lost, invented or wrongly credited time is an error. Holds
+OUT's lock, so it cannot run beside a sweep.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,11 +23,12 @@ from frostline.attribute.attribute import attribute
 from frostline.attribute.costs import check_conserved, per_step
 from frostline.attribute.frozen import check_frozen
 from frostline.errors import ConservationError, CreditError, SweepError, TraceError
+from frostline.notebook import one_line
 from frostline.prediction import write_predictions
 from frostline.results.detail_rows import layer_rows, op_cost_rows
 from frostline.results.rows import profile_columns
 from frostline.store.schema import LayerRow
-from frostline.store.sweep import Sweep, open_sweep
+from frostline.store.sweep import Sweep, as_sweep, open_sweep
 from frostline.store.trial_row import OutcomeColumns, TrialRow
 from frostline.tensorboard.events import events_path, trial_events
 from frostline.trace.converter import TraceConverter
@@ -34,7 +36,7 @@ from frostline.trace.converter import TraceConverter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reattributed:
-    """What was done.
+    """What `reattribute` did.
 
     Attributes:
         rewritten: trials whose trace was attributed again, by `trial_id`.
@@ -48,12 +50,18 @@ class Reattributed:
     predicted: int
     notices: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        facts = {"left as they are": str(len(self.left)), "predictions": str(self.predicted)}
+        return one_line("Reattributed", f"{len(self.rewritten)} trials", facts)
 
-def reattribute(out: str, *, tell: Callable[[str], None] = lambda _line: None) -> Reattributed:
+
+def reattribute(
+    out: Sweep | str | PathLike[str], *, tell: Callable[[str], None] = lambda _line: None
+) -> Reattributed:
     """Attribute every kept trace of a sweep again, and predict every trial again.
 
     Args:
-        out: the output folder: a local path or a URI.
+        out: the output folder, a local path or a URI; or a sweep that was opened there.
         tell: given a line for each trial.
 
     Raises:
@@ -64,8 +72,9 @@ def reattribute(out: str, *, tell: Callable[[str], None] = lambda _line: None) -
     """
     rewritten: list[str] = []
     left: dict[str, str] = {}
-    with open_sweep(out).out.lock(), TraceConverter() as converter:
-        sweep = open_sweep(out)  # as it is now that nobody else writes
+    opened = as_sweep(out)
+    with opened.out.lock(), TraceConverter() as converter:
+        sweep = open_sweep(opened.out.address)  # as it is now that nobody else writes
         for row in sweep.trial_rows():
             reason = _rewrite(sweep, row, converter)
             if reason is None:
@@ -73,7 +82,7 @@ def reattribute(out: str, *, tell: Callable[[str], None] = lambda _line: None) -
             else:
                 left[row.trial_id] = reason
             tell(f"{row.trial_id}: {f'left as it is, {reason}' if reason else 'attributed again'}")
-        predicted, notices = write_predictions(open_sweep(out))
+        predicted, notices = write_predictions(open_sweep(opened.out.address))
     return Reattributed(rewritten=tuple(rewritten), left=left, predicted=predicted, notices=notices)
 
 
@@ -102,7 +111,7 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter) -> str | No
                 frozen_layers=row.frozen_layers,
             )
         except (ConservationError, CreditError):
-            raise  # a defect of the program, and no hole in what was kept
+            raise  # a defect of the program, not a gap in what was kept
         except TraceError as error:
             return f"its trace cannot be used: {error}"
     check_conserved(per_step(trace.total_ns, trace.steps), costs)

@@ -1,9 +1,9 @@
 """Resuming a sweep: what is left to do on an output directory, the plan minus the commits.
 
-In: the study, OUT with its manifest, and what is committed there. Out: `Remaining`, and what the
-user should be told: models that are inspected again and why, trials that are no longer asked for,
-versions that have changed. Models are inspected only where what is known of them from before does
-not hold any more.
+In: the study, OUT with its manifest, and what is committed there. Out: `Remaining`, and notices for
+the user: models that are inspected again and why, trials that the study no longer contains,
+versions that have changed. A model is inspected only when its facts from an earlier run are missing
+or no longer hold.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def committed_trials(out: OutDir) -> tuple[Committed, ...]:
 def known_facts(out: OutDir, study: Study) -> tuple[dict[str, ModelFacts], tuple[str, ...]]:
     """Facts that still hold, by model, and why others do not.
 
-    A model without facts, because it is new or could not be built, is not spoken of.
+    A model that never had facts, because it is new or could not be built, is in neither.
 
     Raises:
         StorageError: OUT cannot be read.
@@ -155,7 +155,7 @@ def _version(run: RunRecord, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remaining:
-    """What a study comes to on an OUT.
+    """What is left of a study on an OUT.
 
     Attributes:
         facts: by model.
@@ -196,13 +196,13 @@ def remaining(
     logs: Path,
     will_run: Callable[[], object],
 ) -> Remaining:
-    """Plan a study, and see what of it is there.
+    """Plan a study, and find out which of its trials are committed.
 
     Args:
-        study: what is asked for.
-        out: where.
+        study: what to run.
+        out: where the results are.
         earlier: what is committed there.
-        inspect: asked for the facts of models of which none are known.
+        inspect: finds out the facts of the models whose facts are not known.
         listener: told what the user should know.
         logs: a folder for what builders print.
         will_run: called before a slow inspection after which something will have to run.

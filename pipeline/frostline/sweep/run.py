@@ -12,10 +12,10 @@ is not started before there is something to run; where nothing is, nothing in OU
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +23,7 @@ from frostline.facts.model_facts import ModelFacts, dump_facts, facts_path
 from frostline.facts.provenance import program
 from frostline.measure.inspect_client import inspect_models
 from frostline.measure.messages import Failed
+from frostline.notebook import html_facts, one_line
 from frostline.plan.labels import labels_of
 from frostline.results.rows import planned_columns
 from frostline.schedule.chunks import chunks_of
@@ -35,7 +36,7 @@ from frostline.store.address import Address
 from frostline.store.hold import Hold
 from frostline.store.manifest import Manifest
 from frostline.store.outdir import OutDir
-from frostline.study.study import Study
+from frostline.study.study import Study, load_study
 from frostline.sweep.resume import (
     Committed,
     Inspect,
@@ -50,16 +51,17 @@ from frostline.sweep.unbuilt import settle_unbuilt, unbuilt_trials
 from frostline.sweep.workers import MakeExecutor, Workers, on_ray
 from frostline.tensorboard.experiment import write_experiment
 from frostline.trial import Trial
+from frostline.words import duration_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepResult:
-    """What a sweep came to.
+    """What a run of a sweep did.
 
     Attributes:
         planned: trials of the plan, with those of models that could not be built.
-        finished_before: of them, committed when the run began.
-        ok, failed: of them, at its end.
+        finished_before: planned trials that were committed when the run began.
+        ok, failed: planned trials that were ok or failed at its end.
         wall_s: the whole run.
         ray_start_s: starting or joining Ray, which overlaps with the inspection.
         inspect_s: inspecting the models.
@@ -78,6 +80,19 @@ class SweepResult:
     seconds: Mapping[str, float] = field(default_factory=dict)
     idle: bool = False
 
+    def __repr__(self) -> str:
+        return one_line("SweepResult", f"{self.ok} of {self.planned} trials ok", self._facts())
+
+    def _repr_html_(self) -> str:
+        return html_facts(f"{self.ok} of {self.planned} trials ok", self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        return {
+            "failed": str(self.failed),
+            "finished before": str(self.finished_before),
+            "time": duration_s(self.wall_s),
+        }
+
     @property
     def exit_code(self) -> int:
         """0 when every trial is ok, else 1."""
@@ -85,8 +100,8 @@ class SweepResult:
 
 
 def run_sweep(
-    study: Study,
-    out_uri: str | os.PathLike[str] | Address,
+    study: Study | str | PathLike[str],
+    out: str | PathLike[str] | Address,
     *,
     address: str | None = None,
     listener: SweepListener | None = None,
@@ -98,16 +113,16 @@ def run_sweep(
     """Run a study, or what is left of it; where nothing is, OUT stays as it is.
 
     Args:
-        study: what to run.
-        out_uri: folder or URI for the results; one of the same study is resumed.
+        study: what to run, or the path of its file.
+        out: folder or URI for the results; one of the same study is resumed.
         address: of a Ray cluster; None: an embedded Ray on this machine.
-        listener: hears what happens.
-        make_executor: something other than Ray to run leases on.
-        inspect: something other than building the models to know their facts; also takes a folder
-            for logs, `inspect-<model>.log`.
-        process_module: the measuring process; tests put a speaker of the same protocol here.
-        part_of_study: the study is only a part of what OUT was asked for, so that trials it does
-            not ask for are nothing to speak of.
+        listener: told of the progress.
+        make_executor: makes the executor that runs leases; default: Ray.
+        inspect: finds out the facts of models; default: builds them in a child process. Also takes
+            a folder for logs, `inspect-<model>.log`.
+        process_module: module of the measuring process; tests pass one with the same protocol.
+        part_of_study: the study is only a part of the one in OUT, so that no notice is due about
+            trials outside this part.
 
     Raises:
         SweepError: OUT is another study's, or another run holds it, or has taken it over.
@@ -116,12 +131,13 @@ def run_sweep(
         SweepStoppedError: results can no longer be stored.
         KeyboardInterrupt: SIGINT or SIGTERM; leases are gone, and running again resumes.
     """
+    study = study if isinstance(study, Study) else load_study(study)
     began = time.monotonic()
     heard = listener or SilentListener()
     with interruptible() as take_signals:
-        out = OutDir.open(out_uri, create=True)
-        with out.lock() as hold, TemporaryDirectory() as logs:
-            run = _Run(study, out, heard, hold=hold, logs=Path(logs))
+        opened = OutDir.open(out, create=True)
+        with opened.lock() as hold, TemporaryDirectory() as logs:
+            run = _Run(study, opened, heard, hold=hold, logs=Path(logs))
             run.refuse_another_study()
             run.tidy_up()
             earlier = run.committed()
@@ -137,7 +153,7 @@ def run_sweep(
                 seconds = run.run_trials(todo, workers, take_signals, process_module)
             hold.check()
             commits = run.predict(manifest)
-            out.end_run(manifest)
+            opened.end_run(manifest)
     return _result(todo, commits, began, workers, seconds=seconds)
 
 
@@ -271,7 +287,7 @@ class _Run:
 
         sweep = Sweep(self._out, manifest)
         _, notices = write_predictions(sweep)
-        if self._study.measure.profile_steps:  # without profiles nobody expects any
+        if self._study.measure.profile_steps:  # without profiles no predictions are expected
             for text in notices:
                 self._heard.on_notice(text)
         return sweep.commits

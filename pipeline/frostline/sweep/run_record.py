@@ -1,6 +1,6 @@
 """What a run enters into the manifest: the study, versions, this machine.
 
-In: the study and OUT. Out: the manifest with one more run, and whether the last one was the same.
+In: the study and OUT. Out: the manifest with one more run, and whether the last run was the same.
 """
 
 from __future__ import annotations

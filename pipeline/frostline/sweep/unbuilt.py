@@ -1,8 +1,8 @@
 """Models that could not be built: each becomes failed rows, and the other models go on.
 
-In: the study, the model and why it failed. Out: one control a setting, as a `Trial` that never ran,
-and its rows. Such a trial's layers are unknown, so its id says `unbuilt`; it goes when the model
-can be built after all.
+In: the study, the model and why it failed. Out: one control per setting, as a `Trial` that never
+ran, and its rows. Such a trial's layers are unknown, so its id says `unbuilt`; the trial is removed
+once the model can be built.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from frostline.trial import ModelSpec, Trial
 
 
 def unbuilt_trials(study: Study, model: ModelSpec) -> tuple[Trial, ...]:
-    """What stands for a model whose layers are not known: a control for each setting."""
+    """The trials that stand for a model whose layers are not known: a control for each setting."""
     slug = re.sub(r"[^a-z0-9]+", "-", model.name.lower()).strip("-")[:40] or "model"
     trials = []
     for setting in study.settings():

@@ -1,4 +1,4 @@
-"""What a run works with: an executor that is started once it is known that something will run.
+"""The executor of a run, started once it is known that something will run.
 
 Starting Ray takes seconds: it begins in the background, while models are inspected, and not at all
 where nothing is left to run.

@@ -1,6 +1,6 @@
 """TensorBoard on a sweep.
 
-    hparams   what TensorBoard tabulates of a trial, as literal data
+    hparams   the columns and scalars of a trial in TensorBoard, as literal data
     events    a trial's row -> the bytes of an event file; no TensorFlow
     server    OUT/tensorboard -> a running TensorBoard and links into it
 

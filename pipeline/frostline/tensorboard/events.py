@@ -1,11 +1,11 @@
 """TensorBoard event files of a sweep, without TensorFlow.
 
-In: a trial's rows. Out: the bytes of its event file: hyperparameters, how it ended, scalars, raw
-samples. And one file for the whole sweep, which says what the table of hyperparameters shows.
+In: a trial's rows. Out: the bytes of its event file with hyperparameters, status, scalars and raw
+samples; and one file for the whole sweep, with the columns of the table of hyperparameters.
 
-TensorBoard's own writers import TensorFlow where it is installed. A process that schedules trials
-must not, so records are framed by TensorBoard's `RecordWriter` and filled from its protocol
-buffers, neither of which does.
+TensorBoard's own writers import TensorFlow where it is installed, which a process that schedules
+trials must not do. TensorBoard's `RecordWriter` and protocol buffers do not import it, so the files
+are written with these.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def experiment_events(study: str, rows: Iterable[Row], *, created_s: float) -> b
 
     Args:
         study: the study's name.
-        rows: of `trials`, all that are there and all that are planned: a filter of the table
-            offers the values that occur in them, and hides others.
+        rows: of `trials`, committed and planned ones: a filter of the table offers the values that
+            occur in them, and hides other values.
         created_s: now, in seconds since the epoch.
     """
     occurring: dict[str, set[Value]] = {}
@@ -155,7 +155,7 @@ def _info(each: HParam, *, differs: bool) -> api_pb2.HParamInfo:
 
 
 def _hparams(tag: str, data: plugin_data_pb2.HParamsPluginData) -> Summary.Value:
-    """A summary that carries all it says in its metadata, as the hparams plugin reads it."""
+    """A summary whose content is in its metadata, as the hparams plugin reads it."""
     metadata: SummaryMetadata = hparams_metadata.create_summary_metadata(data)
     return Summary.Value(tag=tag, metadata=metadata, tensor=hparams_metadata.NULL_TENSOR)
 

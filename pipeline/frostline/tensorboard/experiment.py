@@ -1,4 +1,4 @@
-"""Writes the event file of a whole sweep: which columns TensorBoard's table of trials has.
+"""Writes the event file of a whole sweep, with the columns of TensorBoard's table of trials.
 
 In: OUT, and rows of the planned trials. Out: one file in `OUT/tensorboard`, replaced by each run.
 """
@@ -16,9 +16,9 @@ from frostline.tensorboard.hparams import COLUMNS
 
 
 def write_experiment(out: OutDir, study: str, planned: Iterable[PlannedColumns]) -> None:
-    """Write it.
+    """Write the event file of the sweep.
 
-    Trials that an earlier run committed count as well: the study may have changed since.
+    It includes trials that an earlier run committed, since the study may have changed.
 
     Args:
         out: the sweep.

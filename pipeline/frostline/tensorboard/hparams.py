@@ -1,4 +1,4 @@
-"""What TensorBoard tabulates and plots of a trial, as literal data.
+"""The hyperparameters and scalars of a trial in TensorBoard, as literal data.
 
 In: a row of `trials`, finished or only planned. Out: its hyperparameters by name, and its scalars
 by tag. What a row does not have is left out: TensorBoard shows a gap, not a zero. Pure.
@@ -194,7 +194,7 @@ def samples_of(steps: Sequence[Row]) -> dict[str, list[tuple[int, float]]]:
     """Raw step times in milliseconds, warm-up left out: (pair, time) by tag, ascending.
 
     Args:
-        steps: rows of `steps`; a sandwich's two baseline samples count with their mean.
+        steps: rows of `steps`; of a sandwich's two baseline samples the mean is taken.
     """
     times: dict[str, dict[int, list[int]]] = {tag: {} for tag in SAMPLES.values()}
     for row in steps:

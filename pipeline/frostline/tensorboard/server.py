@@ -1,8 +1,8 @@
 """TensorBoard on a sweep: finds the profile sessions, starts the server, builds the links.
 
 In: the local folder `OUT/tensorboard`. Out: a running child process that ends with this one and
-listens on 127.0.0.1 and nowhere else (a profile names the model's layers; TensorBoard knows no
-passwords). Refuses a folder that is not there.
+listens on 127.0.0.1 only, because TensorBoard has no passwords and a profile names the model's
+layers. Refuses a folder that does not exist.
 
 A session needs no event file: the profile plugin lists `<run>/plugins/profile/<session>` for every
 folder below the log directory, under the name `<run>/<session>`.

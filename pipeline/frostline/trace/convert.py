@@ -94,8 +94,8 @@ def _named(devices: tuple[str, ...]) -> str:
 def _program_shares(aggregate: Aggregate, space: SpaceFacts) -> tuple[dict[str, Shares], list[str]]:
     """What the instructions of each program seen in the events compute; and warnings.
 
-    Programs are found by `<module>(<program id>)`; exports that leave the id out may mean any
-    program of that name, so that the one that knows most of the instructions is taken.
+    Programs are found by `<module>(<program id>)`. An export that leaves the id out may mean any
+    program of that name; the one that contains most of the instructions is taken.
     """
     run: dict[str, set[str]] = defaultdict(set)
     for group in aggregate.groups:

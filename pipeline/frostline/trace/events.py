@@ -1,8 +1,9 @@
 """From exported events to ops with their self times: running the queries, and nested intervals.
 
-In: the Parquet file that xprof's `xspace_to_parquet` wrote, one row an event. Out: `Aggregate`, ops
-summed per device in integer nanoseconds. Refuses (`TraceError`) a trace without op events, and one
-without training steps where steps are required. What counts as an op: `frostline.trace.queries`.
+In: the Parquet file that xprof's `xspace_to_parquet` wrote, one row per event. Out: `Aggregate`:
+ops summed per device in integer nanoseconds. Refuses (`TraceError`) a trace without op events, and
+one without training steps where steps are required. `frostline.trace.queries` says what counts as
+an op.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def _one(
 
 
 def _is_eager(groups: tuple[EventGroup, ...]) -> bool:
-    """Whether most of the ops' time carries an op type for a name: eager ops have no other."""
+    """Whether most of the time belongs to ops named by their type alone, as eager ops are."""
     bare_ns = named_ns = 0
     for group in groups:
         copied = group.op_type.startswith("Memcpy")

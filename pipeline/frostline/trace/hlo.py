@@ -10,13 +10,13 @@ instruction's ops are looked for in this order:
    else its arithmetic, weighted by the elements computed; moving data is free inside a fusion.
    Fusions recompute what others have computed before, forward activations in the backward pass
    above all: the first instruction in the schedule is charged for it, the later ones are not.
-   One that only recomputes belongs to what it recomputes for (4).
-2. Its own metadata.
-3. The data movement that a fusion contains, when there is nothing else in it.
-4. The nearest instructions downstream that say what they are for: a transposition in front of a
-   convolution exists for its sake, and a rewritten gradient convolution is followed by the
-   transposition that puts its result into TensorFlow's layout and still carries the name.
-5. The nearest instructions upstream.
+   An instruction that only recomputes belongs to the instruction that it recomputes for (4).
+2. The ops of the instruction's own metadata.
+3. The data movement that a fusion contains, when it contains nothing else.
+4. The nearest instructions downstream that have metadata: a transposition in front of a convolution
+   belongs to the convolution, and a rewritten gradient convolution is followed by the transposition
+   that puts its result into TensorFlow's layout and still carries the name.
+5. The nearest instructions upstream that have metadata.
 """
 
 from __future__ import annotations

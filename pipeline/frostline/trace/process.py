@@ -1,4 +1,4 @@
-"""The process that converts: requests as JSON lines on stdin, one answer a line on stdout.
+"""The process that converts: requests as JSON lines on stdin, one answer per line on stdout.
 
 Started by `frostline.trace.converter`. It must never import TensorFlow.
 """

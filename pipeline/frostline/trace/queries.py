@@ -7,13 +7,14 @@ What counts as an op, and what would count its time twice:
   here. Where an accelerator has ops, those of the host are left out: they are dispatches of the
   same work, and `framework_op_stats` lists them apart, too.
 - Host, graph mode: TensorFlow op events and `Iterator::` events. The `ExecutorState::Process` that
-  contains them is none. Time of an op inside another on the same thread counts for the inner one.
+  contains them is not an op. Time of an op inside another on the same thread counts for the inner
+  one.
 - Host, XLA: events with an `hlo_op`, which the export leaves in `trace_args`. The TensorFlow op
   that launched the program and waited for it is left out.
 - Host, eager: TensorFlow writes no op events, only `EagerLocalExecute: <op type>`.
 
-Events outside of the traced steps are left out; the input pipeline's threads carry no step, so that
-for events without one the time decides.
+Events outside of the traced steps are left out. Events of the input pipeline's threads carry no
+step number, so for events without one the time decides.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The parts of an XSpace file that the event export leaves out: its planes and compiled programs.
+"""The parts of an XSpace file that the event export omits: its planes and compiled programs.
 
 In: the path of a `.xplane.pb`. Out: names of planes, which of them are empty, and HLO modules by
 program name. Refuses (`TraceError`) an empty file, a truncated one and one that is no XSpace.

@@ -256,5 +256,5 @@ def _pick(vertices: tuple[int, ...], index: int) -> int:
 
 
 def _steering(tensor: tf.Tensor, predicate: list[int]) -> list[int]:
-    """What decides where a value comes from; a resource handle is the same whatever happens."""
+    """Vertices that decide where a value comes from; none for a resource handle, which is fixed."""
     return [] if tensor.dtype == tf.resource else predicate

@@ -1,4 +1,4 @@
-"""FLOPs of forward ops: TensorFlow's own registered counts, and matrix products it counts not.
+"""FLOPs of forward ops: TensorFlow's registered counts, and those of `Einsum`, which has none.
 
 In: an op with static shapes. Out: floating point operations of one run (a multiplication and an
 addition count two), or None where there is no count. No guesses: an op that is neither registered

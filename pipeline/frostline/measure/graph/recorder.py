@@ -29,7 +29,7 @@ from frostline.measure.layers import all_layers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorRef:
-    """A symbolic tensor, named instead of held.
+    """The name of a symbolic tensor; keeps neither the tensor nor its graph alive.
 
     Attributes:
         graph: weak reference to its graph.

@@ -1,4 +1,4 @@
-"""Answering `InspectModel`: build a model once and tell what planning needs to know of it."""
+"""The answer to `InspectModel`: builds a model once and reports what planning needs of it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def inspect_request(
     Args:
         request: what to build.
         enter: told the stages.
-        reads: has watched this process since before TensorFlow was imported; without it, nothing
-            says what the facts were made from.
+        reads: has watched this process since before TensorFlow was imported; without it the facts
+            do not record what they were made from.
 
     Raises:
         TrialError: the builder failed, or the model cannot be fed.

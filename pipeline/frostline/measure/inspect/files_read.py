@@ -1,11 +1,11 @@
-"""Which files and libraries building a model takes, as the interpreter saw them.
+"""Which files and libraries are read while a model is built, as the interpreter sees them.
 
-In: a process in which a builder is about to run. Out: `Reads`: the source files of modules that are
-no library's, the files that Python code opened, and the distributions of libraries that came in
-beside TensorFlow. So a helper module, an import inside a function and a JSON file beside the
-builder all count. What native code opens does not (weights in HDF5: they give no shapes), and what
-pip installed is told by its name and version, wherever it lies; a package in development
-(`pip install -e`) has no version to go by, and its files count.
+In: a process in which a builder is about to run. Out: `Reads`: the source files of imported modules
+outside of libraries, the files that Python code opened, and the libraries that were imported in
+addition to TensorFlow. So a helper module, an import inside a function and a JSON file beside the
+builder all count. Files that native code opens do not (weights in HDF5, which give no shapes). What
+pip installed is named by its version, wherever it lies; a package in development (`pip install -e`)
+has no version that tells its state, so its files count.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class Reads:
-    """Watches this process from now on; there is no way to stop an audit hook.
+    """Watches this process from now on; an audit hook cannot be removed.
 
-    Models that are inspected one after the other in a process share what they read: a module is
-    loaded only once.
+    Models that are inspected one after the other in a process share what they read, because a
+    module is loaded only once.
     """
 
     def __init__(self) -> None:
@@ -45,11 +45,11 @@ class Reads:
         sys.addaudithook(self._hear)
 
     def libraries_are_in(self) -> None:
-        """What has been imported so far is the program's own doing; the first call counts."""
+        """Take what has been imported so far as the program's own; only the first call counts."""
         self._given = self._given or frozenset(sys.modules)
 
     def files(self, *, log: Path) -> set[Path]:
-        """Files that were read, absolute; without libraries, the system's and this program's.
+        """Files that were read, absolute; without those of libraries, system and this program.
 
         Args:
             log: the process's own output, which is no input.

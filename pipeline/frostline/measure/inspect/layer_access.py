@@ -1,9 +1,9 @@
 """How a user reaches a layer in Python: `model.get_layer("vgg16").get_layer("block1_conv1")`.
 
-In: a built model. Out: an expression per layer, `model` being the model, which Keras's public ways
-spell where there is one: `get_layer` of models, else the holder's attribute (`.forward_layer`,
-`.blocks[0]`). A layer that only private attributes reach is spelled through those; none is guessed:
-each expression has been followed to its layer.
+In: a built model. Out: an expression per layer, in which `model` is the model. It uses `get_layer`
+of models where that leads to the layer, else public attributes of the holder (`.forward_layer`,
+`.blocks[0]`), and private attributes only where no public one leads there. Each expression has been
+evaluated and leads to its layer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _by_name(holder: keras.Layer, layer: keras.Layer) -> str | None:
 
 
 def _ways(holder: keras.Layer) -> Iterator[tuple[int, str]]:
-    """`id` of a value and the way to it, the best way to each last."""
+    """`id` of a value and the expression that leads to it; the best expression for each last."""
     attributes = sorted(vars(holder).items(), key=lambda item: _publicity(item[0]))
     for name, value in attributes:
         if not name.isidentifier():

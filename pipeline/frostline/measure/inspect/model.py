@@ -138,7 +138,7 @@ class _Forward:
 def _trace(model: keras.Model, spec: Any, recorded: OpCredits) -> Any:
     """The model's call in training mode, as `fit` makes it, in a graph of its own.
 
-    The losses that layers add are results too: without them their ops would seem unused.
+    The losses that layers add are results too; without them their ops would seem unused.
     """
     takes_training = model._call_has_training_arg
 

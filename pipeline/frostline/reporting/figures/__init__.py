@@ -8,8 +8,8 @@
     layers       cost of each layer in each pass
     resources    memory and energy against the frozen fraction
 
-A specification names its data; the rows stand apart, so that the page can filter them and hold them
-once for several figures.
+A specification names its data. The rows are kept separately, so that the page can filter them and
+hold them once for several figures.
 """
 
 from frostline.reporting.figures.figure import Figure, Rows

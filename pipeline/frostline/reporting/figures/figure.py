@@ -23,7 +23,7 @@ class Bands:
     """Lines of a figure whose number depends on what the reader filters.
 
     Attributes:
-        table, field: data and field of which each different value is a line.
+        table, field: the data and the field that has one value per line.
         step: height of a line in pixels.
     """
 
@@ -42,7 +42,7 @@ class Figure:
         spec: Vega-Lite without data.
         data: rows by the name under which the specification asks for them.
         zoom: whether the axes can be moved and zoomed.
-        bands: what its height follows; None where it is fixed.
+        bands: the lines that decide its height; None where the height is fixed.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Figure:
 
 
 def named(name: str) -> alt.NamedData:
-    """Data that a figure finds under a name."""
+    """Data that a figure refers to by name."""
     return alt.NamedData(name)
 
 
@@ -102,8 +102,8 @@ def family_shape(families: Sequence[Family], title: str = "Policy") -> alt.Shape
 def finished(chart: Any, *, legend_columns: int = 8) -> dict[str, Any]:
     """The specification of a chart in the common style.
 
-    What depends on the width stands in the configuration, where the page can change it: an encoding
-    of its own would win over it.
+    Everything that depends on the width is in the configuration, where the page can change it; an
+    encoding would take precedence over it.
     """
     styled = chart.configure(
         font="Liberation Sans, Helvetica, Arial, sans-serif", background="white", padding=8

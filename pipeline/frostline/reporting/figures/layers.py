@@ -23,7 +23,7 @@ _COLUMNS = {
 
 
 def layer_costs_figure(costs: Sequence[LayerCost]) -> Figure:
-    """One line a layer in order of use; of a deep model the costliest ones, and the rest as one.
+    """One line per layer in order of use; of a deep model the costliest ones, and one for the rest.
 
     Args:
         costs: of the baseline; with a share in at least one pass.
@@ -85,8 +85,8 @@ def layer_costs_figure(costs: Sequence[LayerCost]) -> Figure:
         title="What each layer costs, and in which pass",
         caption="Shares of the baseline's op time, in per cent, beside each layer's share of the "
         "parameters. Freezing a layer saves its dW and its part of the update; its dX goes only "
-        "when every layer before it is frozen too. Worth freezing is what is dark on the right, "
-        "however pale on the left.",
+        "when every layer before it is frozen too. Layers that are dark on the right are worth "
+        "freezing, even where they are pale on the left.",
         spec=finished(chart.properties(width=WIDTH, height=20 * len(names))),
         data={"layers": _dark(rows)},
     )

@@ -1,4 +1,4 @@
-"""Speedup by place at an equal frozen fraction: what freezing at the front is worth."""
+"""Speedup by place at an equal frozen fraction: first layers, last layers or scattered ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from frostline.words import percent
 
 
 def placement_figure(levels: Sequence[Level]) -> Figure:
-    """One line a frozen fraction, with a point for each place that was measured there.
+    """One line per frozen fraction, with a point for each place that was measured there.
 
     Args:
         levels: ascending by fraction.

@@ -41,7 +41,7 @@ PREDICTOR_LABELS = {
 def predicted_figure(
     predicted: Sequence[PredictedTrial], trials: Mapping[str, TrialPoint], noise_floor: float | None
 ) -> Figure:
-    """The cost model's prediction against the measurement, one point a configuration.
+    """The cost model's prediction against the measurement, one point per configuration.
 
     Args:
         predicted: of one model and setting; only the cost model's are shown.
@@ -115,7 +115,7 @@ def predictor_errors_figure(
     trials: Mapping[str, TrialPoint],
     noise_floor: float | None,
 ) -> Figure:
-    """Predicted / measured of each predictor, one stroke a held-out configuration."""
+    """Predicted / measured of each predictor, one stroke per held-out configuration."""
     labels = [predictor_label(each.predictor) for each in errors]
     rows = [
         {
@@ -170,11 +170,11 @@ def predictor_errors_figure(
     return Figure(
         kind="error-by-predictor",
         title="Held-out error of each predictor",
-        caption="One stroke a held-out configuration, the diamond is the median, grey the noise "
-        "floor. Left of 1 a predictor promises too little, right of it too much. The scale is "
-        "logarithmic; smallest mean error on top."
+        caption="Each stroke is a held-out configuration, the diamond is the median, grey is the "
+        "noise floor. Left of 1 a predictor promises too little, right of it too much. The scale "
+        "is logarithmic; the predictor with the smallest mean error is on top."
         + (
-            f" What is further off than {_FAR:g} times stands at the edge ({beyond} of them)."
+            f" Strokes further off than {_FAR:g} times are drawn at the edge ({beyond} of them)."
             if beyond
             else ""
         ),

@@ -1,7 +1,7 @@
 """Speedup against the frozen fraction, and against the first trainable layer.
 
 Each configuration is a point with its 95% interval, over the noise floor as a band: a point inside
-the band is seen to say nothing. The line above is the ceiling, 1 + (B + U) / F.
+the band is no measurable difference. The line above is the ceiling, 1 + (B + U) / F.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def speedup_by_depth(
 
 
 _CAPTION = (
-    "One point a configuration; bars are 95% intervals, grey is the noise floor, within which "
-    "nothing can be told apart."
+    "Each point is a configuration; bars are 95% intervals, grey is the noise floor, within which "
+    "differences are noise."
 )
 
 
@@ -148,8 +148,9 @@ def _ceiling_words(ceiling: float | None) -> str:
         return ""
     return (
         f" The dashed line is the ceiling 1 + (B + U) / F = {ceiling:.2f}x: a step without "
-        "gradients (B) and update (U) that keeps the baseline's forward pass (F). A forward pass "
-        "that gets cheaper as well (frozen normalisation, no activations kept) lies above it."
+        "gradients (B) and update (U) that keeps the baseline's forward pass (F). A configuration "
+        "whose forward pass gets cheaper as well (frozen normalisation, no activations kept) may "
+        "lie above it."
     )
 
 

@@ -1,8 +1,8 @@
 """Where a step's time goes, by configuration: one bar each, stacked by pass.
 
-Lengths are unprofiled step times relative to the baseline beside them, split by the shares that
-passes have in the profile. So two bars compare although the machine's speed differed between the
-two profiles; the profiled times themselves are in the tooltips.
+Lengths are unprofiled step times relative to the baseline measured beside them, split by the shares
+that passes have in the profile. So two bars can be compared even if the machine's speed differed
+between their profiles. The tooltips have the profiled times.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Bar:
 
 
 def time_figure(bars: Sequence[Bar]) -> Figure:
-    """Stacked shares of the baseline's step, one bar a configuration, in the order given."""
+    """Stacked shares of the baseline's step, one bar per configuration, in the order given."""
     rows: list[dict[str, Any]] = []
     for bar in bars:
         total = sum(bar.pass_ns.values()) or 1

@@ -46,7 +46,7 @@ def ask_for(wanted: Mapping[str, float]) -> Growth | None:
 
 
 class _AskedOfOld:
-    """Ray's first autoscaler, which does not say what it cannot bring."""
+    """Ray's first autoscaler, which does not say which requests it cannot meet."""
 
     def __init__(self, wanted: Mapping[str, float]) -> None:
         request_resources(bundles=[dict(wanted)])
@@ -59,7 +59,7 @@ class _AskedOfOld:
 
 
 class _Asked(_AskedOfOld):
-    """Ray's second autoscaler, which reports what it cannot bring with each of its rounds."""
+    """Ray's second autoscaler, which reports in each round which requests it cannot meet."""
 
     def __init__(self, wanted: Mapping[str, float]) -> None:
         self._gcs = GcsClient(address=ray.get_runtime_context().gcs_address)
@@ -68,7 +68,7 @@ class _Asked(_AskedOfOld):
         super().__init__(wanted)
 
     def refuses(self) -> bool:
-        """Two rounds have said so: the first may have begun before the request."""
+        """Whether two rounds have said so: the first may have begun before the request."""
         state = self._status()
         if state.infeasible_cluster_resource_constraints:
             self._rounds.add(state.last_seen_cluster_resource_state_version)

@@ -176,8 +176,8 @@ def wait_for_room(
 ) -> int:
     """Leases that can run at the same time, at least one; Ray itself would wait for ever.
 
-    On a cluster without room for one the autoscaler is asked for it, and given time, unless it
-    says that none of its machines is large enough.
+    On a cluster without room for one lease, the autoscaler is asked for a machine and given time,
+    unless it says that none of its machine types is large enough.
 
     Args:
         resources: what a lease holds.

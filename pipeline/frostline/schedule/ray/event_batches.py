@@ -2,8 +2,8 @@
 
 In: a lease's events, with `Idle` where it waits. Out: the events in batches. Every Ray object costs
 the driver a look at all leases, and a trial has eight events, most of them within milliseconds of
-the next. What a lease that is lost has not sent yet is found otherwise: a commit in the store, a
-start by the driver, who charges the first trial that is not accounted for.
+the next. Events that a lost lease has not sent yet can be spared: the driver finds its commits in
+the store, and charges the first trial that is not accounted for with the loss.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from frostline.results.outcome import TrialOutcome
 from frostline.schedule.events import Idle, LeaseEvent
 
 HELD_S = 0.05
-"""Nobody who watches a sweep sees a difference."""
+"""Seconds that an event may wait for others: too short to be noticed by a watching user."""
 
 
 def batched(

@@ -105,10 +105,10 @@ class RayExecutor:
 
     @property
     def window(self) -> int:
-        """Leases to have submitted at the same time; some wait, so that no slot does.
+        """How many leases are kept submitted; a few more than there are slots, so that none idles.
 
-        On a cluster more wait, since its autoscaler grows by what does, and what it has grown by
-        is looked up again now and then.
+        On a cluster more leases wait, since its autoscaler adds machines for waiting tasks. The
+        number of slots is looked up again now and then.
         """
         room = self._wait_for_room()
         if self._address is None:
@@ -150,7 +150,7 @@ class RayExecutor:
         ]
 
     def store_kept(self, out: Address) -> list[Stored]:
-        """Let every node store what it keeps for an OUT; this machine alone has done so already."""
+        """Let every node store what it keeps for an OUT; this machine has done so already."""
         self._wait_for_room()
         if self._address is None:
             return []

@@ -26,7 +26,7 @@ class MeteredListener:
     """
 
     def __init__(self, behind: SweepListener, *, study: str) -> None:
-        """Stand before a listener."""
+        """Wrap a listener."""
         self._behind = behind
         self._tags = {"study": study}
         self._planned = 0

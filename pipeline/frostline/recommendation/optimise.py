@@ -1,0 +1,193 @@
+"""What to freeze in one model under one setting, to bring its step within a budget.
+
+In: a group with its cost model, what the layers are worth, a budget. Out: `Recommendation`. Refuses
+a budget that is not above 0 and up to 1, and one below the fastest configuration, which it names.
+Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from frostline.errors import UsageError
+from frostline.facts.model_facts import ModelFacts
+from frostline.policies.units import resolve
+from frostline.prediction import PredictedGroup, answer
+from frostline.recommendation.importance import Importance
+from frostline.recommendation.keras_code import keras_code
+from frostline.recommendation.program import program_of
+from frostline.recommendation.quiet import quiet_stdout
+from frostline.recommendation.recommendation import Point, Recommendation
+from frostline.recommendation.solve import TOLERANCE, Found, Solver
+
+_STEPS = (0.1, 0.05, 0.02, 0.01)
+_FEWEST_POINTS = 5
+
+
+class BudgetError(UsageError):
+    """No configuration is that fast."""
+
+
+def optimise(
+    group: PredictedGroup,
+    importance: Importance,
+    budget: float,
+    *,
+    must_train: Collection[str] = (),
+) -> Recommendation:
+    """Find what to freeze.
+
+    Args:
+        group: the model under a setting, with its cost model.
+        importance: of its layers.
+        budget: step time / the baseline's, above 0 and not above 1.
+        must_train: layers that are not to be frozen, by name or by an end of it, or enclosing ones;
+            `head` is the model's head whatever its name.
+
+    Raises:
+        BudgetError: the fastest configuration takes longer.
+        UsageError: the budget is out of range; the model has no such layer as one of `must_train`;
+            the anchors leave a layer without a price.
+    """
+    refuse_budget(budget)
+    facts = group.facts
+    kept_in = _positions(facts, must_train)
+    values = np.array([importance.by_layer[layer.name] for layer in facts.layers])
+
+    def price(training: tuple[bool, ...]) -> float:
+        return group.model.predict(_frozen_variables(facts, training))
+
+    def point(budget: float, found: Found) -> Point:
+        return Point(
+            budget=budget,
+            share=found.share,
+            kept=found.kept,
+            kept_at_most=found.kept_at_most,
+            frozen_layers=tuple(
+                layer.name
+                for layer, trains in zip(facts.layers, found.training, strict=True)
+                if not trains
+            ),
+        )
+
+    solver = Solver(program_of(group.model), values, price, must_train=kept_in)
+    with quiet_stdout(), ThreadPoolExecutor(_workers()) as pool:
+        fastest = solver.fastest()
+        if fastest.share > budget * (1 + TOLERANCE):
+            raise BudgetError(_too_small(group, point(fastest.share, fastest), budget, must_train))
+        budgets = _budgets(fastest.share, budget)
+        budgets.sort(key=lambda each: each != budget)  # the longest search starts first
+        searches = {
+            each: pool.submit(solver.best, each, thrifty=each == budget) for each in budgets
+        }
+        found = {each: search.result() for each, search in searches.items()}
+    frontier = [point(each, best) for each, best in sorted(found.items()) if best is not None]
+    pick = next(each for each in frontier if each.budget == budget)
+    (predicted,) = answer(
+        group, [policy_of(pick.frozen_layers, facts)], granularity="layer", seed=0
+    )
+    head = facts.head
+    return Recommendation(
+        key=group.key,
+        importance=importance,
+        pick=pick,
+        answer=predicted,
+        training_layers=tuple(
+            layer.name for layer in facts.layers if layer.name not in pick.frozen_layers
+        ),
+        head_frozen=head.name if head is not None and head.name in pick.frozen_layers else None,
+        fastest=point(fastest.share, fastest),
+        frontier=tuple(frontier),
+        code=keras_code(facts, pick.frozen_layers),
+    )
+
+
+def refuse_budget(budget: float) -> None:
+    """Raise where a budget is out of range.
+
+    Raises:
+        UsageError: it is not above 0 and up to 1.
+    """
+    if not 0 < budget <= 1:
+        percent = f" (did you mean {budget / 100:g}?)" if 1 < budget <= 100 else ""
+        raise UsageError(
+            f"a budget of {budget:g}: it is the step's share of the baseline's, above 0 and up to "
+            f"1; 0.5 is half the time{percent}"
+        )
+
+
+def policy_of(frozen_layers: Sequence[str], facts: ModelFacts) -> str:
+    """The policy that freezes exactly these layers of a model."""
+    if not frozen_layers:
+        return "none"
+    if any(set(",+") & set(name) for name in frozen_layers):  # these separate names and policies
+        return f"regex:^(?:{'|'.join(map(re.escape, frozen_layers))})$"
+    paths = {variable.path for variable in facts.variables}
+    if paths.isdisjoint(frozen_layers):
+        return f"list:{','.join(frozen_layers)}"
+    variables = (v.path for name in frozen_layers for v in facts.by_name[name].variables)
+    return f"list:{','.join(variables)}"
+
+
+def _positions(facts: ModelFacts, names: Collection[str]) -> tuple[int, ...]:
+    paths: set[str] = set()
+    for name in names:
+        known = facts.head if name == "head" and "head" not in facts.by_name else None
+        paths |= resolve(known.name if known else name, facts, variables=False)[1]
+    return tuple(
+        position
+        for position, layer in enumerate(facts.layers)
+        if any(variable.path in paths for variable in layer.variables)
+    )
+
+
+def _frozen_variables(facts: ModelFacts, training: Sequence[bool]) -> list[str]:
+    return [
+        variable.path
+        for layer, trains in zip(facts.layers, training, strict=True)
+        if not trains
+        for variable in layer.variables
+    ]
+
+
+def _budgets(fastest: float, asked: float) -> list[float]:
+    """Round budgets from the fastest configuration to the baseline, and the budget asked for."""
+    for step in _STEPS:
+        first = math.floor(fastest / step + TOLERANCE) + 1
+        grid = [round(number * step, 2) for number in range(first, round(1 / step) + 1)]
+        if len(grid) >= _FEWEST_POINTS:
+            break
+    return sorted({fastest * (1 + TOLERANCE), *grid, asked} - {0.0})
+
+
+def _workers() -> int:
+    return min(4, len(os.sched_getaffinity(0)))
+
+
+def _too_small(
+    group: PredictedGroup, fastest: Point, budget: float, must_train: Collection[str]
+) -> str:
+    training = [each.name for each in group.facts.layers if each.name not in fastest.frozen_layers]
+    prices = group.model.prices(
+        [v.path for name in fastest.frozen_layers for v in group.facts.by_name[name].variables]
+    )
+    forward = sum(price.forward for price in prices) / group.model.total(())
+    least = math.ceil(fastest.share * 1000) / 1000
+    also = ", or for fewer layers under --train" if must_train else ""
+    return (
+        f"{group.key.label}: freezing cannot bring the step to {budget:.3g} of the baseline's. The "
+        f"fastest configuration is predicted at {fastest.share:.3f}; it trains "
+        f"{_listed(training)}, and {forward:.3f} of it is the forward pass and other parts that no "
+        f"freeze removes. Ask for --budget {least:g} or more{also}"
+    )
+
+
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more layers"
