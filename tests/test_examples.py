@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from local_executor import LocalExecutor
 from predict_kit import profiled, world, world_facts
 from schedule_kit import FAKE, install_fake
 
@@ -17,7 +18,6 @@ import frostline
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.recommendation.verify import verify
-from frostline.schedule.local import LocalExecutor
 from frostline.study.study import Study
 
 ROOT = Path(__file__).parent.parent

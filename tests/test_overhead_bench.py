@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from local_executor import LocalExecutor
 from many_trials import Watch
 from noop import facts, inspected, study, write_trial
 
 from frostline.plan.trials import plan_trials
-from frostline.schedule.local import LocalExecutor
 from frostline.store.outdir import OutDir
 from frostline.store.sweep import open_sweep
 from frostline.sweep.run import run_sweep

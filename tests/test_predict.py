@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from local_executor import LocalExecutor
 from predict_kit import (
     DX,
     LAYERS,
@@ -30,7 +31,6 @@ from frostline.errors import PolicyError, SweepError, UsageError
 from frostline.policies import expand
 from frostline.prediction import THREE_ANCHOR, predict, predictions, sort_groups, write_predictions
 from frostline.prediction.interval import LEAST_HELD_OUT, covered, spread
-from frostline.schedule.local import LocalExecutor
 from frostline.store.outdir import TrialTables
 from frostline.store.sweep import Sweep, open_sweep
 from frostline.study.study import parse_study

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from local_executor import LocalExecutor
 from recommend_kit import STUDY, chain, facts_of, publish
 from schedule_kit import FAKE, Fake, install_fake
 
@@ -23,7 +24,6 @@ from frostline.recommendation.keras_code import keras_code
 from frostline.recommendation.optimise import policy_of
 from frostline.recommendation.recommend import recommend
 from frostline.recommendation.verify import VerifyError, verify
-from frostline.schedule.local import LocalExecutor
 from frostline.store.sweep import open_sweep
 from frostline.study.study import Study
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from local_executor import LocalExecutor
 from schedule_kit import FAKE, Fake, Heard, facts, install_fake
 
 import frostline.facts.provenance
@@ -20,7 +21,6 @@ from frostline.facts.provenance import made_from, outdated
 from frostline.measure.messages import Failed
 from frostline.reporting.up_to_date import current_report, mark
 from frostline.schedule.lease_spec import Resources
-from frostline.schedule.local import LocalExecutor
 from frostline.store.outdir import OutDir
 from frostline.store.sweep import open_sweep
 from frostline.study.study import Study, parse_study

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from local_executor import LocalExecutor
 from schedule_kit import FAST, MEASURE, Fake, Heard, install_fake, lease, listening, trial
 
 from frostline.errors import UsageError
@@ -21,7 +22,6 @@ from frostline.schedule.chunks import Chunk
 from frostline.schedule.driver import Driver, Executor, SweepStoppedError
 from frostline.schedule.interrupts import interruptible
 from frostline.schedule.lease_spec import LeaseSpec, Resources
-from frostline.schedule.local import LocalExecutor
 from frostline.store.outdir import OutDir
 from frostline.store.read import committed, read_all
 from frostline.trial import Trial

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from local_executor import LocalExecutor
 from schedule_kit import FAKE, HERE, Fake, Heard, facts, install_fake
 
 from frostline.errors import SweepError
@@ -23,7 +24,6 @@ from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.results.outcome import LEASE_LOST
 from frostline.schedule.lease_spec import Resources
-from frostline.schedule.local import LocalExecutor
 from frostline.store.outdir import OutDir
 from frostline.store.read import committed, read_all
 from frostline.study.study import Study, parse_study

@@ -11,13 +11,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from example_queries import QUERIES
+from tables_page import PAGE, page
 
 from frostline import open_sweep
 from frostline.store.arrow import arrow_schema
-from frostline.store.example_queries import QUERIES
 from frostline.store.outdir import TrialTables
 from frostline.store.schema import ROWS, SCHEMA_VERSION, TABLES
-from frostline.store.tables_page import PAGE, page
 from frostline.store.trial_row import (
     AttemptColumns,
     OutcomeColumns,
@@ -142,7 +142,7 @@ def test_what_is_published_has_a_place_for_every_table() -> None:
 
 
 def test_the_page_on_the_tables_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m frostline.store.tables_page"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python docs/tables_page.py"
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.title)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from chaos_driver import fake_facts
 from cluster_kit import new_cluster
+from local_executor import LocalExecutor
 from predict_kit import world
 from s3_kit import S3, Fault
 from schedule_kit import FAKE, FAST, Fake, Heard, install_fake
@@ -24,7 +25,6 @@ from frostline.errors import StorageError
 from frostline.plan.trials import plan_trials
 from frostline.schedule.driver import SweepStoppedError
 from frostline.schedule.lease_spec import Resources
-from frostline.schedule.local import LocalExecutor
 from frostline.store.outdir import OutDir
 from frostline.store.publication import publication
 from frostline.store.spool import SPOOL_VARIABLE, KeptTrial, Spool

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from local_executor import LocalExecutor
 from schedule_kit import FAKE, Fake, facts, install_fake, listening
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.tensorflow_stub.errors import OutOfRangeError
@@ -27,7 +28,6 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo, SessionS
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.policies.family import family
-from frostline.schedule.local import LocalExecutor
 from frostline.store.read import table_file
 from frostline.study.study import Study, parse_study
 from frostline.sweep.run import run_sweep

@@ -12,6 +12,5 @@ spooled        stores trials that earlier runs measured and could not store
 events         what a lease tells the driver
 listener       what the driver tells a progress display
 interrupts     SIGTERM as an interruption like Ctrl-C, and waits that end soon after one
-local          an executor: leases in child processes
 ray            an executor: leases as Ray tasks, embedded or on a cluster
 """

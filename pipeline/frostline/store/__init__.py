@@ -11,5 +11,4 @@ read            commits and rows; `duckdb_scan` where OUT is on this machine's d
 sweep           a sweep for notebooks and the program; `trial_row` a typed row of `trials`
 storage_errors  what an error of the system means, and what to do
 versions        refuses tables of a newer version
-tables_page     the guide's page on the tables, with the `example_queries`
 """
