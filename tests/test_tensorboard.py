@@ -341,7 +341,10 @@ def test_the_server_ends_with_the_command_however_that_ends(
     (out / "tensorboard").mkdir(exist_ok=True)
     program = "import sys; from frostline.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "tensorboard", str(out), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # as without nohup
+    ) as server:  # fmt: skip
         assert server.stdout is not None
         assert "http://127.0.0.1:" in server.stdout.readline()
         children = psutil.Process(server.pid).children(recursive=True)
