@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -267,6 +269,56 @@ def test_layers_without_a_known_place_are_looked_up_by_their_names() -> None:
     assert "compile it again" in code
 
 
+@pytest.mark.parametrize(
+    "access",
+    [
+        '__import__("os").system("touch owned")',
+        "model); import os; os.system('x'",
+        'model.get_layer("a").__class__',
+        'model.get_layer(name="a")',
+        'model.get_layer("a" + "b")',
+        "model.layers[0:1]",
+        "other.block",
+        "[model for model in x]",
+        "model.x\nimport os",
+        "(" * 5000,
+        "model" + ".a" * 100_000,
+    ],
+)
+def test_what_no_recording_of_a_model_can_have_made_is_not_pasted(access: str) -> None:
+    first = replace(FACTS.layers[0], name="vgg16/block1_conv1", access=access)
+    code = keras_code(replace(FACTS, layers=(first, *FACTS.layers[1:])), [first.name])
+    assert code.startswith('frozen = [\n    model.get_layer("vgg16").get_layer("block1_conv1"),\n]')
+
+
+@pytest.mark.parametrize(
+    "name", ['x"); import os; os.system("x', "two\nlines", "left\u202eright", 'it\'s "so"', "\\"]
+)
+def test_a_name_in_pasted_code_is_a_string_and_nothing_else(name: str) -> None:
+    first = replace(FACTS.layers[0], name=name, access=None)
+    second = replace(FACTS.layers[1], access=f"model.blocks[{name!r}].get_layer({name!r})")
+    code = keras_code(replace(FACTS, layers=(first, second, *FACTS.layers[2:])), [name, "l1"])
+    (frozen,) = [each for each in ast.parse(code).body if isinstance(each, ast.Assign)]
+    strings = [each.value for each in ast.walk(frozen) if isinstance(each, ast.Constant)]
+    assert strings == [name, name, name]
+    assert all(line.isprintable() for line in code.splitlines())
+
+
+def test_a_builder_that_only_out_names_is_not_called(
+    tmp_path: Path, fake: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = publish(tmp_path / "out", FACTS)
+    study = (folder / "study.toml").read_text()
+    ready = 'builder = "frostline.models:mlp_sequential"'
+    for line in ('builder = "os:system"', ready + '\ndata = "os:system"'):
+        (folder / "study.toml").write_text(re.sub("builder = .*", line, study))
+        assert main(["recommend", str(folder), "--budget", "0.9", "--verify"]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "names 'os:system': measuring would import and call that" in said
+        assert "--trust-study" in said
+    assert fake.runs() == []
+
+
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     return install_fake(tmp_path / "fake", monkeypatch)
@@ -278,7 +330,8 @@ def verified(out: Path, study: Path | None, facts: ModelFacts = FACTS, budget: f
 
     (found,) = recommend(out, budget)
     return found, verify(
-        out, found, study=study, make_executor=LocalExecutor, inspect=inspect, process_module=FAKE,
+        out, found, study=study, trust_study=True, make_executor=LocalExecutor, inspect=inspect,
+        process_module=FAKE,
     )  # fmt: skip
 
 

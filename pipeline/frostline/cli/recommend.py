@@ -50,6 +50,12 @@ def recommend(
             help="For --verify: the study file beside its builders; default: OUT's copy.",
         ),
     ] = None,
+    trust_study: Annotated[
+        bool,
+        typer.Option(
+            "--trust-study", help="For --verify: import and call the builder that OUT names."
+        ),
+    ] = False,
     address: Annotated[
         str | None, typer.Option(help="For --verify: a Ray cluster to join.")
     ] = None,
@@ -81,7 +87,9 @@ def recommend(
         verified = None
         if verify and one.pick.frozen_layers:
             try:
-                verified = _verified(sweep, one, study=study, address=address)
+                verified = _verified(
+                    sweep, one, study=study, trust_study=trust_study, address=address
+                )
             except FrostlineError as error:
                 failures.append(error)
         if verified is not None and not as_json:
@@ -96,13 +104,25 @@ def recommend(
 
 
 def _verified(
-    sweep: str, found: Recommendation, *, study: Path | None, address: str | None
+    sweep: str,
+    found: Recommendation,
+    *,
+    study: Path | None,
+    trust_study: bool,
+    address: str | None,
 ) -> Verified:
     from frostline.cli.progress import SweepProgress
     from frostline.recommendation.verify import verify  # imports the scheduler
 
     with SweepProgress(err()) as progress:
-        return verify(sweep, found, study=study, address=address, listener=progress)
+        return verify(
+            sweep,
+            found,
+            study=study,
+            trust_study=trust_study,
+            address=address,
+            listener=progress,
+        )
 
 
 def _axis(text: str) -> tuple[str, str]:

@@ -1,12 +1,14 @@
 """A freeze configuration as Python that a Keras user pastes after the code that builds the model.
 
-In: a model's facts and the layers to freeze. Out: text. The code does what the measuring process
-does: it sets a layer's `trainable`, or the `trainable` of its own variables where the layer holds
-other layers that go on training. Pure.
+In: a model's facts, which may come from somebody else, and the layers to freeze. Out: text, in
+which names are quoted and a layer is reached in no other way than Keras models offer. The code does
+what the measuring process does: it sets a layer's `trainable`, or the `trainable` of its own
+variables where the layer holds other layers that go on training. Pure.
 """
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Collection
 
 from frostline.facts.model_facts import LayerFacts, ModelFacts
@@ -49,6 +51,39 @@ def _holds(layer: LayerFacts, names: Collection[str]) -> bool:
 
 
 def _reached(layer: LayerFacts) -> str:
-    if layer.access is not None:
-        return layer.access
-    return "model" + "".join(f'.get_layer("{part}")' for part in layer.name.split("/"))
+    """The layer's own expression where it is one; else a look-up by names."""
+    try:
+        return _written(ast.parse(layer.access or "", mode="eval").body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        names = layer.name.split("/")
+        return "model" + "".join(f".get_layer({_quoted(name)})" for name in names)
+
+
+def _written(expression: ast.expr) -> str:
+    """Write an expression again, out of `model`, `.get_layer("name")`, `.attribute` and `[key]`.
+
+    Raises:
+        ValueError: it holds anything else, which no recording of a model can have made.
+    """
+    match expression:
+        case ast.Name(id="model"):
+            return "model"
+        case ast.Call(
+            func=ast.Attribute(value=holder, attr="get_layer"),
+            args=[ast.Constant(value=str(name))],
+            keywords=[],
+        ):
+            return f"{_written(holder)}.get_layer({_quoted(name)})"
+        case ast.Attribute(value=holder, attr=name) if not name.startswith("__"):
+            return f"{_written(holder)}.{name}"
+        case ast.Subscript(value=holder, slice=ast.Constant(value=int(key))):
+            return f"{_written(holder)}[{key!r}]"
+        case ast.Subscript(value=holder, slice=ast.Constant(value=str(key))):
+            return f"{_written(holder)}[{_quoted(key)}]"
+    raise ValueError("not the way to a layer")
+
+
+def _quoted(text: str) -> str:
+    """A string in double quotes; what is not printable is escaped, direction marks included."""
+    inner = repr(text)
+    return inner if inner[0] == '"' else '"' + inner[1:-1].replace('"', '\\"') + '"'

@@ -32,6 +32,7 @@ from frostline.sweep.resume import Inspect
 from frostline.sweep.run import inspect_study, run_sweep
 from frostline.sweep.workers import MakeExecutor
 
+_READY_MADE = ("frostline.models:", "keras.applications:")
 Outcome = Literal["within", "above", "undecided"]
 
 
@@ -79,6 +80,7 @@ def verify(
     found: Recommendation,
     *,
     study: str | PathLike[str] | None = None,
+    trust_study: bool = False,
     address: str | None = None,
     listener: SweepListener | None = None,
     make_executor: MakeExecutor | None = None,
@@ -92,6 +94,8 @@ def verify(
         found: the recommendation.
         study: path of the study file beside its builders; None: OUT's copy, and builders are
             looked for in the current folder and where Python finds modules.
+        trust_study: run what OUT's copy names. An OUT from somebody else may name any function;
+            ready-made models need no trust.
         address: as in `run_sweep`.
         listener: as in `run_sweep`.
         make_executor: as in `run_sweep`.
@@ -116,7 +120,7 @@ def verify(
     known = _measured(_rows(sweep, found.key), frozen)
     if known is None:
         run_sweep(
-            _cut_down(sweep, found, None if study is None else Path(study)),
+            _cut_down(sweep, found, None if study is None else Path(study), trust_study),
             sweep.out.address,
             address=address,
             listener=listener,
@@ -163,9 +167,9 @@ def _failed(rows: list[TrialRow], frozen: frozenset[str], sweep: Sweep) -> Verif
     return VerifyError("the trial of the recommendation left no row; run the same command again")
 
 
-def _cut_down(sweep: Sweep, found: Recommendation, file: Path | None) -> Study:
+def _cut_down(sweep: Sweep, found: Recommendation, file: Path | None, trusted: bool) -> Study:
     """OUT's study with one model, one setting and one policy; with its own text and digest."""
-    study = _study(sweep, file)
+    study = _study(sweep, file, trusted)
     key = found.key
     models = tuple(model for model in study.models if model.name == key.model)
     if not models:
@@ -178,15 +182,19 @@ def _cut_down(sweep: Sweep, found: Recommendation, file: Path | None) -> Study:
     return replace(study, models=models, train=train, freeze=freeze)
 
 
-def _study(sweep: Sweep, file: Path | None) -> Study:
+def _study(sweep: Sweep, file: Path | None, trusted: bool) -> Study:
     text = sweep.out.read_text(STUDY) if file is None else read_text(file)
     if text is None:
         raise SweepError(f"{sweep.out.files.shown} has no {STUDY}; pass --study the study file")
+    former_names = file is None and sweep.manifest.begun_as_pipeline
+    if file is None and not trusted:
+        named = parse_study(text, check_builders=False, former_names=former_names)
+        _refuse_foreign(named, f"{sweep.out.files.shown}/{STUDY}")
     try:
         study = parse_study(
             text,
             path=Path.cwd() / STUDY if file is None else file,
-            former_names=file is None and sweep.manifest.begun_as_pipeline,
+            former_names=former_names,
         )
     except StudyError as error:
         if file is not None:
@@ -201,6 +209,18 @@ def _study(sweep: Sweep, file: Path | None) -> Study:
             f"{sweep.manifest.study!r}"
         )
     return study
+
+
+def _refuse_foreign(study: Study, where: str) -> None:
+    """Raise where measuring would import and call what only an OUT names."""
+    named = [name for model in study.models for name in (model.builder, model.data) if name]
+    foreign = [name for name in named if not name.startswith(_READY_MADE)]
+    if foreign:
+        raise UsageError(
+            f"{where} names {', '.join(map(repr, foreign))}: measuring would import and call that. "
+            "Pass --study with a study file of yours; or, where you know who wrote these results, "
+            "--trust-study"
+        )
 
 
 def _same_model(inspect: Inspect, facts: ModelFacts) -> Inspect:
