@@ -31,7 +31,7 @@ from frostline.store.arrow import TableDefectError, to_table
 from frostline.store.files import without_credentials
 from frostline.store.outdir import OutDir, TrialTables
 from frostline.store.remote import RemoteFiles
-from frostline.store.schema import SCHEMA_VERSION
+from frostline.store.schema import SCHEMA_VERSION, TABLES
 
 
 @pytest.fixture(params=["disk", "file-uri", "s3"])
@@ -291,24 +291,26 @@ def _die_at(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     left = [count]
 
     def dying(method: Callable) -> Callable:
-        def change(self: Path, *args: object, **options: object) -> object:
+        def change(*args: object, **options: object) -> object:
             left[0] -= 1
             if left[0] < 0:
                 raise _Killed
-            return method(self, *args, **options)
+            return method(*args, **options)
 
         return change
 
-    monkeypatch.setattr(Path, "replace", dying(Path.replace))
-    monkeypatch.setattr(Path, "unlink", dying(Path.unlink))
+    monkeypatch.setattr(os, "replace", dying(os.replace))
+    monkeypatch.setattr(os, "unlink", dying(os.unlink))
 
 
 @pytest.mark.parametrize("changes", range(7))
 def test_dying_at_any_point_leaves_whole_attempts_only(
     local: OutDir, monkeypatch: pytest.MonkeyPatch, changes: int
 ) -> None:
-    # GIVEN a committed first attempt with 5 samples
+    # GIVEN a committed first attempt with 5 samples, and other trials with rows in every table
     begin(local)
+    for table in TABLES:
+        (local.local_path / "tables" / table).mkdir(parents=True)
     local.publish(trial("net-1", steps=5, attempts=1))
     # WHEN the second, with 2, dies after some of its 7 changes
     with monkeypatch.context() as patch:

@@ -79,13 +79,13 @@ class CommitIndex:
         """The status in one file; None when there is none, or a retry has just withdrawn it."""
         name = table_file("trials", trial_id)
         shown = f"{self._files.shown}/{name}"
+        content = self._files.read(name)
+        if content is None:
+            return None
         with storage_errors("read", shown):
             try:
-                with self._files.filesystem.open_input_file(self._files.path(name)) as source:
-                    column = pq.ParquetFile(source).read(columns=["status"], use_threads=False)
-                    statuses = column.column("status").to_pylist()
-            except FileNotFoundError:
-                return None
+                file = pq.ParquetFile(pa.BufferReader(content))
+                statuses = file.read(columns=["status"], use_threads=False)["status"].to_pylist()
             except pa.ArrowInvalid as error:
                 raise _damaged(shown, error) from error
         if len(statuses) != 1:
