@@ -28,6 +28,7 @@ from frostline.errors import ConservationError, CreditError, SweepError, TraceEr
 from frostline.facts.model_facts import ModelFacts
 from frostline.prediction import load_facts, write_predictions
 from frostline.results.rows import layer_rows, op_cost_rows, pass_columns
+from frostline.store.files import OutsideError
 from frostline.store.read import read_rows, row_files
 from frostline.store.sweep import Sweep, open_sweep
 from frostline.tensorboard.events import events_path, trial_events
@@ -93,8 +94,11 @@ def _rewrite(sweep: Sweep, row: Mapping[str, Any], converter: TraceConverter) ->
         return str(error)
     with TemporaryDirectory(prefix="frostline-") as scratch:
         xplane = Path(scratch) / Path(row["trace_path"]).name
-        if not sweep.out.fetch(row["trace_path"], xplane):
-            return f"its trace {row['trace_path']} is gone"
+        try:
+            if not sweep.out.fetch(row["trace_path"], xplane):
+                return f"its trace {row['trace_path']} is gone"
+        except OutsideError as error:
+            return f"its trace is not there: {error}"
         try:
             trace = converter.convert(xplane)
             graph = _graph(sweep, row, facts)
