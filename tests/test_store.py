@@ -102,7 +102,7 @@ def test_files_trees_and_text(uri: str, tmp_path: Path) -> None:
     assert out.read_text("logs/net-2.log") is None
     expected = ["tensorboard/net-1/events", "tensorboard/net-1/plugins/profile/vm.xplane.pb"]
     assert out.walk("tensorboard") == sorted([*expected, "tensorboard/net-1/stale"])
-    out.put_tree(tree, "tensorboard/net-1", replace=True)
+    out.put_tree(tree, "tensorboard/net-1", stale=["stale", "events", "never-was"])
     assert out.walk("tensorboard") == expected
     assert out.fetch(expected[1], tmp_path / "back" / "x.pb")
     assert (tmp_path / "back" / "x.pb").stat().st_size == 6_000_000

@@ -8,7 +8,7 @@ version, and rows that do not fit the schema.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
@@ -157,26 +157,23 @@ class OutDir:
         with self.files.batch() as batch:
             batch.put(relative, source)
 
-    def put_tree(self, local: Path, relative: str, *, replace: bool = False) -> None:
+    def put_tree(self, local: Path, relative: str, *, stale: Iterable[str] = ()) -> None:
         """Copy every file below a local folder to a folder below OUT, each of them atomically.
 
         Args:
             local: the folder.
             relative: its name below OUT.
-            replace: afterwards remove the files there that `local` does not have.
+            stale: names in that folder that go afterwards, those excepted that `local` has.
         """
         with storage_errors("read", str(local)):
             names = sorted(
                 path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file()
             )
-        before = self.files.walk(relative) if replace else []
-        kept = {f"{relative}/{name}" for name in names}
         with self.files.batch() as batch:
             for name in names:
                 batch.put(f"{relative}/{name}", local / name)
-            for name in before:
-                if name not in kept:
-                    batch.remove(name)
+            for name in sorted(set(stale).difference(names)):
+                batch.remove(f"{relative}/{name}")
 
     def walk(self, relative: str) -> list[str]:
         """Names, relative to OUT, of all files below a folder; empty when there is none."""
