@@ -29,7 +29,9 @@ def tensorboard(
         raise SweepError(f"{sweep}: TensorBoard reads local folders; copy the sweep here first")
     log_dir = Path(sweep, "tensorboard")
     console = out()
-    policies = {row.trial_id: policy_words(row) for row in open_sweep(sweep).trial_rows()}
+    swept = open_sweep(sweep)
+    swept.out.walk("tensorboard")  # refuses links, which TensorBoard would follow
+    policies = {row.trial_id: policy_words(row) for row in swept.trial_rows()}
     with tempfile.TemporaryDirectory(prefix="frostline-") as scratch:
         log = Path(scratch, "tensorboard.log")
         with console.status("starting TensorBoard"):

@@ -2,7 +2,8 @@
 
 In: the local folder `OUT/tensorboard`. Out: a running child process that listens on 127.0.0.1 and
 nowhere else (a profile names the model's layers; TensorBoard knows no passwords). Refuses a folder
-that is not there.
+that is not there. TensorBoard follows links and writes beside the profiles that it shows: see that
+there are none.
 
 A session needs no event file: the profile plugin lists `<run>/plugins/profile/<session>` for every
 folder below the log directory, under the name `<run>/<session>`.
@@ -10,6 +11,7 @@ folder below the log directory, under the name `<run>/<session>`.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -54,9 +56,9 @@ class TensorBoard:
         """Start it and wait until it answers.
 
         Args:
-            log_dir: local folder with event files and profiles.
+            log_dir: local folder with event files and profiles, without links.
             port: 0 takes a free one.
-            log: file that takes what it prints.
+            log: file that takes what it prints; temporary files of TensorBoard lie beside it.
 
         Raises:
             SweepError: there is no such folder.
@@ -72,6 +74,8 @@ class TensorBoard:
                     "--host", HOST, "--port", str(port), "--reload_multifile", "true",
                 ],
                 stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
+                # It makes a folder that all users of the machine share, with mode 777.
+                env={**os.environ, "TMPDIR": str(log.parent)},
             )  # fmt: skip
         try:
             self.port = self._wait_for_port()
