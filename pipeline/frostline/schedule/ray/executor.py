@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Self
 
 import ray
@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as _Af
 from frostline.schedule.events import ExecutorEvent, LeaseEnded, LeaseEvent, LeaseLost
 from frostline.schedule.lease_on_node import serve_out, store_kept_of
 from frostline.schedule.ray import cluster
+from frostline.schedule.ray.embedded import embedded
 from frostline.schedule.ray.parcels import parcels
 from frostline.schedule.spec import LeaseSpec, Resources
 from frostline.store.spool import Stored
@@ -77,6 +78,7 @@ class RayExecutor:
         self._notice = notice
         self._gpus = gpus
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="frostline-ray")
+        self._held = ExitStack()
         self._started: Future[None] | None = None
         self._room: int | None = None
         self._room_now = 0
@@ -92,8 +94,8 @@ class RayExecutor:
         try:
             if self._started is not None and self._started.exception() is None:
                 self.cancel()
-                cluster.stop()
         finally:
+            self._held.close()
             self._pool.shutdown()
 
     @property
@@ -184,9 +186,10 @@ class RayExecutor:
     def _start(self) -> None:
         started = time.monotonic()
         if self._address is None:
-            cluster.start_embedded(gpus=self._gpus)
+            self._held.enter_context(embedded(gpus=self._gpus))
         else:
             cluster.join(self._address)
+            self._held.callback(cluster.stop)
         self.start_s = time.monotonic() - started
 
     def _wait_for_room(self) -> int:
