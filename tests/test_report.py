@@ -24,7 +24,7 @@ from frostline.reporting.palette import FAMILIES, family_of
 from frostline.reporting.render import render_figures
 from frostline.reporting.trial_table import profile_link
 from frostline.store.address import Address
-from frostline.store.outdir import OutDir
+from frostline.store.outdir import OutDir, TrialTables
 from frostline.store.remote import RemoteFiles
 from frostline.store.sweep import Sweep, open_sweep
 from frostline.store.trial_row import TrialRow
@@ -292,13 +292,40 @@ def test_every_figure_is_a_readable_svg_and_png(written: Path):
     assert "% of the baseline's step" in (figures / "net-time-by-pass.svg").read_text()
 
 
-def test_a_second_report_replaces_the_first(make_sweep: MakeSweep, make_row):
-    out = make_sweep([make_row("prefix:1", [0], 1.5)])
-    stale = out / "report" / "figures" / "gone-time-by-pass.svg"
-    stale.parent.mkdir(parents=True)
-    stale.write_text("<svg/>")
+def test_a_second_report_replaces_the_first(make_sweep: MakeSweep, make_row, sweep_rows):
+    """GIVEN a report, and files of the user's beside it WHEN no figure is drawn any more."""
+    row = make_row("prefix:1", [0], 1.5)
+    out = make_sweep([row])
     assert Path(report(open_sweep(str(out)))) == out / "report" / "index.html"
+    figures = out / "report" / "figures"
+    stale = figures / "net-time-by-pass.svg"
+    assert stale.exists()
+    mine = [out / "report" / "notes.md", figures / "mine.svg", figures / "deep" / "mine.png"]
+    mine[-1].parent.mkdir()
+    for file in mine:
+        file.write_text("mine")
+    failed = next(each for each in sweep_rows if each["status"] == "failed")
+    failed |= {"trial_id": row["trial_id"], "study": "demo"}
+    OutDir.open(str(out), create=False).publish(
+        TrialTables(trial_id=row["trial_id"], trials=[failed])
+    )
+    report(open_sweep(str(out)))
     assert not stale.exists()
+    assert {file for file in figures.rglob("*") if file.is_file()} == set(mine[1:])
+    assert [file.read_text() for file in mine] == ["mine"] * 3
+
+
+def test_a_list_of_figures_names_nothing_else(make_sweep: MakeSweep, make_row):
+    out = make_sweep([make_row("prefix:1", [0], 1.5)])
+    (out / "report").mkdir()
+    victim = out / "report" / "notes.md"
+    victim.write_text("mine")
+    names = ("notes.md", "../manifest.json", f"{out}/study.toml", "figures/../notes.md", "..", "")
+    (out / "report" / "files.txt").write_text("\n".join(names))
+    report(open_sweep(str(out)))
+    assert victim.read_text() == "mine"
+    assert (out / "manifest.json").exists()
+    assert (out / "study.toml").exists()
 
 
 # ---- Sweeps of every kind

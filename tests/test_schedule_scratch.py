@@ -49,8 +49,51 @@ def test_a_dead_lease_is_tidied_up_after_and_a_living_one_is_left_alone(tmp_path
 
 
 def test_what_is_somebody_elses_is_not_touched(tmp_path: Path) -> None:
-    other = tmp_path / f"frostline-lease-{os.getuid() + 1}-abc"
-    other.mkdir()
-    with scratch_folder(tmp_path):
+    """What is no folder of this user's with mode 700 was not made by a lease of this user."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o700)
+    (outside / "thesis").write_text("x")
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "frostline-lease-00000a").symlink_to(outside)
+    (base / "frostline-lease-00000b").symlink_to(base / "nowhere")
+    os.mkfifo(base / "frostline-lease-00000c")  # opening it would wait for a writer
+    (base / "frostline-lease-00000d").write_text("x")
+    (base / "frostline-lease-00000e").mkdir(mode=0o755)
+    (base / "frostline-lease-notes").mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        (base / "frostline-lease-00000f").mkdir(mode=0o700)
+        os.chown(base / "frostline-lease-00000f", 4_000, 4_000)
+    (base / "frostline-lease-000010").mkdir(mode=0o700)  # of a dead lease
+    before = set(base.iterdir())
+    with scratch_folder(base):
         pass
-    assert other.exists()
+    assert before - set(base.iterdir()) == {base / "frostline-lease-000010"}
+    assert (outside / "thesis").exists()
+
+
+STARTS = """
+import sys
+from pathlib import Path
+from frostline.schedule.scratch import scratch_folder
+for _ in range(300):
+    with scratch_folder(Path(sys.argv[1])) as folder:
+        (folder / "trace").write_bytes(b"x")
+"""
+
+
+def test_leases_that_start_at_the_same_time_leave_each_other_their_folders(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STARTS, str(tmp_path)]
+    starting = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    said = [process.communicate()[1] for process in starting]
+    assert said == [""] * 8
+    assert [process.returncode for process in starting] == [0] * 8
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_base_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        scratch_folder(tmp_path / "nowhere").__enter__()

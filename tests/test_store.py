@@ -29,7 +29,7 @@ from frostline.store.address import Address
 from frostline.store.arrow import TableDefectError, to_table
 from frostline.store.outdir import OutDir, TrialTables
 from frostline.store.remote import RemoteFiles
-from frostline.store.schema import SCHEMA_VERSION
+from frostline.store.schema import SCHEMA_VERSION, TABLES
 
 
 @pytest.fixture(params=["disk", "file-uri", "s3"])
@@ -100,7 +100,7 @@ def test_files_trees_and_text(uri: str, tmp_path: Path) -> None:
     assert out.read_text("logs/net-2.log") is None
     expected = ["tensorboard/net-1/events", "tensorboard/net-1/plugins/profile/vm.xplane.pb"]
     assert out.files.walk("tensorboard") == sorted([*expected, "tensorboard/net-1/stale"])
-    out.put_tree(tree, "tensorboard/net-1", replace=True)
+    out.put_tree(tree, "tensorboard/net-1", stale=["stale", "events", "never-was"])
     assert out.files.walk("tensorboard") == expected
     assert out.fetch(expected[1], tmp_path / "back" / "x.pb")
     assert (tmp_path / "back" / "x.pb").stat().st_size == 6_000_000
@@ -292,24 +292,26 @@ def _die_at(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     left = [count]
 
     def dying(method: Callable) -> Callable:
-        def change(self: Path, *args: object, **options: object) -> object:
+        def change(*args: object, **options: object) -> object:
             left[0] -= 1
             if left[0] < 0:
                 raise _Killed
-            return method(self, *args, **options)
+            return method(*args, **options)
 
         return change
 
-    monkeypatch.setattr(Path, "replace", dying(Path.replace))
-    monkeypatch.setattr(Path, "unlink", dying(Path.unlink))
+    monkeypatch.setattr(os, "replace", dying(os.replace))
+    monkeypatch.setattr(os, "unlink", dying(os.unlink))
 
 
 @pytest.mark.parametrize("changes", range(7))
 def test_dying_at_any_point_leaves_whole_attempts_only(
     local: OutDir, monkeypatch: pytest.MonkeyPatch, changes: int
 ) -> None:
-    # GIVEN a committed first attempt with 5 samples
+    # GIVEN a committed first attempt with 5 samples, and other trials with rows in every table
     begin(local)
+    for table in TABLES:
+        (local.local_path / "tables" / table).mkdir(parents=True)
     local.publish(trial("net-1", steps=5, attempts=1))
     # WHEN the second, with 2, dies after some of its 7 changes
     with monkeypatch.context() as patch:

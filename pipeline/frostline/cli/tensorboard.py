@@ -32,6 +32,7 @@ def tensorboard(
     opened = open_sweep(place)
     log_dir = Path(opened.out.local_path or "", "tensorboard")
     console = out()
+    opened.out.files.walk("tensorboard")  # refuses links, which TensorBoard would follow
     policies = {row.trial_id: policy_words(row) for row in opened.trial_rows()}
     with tempfile.TemporaryDirectory(prefix="frostline-") as scratch:
         log = Path(scratch, "tensorboard.log")

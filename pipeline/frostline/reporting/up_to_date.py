@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 
 from frostline.facts.provenance import program
-from frostline.reporting.write import PAGE, page_of
+from frostline.reporting.write import NOTE, PAGE, page_of
 from frostline.store.sweep import Sweep
 
-_NOTE = "report/drawn-from.txt"
+_NOTE = f"report/{NOTE}"
 
 
 def current_report(sweep: Sweep) -> str | None:

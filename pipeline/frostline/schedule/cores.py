@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from frostline.errors import UsageError
+from frostline.private import private_folder
 
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 
@@ -122,19 +123,13 @@ def runtime_folder() -> Path:
         UsageError: it belongs to someone else, who could hold cores or redirect what is written.
     """
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    folder = Path(base) / f"frostline-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    seen = folder.lstat()
-    if seen.st_uid != os.getuid() or folder.is_symlink() or seen.st_mode & 0o077:
-        raise UsageError(
-            f"{folder} should be a folder of yours with mode 700 and is not: remove it, or set "
-            "XDG_RUNTIME_DIR to a private folder"
-        )
-    return folder
+    return private_folder(
+        Path(base) / f"frostline-{os.getuid()}", "set XDG_RUNTIME_DIR to a private folder"
+    )
 
 
 def _try_lock(path: Path, stack: ExitStack, *, sign: bool = True) -> bool:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

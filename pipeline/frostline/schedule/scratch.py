@@ -1,58 +1,70 @@
-"""Local scratch of leases: a private folder each, removed however the lease ends.
+"""Local scratch: a private folder each, removed with its block, however that ends.
 
-In: nothing. Out: an empty folder for the length of a block. A lease that is killed cannot tidy up;
-the next lease on the same machine removes its folder. A lock on the folder says that it is in use;
-the kernel drops the lock with the process.
+In: nothing. Out: an empty folder for the length of a block. A process that is killed cannot tidy
+up; the next one of the same user on the same machine removes its folder. A lock on the folder says
+that it is in use; the kernel drops the lock with the process.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_PREFIX = "frostline-lease-"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 @contextmanager
-def scratch_folder(base: Path | None = None) -> Iterator[Path]:
-    """A new, empty folder, removed at the end; those of leases that are dead are removed first.
+def scratch_folder(base: Path | None = None, *, prefix: str = "frostline-lease-") -> Iterator[Path]:
+    """A new, empty folder, removed at the end; those of the dead are removed first.
 
     Args:
         base: where; default: the folder for temporary files (`TMPDIR`).
+        prefix: of its name, which six hexadecimal digits follow; says what is removed as well.
 
     Raises:
         OSError: it cannot be made.
     """
     base = base or Path(tempfile.gettempdir())
-    mine = f"{_PREFIX}{os.getuid()}-"
-    for folder in base.glob(f"{mine}*"):
+    for folder in base.glob(f"{prefix}{'[0-9a-f]' * 6}"):
         with suppress(OSError):
             _remove_if_dead(folder)
+    folder, held = _new(base, prefix)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _new(base: Path, prefix: str) -> tuple[Path, int]:
+    """A new folder, and the descriptor that holds its lock."""
     while True:
-        folder = base / f"{mine}{uuid.uuid4().hex[:12]}"
-        folder.mkdir(mode=0o700)
-        held = os.open(folder, os.O_RDONLY)
+        folder = base / f"{prefix}{secrets.token_hex(3)}"
         try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        # Until it is locked, another process may take it for one of the dead and remove it.
+        with suppress(FileNotFoundError):
+            held = os.open(folder, _FOLDER)
             fcntl.flock(held, fcntl.LOCK_EX)
-            if not folder.exists():  # another lease took it for one of a dead lease, just now
-                continue
-            yield folder
-            return
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                return folder, held
             os.close(held)
 
 
 def _remove_if_dead(folder: Path) -> None:
-    held = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    held = os.open(folder, _FOLDER)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
+        seen = os.fstat(held)
+        if seen.st_uid == os.getuid() and seen.st_mode & 0o777 == 0o700:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(held)

@@ -18,6 +18,8 @@ from typing import Self
 
 from pyarrow.fs import FileSystem
 
+from frostline.errors import StorageError
+
 Source = bytes | Path
 """What is written: bytes, or the content of a local file."""
 
@@ -134,13 +136,20 @@ class Batch(ABC):
             self.close()
 
 
+class OutsideError(StorageError, ValueError):
+    """A name, which may come from a table or from another file of OUT, leads out of OUT."""
+
+
 def checked_name(name: str) -> str:
     """A relative name in normal form.
 
     Raises:
-        ValueError: it is empty, absolute, or leads out of the folder (a defect of the caller).
+        OutsideError: it is empty, absolute, or leads out of the folder.
     """
     parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts:
-        raise ValueError(f"{name!r} is not a name below OUT")
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+        raise OutsideError(
+            f"{name!r} is not a name below OUT: a file of OUT that says so is damaged, or is not "
+            "what Frostline wrote; nothing is read or written there"
+        )
     return "/".join(parts)

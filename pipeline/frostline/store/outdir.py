@@ -9,7 +9,7 @@ newer version, and rows that do not fit the schema.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
@@ -165,26 +165,23 @@ class OutDir:
         with self.files.batch() as batch:
             batch.put(relative, source)
 
-    def put_tree(self, local: Path, relative: str, *, replace: bool = False) -> None:
+    def put_tree(self, local: Path, relative: str, *, stale: Iterable[str] = ()) -> None:
         """Copy every file below a local folder to a folder below OUT, each of them atomically.
 
         Args:
             local: the folder.
             relative: its name below OUT.
-            replace: also remove the files there that `local` does not have.
+            stale: names in that folder that go afterwards, those excepted that `local` has.
         """
         with storage_errors("read", str(local)):
             names = sorted(
                 path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file()
             )
-        before = self.files.walk(relative) if replace else []
-        kept = {f"{relative}/{name}" for name in names}
         with self.files.batch() as batch:
             for name in names:
                 batch.put(f"{relative}/{name}", local / name)
-            for name in before:
-                if name not in kept:
-                    batch.remove(name)
+            for name in sorted(set(stale).difference(names)):
+                batch.remove(f"{relative}/{name}")
 
     def fetch(self, relative: str, target: Path) -> bool:
         """Copy a file of OUT to a local path, making its folder; False when there is none."""

@@ -79,13 +79,13 @@ class CommitIndex:
         """The status in one file; None when there is none, or a retry has just withdrawn it."""
         name = table_file("trials", trial_id)
         shown = f"{self._files.shown}/{name}"
+        content = self._files.read(name)
+        if content is None:
+            return None
         with storage_errors("read", shown, self._files.scrub):
             try:
-                with self._files.filesystem.open_input_file(self._files.path(name)) as source:
-                    column = pq.ParquetFile(source).read(columns=["status"], use_threads=False)
-                    statuses = column.column("status").to_pylist()
-            except FileNotFoundError:
-                return None
+                file = pq.ParquetFile(pa.BufferReader(content))
+                statuses = file.read(columns=["status"], use_threads=False)["status"].to_pylist()
             except pa.ArrowInvalid as error:
                 raise _damaged(shown, error) from error
         if len(statuses) != 1:
@@ -177,17 +177,28 @@ def read_trials(files: Files, index: CommitIndex) -> tuple[dict[str, str], pa.Ta
     if scanned(files, paths):
         try:
             rows = read_rows(files, "trials", paths, None)
-            statuses = dict(
-                zip(rows["trial_id"].to_pylist(), rows["status"].to_pylist(), strict=True)
-            )
-            if len(statuses) == len(rows) == len(paths) and None not in statuses.values():
-                return statuses, rows
+            if len(rows) == len(paths) and not rows["status"].null_count:
+                trial_ids = _checked_ids(files, paths, rows)
+                return dict(zip(trial_ids, rows["status"].to_pylist(), strict=True)), rows
         except StorageError as error:
             if isinstance(error.__cause__, duckdb.Error):
                 raise
             # A retry has just withdrawn a commit, or a file is damaged, which is reported below.
     commits = index.commits()
-    return commits, read_rows(files, "trials", row_files(files, "trials", commits), None)
+    paths = row_files(files, "trials", commits)
+    rows = read_rows(files, "trials", paths, None)
+    _checked_ids(files, paths, rows)
+    return commits, rows
+
+
+def _checked_ids(files: Files, paths: Sequence[str], rows: pa.Table) -> list[str]:
+    """The ids of trials, in order, each the name of its file: what a row says may lead anywhere."""
+    trial_ids = [path.rpartition("/")[2].removesuffix(SUFFIX) for path in paths]
+    for trial_id, said in zip(trial_ids, rows["trial_id"].to_pylist(), strict=True):
+        if said != trial_id:
+            shown = f"{files.shown}/{table_file('trials', trial_id)}"
+            raise _damaged(shown, f"its row is of trial {said!r}")
+    return trial_ids
 
 
 def _listed(files: Files) -> list[str]:

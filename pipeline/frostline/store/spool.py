@@ -6,32 +6,34 @@ everything. A copy that is left, because the store did not answer or the process
 stored by the next run on that OUT. A trial that cannot be kept on the disk is still published.
 
 The folder is `$FROSTLINE_SPOOL`, else `frostline/spool` below `$XDG_STATE_HOME` or below
-`~/.local/state`. It has a folder for each OUT, with a folder for each trial, whose `record.json` is
-written last.
+`~/.local/state`. It has a private folder for each OUT, with a folder for each trial, whose
+`record.json` is written last. A folder there that another user has made is not used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import socket
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
 from filelock import FileLock
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from frostline.errors import FrostlineError, StorageError, SweepError
+from frostline.errors import FrostlineError, StorageError, UsageError
+from frostline.private import is_mine, private_folder
 from frostline.store.address import Address
 from frostline.store.arrow import to_table
-from frostline.store.files import FileChange, Source
+from frostline.store.files import FileChange, Source, checked_name
 from frostline.store.local import STAGING, LocalFiles
 from frostline.store.outdir import NO_FILES, OutDir
 from frostline.store.publication import TrialTables, publication
+from frostline.store.storage_errors import storage_errors
 
 SPOOL_VARIABLE = "FROSTLINE_SPOOL"
 _RECORD = "record.json"
@@ -44,8 +46,8 @@ class _Kept(BaseModel):
     """One change: a name below OUT and the file here to put there; without one it is removed."""
 
     model_config = ConfigDict(frozen=True)
-    name: str
-    file: str | None
+    name: Annotated[str, AfterValidator(checked_name)]
+    file: Annotated[str, Field(pattern=r"^\d+$")] | None
 
 
 class KeptTrial(BaseModel):
@@ -106,7 +108,7 @@ class Spool:
 
         Raises:
             StorageError: the disk cannot be written.
-            SweepError: a file stands where the folder should.
+            UsageError: something else stands where the folder should.
         """
         folder = tables.trial_id
         (row,) = to_table("trials", tables.trials).select(["status", "started_at"]).to_pylist()
@@ -118,7 +120,7 @@ class Spool:
             ),
             **row,
         )
-        LocalFiles(self.place, create=True).apply(
+        self._files(create=True).apply(
             (
                 FileChange(name=_PLACE, source=f"{self._out.address}\n".encode()),
                 FileChange(name=f"{folder}/{_RECORD}", source=None),
@@ -133,18 +135,25 @@ class Spool:
 
     def forget(self, trial_id: str) -> None:
         """Remove a trial; one that is not there is fine."""
-        folder = self.place / trial_id
-        with suppress(OSError):
-            (folder / _RECORD).unlink()
-        shutil.rmtree(folder, ignore_errors=True)
-        self._tidy()
+        if is_mine(self.place):
+            files = self._files()
+            with suppress(StorageError):
+                files.apply((FileChange(name=f"{trial_id}/{_RECORD}", source=None),))
+                files.delete_folder(trial_id)
+            self._tidy()
 
     def trials(self) -> list[KeptTrial]:
         """The trials that are kept, oldest first; incomplete and damaged ones are skipped."""
-        found = []
-        for record in self.place.glob(f"*/{_RECORD}"):
-            with suppress(FileNotFoundError, ValidationError):
-                found.append(KeptTrial.model_validate_json(record.read_bytes()))
+        found: list[KeptTrial] = []
+        if not is_mine(self.place):
+            return found
+        files = self._files()
+        for folder in files.entries():
+            with suppress(StorageError, ValidationError):
+                files.stamps(folder)  # refuses links
+                kept = KeptTrial.model_validate_json(files.read(f"{folder}/{_RECORD}") or b"")
+                if kept.trial_id == folder:
+                    found.append(kept)
         return sorted(found, key=lambda kept: kept.started_at)
 
     def store(self, only: Collection[str] | None = None) -> Stored:
@@ -157,9 +166,9 @@ class Spool:
             The result; a store that cannot be reached is part of it and not raised.
         """
         done = Stored(host=socket.gethostname(), place=str(self.place))
-        if not self.place.exists():
+        if not is_mine(self.place):
             return done
-        LocalFiles(self.place, create=False).remove_staging()
+        self._files().remove_staging()
         kept = [each for each in self.trials() if only is None or each.trial_id in only]
         if not kept:
             self._tidy()
@@ -178,10 +187,16 @@ class Spool:
                     elif self._publish(each):
                         stored[each.trial_id] = each.status
                     self.forget(each.trial_id)
-        except (StorageError, SweepError, OSError) as error:
+        except (StorageError, UsageError, OSError) as error:
             left = len(kept) - len(stored) - obsolete
             return replace(done, stored=stored, obsolete=obsolete, left=left, why=str(error))
         return replace(done, stored=stored, obsolete=obsolete)
+
+    def _files(self, *, create: bool = False) -> LocalFiles:
+        if create:
+            with storage_errors("write", str(self.place)):
+                private_folder(self.place, f"set {SPOOL_VARIABLE} to a folder of yours")
+        return LocalFiles(self.place, create=False)
 
     def _tidy(self) -> None:
         """Remove the folder where it keeps nothing any more."""
@@ -234,7 +249,7 @@ class SpoolingOut:
         unkept: FrostlineError | None = None
         try:
             self._spool.keep(tables, changes)
-        except (StorageError, SweepError) as error:
+        except (StorageError, UsageError) as error:
             unkept = error
         try:
             self._out.files.apply(changes)

@@ -26,6 +26,10 @@ _BY_NUMBER = {
     errno.EMFILE: "too many open files: raise `ulimit -n`",
     errno.ENAMETOOLONG: "the name is too long for this file system: choose a shorter --out",
 }
+_LINK = (
+    "is a symbolic link, and none inside of an output folder is followed: put a folder or file of "
+    "its own in its place (the output folder itself may be reached through a link)"
+)
 _CHECK = "check that it can be reached, then run the same command again"
 
 # Texts of the object stores' SDKs within Arrow's messages, since Arrow gives every error of S3 the
@@ -81,6 +85,8 @@ def storage_error(what: str, error: Exception, scrub: Callable[[str], str] = str
         scrub: takes keys out of it.
     """
     number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, OSError) and number == errno.ELOOP and error.filename:
+        return StorageError(f"{what}: {error.filename} {_LINK}")
     if number in _BY_NUMBER:
         return StorageError(f"{what}: {_BY_NUMBER[number]}")
     said = scrub(" ".join(str(error).split()))

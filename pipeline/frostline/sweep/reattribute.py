@@ -27,6 +27,7 @@ from frostline.notebook import one_line
 from frostline.prediction import write_predictions
 from frostline.results.detail_rows import layer_rows, op_cost_rows
 from frostline.results.rows import profile_columns
+from frostline.store.files import OutsideError
 from frostline.store.schema import LayerRow
 from frostline.store.sweep import Sweep, as_sweep, open_sweep
 from frostline.store.trial_row import OutcomeColumns, TrialRow
@@ -99,8 +100,11 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter) -> str | No
         return str(error)
     with TemporaryDirectory(prefix="frostline-") as scratch:
         xplane = Path(scratch) / Path(row.trace_path).name
-        if not sweep.out.fetch(row.trace_path, xplane):
-            return f"its trace {row.trace_path} is gone"
+        try:
+            if not sweep.out.fetch(row.trace_path, xplane):
+                return f"its trace {row.trace_path} is gone"
+        except OutsideError as error:
+            return f"its trace is not there: {error}"
         try:
             trace = converter.convert(xplane)
             costs = attribute(trace, graph)

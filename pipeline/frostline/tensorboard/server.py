@@ -2,7 +2,8 @@
 
 In: the local folder `OUT/tensorboard`. Out: a running child process that ends with this one and
 listens on 127.0.0.1 only, because TensorBoard has no passwords and a profile names the model's
-layers. Refuses a folder that does not exist.
+layers. Refuses a folder that does not exist. TensorBoard follows links and writes beside the
+profiles that it shows: the caller checks that there are none.
 
 A session needs no event file: the profile plugin lists `<run>/plugins/profile/<session>` for every
 folder below the log directory, under the name `<run>/<session>`.
@@ -56,9 +57,9 @@ class TensorBoard:
         """Start it and wait until it answers.
 
         Args:
-            log_dir: local folder with event files and profiles.
+            log_dir: local folder with event files and profiles, without links.
             port: 0 takes a free one.
-            log: file that takes what it prints.
+            log: file that takes what it prints; temporary files of TensorBoard lie beside it.
 
         Raises:
             SweepError: there is no such folder.
@@ -73,8 +74,9 @@ class TensorBoard:
                     "frostline.tensorboard.process", "--logdir", str(log_dir),
                     "--host", HOST, "--port", str(port), "--reload_multifile", "true",
                 ),
-                env=os.environ | {PARENT: str(os.getpid())},
                 stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
+                # It makes a folder that all users of the machine share, with mode 777.
+                env=os.environ | {PARENT: str(os.getpid()), "TMPDIR": str(log.parent)},
             )  # fmt: skip
         try:
             self.port = self._wait_for_port()

@@ -1,7 +1,6 @@
-"""Starting an embedded Ray, or joining a cluster, the way a measurement needs it.
+"""Joining a Ray cluster the way a measurement needs it, and knowing what room it has.
 
-In: an address, or none for an embedded Ray. Out: `ray` is initialised, on the loopback interface
-where it is embedded. Refuses clusters without room for a single trial.
+In: an address. Out: `ray` is initialised. Refuses clusters without room for a single trial.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from frostline.schedule.lease_spec import Resources, too_small
 if TYPE_CHECKING:
     from frostline.schedule.ray.autoscaler import Growth
 
-_OBJECT_STORE_BYTES = 100 * 1024**2  # events are a few hundred bytes each; Ray's least is 75 MiB
 _NODE_WAIT_S = 900.0  # what a cloud takes to start a GPU machine, with reserve
 _POLL_S = 0.5
 _ANSWER_S = 5.0
@@ -43,7 +41,7 @@ _ENVIRONMENT = {
 }
 
 
-class _OwnPath(JobConfig):  # type: ignore[misc]
+class OwnPath(JobConfig):  # type: ignore[misc]
     """Workers find this package where the driver found it, and none of the driver's folders.
 
     Ray would put the driver's working directory first on the workers' module path, where a folder
@@ -56,25 +54,6 @@ class _OwnPath(JobConfig):  # type: ignore[misc]
 
     def _runtime_env_has_working_dir(self) -> bool:
         return True  # what Ray asks before it adds those folders, and nowhere else
-
-
-def start_embedded(*, gpus: int | None = None) -> None:
-    """Start a Ray of this process's own; it ends with `stop` or with the process.
-
-    Args:
-        gpus: GPUs to announce; None: those that Ray finds.
-    """
-    prepare_environment()
-    ray.init(
-        job_config=_OwnPath(),
-        address="local",  # without it, Ray may join a stale cluster
-        num_cpus=len(os.sched_getaffinity(0)),
-        num_gpus=gpus,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
 
 
 def prepare_environment() -> None:
@@ -105,7 +84,7 @@ def join(address: str) -> None:
         )
     _knock(address)
     try:
-        ray.init(address=address, job_config=_OwnPath(), log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, job_config=OwnPath(), log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"no Ray cluster answers at {address!r} ({error}): is it up, and is its token in "
@@ -128,7 +107,7 @@ def _knock(address: str) -> None:
 
 
 def stop() -> None:
-    """Leave the cluster; an embedded one ends."""
+    """Leave the cluster; an embedded Ray ends."""
     ray.shutdown()
     # This process may join a cluster next, and needs its real address there.
     os.environ.pop(_LOOPBACK, None)

@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Self
 
 import ray
@@ -22,6 +22,7 @@ from frostline.schedule.events import ExecutorEvent, LeaseEnded, LeaseEvent, Lea
 from frostline.schedule.lease_on_node import serve_out, store_kept_of
 from frostline.schedule.lease_spec import LeaseSpec, Resources
 from frostline.schedule.ray import cluster
+from frostline.schedule.ray.embedded import embedded
 from frostline.schedule.ray.event_batches import batched
 from frostline.store.address import Address
 from frostline.store.spool import Stored
@@ -78,6 +79,7 @@ class RayExecutor:
         self._notice = notice
         self._gpus = gpus
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="frostline-ray")
+        self._held = ExitStack()
         self._started: Future[None] | None = None
         self._room: int | None = None
         self._room_now = 0
@@ -93,8 +95,8 @@ class RayExecutor:
         try:
             if self._started is not None and self._started.exception() is None:
                 self.cancel()
-                cluster.stop()
         finally:
+            self._held.close()
             self._pool.shutdown()
 
     @property
@@ -185,9 +187,10 @@ class RayExecutor:
     def _start(self) -> None:
         started = time.monotonic()
         if self._address is None:
-            cluster.start_embedded(gpus=self._gpus)
+            self._held.enter_context(embedded(gpus=self._gpus))
         else:
             cluster.join(self._address)
+            self._held.callback(cluster.stop)
         self.start_s = time.monotonic() - started
 
     def _wait_for_room(self) -> int:

@@ -9,13 +9,12 @@ import sys
 
 import ray
 
-from frostline.schedule.ray.cluster import start_embedded, stop
+from frostline.schedule.ray.embedded import embedded
 
 _ANSWER_S = 90.0
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["thorough"]:
-        start_embedded()
-        ray.get(ray.remote(lambda: None).remote(), timeout=_ANSWER_S)
-        stop()
+        with embedded():
+            ray.get(ray.remote(lambda: None).remote(), timeout=_ANSWER_S)
     print("true")
