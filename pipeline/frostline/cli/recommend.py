@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from frostline.cli.console import complain, err, out
+from frostline.cli.console import complain, err, out, print_json
 from frostline.errors import FrostlineError, UsageError
 
 
@@ -98,7 +98,7 @@ def recommend(
             console.print(verified_words(verified))
         answers.append((found, verified))
     if as_json:
-        typer.echo(to_json(answers))
+        print_json(to_json(answers))
     for failure in failures[:-1]:
         complain(str(failure))
     if failures:

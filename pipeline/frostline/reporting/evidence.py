@@ -18,7 +18,7 @@ from frostline.analyse.layer_costs import LayerCost, layer_costs
 from frostline.analyse.prediction_error import PredictedTrial
 from frostline.analyse.stored_model import load_facts
 from frostline.costmodel.held_out import HeldOut
-from frostline.errors import UsageError
+from frostline.errors import DamagedError, UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.prediction import PredictedGroup, Unpredicted, predictions, sort_groups
 from frostline.reporting.page_limits import spread
@@ -141,11 +141,10 @@ def _layers(sweep: Sweep, group: GroupSummary) -> tuple[LayerCost, ...]:
 def _facts(sweep: Sweep, group: GroupSummary, notices: list[str]) -> ModelFacts | None:
     try:
         return load_facts(sweep, group.key.model)
+    except DamagedError:
+        raise
     except UsageError as error:
         notices.append(f"Which layer feeds which is not known, so they count as a chain: {error}.")
-    except ValueError as error:
-        first = str(error).splitlines()[0]
-        notices.append(f"The facts of {group.key.model} cannot be read: {first}.")
     return None
 
 

@@ -21,7 +21,7 @@ from pyarrow.fs import FileSystem, LocalFileSystem
 
 from frostline.errors import SweepError
 from frostline.store.files import Batch, Files, Source, Stamp, checked_name
-from frostline.store.storage_errors import storage_errors
+from frostline.store.storage_errors import refuse_special, storage_errors
 
 STAGING = ".staging"
 _FOREIGN_STAGING_KEPT_S = 3600.0
@@ -68,10 +68,13 @@ class LocalFiles(Files):
     def read(self, name: str) -> bytes | None:
         """The content of a file; None when there is none."""
         with storage_errors("read", f"{self.shown}/{name}"):
-            try:
-                return Path(self.path(name)).read_bytes()
+            try:  # a pipe must not hold the reader up before it is seen to be one
+                file = os.open(self.path(name), os.O_RDONLY | os.O_NONBLOCK)
             except FileNotFoundError:
                 return None
+            with os.fdopen(file, "rb") as content:
+                refuse_special(os.fstat(file).st_mode, f"{self.shown}/{name}")
+                return content.read()
 
     def stamps(self, folder: str) -> dict[str, Stamp]:
         """Names of the files directly in a folder, with inode, size and time of change."""
@@ -84,6 +87,7 @@ class LocalFiles(Files):
                             stat = entry.stat()
                         except FileNotFoundError:  # replaced while it was listed
                             continue
+                        refuse_special(stat.st_mode, f"{self.shown}/{folder}/{entry.name}")
                         # A replaced file may have the same size within one tick of the clock; it
                         # always is another inode.
                         found[entry.name] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
