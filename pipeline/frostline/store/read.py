@@ -164,9 +164,7 @@ def read_rows(
         try:
             rows = read_scanned(table, paths, wanted)
         except (duckdb.Error, pa.ArrowException) as error:
-            raise _damaged_or_unread(
-                files, f"{files.shown}/{table_folder(table)}", error
-            ) from None
+            raise _damaged_or_unread(files, f"{files.shown}/{table_folder(table)}", error) from None
         refuse_damaged(files, table, rows)
     else:
         rows = read_all(files, table, dataset_of(files, table, paths), wanted)
