@@ -282,7 +282,7 @@ def _unattributed(
     found: dict[int, tuple[tuple[UnattributedOp, ...], int]] = {}
     by_group: dict[tuple[object, ...], list[tuple[Any, ...]]] = {}
     if any(_other(item.row) for group in summary.groups for item in group.trials):
-        for row in sweep.sql(_UNATTRIBUTED).fetchall():
+        for row in sweep.fetch(_UNATTRIBUTED):
             *setting, name, kind, rule, ns, count = row
             by_group.setdefault(tuple(setting), []).append((name, kind, rule, ns, count))
     for number, group in enumerate(summary.groups):

@@ -88,7 +88,7 @@ class CommitIndex:
         except FileNotFoundError:
             return None
         except (OSError, pa.ArrowException, KeyError) as error:
-            raise _damaged_or_unread(self._files, shown, error) from None
+            raise unread(self._files, shown, error) from None
         if len(statuses) != 1:
             raise _damaged(shown, f"{len(statuses)} rows instead of one")
         return str(statuses[0])
@@ -145,7 +145,7 @@ def read_all(files: Files, table: str, dataset: Dataset, columns: Iterable[str] 
     try:
         rows = dataset.to_table(columns=None if columns is None else list(columns))
     except (OSError, pa.ArrowException) as error:
-        raise _damaged_or_unread(files, shown, error) from None
+        raise unread(files, shown, error) from None
     refuse_damaged(files, table, rows)
     return rows
 
@@ -164,7 +164,7 @@ def read_rows(
         try:
             rows = read_scanned(table, paths, wanted)
         except (duckdb.Error, pa.ArrowException) as error:
-            raise _damaged_or_unread(files, f"{files.shown}/{table_folder(table)}", error) from None
+            raise unread(files, f"{files.shown}/{table_folder(table)}", error) from None
         refuse_damaged(files, table, rows)
     else:
         rows = read_all(files, table, dataset_of(files, table, paths), wanted)
@@ -212,10 +212,17 @@ def _damaged(shown: str, reason: object) -> DamagedError:
     return DamagedError(f"{shown} is damaged: {first}; {ADVICE}")
 
 
-def _damaged_or_unread(files: Files, shown: str, error: Exception) -> StorageError:
-    """What an error of a reader means: the file's content, or the place that it lies in."""
+def unread(files: Files, shown: str, error: Exception) -> StorageError:
+    """What an error of a reader means: damage, or a place that cannot be read.
+
+    Args:
+        files: OUT.
+        shown: what was read, for the message.
+        error: of the system, of Arrow or of DuckDB.
+    """
     system = isinstance(error, OSError) and error.errno is not None
-    unread = isinstance(error, duckdb.IOException) and "read enough bytes" not in str(error)
-    if system or unread:
+    if isinstance(error, duckdb.IOException):
+        system = "read enough bytes" not in str(error)
+    if system:
         return storage_error(f"cannot read {shown}", error, files.scrub)
     return _damaged(shown, files.scrub(str(error)))
