@@ -74,8 +74,7 @@ class CostModel:
         priced_modes: the (layer, mode) pairs that the anchors show.
 
     Raises:
-        UsageError: the trainable anchor is missing, its step could not be analysed, or is of
-            another state of the model.
+        UsageError: the trainable anchor is missing, or its step could not be analysed.
     """
 
     def __init__(self, facts: ModelFacts, runs: Sequence[AnchorRun]) -> None:
@@ -90,12 +89,6 @@ class CostModel:
             raise UsageError(
                 "the training step of the trainable anchor could not be analysed, so nothing says "
                 "which op serves which layer; its row in `trials` has a warning that says why"
-            )
-        known = {variable.path for variable in facts.variables}
-        if unknown := next((each for each in graph.variables if each not in known), None):
-            raise UsageError(
-                f"the traced step of the trainable anchor needs the variable {unknown!r}, which "
-                "is not among the model's: the model has changed since; run the study on a new OUT"
             )
         self.facts = facts
         units = units_of(facts, graph)
