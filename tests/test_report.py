@@ -386,7 +386,7 @@ def test_a_damaged_table_is_named(tmp_path: Path, capsys):
     out = shutil.copytree(DATA, tmp_path / "out")
     for path in (out / "tables" / "layers").iterdir():
         path.write_bytes(b"PAR1 and no more")
-    assert main(["report", str(out)]) == 1
+    assert main(["report", str(out)]) == 2
     assert "tables/layers is damaged" in capsys.readouterr().err
 
 

@@ -5,6 +5,7 @@
     │   ├── StudyError          2: the study file (names the key or line and the nearest valid one)
     │   ├── PolicyError         2: a freeze policy that cannot be parsed or resolved
     │   └── SweepError          2: OUT is not a sweep, is from another study, is held by another run
+    │       └── DamagedError    2: a file of OUT is not what a sweep writes (a StorageError as well)
     ├── StorageError            1: OUT cannot be written or read (disk full, denied, unreachable)
     │   └── StoreUnreachableError   1: the store does not answer, or says to try later
     ├── TraceError              1: a profile that cannot be converted (truncated, foreign, empty)
@@ -45,6 +46,10 @@ class SweepError(UsageError):
 
 class StorageError(FrostlineError):
     """OUT cannot be read or written: disk full, permission, unreachable store."""
+
+
+class DamagedError(SweepError, StorageError):
+    """A file of OUT is truncated, of another kind, or has values that no sweep writes."""
 
 
 class StoreUnreachableError(StorageError):

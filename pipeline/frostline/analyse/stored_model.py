@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frostline.attribute.step_graph import GraphOp, StepGraph
-from frostline.errors import SweepError
+from frostline.errors import DamagedError, SweepError
 from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
 from frostline.store.sweep import Sweep
 
@@ -27,6 +27,7 @@ def load_facts(sweep: Sweep, model: str) -> ModelFacts:
 
     Raises:
         SweepError: the sweep has none.
+        DamagedError: they cannot be this model's.
     """
     text = sweep.out.read_text(facts_path(model))
     if text is None:
@@ -34,7 +35,15 @@ def load_facts(sweep: Sweep, model: str) -> ModelFacts:
             f"{sweep.out.files.shown} has no {facts_path(model)}; run the study on it again to "
             "write it"
         )
-    return parse_facts(text)
+    shown = f"{sweep.out.files.shown}/{facts_path(model)}"
+    advice = "delete it and run the study on it again, which inspects the model anew"
+    try:
+        facts = parse_facts(text)
+    except ValueError as error:
+        raise DamagedError(f"{shown} is damaged: {str(error).splitlines()[0]}; {advice}") from error
+    if facts.name != model:
+        raise DamagedError(f"{shown} is damaged: it describes `{facts.name}`; {advice}")
+    return facts
 
 
 def read_graph(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from frostline.cli.console import complain
+from frostline.cli.console import complain, err
 from frostline.cli.diff import diff
 from frostline.cli.doctor import doctor
 from frostline.cli.explain import explain
@@ -26,6 +27,8 @@ from frostline.errors import FrostlineError
 from frostline.version import __version__
 
 INTERRUPTED = 130
+_WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
+"""Wrong arguments, of any kind; Typer names only this subclass in public."""
 
 app = typer.Typer(
     name="frostline",
@@ -68,16 +71,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; a `FrostlineError` has become one message on standard error.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(args=arguments if arguments is None else list(arguments), prog_name="frostline")
-    except SystemExit as ended:  # how Typer reports an exit code, wrong usage (2) included
+        code = app(args=given, prog_name="frostline", standalone_mode=False)
+    except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except _WrongUse as error:
+        return _wrong_use(error)
     except FrostlineError as error:
         complain(str(error))
         return error.exit_code
+    except MemoryError:
+        complain(
+            "there is not enough memory: close other programs, or raise this process's limit "
+            "(`ulimit -v`), then run the same command again"
+        )
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def _wrong_use(error: Exception) -> int:
+    """Say how the command is used, and what was wrong."""
+    context = getattr(error, "ctx", None)
+    said = error.format_message() if hasattr(error, "format_message") else str(error)
+    if not said:  # nothing was asked for, and Typer has printed the help
+        return 2
+    if context is not None:
+        err().print(context.get_usage(), soft_wrap=True)
+        said = f"{said}\n  `{context.command_path} --help` lists what it takes"
+    complain(said)
+    return 2
 
 
 if __name__ == "__main__":

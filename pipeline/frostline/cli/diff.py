@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from frostline.cli.console import out
+from frostline.cli.console import out, print_json
 
 
 def diff(
@@ -34,6 +34,6 @@ def diff(
     clock: Clock = "timed" if timed else "profiled"
     found = difference_of(sweep, trial_a, trial_b, clock=clock, force=force)
     if as_json:
-        typer.echo(to_json(found))
+        print_json(to_json(found))
     else:
         out().print(rendered(found, top=top))

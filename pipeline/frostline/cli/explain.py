@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from frostline.cli.console import out
+from frostline.cli.console import out, print_json
 
 
 def explain(
@@ -24,6 +24,6 @@ def explain(
 
     found = explanation_of(sweep, trial)
     if as_json:
-        typer.echo(to_json(found))
+        print_json(to_json(found))
     else:
         out().print(rendered(found))

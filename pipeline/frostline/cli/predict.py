@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from frostline.cli.console import err, out
+from frostline.cli.console import err, out, print_json
 
 if TYPE_CHECKING:
     from frostline.prediction import Answer, GroupAnswers
@@ -36,7 +36,7 @@ def predict(
     for notice in found.notices:
         err().print(Text(f"note: {notice}"), soft_wrap=True)
     if as_json:
-        typer.echo(json.dumps([answer.document() for answer in found.answers], indent=1))
+        print_json(json.dumps([answer.document() for answer in found.answers], indent=1))
         return
     for group in found.groups:
         for part in _shown(group):

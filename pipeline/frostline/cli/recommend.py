@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from frostline.cli.console import complain, err, out
+from frostline.cli.console import complain, err, out, print_json
 from frostline.errors import FrostlineError, UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def recommend(
             console.print(verified_words(verified))
         answers.append((one, verified))
     if as_json:
-        typer.echo(to_json(answers))
+        print_json(to_json(answers))
     for failure in failures[:-1]:
         complain(str(failure))
     if failures:

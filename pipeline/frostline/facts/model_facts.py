@@ -7,7 +7,8 @@ through `pydantic.TypeAdapter(ModelFacts)`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -146,6 +147,7 @@ class ModelFacts:
         return ends[-1] if ends else self.layers[-1]
 
 
+_MOST = 4 * 10**18  # FLOPs of the largest step; more than any count or duration
 _FACTS: TypeAdapter[ModelFacts] = TypeAdapter(ModelFacts)
 
 
@@ -163,6 +165,42 @@ def parse_facts(text: str) -> ModelFacts:
     """Facts from what `dump_facts` made.
 
     Raises:
-        pydantic.ValidationError: it is no such JSON.
+        ValueError: it is no such JSON, or describes no model that could be built.
     """
-    return _FACTS.validate_json(text)
+    facts = _FACTS.validate_json(text)
+    if wrong := next(_wrong(facts), None):
+        raise ValueError(wrong)
+    return facts
+
+
+def _wrong(facts: ModelFacts) -> Iterator[str]:
+    """What cannot be; the rest of the program relies on its being so."""
+    layers = facts.layers
+    for names, what in (
+        ([layer.name for layer in layers], "layer"),
+        ([layer.index for layer in layers], "index"),
+        ([variable.path for variable in facts.variables], "variable"),
+    ):
+        if len(set(names)) < len(names):
+            twice = next(name for name, count in Counter(names).items() if count > 1)
+            yield f"the {what} {_short(twice)} is there twice"
+    for layer in layers:
+        if unknown := set(layer.upstream) - facts.by_name.keys():
+            yield f"layer {_short(layer.name)} has {_short(unknown.pop())} upstream, which is none"
+        if not layer.variables or any(each.layer != layer.name for each in layer.variables):
+            yield f"layer {_short(layer.name)} has no variables, or another layer's"
+        if not 0 <= layer.index <= _MOST or not 0 <= (layer.forward_flops or 0) <= _MOST:
+            yield f"layer {_short(layer.name)} has numbers out of range"
+        if any(not 0 <= each.params <= _MOST for each in layer.variables):
+            yield f"layer {_short(layer.name)} has variables whose size is out of range"
+    if layers and facts.total_params == 0:
+        yield "no layer has parameters"
+    if facts.batch_size < 1 or not all(
+        0 <= each < _MOST for each in (facts.build_s, facts.trace_s)
+    ):
+        yield "the batch size or a duration is out of range"
+
+
+def _short(name: object) -> str:
+    text = f"`{name}`"
+    return text if len(text) <= 80 else f"{text[:80]}..."

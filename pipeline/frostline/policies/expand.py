@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from frostline.errors import PolicyError
 from frostline.facts.model_facts import ModelFacts
 from frostline.policies.anchors import anchors
+from frostline.policies.expressions import names_with
 from frostline.policies.grammar import (
     AnchorTerm,
     Count,
@@ -32,6 +33,9 @@ from frostline.policies.grammar import (
 from frostline.policies.units import PolicyMismatchError, Unit, resolve, units, variables_of
 
 __all__ = ["ExpandedPolicy", "PolicyMismatchError", "expand"]
+
+
+MOST_CONFIGURATIONS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,11 @@ def expand(
     choices = [list(_expand_term(term, facts, granularity, seed)) for term in terms]
     everything = frozenset(variable.path for variable in facts.variables)
     found: list[ExpandedPolicy] = []
+    if (count := math.prod(len(choice) for choice in choices if choice)) > MOST_CONFIGURATIONS:
+        raise PolicyError(
+            f"`{policy}` stands for {count:,} configurations of model `{facts.name}`; a "
+            f"policy may stand for {MOST_CONFIGURATIONS:,} at most. Write `*/N` in place of `*`."
+        )
     # The other parts of a union count even where one part matches nothing.
     for parts in itertools.product(*(choice for choice in choices if choice)):
         if not parts:
@@ -144,11 +153,14 @@ def _by_word(name: str, facts: ModelFacts) -> frozenset[str]:
 
 def _by_regex(expression: str, facts: ModelFacts) -> frozenset[str]:
     """Variables of the layers in whose name it is found, and variables in whose path it is."""
-    pattern = re.compile(expression)
+    names = dict.fromkeys(
+        name for variable in facts.variables for name in (variable.layer, variable.path)
+    )
+    found = names_with(expression, names)
     return frozenset(
         variable.path
         for variable in facts.variables
-        if pattern.search(variable.layer) or pattern.search(variable.path)
+        if variable.layer in found or variable.path in found
     )
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from frostline.errors import PolicyError
+from frostline.policies.expressions import compiled
 from frostline.suggest import advice
 
 Granularity = Literal["layer", "block"]
@@ -41,6 +42,7 @@ _NEXT_TERM = re.compile(
     rf"\+(?=\s*(?:(?:{'|'.join(WORDS)})\s*(?:\+|$)|(?:anchors|{'|'.join(FORMS)}):))"
 )
 _MOST_DRAWS = 10_000
+_MOST_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +159,8 @@ def _term(text: str, policy: str) -> Term:
         return _random(argument, where)
     if name == "regex":
         try:
-            re.compile(argument)
-        except re.error as error:
+            compiled(argument)
+        except ValueError as error:
             raise PolicyError(f"{where}: not a regular expression: {error}.") from None
         return Regex(argument)
     if name == "list":
@@ -173,12 +175,12 @@ def _counted(name: str, argument: str, where: str) -> Term:
     if argument == "*":
         return Count(kind)
     if match := re.fullmatch(r"\*\s*/\s*([0-9]+)", argument):
-        at_most = int(match[1])
+        at_most = _whole(match[1], where)
         if at_most < 1:
             raise PolicyError(f"{where}: N in `*/N` is at least 1.")
         return Count(kind, at_most=at_most)
     if re.fullmatch(r"[+-]?[0-9]+", argument):
-        k = int(argument)
+        k = _whole(argument, where)
         if k < 1:
             raise PolicyError(f"{where}: K counts from 1; `none` freezes nothing.")
         return Count(kind, k=k)
@@ -187,11 +189,17 @@ def _counted(name: str, argument: str, where: str) -> Term:
     raise PolicyError(f"{where}: `{argument}` is not a count; write {FORMS[name]}.")
 
 
+def _whole(digits: str, where: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise PolicyError(f"{where}: a number of {len(digits)} digits; no model is that large.")
+    return int(digits)
+
+
 def _random(argument: str, where: str) -> Random:
     match = re.fullmatch(r"([0-9]+)\s*@\s*([0-9.eE+-]+)(?:\s*#\s*([0-9]+))?", argument)
     if match is None:
         raise PolicyError(f"{where}: write {FORMS['random']}, such as `random:4@0.5`.")
-    draws = int(match[1])
+    draws = _whole(match[1], where)
     try:
         fraction = float(match[2])
     except ValueError:
@@ -200,7 +208,7 @@ def _random(argument: str, where: str) -> Random:
         raise PolicyError(f"{where}: N is between 1 and {_MOST_DRAWS}.")
     if not 0 < fraction < 1:
         raise PolicyError(f"{where}: F lies between 0 and 1, both excluded (0.5 is half).")
-    draw = None if match[3] is None else int(match[3])
+    draw = None if match[3] is None else _whole(match[3], where)
     if draw is not None and draw >= draws:
         raise PolicyError(f"{where}: draws count from 0, so the last one is #{draws - 1}.")
     return Random(draws, repr(fraction), draw)

@@ -14,7 +14,7 @@ from frostline.analyse.stored_model import load_facts
 from frostline.costmodel.held_out import HeldOut
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.naive import NaiveInputs
-from frostline.errors import UsageError
+from frostline.errors import DamagedError, UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.prediction.evidence import evidence_of, layer_profiles
 from frostline.store.sweep import Sweep
@@ -97,6 +97,9 @@ def sort_groups(
     Args:
         sweep: the sweep.
         model: only this one; None: all.
+
+    Raises:
+        DamagedError: a file that is needed is not what a sweep writes.
     """
     fitted: list[PredictedGroup] = []
     rest: list[Unpredicted] = []
@@ -110,6 +113,8 @@ def sort_groups(
             facts = load_facts(sweep, key.model)
             evidence = evidence_of(sweep, rows, facts)
             fit = CostModel(facts, evidence.runs)
+        except DamagedError:  # no reason to go on without what is there
+            raise
         except UsageError as error:
             baseline = next((row for row in rows if row.is_control), rows[0])
             naive = _naive(sweep, rows, baseline)

@@ -25,7 +25,7 @@ from frostline.schedule.listener import SweepListener
 from frostline.store.outdir import STUDY
 from frostline.store.sweep import Sweep, as_sweep, open_sweep
 from frostline.store.trial_row import TrialRow
-from frostline.study.check import read_text
+from frostline.study.parse import read_text
 from frostline.study.study import Study, parse_study
 from frostline.study.tables import FreezeTable, TrainTable
 from frostline.sweep.resume import Inspect

@@ -1,8 +1,8 @@
 """What a report says, as values: from the summary of a sweep, its evidence and its manifest. Pure.
 
 In: `Summary` (rows with verdicts, noise floors, the answer), `ReportEvidence` of each group,
-`Manifest`. Out: `ReportContent`: strings ready to be shown and figures ready to be drawn. Renders
-nothing, opens nothing.
+`Manifest`. Out: `ReportContent`: strings ready to be shown and figures ready to be drawn, all
+foreign text in them visible (`frostline.visible`). Renders nothing, opens nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from frostline.reporting.section_figures import Drawing, section_figures
 from frostline.reporting.section_names import anchor_names
 from frostline.reporting.trial_table import COLUMNS, TableColumn, TableRow, table_rows
 from frostline.store.manifest import Manifest
+from frostline.visible import visible_in
 from frostline.words import share
 
 
@@ -144,7 +145,7 @@ def report_content(
     sections = tuple(
         _section(drawing, anchor, models) for drawing, anchor in zip(drawings, names, strict=True)
     )
-    return ReportContent(
+    content = ReportContent(
         study=manifest.study,
         version=runs[-1].frostline_version if runs else "",
         measured=period(manifest),
@@ -159,6 +160,7 @@ def report_content(
         tensorboard=_tensorboard(where),
         facts=sweep_facts(manifest),
     )
+    return visible_in(content)
 
 
 def _tensorboard(where: str) -> tuple[str, str]:

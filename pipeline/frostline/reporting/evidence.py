@@ -18,7 +18,7 @@ from frostline.analyse.layer_costs import LayerCost, layer_costs
 from frostline.analyse.prediction_error import PredictedTrial
 from frostline.analyse.stored_model import load_facts
 from frostline.costmodel.held_out import HeldOut
-from frostline.errors import UsageError
+from frostline.errors import DamagedError, UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.prediction import PredictedGroup, Unpredicted, predictions, sort_groups
 from frostline.reporting.page_limits import spread
@@ -141,11 +141,10 @@ def _layers(sweep: Sweep, group: GroupSummary) -> tuple[LayerCost, ...]:
 def _facts(sweep: Sweep, group: GroupSummary, notices: list[str]) -> ModelFacts | None:
     try:
         return load_facts(sweep, group.key.model)
+    except DamagedError:
+        raise
     except UsageError as error:
         notices.append(f"Which layer feeds which is not known, so they count as a chain: {error}.")
-    except ValueError as error:
-        first = str(error).splitlines()[0]
-        notices.append(f"The facts of {group.key.model} cannot be read: {first}.")
     return None
 
 
@@ -283,7 +282,7 @@ def _unattributed(
     found: dict[int, tuple[tuple[UnattributedOp, ...], int]] = {}
     by_group: dict[tuple[object, ...], list[tuple[Any, ...]]] = {}
     if any(_other(item.row) for group in summary.groups for item in group.trials):
-        for row in sweep.sql(_UNATTRIBUTED).fetchall():
+        for row in sweep.fetch(_UNATTRIBUTED):
             *setting, name, kind, rule, ns, count = row
             by_group.setdefault(tuple(setting), []).append((name, kind, rule, ns, count))
     for number, group in enumerate(summary.groups):

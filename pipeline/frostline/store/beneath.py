@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from frostline.store.storage_errors import refuse_special
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a named pipe must not hold the reader up
 
@@ -64,11 +66,13 @@ def read_below(root: Path, name: str) -> bytes:
 
     Raises:
         OSError: it is a link, lies behind one, or cannot be read.
+        DamagedError: it is no regular file.
     """
     folder, leaf = split(name)
     with folder_below(root, folder) as at:
         file = _opened(leaf, _FILE, at, root / name)
     with os.fdopen(file, "rb") as content:
+        refuse_special(os.fstat(file).st_mode, str(root / name))
         return content.read()
 
 

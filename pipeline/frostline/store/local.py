@@ -33,7 +33,7 @@ from frostline.store.beneath import (
     walk,
 )
 from frostline.store.files import Batch, Files, Source, Stamp, checked_name
-from frostline.store.storage_errors import storage_errors
+from frostline.store.storage_errors import refuse_special, storage_errors
 
 STAGING = ".staging"
 _FOREIGN_STAGING_KEPT_S = 3600.0
@@ -102,6 +102,7 @@ class LocalFiles(Files):
             for entry in listed(at, self._root / folder):
                 with suppress(FileNotFoundError):  # replaced while it was listed
                     stat = entry.stat(follow_symlinks=False)
+                    refuse_special(stat.st_mode, f"{self.shown}/{folder}/{entry.name}")
                     # A replaced file may have the same size within one tick of the clock; it
                     # always is another inode.
                     found[entry.name] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)

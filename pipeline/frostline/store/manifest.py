@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
 
-from frostline.errors import SweepError
+from frostline.errors import DamagedError, SweepError
 from frostline.store.schema import SCHEMA_VERSION
 from frostline.version import __version__
 
@@ -102,8 +102,8 @@ def parse_manifest(text: str, where: str) -> Manifest:
                 "upgrade frostline"
             )
         return Manifest.model_validate(raw)
-    except (ValidationError, ValueError, TypeError, KeyError) as error:
-        raise SweepError(
+    except (ValidationError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DamagedError(
             f"{where}/manifest.json is damaged ({str(error).splitlines()[0]}): restore it from a "
             "copy, or choose another --out"
         ) from error

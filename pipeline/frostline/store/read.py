@@ -1,8 +1,9 @@
 """Reading tables back: the commits of a sweep, and the rows of its committed trials.
 
 In: the files of OUT. Out: status by trial, and rows with the schema of this version; columns that
-older files lack read as null. Refuses files that are no Parquet, naming them. Files on a local disk
-are scanned by DuckDB (`frostline.store.duckdb_scan`), others through an Arrow dataset.
+older files lack read as null. Refuses files that are no Parquet, and values that no sweep writes
+(`frostline.store.validate`), naming the file. Files on a local disk are scanned by DuckDB
+(`frostline.store.duckdb_scan`), others through an Arrow dataset.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frostline.errors import StorageError
+from frostline.errors import DamagedError, StorageError
 from frostline.store.arrow import reader_schema
 from frostline.store.duckdb_scan import read_scanned, scannable
 from frostline.store.files import Files, Stamp
-from frostline.store.storage_errors import storage_errors
+from frostline.store.storage_errors import storage_error
+from frostline.store.validate import ADVICE, refuse_damaged, refuse_foreign
 
 if TYPE_CHECKING:
     from pyarrow.dataset import Dataset
@@ -82,12 +84,11 @@ class CommitIndex:
         content = self._files.read(name)
         if content is None:
             return None
-        with storage_errors("read", shown, self._files.scrub):
-            try:
-                file = pq.ParquetFile(pa.BufferReader(content))
-                statuses = file.read(columns=["status"], use_threads=False)["status"].to_pylist()
-            except pa.ArrowInvalid as error:
-                raise _damaged(shown, error) from error
+        try:
+            file = pq.ParquetFile(pa.BufferReader(content))
+            statuses = file.read(columns=["status"], use_threads=False)["status"].to_pylist()
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise unread(self._files, shown, error) from None
         if len(statuses) != 1:
             raise _damaged(shown, f"{len(statuses)} rows instead of one")
         return str(statuses[0])
@@ -137,14 +138,16 @@ def read_all(files: Files, table: str, dataset: Dataset, columns: Iterable[str] 
     """The dataset's rows in memory.
 
     Raises:
-        StorageError: a file cannot be read or does not fit the schema.
+        DamagedError: a file does not fit the schema, or holds what no sweep writes.
+        StorageError: a file cannot be read.
     """
     shown = f"{files.shown}/{table_folder(table)}"
-    with storage_errors("read", shown, files.scrub):
-        try:
-            return dataset.to_table(columns=None if columns is None else list(columns))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            raise _damaged(shown, error) from error
+    try:
+        rows = dataset.to_table(columns=None if columns is None else list(columns))
+    except (OSError, pa.ArrowException) as error:
+        raise unread(files, shown, error) from None
+    refuse_damaged(files, table, rows)
+    return rows
 
 
 def read_rows(
@@ -153,18 +156,20 @@ def read_rows(
     """The rows of some files of a table, in memory, in the order of the files.
 
     Raises:
-        StorageError: a file cannot be read or does not fit the schema.
+        DamagedError: a file does not fit the schema, or holds what no sweep writes.
+        StorageError: a file cannot be read.
     """
-    if not scanned(files, paths):
-        return read_all(files, table, dataset_of(files, table, paths), columns)
-    shown = f"{files.shown}/{table_folder(table)}"
-    with storage_errors("read", shown, files.scrub):
+    wanted = columns if columns is None else list(dict.fromkeys([*columns, "trial_id"]))
+    if scanned(files, paths):
         try:
-            return read_scanned(table, paths, columns)
-        except duckdb.IOException as error:
-            raise OSError(str(error)) from error
-        except duckdb.Error as error:
-            raise _damaged(shown, error) from error
+            rows = read_scanned(table, paths, wanted)
+        except (duckdb.Error, pa.ArrowException) as error:
+            raise unread(files, f"{files.shown}/{table_folder(table)}", error) from None
+        refuse_damaged(files, table, rows)
+    else:
+        rows = read_all(files, table, dataset_of(files, table, paths), wanted)
+    refuse_foreign(files, table, rows, [_stem(path) for path in paths])
+    return rows if columns is None else rows.select(list(columns))
 
 
 def read_trials(files: Files, index: CommitIndex) -> tuple[dict[str, str], pa.Table]:
@@ -181,7 +186,7 @@ def read_trials(files: Files, index: CommitIndex) -> tuple[dict[str, str], pa.Ta
                 trial_ids = _checked_ids(files, paths, rows)
                 return dict(zip(trial_ids, rows["status"].to_pylist(), strict=True)), rows
         except StorageError as error:
-            if isinstance(error.__cause__, duckdb.Error):
+            if isinstance(error, DamagedError):
                 raise
             # A retry has just withdrawn a commit, or a file is damaged, which is reported below.
     commits = index.commits()
@@ -209,8 +214,26 @@ def _listed(files: Files) -> list[str]:
     ]
 
 
-def _damaged(shown: str, reason: object) -> StorageError:
-    return StorageError(
-        f"{shown} is damaged: {reason}; delete the file that is and run the sweep again, which "
-        "measures its trial anew"
-    )
+def _stem(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(SUFFIX)
+
+
+def _damaged(shown: str, reason: object) -> DamagedError:
+    first = next(iter(str(reason).strip().splitlines()), "no reason given")
+    return DamagedError(f"{shown} is damaged: {first}; {ADVICE}")
+
+
+def unread(files: Files, shown: str, error: Exception) -> StorageError:
+    """What an error of a reader means: damage, or a place that cannot be read.
+
+    Args:
+        files: OUT.
+        shown: what was read, for the message.
+        error: of the system, of Arrow or of DuckDB.
+    """
+    system = isinstance(error, OSError) and error.errno is not None
+    if isinstance(error, duckdb.IOException):
+        system = "read enough bytes" not in str(error)
+    if system:
+        return storage_error(f"cannot read {shown}", error, files.scrub)
+    return _damaged(shown, files.scrub(str(error)))

@@ -1,19 +1,21 @@
 """Turns a store's errors into words: the reason, what to do, and whether waiting may help.
 
 In: an error of the system or of Arrow. Out: `StorageError` with what failed, where and what to do;
-`StoreUnreachableError` where the same request may well succeed in a while.
+`StoreUnreachableError` where the same request may well succeed in a while, `DamagedError` where
+something else lies in the place of a file or folder.
 """
 
 from __future__ import annotations
 
 import errno
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
 
-from frostline.errors import StorageError, StoreUnreachableError
+from frostline.errors import DamagedError, StorageError, StoreUnreachableError
 
 _BY_NUMBER = {
     errno.ENOSPC: "the disk is full: free some space, then run the same command again to resume",
@@ -21,8 +23,6 @@ _BY_NUMBER = {
     errno.EACCES: "permission denied: choose a folder you can write to, or fix its permissions",
     errno.EPERM: "permission denied: choose a folder you can write to, or fix its permissions",
     errno.EROFS: "the file system is read-only: choose another --out",
-    errno.ENOTDIR: "a file stands where a folder is needed: move it away, or choose another --out",
-    errno.EISDIR: "a folder stands where a file is needed: move it away, or choose another --out",
     errno.EMFILE: "too many open files: raise `ulimit -n`",
     errno.ENAMETOOLONG: "the name is too long for this file system: choose a shorter --out",
 }
@@ -30,6 +30,11 @@ _LINK = (
     "is a symbolic link, and none inside of an output folder is followed: put a folder or file of "
     "its own in its place (the output folder itself may be reached through a link)"
 )
+_IN_ITS_PLACE = {
+    errno.ENOTDIR: "a file stands where a folder is needed: move it away, or choose another --out",
+    errno.EEXIST: "a file stands where a folder is needed: move it away, or choose another --out",
+    errno.EISDIR: "a folder stands where a file is needed: move it away, or choose another --out",
+}
 _CHECK = "check that it can be reached, then run the same command again"
 
 # Texts of the object stores' SDKs within Arrow's messages, since Arrow gives every error of S3 the
@@ -76,6 +81,24 @@ def storage_errors(doing: str, where: str, scrub: Callable[[str], str] = str) ->
         raise storage_error(f"cannot {doing} {where}", error, scrub) from None
 
 
+def refuse_special(mode: int, shown: str) -> None:
+    """Refuse what is no regular file: reading a pipe or a device may never end.
+
+    Args:
+        mode: as `stat` gives it.
+        shown: what to call it in the message.
+
+    Raises:
+        DamagedError: it is a folder, a pipe, a socket or a device.
+    """
+    if stat.S_ISDIR(mode):
+        raise DamagedError(f"cannot read {shown}: {_IN_ITS_PLACE[errno.EISDIR]}")
+    if not stat.S_ISREG(mode):
+        raise DamagedError(
+            f"cannot read {shown}: it is a pipe, a socket or a device, not a file: move it away"
+        )
+
+
 def storage_error(what: str, error: Exception, scrub: Callable[[str], str] = str) -> StorageError:
     """The error to raise for one of the system's.
 
@@ -86,7 +109,9 @@ def storage_error(what: str, error: Exception, scrub: Callable[[str], str] = str
     """
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, OSError) and number == errno.ELOOP and error.filename:
-        return StorageError(f"{what}: {error.filename} {_LINK}")
+        return DamagedError(f"{what}: {error.filename} {_LINK}")
+    if number in _IN_ITS_PLACE:
+        return DamagedError(f"{what}: {_IN_ITS_PLACE[number]}")
     if number in _BY_NUMBER:
         return StorageError(f"{what}: {_BY_NUMBER[number]}")
     said = scrub(" ".join(str(error).split()))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -23,7 +23,7 @@ from frostline.store.columns import TableRow
 from frostline.store.duckdb_scan import naive_utc, scan
 from frostline.store.manifest import Manifest
 from frostline.store.outdir import MANIFEST, OutDir
-from frostline.store.read import dataset_of, read_rows, row_files, scanned
+from frostline.store.read import dataset_of, read_rows, row_files, scanned, unread
 from frostline.store.schema import TABLE_OF, TABLES
 from frostline.store.trial_row import TrialRow
 from frostline.store.versions import refuse_newer
@@ -179,6 +179,20 @@ class Sweep:
             raise SweepError(
                 f"the query does not work: {error}; the tables are {', '.join(TABLES)}"
             ) from error
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows that a query gives; see `sql`.
+
+        Raises:
+            SweepError: the query is wrong.
+            DamagedError: a file that it reads is damaged.
+        """
+        relation = self.sql(query)
+        try:
+            rows: list[tuple[Any, ...]] = relation.fetchall()
+        except duckdb.Error as error:
+            raise unread(self.out.files, f"{self.out.files.shown}/tables", error) from None
+        return rows
 
     def trial_rows(self) -> list[TrialRow]:
         """Every committed trial as a typed value, in the order of `trial_id`."""

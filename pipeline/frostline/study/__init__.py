@@ -1,6 +1,7 @@
 """Study files: from TOML to a checked `Study`, or to one error that names every mistake.
 
 study       the study as a value, and loading it
+parse       a file's text, and what TOML says in it
 tables      each table with its keys, types, ranges and defaults
 check       mistakes that concern several keys at once
 wording     words for the mistakes

@@ -6,7 +6,6 @@ has its key, its line where it can be found, and the nearest valid key or value.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,33 +16,11 @@ from frostline.errors import StudyError
 from frostline.study.builders import problem
 from frostline.study.former_names import current
 from frostline.study.keras_names import Kind, keras_names
+from frostline.study.parse import parsed
 from frostline.study.tables import StudyFile, TrainTable
 from frostline.study.toml_lines import line_of
-from frostline.study.wording import Key, Mistake, dotted, shown, worded
-from frostline.suggest import advice, nearest
-
-
-def read_text(path: Path) -> str:
-    """Return the file's text.
-
-    Raises:
-        StudyError: there is no such file (with the nearest one in its folder), or it is not text.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        beside = (
-            [str(other) for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        )
-        close = nearest(str(path), beside)
-        hint = f"Did you mean {close}?" if close else "Give the path of a TOML file."
-        raise StudyError(f"{path}: no such file. {hint}") from None
-    except UnicodeDecodeError as error:
-        raise StudyError(
-            f"{path}: not UTF-8 text (byte {error.start}); is it a TOML file?"
-        ) from None
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read: {error.strerror or error}.") from None
+from frostline.study.wording import Key, Mistake, dotted, shown, worded_all
+from frostline.suggest import advice
 
 
 def checked(
@@ -61,10 +38,8 @@ def checked(
         StudyError: the text is not TOML, or has mistakes, all of them named.
     """
     source = str(path) if path is not None else "the study"
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{source}: not TOML: {error}.") from None
+    text = text.removeprefix("\ufeff")  # the byte order mark of some editors
+    raw = parsed(text, source)
     if former_names:
         _rename(raw)
     mistakes: list[Mistake] = []
@@ -72,11 +47,8 @@ def checked(
     try:
         file = StudyFile.model_validate(raw)
     except ValidationError as error:
-        mistakes += [worded(details) for details in error.errors()]
+        mistakes += worded_all(error.errors())
     known_wrong = {mistake.key for mistake in mistakes}
-    # Pydantic also reports a list as empty when it refused every value of it.
-    inside = {mistake.key[:-1] for mistake in mistakes}
-    mistakes = [one for one in mistakes if one.key not in inside or one.given in (None, [])]
     mistakes += [
         mistake
         for mistake in _across(raw, None if path is None else path.resolve().parent, check_builders)

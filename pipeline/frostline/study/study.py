@@ -13,8 +13,9 @@ from pathlib import Path
 
 from frostline.digest import digest_of
 from frostline.notebook import html_facts, one_line
-from frostline.study.check import checked, read_text
+from frostline.study.check import checked
 from frostline.study.former_names import former
+from frostline.study.parse import read_text
 from frostline.study.tables import (
     FreezeTable,
     MeasureTable,

@@ -68,9 +68,12 @@ def _json(kwargs: dict[str, Any]) -> dict[str, Any]:
 def _plain(name: str) -> str:
     if not re.fullmatch(r"\w[\w .+-]*", name):  # it becomes part of file names
         raise ValueError("use letters, digits, spaces and `_.+-` only, a letter or digit first")
+    if len(name.encode()) > _MOST_NAME_BYTES:
+        raise ValueError(f"use {_MOST_NAME_BYTES} bytes at most; a letter may take up to four")
     return name
 
 
+_MOST_NAME_BYTES = 200  # a file's name may have 255
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, strip_whitespace=True)]
 Whole = Annotated[int, Field(strict=True)]
 _Policy = Annotated[str | tuple[str, ...], PlainValidator(_policy)]
@@ -108,7 +111,7 @@ class ModelTable(_Table):
 class TrainTable(_Table):
     """`[train]`: each list is an axis. Without `optimizer`, the compiled model's own is used."""
 
-    batch_size: Annotated[tuple[Annotated[Whole, Field(ge=1)], ...], _Axis] = (32,)
+    batch_size: Annotated[tuple[Annotated[Whole, Field(ge=1, le=10**9)], ...], _Axis] = (32,)
     optimizer: Annotated[tuple[Text, ...], _Axis] | None = None
     precision: Annotated[
         tuple[Literal["float32", "mixed_float16", "mixed_bfloat16"], ...], _Axis

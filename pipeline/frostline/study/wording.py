@@ -7,7 +7,7 @@ value. Pure.
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
@@ -47,6 +47,22 @@ class Mistake:
     key: Key
     given: object
     text: str
+
+
+def worded_all(found: Sequence[ErrorDetails]) -> list[Mistake]:
+    """Return the mistakes that pydantic found, each once.
+
+    A key that is misspelled is not missing as well, and a list of which every value is wrong, which
+    pydantic leaves out, is not empty as well.
+    """
+    meant = {_meant(tuple(each["loc"])) for each in found if each["type"] == "extra_forbidden"}
+    wrong = {tuple(each["loc"][:end]) for each in found for end in range(len(each["loc"]))}
+    return [
+        worded(each)
+        for each in found
+        if not (each["type"] == "missing" and tuple(each["loc"]) in meant)
+        and not (each["type"] == "too_short" and tuple(each["loc"]) in wrong)
+    ]
 
 
 def worded(details: ErrorDetails) -> Mistake:
@@ -118,6 +134,13 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _models(argument)
+
+
+def _meant(key: Key) -> Key:
+    """The key that an unknown one was probably meant to be."""
+    table = _table_at(key)
+    close = nearest(str(key[-1]), table.model_fields) if table else None
+    return (*key[:-1], close or key[-1])
 
 
 def _key_advice(key: Key) -> str:

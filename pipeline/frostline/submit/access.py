@@ -78,7 +78,12 @@ def normalised(address: str) -> str:
     Raises:
         UsageError: it is no http address, or carries a password.
     """
-    parts = urlsplit(address if "://" in address else f"http://{address}")
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+    except ValueError:  # not repeated: who knows where a password stands in it
+        raise UsageError(
+            "--address is no address: give the dashboard's, http://HEAD:8265"
+        ) from None
     if "@" in parts.netloc:
         raise UsageError("--address must not hold a password: put the token into --token-file")
     if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -14,8 +14,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
 from frostline.facts.provenance import outdated
 from frostline.measure.messages import Failed
@@ -72,7 +70,7 @@ def known_facts(out: OutDir, study: Study) -> tuple[dict[str, ModelFacts], tuple
             continue
         try:
             facts = parse_facts(text)
-        except ValidationError:
+        except ValueError:
             why = f"{facts_path(model.name)} is damaged"
         else:
             why = outdated(facts.made_from, model, setting, seed=study.seed)

@@ -1,0 +1,339 @@
+"""One input of the fuzzer: a damaged OUT, study or command line, a command, and what it must keep.
+
+In: a seed, and a folder with sound sweeps. Out: what was wrong, or nothing. A command ends with 0,
+1 or 2, without a traceback; it prints nothing that would act on a terminal, and JSON that is JSON;
+it changes nothing outside of OUT, and a command that only reads changes nothing at all.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import random
+import shutil
+import stat
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from unittest import mock
+
+import fuzz_damage as damage
+from predict_kit import world, world_facts
+from test_any_sweep import profiled
+
+from frostline.cli import main
+from frostline.errors import StorageError
+from frostline.facts.model_facts import ModelFacts
+from frostline.visible import UNSEEN
+
+HERE = Path(__file__).parent
+STUDIES = HERE.parent / "studies"
+READERS = ("explain", "diff", "predict", "recommend", "tensorboard")
+WRITERS = ("report", "reattribute", "sweep")
+_STUDY = """
+name = "world"
+[[model]]
+name = "net"
+builder = "frostline.models:mlp_sequential"
+[train]
+batch_size = [8]
+[freeze]
+policies = ["prefix:*", "regex:l[12]"]
+[resources]
+cpus_per_trial = 1
+"""
+_DRAWN = 0.03
+"""Share of reports whose figures are drawn: drawing takes seconds, and comes after all reading."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of an input.
+
+    Attributes:
+        seed, kind: which it was.
+        said: what it was, in words.
+        code: the exit code; None where an exception came out.
+        told: the end of what was printed on standard error.
+        wrong: what was wrong; empty: nothing.
+    """
+
+    seed: int
+    kind: str
+    said: str
+    code: int | None
+    told: str
+    wrong: str
+
+
+def import_everything() -> None:
+    """What the commands import when they need it, so that no input is charged for it."""
+    for name in (
+        "explanation.explain", "difference.diff", "prediction", "recommendation.recommend",
+        "reporting.make", "sweep.run", "sweep.reattribute", "submit.access", "tensorboard.server",
+        "cli.results",
+    ):  # fmt: skip
+        importlib.import_module(f"frostline.{name}")
+
+
+def prepare(folder: Path) -> None:
+    """Write the sound sweeps that are damaged later, each of another kind."""
+    world(folder / "world", text=_STUDY, tamper=lambda _trial, rows: profiled(rows))
+    shutil.copytree(HERE / "data" / "sweep_v1", folder / "v1")
+    traced = folder / "traced"
+    world(traced, text=_STUDY, tamper=lambda _trial, rows: profiled(rows))
+    first = sorted((traced / "tables" / "trials").iterdir())[0].stem
+    session = traced / "tensorboard" / first / "plugins" / "profile" / first
+    session.mkdir(parents=True)
+    shutil.copyfile(HERE / "data" / "profiles" / "graph.xplane.pb", session / "host.xplane.pb")
+
+
+def run(seed: int, sound: Path, *, keep: Path | None = None) -> Verdict:
+    """Make the input of a seed, run it, and judge.
+
+    Args:
+        seed: decides everything.
+        sound: what `prepare` wrote.
+        keep: takes the damaged input where something is wrong.
+    """
+    chance = random.Random(seed)
+    kind = chance.choices(("out", "study", "arguments"), (6, 3, 2))[0]
+    scratch = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    try:
+        place = scratch / "place"
+        for name in ("outside", "tmp", "home", "here"):
+            (place / name).mkdir(parents=True)
+        (place / "outside" / "kept.txt").write_text("kept")
+        arguments, done = _MAKERS[kind](chance, sound, place)
+        code, told, wrong = _judged(chance, arguments, place)
+        said = f"{'; '.join(done)}: {' '.join(each[:80] for each in arguments)!r}"
+        if wrong and keep is not None:
+            _keep(place, keep / str(seed))
+        return Verdict(seed=seed, kind=kind, said=said, code=code, told=told[-500:], wrong=wrong)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _of_out(chance: random.Random, sound: Path, place: Path) -> tuple[list[str], list[str]]:
+    out = place / "out"
+    base = chance.choice(("world", "world", "world", "v1", "traced"))
+    shutil.copytree(sound / base, out)
+    done = [base, *damage.damage_out(chance, out)]
+    command = chance.choice((*READERS, *WRITERS))
+    return _command(chance, command, str(out), place), done
+
+
+def _of_study(chance: random.Random, sound: Path, place: Path) -> tuple[list[str], list[str]]:
+    path = place / "study.toml"
+    content = chance.choice(
+        [_STUDY, *(each.read_text() for each in sorted(STUDIES.glob("*.toml")))]
+    )
+    if chance.random() < 0.4:  # a sound study of policies that are not
+        listed = json.dumps([damage.policy(chance) for _ in range(chance.choice((1, 1, 2, 5)))])
+        path.write_text(_STUDY.replace('["prefix:*", "regex:l[12]"]', listed))
+    elif chance.random() < 0.6:
+        path.write_text(damage.mutated_lines(chance, content), errors="replace")
+    else:
+        path.write_bytes(damage.mutated_bytes(chance, content.encode()))
+    if chance.random() < 0.3:
+        out = place / "out"
+        shutil.copytree(sound / "world", out)
+        return ["sweep", str(path), "--out", str(out)], ["study"]
+    if chance.random() < 0.2:
+        address = ["--address", "http://127.0.0.1:1"]
+        return ["submit", str(path), "--out", str(place / "out"), *address], ["study"]
+    return ["plan", str(path)], ["study"]
+
+
+def _of_arguments(chance: random.Random, sound: Path, place: Path) -> tuple[list[str], list[str]]:
+    out = place / "out"
+    shutil.copytree(sound / "world", out)
+    command = chance.choice((*READERS, *READERS, *WRITERS, "plan", "status", "submit", "stop", "x"))
+    arguments = _command(chance, command, str(out), place)
+    for _ in range(chance.choice((1, 1, 2, 3))):
+        at = chance.randrange(len(arguments) + 1)
+        word = chance.choice((
+            damage.text(chance), damage.policy(chance), "--json", "--out", "--freeze", "--budget",
+            "--nosuch", "-h", "--", "-1", "1e400", "nan", "http://[::1", "s3://[x", "\udcff", "file://x",
+            "--model", "--top", "--train", "--setting", "batch_size=8", "x=y", "--address",
+        ))  # fmt: skip
+        if chance.random() < 0.5 and 0 < at < len(arguments):
+            arguments[at] = word
+        else:
+            arguments.insert(at, word)
+    return [each.replace("\0", "") for each in arguments], ["arguments"]
+
+
+_MAKERS: dict[str, Callable[[random.Random, Path, Path], tuple[list[str], list[str]]]] = {
+    "out": _of_out,
+    "study": _of_study,
+    "arguments": _of_arguments,
+}
+
+
+def _command(chance: random.Random, command: str, out: str, place: Path) -> list[str]:
+    """A command on an OUT as somebody might well ask for it."""
+    as_json = ["--json"] if chance.random() < 0.4 else []
+    match command:
+        case "explain":
+            return [command, out, chance.choice(("prefix:2", "control 1", "norms")), *as_json]
+        case "diff":
+            timed = ["--timed"] if chance.random() < 0.3 else []
+            return [command, out, "control 1", "prefix:2", *timed, *as_json]
+        case "predict":
+            return [command, out, "--freeze", chance.choice(("prefix:2", "prefix:*")), *as_json]
+        case "recommend":
+            return [command, out, "--budget", chance.choice(("0.5", "0.9", "0.01")), *as_json]
+        case "sweep":
+            study = place / "asked.toml"
+            study.write_text(_STUDY)
+            return [command, str(study), "--out", out]
+        case "plan":
+            return [command, str(STUDIES / "demo.toml")]
+        case "submit":
+            address = ["--address", "http://127.0.0.1:1"]
+            return [command, str(STUDIES / "demo.toml"), "--out", out, *address]
+        case "status" | "stop":
+            return [command, "job", "--address", "http://127.0.0.1:1"]
+    return [command, out]
+
+
+def _judged(
+    chance: random.Random, arguments: list[str], place: Path
+) -> tuple[int | None, str, str]:
+    """The exit code, what was printed on standard error, and what was wrong."""
+    watched = [place / "outside", place / "home", place / "tmp"]
+    if arguments and arguments[0] in READERS:
+        watched += [place / "out", place / "here"]
+    before = [_digest(each) for each in watched]
+    said = {name: io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for name in ("out", "err")}
+    code = None
+    try:
+        with _surroundings(chance, place), _captured(said["out"], said["err"]):
+            code = main(arguments)
+    except BaseException as error:  # noqa: BLE001 - whatever comes out of `main` is what is looked for
+        return code, "", "".join(traceback.format_exception(error))
+    texts = {name: _text(stream) for name, stream in said.items()}
+    wrong = []
+    if code not in (0, 1, 2):
+        wrong.append(f"exit code {code}")
+    for name, shown in texts.items():
+        if found := UNSEEN.search(shown):
+            at = found.start()
+            wrong.append(f"std{name} has {shown[at]!r} in {shown[max(0, at - 60) : at + 60]!r}")
+        if "Traceback" in shown:
+            wrong.append(f"std{name} has a traceback:\n{shown[-3_000:]}")
+    if code and not texts["err"].strip() and not texts["out"].strip():
+        wrong.append("not a word")
+    if code == 0 and "--json" in arguments and arguments[0] in READERS:
+        wrong += _no_json(texts["out"])
+    for each, digest in zip(watched, before, strict=True):
+        if _digest(each) != digest:
+            wrong.append(f"{each.name} has changed: {sorted(map(str, each.rglob('*')))[:20]}")
+    return code, texts["err"], "\n".join(wrong)
+
+
+def _no_json(shown: str) -> Iterator[str]:
+    def refuse(word: str) -> object:
+        raise ValueError(word)
+
+    try:
+        json.loads(shown, parse_constant=refuse)
+    except ValueError as error:
+        if "Usage" not in shown:
+            yield f"no JSON ({error}): {shown[:200]!r}"
+
+
+@contextmanager
+def _captured(out: io.TextIOWrapper, err: io.TextIOWrapper) -> Iterator[None]:
+    with mock.patch.object(sys, "stdout", out), mock.patch.object(sys, "stderr", err):
+        yield
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    content = stream.buffer.getvalue()  # type: ignore[attr-defined]
+    return str(content.decode("utf-8"))
+
+
+@contextmanager
+def _surroundings(chance: random.Random, place: Path) -> Iterator[None]:
+    """A place of its own; nothing is measured, served or inspected, and seldom anything drawn."""
+    from frostline.sweep import run as sweep_run
+
+    run_sweep = sweep_run.run_sweep
+
+    def swept(study: object, out: object, **options: object) -> object:
+        options |= {"inspect": lambda study, _logs: _facts(study), "make_executor": _no_executor}
+        return run_sweep(study, out, **options)  # type: ignore[arg-type]
+
+    environment = {"HOME": str(place / "home"), "TMPDIR": str(place / "tmp"), "COLUMNS": "100",
+                   "XDG_RUNTIME_DIR": str(place / "tmp")}  # fmt: skip
+    where = Path.cwd()
+    os.chdir(place / "here")
+    patches = [
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(tempfile, "tempdir", str(place / "tmp")),
+        mock.patch("frostline.tensorboard.server.TensorBoard", _NoTensorBoard),
+        mock.patch("frostline.cli.plan._inspect", lambda study: (_facts(study), [])),
+        mock.patch("frostline.sweep.run.run_sweep", swept),
+        mock.patch("frostline.reporting.make.make_report_apart", return_value="not drawn"),
+    ]
+    if chance.random() > _DRAWN:
+        patches.append(mock.patch("frostline.reporting.write.render_figures"))
+    try:
+        for patch in patches:
+            patch.start()
+        yield
+    finally:
+        for patch in reversed(patches):
+            patch.stop()
+        os.chdir(where)
+
+
+def _facts(study: object) -> dict[str, ModelFacts]:
+    return {each.name: replace(world_facts(), name=each.name) for each in study.models}  # type: ignore[attr-defined]
+
+
+def _no_executor(_resources: object) -> object:
+    raise StorageError("nothing is measured here")
+
+
+class _NoTensorBoard:
+    def __init__(self, log_dir: Path, *, port: int, log: Path) -> None:
+        self.port = port or 6006
+
+    def __enter__(self) -> _NoTensorBoard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def wait(self) -> int:
+        return 0
+
+
+def _digest(folder: Path) -> str:
+    """What lies below a folder; opens regular files only."""
+    found = sha256()
+    for path in sorted(folder.rglob("*")):
+        mode = path.lstat().st_mode
+        found.update(f"{path} {stat.S_IFMT(mode)}".encode("utf-8", "surrogateescape"))
+        if stat.S_ISREG(mode):
+            found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def _keep(place: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place.rename(target) if place.stat().st_dev == target.parent.stat().st_dev else shutil.copytree(
+        place, target, symlinks=True, ignore_dangling_symlinks=True
+    )
