@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from frostline.schedule.local import LocalExecutor
+from local_executor import LocalExecutor
 from predict_kit import changed, study_text, world, world_facts
 from schedule_kit import FAKE, install_fake
 
@@ -27,7 +27,7 @@ from frostline.store.spool import SPOOL_VARIABLE
 from frostline.store.sweep import open_sweep
 from frostline.study.study import Study, parse_study
 from frostline.sweep.run import run_sweep
-from frostline.trace.converter import TraceConverter, convert_trace
+from frostline.trace.converter import TraceConverter
 from frostline.trace.ops import Trace
 from frostline.trial import Trial
 
@@ -107,7 +107,8 @@ def no_figures(sections: object, folder: Path) -> None:
 
 @cache
 def recorded_trace() -> Trace:
-    return convert_trace(PROFILE)
+    with TraceConverter() as converter:
+        return converter.convert(PROFILE)
 
 
 @contextmanager

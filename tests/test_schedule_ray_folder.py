@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from frostline.schedule.spec import Resources
 
 from frostline.errors import UsageError
+from frostline.schedule.lease_spec import Resources
 
 ONE_CORE = Resources(gpus=0, cpus=1)
 HELD = """
