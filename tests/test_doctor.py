@@ -119,7 +119,11 @@ def test_a_place_that_is_no_folder_is_reported(tmp_path: Path, monkeypatch: pyte
     [
         ({}, 0, "0 problem(s), 0 warning(s). Ready to measure."),
         ({"affinity": 1}, 0, "0 problem(s), 1 warning(s). Ready to measure."),
-        ({"ray": NoAnswer("no [bold] module")}, 1, "1 problem(s), 0 warning(s). Mend"),
+        (
+            {"ray": NoAnswer("no [bold] module")},
+            1,
+            "1 problem(s), 0 warning(s). Fix the problems first.",
+        ),
     ],
 )
 def test_the_command_exits_one_on_problems_only(monkeypatch, capsys, change, code, said):

@@ -25,11 +25,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from frostline.errors import FrostlineError
 from frostline.version import __version__
 
 if TYPE_CHECKING:
     from frostline.difference import Difference, diff
+    from frostline.errors import FrostlineError
     from frostline.explanation import Explanation, explain
     from frostline.prediction import Answer, PredictedPolicies, predict
     from frostline.recommendation.recommend import recommend
@@ -69,6 +69,7 @@ __all__ = [
 
 _LOADED_ON_USE = {
     "frostline.difference": ("Difference", "diff"),
+    "frostline.errors": ("FrostlineError",),
     "frostline.explanation": ("Explanation", "explain"),
     "frostline.prediction": ("Answer", "PredictedPolicies", "predict"),
     "frostline.recommendation.recommend": ("recommend",),
