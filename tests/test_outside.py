@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from local_executor import LocalExecutor
 from predict_kit import changed, study_text, world, world_facts
 from schedule_kit import FAKE, install_fake
 
@@ -21,6 +20,7 @@ from frostline.cli import main
 from frostline.errors import FrostlineError, SweepError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
+from frostline.schedule.local import LocalExecutor
 from frostline.store.outdir import TrialTables
 from frostline.store.read import table_file
 from frostline.store.spool import SPOOL_VARIABLE
