@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from local_executor import LocalExecutor
 from predict_kit import changed, study_text, world, world_facts
 from schedule_kit import FAKE, install_fake
 
@@ -20,7 +21,6 @@ from frostline.cli import main
 from frostline.errors import FrostlineError, SweepError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
-from frostline.schedule.local import LocalExecutor
 from frostline.store.outdir import TrialTables
 from frostline.store.read import table_file
 from frostline.store.spool import SPOOL_VARIABLE
@@ -126,7 +126,7 @@ def surroundings(place: Path) -> Iterator[pytest.MonkeyPatch]:
         patch.chdir(place / "cwd")
         patch.setattr("frostline.tensorboard.server.TensorBoard", NoTensorBoard)
         patch.setattr("frostline.reporting.write.render_figures", no_figures)
-        patch.setattr(TraceConverter, "convert", lambda *_: trace)
+        patch.setattr(TraceConverter, "convert", lambda *_args, **_options: trace)
         yield patch
 
 
