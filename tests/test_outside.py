@@ -202,7 +202,8 @@ def mend(link: Path) -> None:
     target = link.readlink()
     link.unlink()
     if target.is_dir():
-        shutil.copytree(target, link)
+        planted = shutil.ignore_patterns(".staging", "notes.md")
+        shutil.copytree(target, link, ignore=planted)
     else:
         shutil.copyfile(target, link)
 
