@@ -298,6 +298,8 @@ def test_tensorboard_lists_the_sessions_on_loopback_only_and_ends(tmp_path: Path
         address = f"http://127.0.0.1:{server.port}/data/plugin/profile/runs"
         with urllib.request.urlopen(address, timeout=60) as reply:
             assert json.loads(gzip.decompress(reply.read())) == ["a/a"]
+        # TensorBoard gives everybody the folder that it keeps below the one for temporary files.
+        assert (tmp_path / ".tensorboard-info").is_dir()
         after = psutil.Process().children(recursive=True)
         children = [child for child in after if child not in before]
         assert listening(children) == {"127.0.0.1"}

@@ -126,7 +126,7 @@ def surroundings(place: Path) -> Iterator[pytest.MonkeyPatch]:
         patch.chdir(place / "cwd")
         patch.setattr("frostline.tensorboard.server.TensorBoard", NoTensorBoard)
         patch.setattr("frostline.reporting.write.render_figures", no_figures)
-        patch.setattr(TraceConverter, "convert", lambda *_: trace)
+        patch.setattr(TraceConverter, "convert", lambda *_args, **_options: trace)
         yield patch
 
 
@@ -202,7 +202,8 @@ def mend(link: Path) -> None:
     target = link.readlink()
     link.unlink()
     if target.is_dir():
-        shutil.copytree(target, link)
+        planted = shutil.ignore_patterns(".staging", "notes.md")
+        shutil.copytree(target, link, ignore=planted)
     else:
         shutil.copyfile(target, link)
 

@@ -168,6 +168,22 @@ def test_trials_without_a_usable_trace_are_left_and_named(out: Path, capsys) -> 
     assert again.predicted == 0
 
 
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_trace_path_that_leads_out_of_out_is_not_followed(
+    out: Path, capsys, absolute: bool
+) -> None:
+    outside = out.parent / "x.xplane.pb"
+    outside.write_bytes((PROFILES / "graph.xplane.pb").read_bytes())
+    said = str(outside) if absolute else "tensorboard/../../x.xplane.pb"
+    trial_id = by_policy(open_sweep(str(out)))["layer:2"]["trial_id"]
+    OutDir.open(str(out), create=False).amend(trial_id, tables={}, columns={"trace_path": said})
+    before = open_sweep(str(out)).table("op_costs")
+    assert main_of(out) == 0
+    told = f"left as it is, its trace is not there: '{said}' is not a name below OUT"
+    assert told in capsys.readouterr().err
+    assert open_sweep(str(out)).table("op_costs") == before
+
+
 def test_a_trial_of_a_model_that_was_changed_since_is_left(out: Path) -> None:
     known = facts()
     changed = dump_facts(replace(known, layers=known.layers[:-1]))

@@ -17,11 +17,10 @@ from frostline.errors import UsageError
 def is_mine(folder: Path) -> bool:
     """Whether there is a folder of this user's, no link, that nobody else can exchange."""
     try:
-        seen, above = folder.lstat(), folder.parent.lstat()
+        seen = folder.lstat()
     except OSError:
         return False
-    mine = stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.getuid()
-    return mine and bool(above.st_uid in (os.getuid(), 0) or above.st_mode & stat.S_ISVTX)
+    return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.getuid() and _keeps(folder.parent)
 
 
 def private_folder(folder: Path, otherwise: str) -> Path:
@@ -35,11 +34,19 @@ def private_folder(folder: Path, otherwise: str) -> Path:
         UsageError: there is something else.
         OSError: it cannot be made.
     """
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700, parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if _keeps(folder.parent):
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
     if not is_mine(folder) or folder.lstat().st_mode & 0o077:
         raise UsageError(
-            f"{folder} should be a folder of yours with mode 700 and is not: remove it, or "
-            f"{otherwise}"
+            f"{folder} should be a folder of yours with mode 700 and is not, or others can put one "
+            f"of theirs in its place: remove it, or {otherwise}"
         )
     return folder
+
+
+def _keeps(folder: Path) -> bool:
+    """Whether others cannot exchange what this user has in a folder; a link counts by its owner."""
+    seen = folder.lstat()
+    return seen.st_uid in (os.getuid(), 0) or bool(seen.st_mode & stat.S_ISVTX)

@@ -183,27 +183,13 @@ def read_trials(files: Files, index: CommitIndex) -> tuple[dict[str, str], pa.Ta
         try:
             rows = read_rows(files, "trials", paths, None)
             if len(rows) == len(paths) and not rows["status"].null_count:
-                trial_ids = _checked_ids(files, paths, rows)
-                return dict(zip(trial_ids, rows["status"].to_pylist(), strict=True)), rows
+                return dict(zip(map(_stem, paths), rows["status"].to_pylist(), strict=True)), rows
         except StorageError as error:
             if isinstance(error, DamagedError):
                 raise
             # A retry has just withdrawn a commit, or a file is damaged, which is reported below.
     commits = index.commits()
-    paths = row_files(files, "trials", commits)
-    rows = read_rows(files, "trials", paths, None)
-    _checked_ids(files, paths, rows)
-    return commits, rows
-
-
-def _checked_ids(files: Files, paths: Sequence[str], rows: pa.Table) -> list[str]:
-    """The ids of trials, in order, each the name of its file: what a row says may lead anywhere."""
-    trial_ids = [path.rpartition("/")[2].removesuffix(SUFFIX) for path in paths]
-    for trial_id, said in zip(trial_ids, rows["trial_id"].to_pylist(), strict=True):
-        if said != trial_id:
-            shown = f"{files.shown}/{table_file('trials', trial_id)}"
-            raise _damaged(shown, f"its row is of trial {said!r}")
-    return trial_ids
+    return commits, read_rows(files, "trials", row_files(files, "trials", commits), None)
 
 
 def _listed(files: Files) -> list[str]:
