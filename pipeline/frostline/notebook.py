@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from frostline.visible import visible
+
 MOST_ROWS = 60
 
 _LEFT = "text-align:left;white-space:pre-wrap"
@@ -18,7 +20,7 @@ _RIGHT = "text-align:right"
 def one_line(kind: str, subject: str, facts: Mapping[str, str]) -> str:
     """A `repr`: `<Sweep demo-out: study demo; trials 15 ok, 0 failed>`."""
     said = "; ".join(f"{name} {value}" for name, value in facts.items())
-    return f"<{kind} {subject}: {said}>"
+    return visible(f"<{kind} {subject}: {said}>").replace("\n", "\\n")
 
 
 def html_table(
@@ -37,7 +39,7 @@ def html_table(
         words: positions of the columns that hold text; the others hold numbers.
     """
     styles = [_LEFT if number in words else _RIGHT for number in range(len(columns))]
-    parts = ["<table>", f"<caption>{escape(caption)}</caption>" if caption else ""]
+    parts = ["<table>", f"<caption>{_shown(caption)}</caption>" if caption else ""]
     parts += ["<thead>", _row("th", columns, styles), "</thead><tbody>"]
     parts += [_row("td", row, styles) for row in rows[:MOST_ROWS]]
     if len(rows) > MOST_ROWS:
@@ -55,12 +57,16 @@ def html_facts(caption: str, facts: Mapping[str, str]) -> str:
 
 def html_text(text: str, tag: str = "p") -> str:
     """Text in an element, `p` or `pre`."""
-    return f"<{tag}>{escape(text)}</{tag}>"
+    return f"<{tag}>{_shown(text)}</{tag}>"
+
+
+def _shown(text: str) -> str:
+    return escape(visible(text))
 
 
 def _row(tag: str, cells: Sequence[str], styles: Sequence[str]) -> str:
     filled = (
-        f'<{tag} style="{style}">{escape(cell)}</{tag}>'
+        f'<{tag} style="{style}">{_shown(cell)}</{tag}>'
         for cell, style in zip(cells, styles, strict=True)
     )
     return f"<tr>{''.join(filled)}</tr>"

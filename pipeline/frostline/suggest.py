@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable
 
 _SHOWN = 12
+_LONGEST = 300  # nobody mistypes a longer name, and to compare it takes long
 
 
 def nearest(given: str, valid: Iterable[str]) -> str | None:
@@ -17,6 +18,8 @@ def nearest(given: str, valid: Iterable[str]) -> str | None:
     Case and the choice between `-` and `_` are ignored. Where no whole name resembles `given`, a
     name of which it is a part is taken (`block1/conv1` for `conv1`).
     """
+    if len(given) > _LONGEST:
+        return None
     by_key: dict[str, list[str]] = {}
     for name in valid:
         by_key.setdefault(_key(name), []).append(name)

@@ -10,6 +10,7 @@ from datetime import datetime
 from frostline.store.trial_row import TrialRow
 
 DASH = "–"
+_IN_FIGURE = 120
 
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 _PLACEMENT = {
@@ -143,6 +144,11 @@ def speedup(row: TrialRow) -> str:
 def policy_words(row: TrialRow) -> str:
     """A trial's policy as shown: controls are told apart by their number."""
     return f"control {row.replicate + 1}" if row.is_control else row.policy
+
+
+def in_figure(name: str) -> str:
+    """A name as a figure shows it: a policy may list a thousand layers."""
+    return name if len(name) <= _IN_FIGURE else f"{name[:_IN_FIGURE]}…"
 
 
 def placement(policy: str) -> str:

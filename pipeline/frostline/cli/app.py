@@ -84,7 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FrostlineError as error:
         complain(str(error))
         return error.exit_code
-    except MemoryError:
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and "map segment" not in str(error):
+            raise
         complain(
             "there is not enough memory: close other programs, or raise this process's limit "
             "(`ulimit -v`), then run the same command again"

@@ -11,8 +11,12 @@ from frostline.cli.console import out
 
 def report(
     sweep: Annotated[str, typer.Argument(metavar="OUT", help="A sweep's folder or URI.")],
+    where: Annotated[
+        str | None,
+        typer.Option("--out", help="Folder or URI for the report; default: report in OUT."),
+    ] = None,
 ) -> None:
-    """Write OUT/report/index.html and its figures; show the summary."""
+    """Write the report, index.html and its figures; show the summary."""
     from frostline.analyse import summarise
     from frostline.cli.results import result
     from frostline.reporting.make import report as written
@@ -23,5 +27,5 @@ def report(
     summary = summarise(opened.trial_rows())
     console.print(result(summary))
     with console.status("drawing the report"):
-        page = written(opened, summary=summary)
+        page = written(opened, summary=summary, out=where)
     console.print(f"\nReport: {page}", soft_wrap=True)

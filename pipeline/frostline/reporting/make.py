@@ -18,28 +18,38 @@ from frostline.reporting.content import ReportContent, report_content
 from frostline.reporting.evidence import gather
 from frostline.reporting.page import page
 from frostline.reporting.page_limits import quota, shown_trials
-from frostline.reporting.write import write_report
+from frostline.reporting.render import refuse_small_limit
+from frostline.reporting.write import FOLDER, report_folder, write_report
 from frostline.store.address import Address
 from frostline.store.sweep import Sweep, as_sweep
 
 
-def report(sweep: Sweep | str | PathLike[str], *, summary: Summary | None = None) -> str:
-    """Write the report of a sweep below its OUT: one page, and its figures as SVG and PNG.
+def report(
+    sweep: Sweep | str | PathLike[str],
+    *,
+    summary: Summary | None = None,
+    out: str | PathLike[str] | None = None,
+) -> str:
+    """Write the report of a sweep: one page, and its figures as SVG and PNG.
 
     Args:
         sweep: the sweep, or its path.
         summary: of its trials, where it is there already.
+        out: folder or URI for the report; default: `report` in the sweep's OUT.
 
     Returns:
         Path or URI of the page.
 
     Raises:
         SweepError: no trial is committed yet.
-        StorageError: OUT cannot be read or written.
+        UsageError: `out` holds files that are no report's, or `ulimit -v` forbids to draw.
+        StorageError: OUT cannot be read, or the report cannot be written.
     """
     sweep = as_sweep(sweep)
+    refuse_small_limit()
+    place, folder = (sweep.out, FOLDER) if out is None else (report_folder(out), "")
     content = content_of(sweep, summary)
-    return write_report(page(content), content.sections, sweep.out)
+    return write_report(page(content), content.sections, place, folder=folder)
 
 
 def make_report_apart(out: Address) -> str:

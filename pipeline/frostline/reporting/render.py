@@ -9,18 +9,39 @@ from __future__ import annotations
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, UsageError
 from frostline.reporting import rasterise
 from frostline.reporting.content import Section
 
 PER_PROCESS = 4
 """For fewer figures than this, another process is not worth its start."""
+
+
+_ADDRESSES_BYTES = 68 * 10**9
+"""What the script engine that draws reserves of a process's addresses; it uses 0.1% as memory."""
+
+
+def refuse_small_limit() -> None:
+    """Refuse to draw where a limit on this process's addresses would end the engine with a signal.
+
+    Raises:
+        UsageError: there is such a limit (`ulimit -v`).
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if resource.RLIM_INFINITY != most < _ADDRESSES_BYTES:
+        raise UsageError(
+            f"figures cannot be drawn under `ulimit -v {most // 1024}`: the script engine reserves "
+            f"{_ADDRESSES_BYTES // 10**9} GB of addresses, though little memory. Run it under "
+            "`ulimit -v unlimited`; to limit memory itself, use a control group "
+            "(`systemd-run --user --scope -p MemoryMax=2G`)"
+        )
 
 
 def figure_name(section: Section, kind: str) -> str:

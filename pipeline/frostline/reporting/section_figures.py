@@ -33,7 +33,7 @@ from frostline.reporting.figures import (
 from frostline.reporting.page_limits import spread, spread_by
 from frostline.reporting.palette import family_of_row
 from frostline.store.trial_row import TrialRow
-from frostline.words import policy_words
+from frostline.words import in_figure, policy_words
 
 MOST_BARS = 40
 MOST_LEVELS = 16
@@ -158,7 +158,7 @@ def _trial(item: TrialSummary, evidence: ReportEvidence) -> TrialPoint | None:
     depth = row.earliest_trainable_layer or 0
     return TrialPoint(
         trial_id=row.trial_id,
-        policy=policy_words(row),
+        policy=in_figure(policy_words(row)),
         family=family_of_row(row),
         fraction=row.frozen_fraction or 0.0,
         depth=depth,
@@ -186,7 +186,7 @@ def _bars(drawing: Drawing) -> list[Bar]:
     taken: set[str] = set()
     bars = []
     for row in rows:
-        name = policy_words(row)
+        name = in_figure(policy_words(row))
         name = name if name not in taken else f"{name} ({row.trial_id})"
         taken.add(name)
         bars.append(

@@ -53,13 +53,21 @@ class Address:
         """Take what the user passed.
 
         Raises:
-            SweepError: it is empty, or no URI.
+            SweepError: it is empty, no URI, or no UTF-8.
         """
         if isinstance(place, Address):
             return place
         text = os.fspath(place)
         if not text:
             raise SweepError("the output folder is an empty name: pass a path or a URI")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise SweepError(
+                f"{text}: the name is not UTF-8, which the readers of Parquet need: rename it"
+            ) from None
+        if "\0" in text:
+            raise SweepError("the output folder's name holds a null character: correct it")
         if "://" not in text:
             return cls(text, text, text, text)
         try:

@@ -170,18 +170,19 @@ class OutDir:
 
         Args:
             local: the folder.
-            relative: its name below OUT.
+            relative: its name below OUT; empty: OUT itself.
             stale: names in that folder that go afterwards, those excepted that `local` has.
         """
         with storage_errors("read", str(local)):
             names = sorted(
                 path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file()
             )
+        below = f"{relative}/" if relative else ""
         with self.files.batch() as batch:
             for name in names:
-                batch.put(f"{relative}/{name}", local / name)
+                batch.put(f"{below}{name}", local / name)
             for name in sorted(set(stale).difference(names)):
-                batch.remove(f"{relative}/{name}")
+                batch.remove(f"{below}{name}")
 
     def fetch(self, relative: str, target: Path) -> bool:
         """Copy a file of OUT to a local path, making its folder; False when there is none."""

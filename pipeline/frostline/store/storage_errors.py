@@ -2,7 +2,7 @@
 
 In: an error of the system or of Arrow. Out: `StorageError` with what failed, where and what to do;
 `StoreUnreachableError` where the same request may well succeed in a while, `DamagedError` where
-something else lies in the place of a file or folder.
+something else lies in the place of a file or folder, or nothing can lie there.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _BY_NUMBER = {
     errno.EPERM: "permission denied: choose a folder you can write to, or fix its permissions",
     errno.EROFS: "the file system is read-only: choose another --out",
     errno.EMFILE: "too many open files: raise `ulimit -n`",
-    errno.ENAMETOOLONG: "the name is too long for this file system: choose a shorter --out",
 }
 _LINK = (
     "is a symbolic link, and none inside of an output folder is followed: put a folder or file of "
     "its own in its place (the output folder itself may be reached through a link)"
 )
-_IN_ITS_PLACE = {
+_WRONG_PLACE = {
     errno.ENOTDIR: "a file stands where a folder is needed: move it away, or choose another --out",
     errno.EEXIST: "a file stands where a folder is needed: move it away, or choose another --out",
     errno.EISDIR: "a folder stands where a file is needed: move it away, or choose another --out",
+    errno.ENAMETOOLONG: "the name is too long for this file system: choose a shorter --out",
 }
 _CHECK = "check that it can be reached, then run the same command again"
 
@@ -92,7 +92,7 @@ def refuse_special(mode: int, shown: str) -> None:
         DamagedError: it is a folder, a pipe, a socket or a device.
     """
     if stat.S_ISDIR(mode):
-        raise DamagedError(f"cannot read {shown}: {_IN_ITS_PLACE[errno.EISDIR]}")
+        raise DamagedError(f"cannot read {shown}: {_WRONG_PLACE[errno.EISDIR]}")
     if not stat.S_ISREG(mode):
         raise DamagedError(
             f"cannot read {shown}: it is a pipe, a socket or a device, not a file: move it away"
@@ -110,8 +110,8 @@ def storage_error(what: str, error: Exception, scrub: Callable[[str], str] = str
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, OSError) and number == errno.ELOOP and error.filename:
         return DamagedError(f"{what}: {error.filename} {_LINK}")
-    if number in _IN_ITS_PLACE:
-        return DamagedError(f"{what}: {_IN_ITS_PLACE[number]}")
+    if number in _WRONG_PLACE:
+        return DamagedError(f"{what}: {_WRONG_PLACE[number]}")
     if number in _BY_NUMBER:
         return StorageError(f"{what}: {_BY_NUMBER[number]}")
     said = scrub(" ".join(str(error).split()))

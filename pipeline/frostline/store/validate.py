@@ -19,8 +19,11 @@ from frostline.store.columns import Column
 from frostline.store.files import Files
 from frostline.store.schema import TABLES
 
+LONGEST_NAME = 1_000
 LONGEST_TEXT = 100_000
 """Characters: a policy may list every layer of a large model."""
+
+_TEXTS = frozenset({"policy", "aliases", "error_message", "warnings"})
 
 _SIGNED = frozenset({"pair", "allocator_slack_bytes"})
 _POSITIVE = frozenset({
@@ -126,13 +129,12 @@ def _wrong(column: Column, values: pa.ChunkedArray) -> tuple[pa.ChunkedArray | N
             unknown = pc.invert(pc.is_in(values, pa.array(words)))
             return pc.and_(unknown, pc.is_valid(values)), f"it is one of {', '.join(words)}"
         case "string":
-            return pc.greater(pc.utf8_length(values), LONGEST_TEXT), f"it is {_SHORT}"
+            most = LONGEST_TEXT if column.name in _TEXTS else LONGEST_NAME
+            return pc.greater(pc.utf8_length(values), most), f"it has {most} characters at most"
         case "list<string>":
-            return _wrong_lists(values), f"it lists names, each {_SHORT}"
+            most = LONGEST_TEXT if column.name in _TEXTS else LONGEST_NAME
+            return _wrong_lists(values, most), f"it lists names of {most} characters at most"
     return None, ""
-
-
-_SHORT = f"no longer than {LONGEST_TEXT} characters"
 
 
 def _out_of_range(column: Column, values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
@@ -148,12 +150,12 @@ def _out_of_range(column: Column, values: pa.ChunkedArray) -> tuple[pa.ChunkedAr
     return pc.invert(inside), f"it lies between {least:g} and {most:g}"
 
 
-def _wrong_lists(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def _wrong_lists(values: pa.ChunkedArray, most: int) -> pa.ChunkedArray:
     """Lists in which a name is missing or too long."""
     chunks = []
     for chunk in values.chunks:
         names, owners = pc.list_flatten(chunk), pc.list_parent_indices(chunk)
-        bad = pc.fill_null(pc.greater(pc.utf8_length(names), LONGEST_TEXT), True)
+        bad = pc.fill_null(pc.greater(pc.utf8_length(names), most), True)
         guilty = owners.filter(bad)
         chunks.append(pc.is_in(pa.array(range(len(chunk)), owners.type), guilty))
     return pa.chunked_array(chunks, pa.bool_())

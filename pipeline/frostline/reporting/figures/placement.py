@@ -18,7 +18,7 @@ from frostline.reporting.figures.figure import (
     named,
 )
 from frostline.reporting.palette import PLACE_FAMILIES
-from frostline.words import percent
+from frostline.words import in_figure, percent
 
 
 def placement_figure(levels: Sequence[Level]) -> Figure:
@@ -36,7 +36,7 @@ def placement_figure(levels: Sequence[Level]) -> Figure:
                 {
                     "level": label,
                     "family": PLACE_FAMILIES[place].name,
-                    "policy": row.policy,
+                    "policy": in_figure(row.policy),
                     "id": row.trial_id,
                     "fraction": round(100 * (row.frozen_fraction or 0.0), 3),
                     "speedup": row.speedup,
