@@ -92,6 +92,17 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def counted(count: int, noun: str) -> str:
+    """How many of a thing: `1 layer`, `2 layers`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def rounded_ms(ns: int, digits: int, *, signed: bool = False) -> str:
+    """Nanoseconds as milliseconds with that many decimals; signed: with a plus where it is more."""
+    value = round(ns / 1e6, digits) or 0.0  # no minus before a zero
+    return f"{value:{'+' if signed and value else ''}.{digits}f}"
+
+
 def moment(time: datetime) -> str:
     """A point in time in UTC, to the minute."""
     return f"{time:%Y-%m-%d %H:%M} UTC"

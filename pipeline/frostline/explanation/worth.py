@@ -26,7 +26,6 @@ def failed(case: Case) -> Reason | None:
     return Reason(
         kind="freeze_without_effect" if checked else "failed",
         effect="verdict",
-        share_ns=None,
         text=(
             f"the freeze did not take effect, so nothing was measured: {message}"
             if checked
@@ -59,8 +58,6 @@ def control(case: Case) -> Reason | None:
             "it is a control, an independently built copy of the baseline: its speedup should be "
             f"1, and it was measured as {speedup(row)}, which is this machine's noise"
         ),
-        figures=(),
-        advice="",
     )
 
 
@@ -84,8 +81,7 @@ def freeze_without_effect(case: Case) -> Reason | None:
             f"gradients of the frozen layers together take {duration_ns(at_stake_ns)} there"
         ),
         figures=(
-            Quantity(name="baseline gradients and update", value=gone.baseline_ns, unit="ns"),
-            Quantity(name="trial gradients and update", value=gone.trial_ns, unit="ns"),
+            *gone.figures("gradients and update"),
             Quantity(name="baseline gradients of frozen layers", value=at_stake_ns, unit="ns"),
         ),
         advice=(

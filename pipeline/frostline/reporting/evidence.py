@@ -116,10 +116,7 @@ def gather(
                 layers=layers,
                 order=_order(layers, facts),
                 flops_saved=saved,
-                flops_known=(
-                    sum(work.forward_flops is not None for work in works),
-                    len(works),
-                ),
+                flops_known=(sum(work.forward_flops is not None for work in works), len(works)),
                 predicted=tuple(
                     _predicted(group, rows, stored, fitted, notices, several=keys[group.key] > 1)
                 ),

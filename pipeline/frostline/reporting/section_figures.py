@@ -15,21 +15,18 @@ from frostline.analyse.placement import Level, levels, place_of
 from frostline.analyse.prediction_error import PredictorError, predictor_errors
 from frostline.prediction import THREE_ANCHOR
 from frostline.reporting.evidence import ReportEvidence
-from frostline.reporting.figures import (
-    Bar,
-    Figure,
+from frostline.reporting.figures.figure import Figure
+from frostline.reporting.figures.layers import layer_costs_figure
+from frostline.reporting.figures.placement import placement_figure
+from frostline.reporting.figures.prediction import predicted_figure, predictor_errors_figure
+from frostline.reporting.figures.resources import energy_figure, memory_figure
+from frostline.reporting.figures.speedup import (
     TrialPoint,
-    energy_figure,
-    layer_costs_figure,
-    memory_figure,
-    placement_figure,
-    predicted_figure,
-    predictor_errors_figure,
     speedup_by_depth,
     speedup_by_fraction,
-    time_figure,
     trial_rows,
 )
+from frostline.reporting.figures.time import Bar, time_figure
 from frostline.reporting.page_limits import spread, spread_by
 from frostline.reporting.palette import family_of_row
 from frostline.store.trial_row import TrialRow

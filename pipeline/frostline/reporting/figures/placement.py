@@ -12,10 +12,8 @@ from frostline.reporting.figures.figure import (
     INK,
     WIDTH,
     Figure,
-    family_colour,
-    family_shape,
+    by_family,
     finished,
-    named,
 )
 from frostline.reporting.palette import PLACE_FAMILIES
 from frostline.words import percent
@@ -45,7 +43,7 @@ def placement_figure(levels: Sequence[Level]) -> Figure:
                 }
             )
     families = [family for family in PLACE_FAMILIES.values() if _there(rows, family.name)]
-    data = alt.Chart(named("levels"))
+    data = alt.Chart(alt.NamedData("levels"))
     y = alt.Y(
         "level:N",
         title=None,
@@ -58,7 +56,7 @@ def placement_figure(levels: Sequence[Level]) -> Figure:
         scale=alt.Scale(zero=False, nice=True, padding=12),
         axis=alt.Axis(tickCount=10),
     )
-    colour = family_colour(families, "Frozen layers")
+    colour, shape = by_family(families, "Frozen layers")
     line = data.mark_rule(color=INK, opacity=0.35).encode(
         x=alt.X("least:Q"), x2="most:Q", y=y
     ).transform_aggregate(least="min(speedup)", most="max(speedup)", groupby=["level"])  # fmt: skip
@@ -66,7 +64,7 @@ def placement_figure(levels: Sequence[Level]) -> Figure:
         x=alt.X("low:Q"), x2="high:Q", y=y, color=colour
     )
     points = data.mark_point(filled=True, size=90, opacity=0.95).encode(
-        x=x, y=y, color=colour, shape=family_shape(families, "Frozen layers"),
+        x=x, y=y, color=colour, shape=shape,
         tooltip=[
             alt.Tooltip("policy:N", title="Policy"),
             alt.Tooltip("family:N", title="Frozen layers"),

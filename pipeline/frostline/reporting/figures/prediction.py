@@ -17,11 +17,9 @@ from frostline.reporting.figures.figure import (
     WIDTH,
     Figure,
     Rows,
+    by_family,
     families_in,
-    family_colour,
-    family_shape,
     finished,
-    named,
     zoomable,
 )
 from frostline.reporting.figures.speedup import TrialPoint
@@ -65,19 +63,12 @@ def predicted_figure(
     families = families_in(held_out)
     least = 0.95 * min((min(row["predicted"], row["low"]) for row in rows), default=1.0)
     most = 1.05 * max((max(row["predicted"], row["high"]) for row in rows), default=1.0)
-    x = alt.X(
-        "predicted:Q",
-        title="Predicted speedup",
-        scale=alt.Scale(domain=[least, most], nice=False, zero=False),
-    )
-    y = alt.Y(
-        "measured:Q",
-        title="Measured speedup",
-        scale=alt.Scale(domain=[least, most], nice=False, zero=False),
-    )
-    data = alt.Chart(named("predicted"))
+    scale = alt.Scale(domain=[least, most], nice=False, zero=False)
+    x = alt.X("predicted:Q", title="Predicted speedup", scale=scale)
+    y = alt.Y("measured:Q", title="Measured speedup", scale=scale)
+    data = alt.Chart(alt.NamedData("predicted"))
     apart = data.transform_filter("!datum.anchor")
-    colour = family_colour(families)
+    colour, shape = by_family(families)
     tooltip = [
         alt.Tooltip("policy:N", title="Policy"),
         alt.Tooltip("predicted:Q", title="Predicted", format=".3f"),
@@ -94,7 +85,7 @@ def predicted_figure(
             x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour
         ),
         apart.mark_point(filled=True, size=60, opacity=0.9, clip=True, cursor="pointer")
-        .encode(x=x, y=y, color=colour, shape=family_shape(families), tooltip=tooltip)
+        .encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
         .add_params(zoomable("zoom")),
     ]
     return Figure(
@@ -128,7 +119,7 @@ def predictor_errors_figure(
         for each in predicted
         if not each.is_anchor and each.trial_id in trials and each.speedup.predicted > 0
     ]
-    data = alt.Chart(named("errors"))
+    data = alt.Chart(alt.NamedData("errors"))
     y = alt.Y(
         "predictor:N",
         title=None,

@@ -20,11 +20,10 @@ from frostline.reporting.figures.figure import (
     WIDTH,
     Figure,
     Rows,
+    by_family,
     families_in,
-    family_colour,
-    family_shape,
     finished,
-    named,
+    frozen_share_axis,
     zoomable,
 )
 from frostline.reporting.palette import Family
@@ -99,17 +98,11 @@ def trial_rows(trials: Sequence[TrialPoint]) -> Rows:
 
 def speedup_by_fraction(rows: Rows, *, noise_floor: float | None, ceiling: float | None) -> Figure:
     """Speedup against the frozen share of the parameters."""
-    x = alt.X(
-        "fraction:Q",
-        title="Frozen share of the parameters (%)",
-        scale=alt.Scale(domain=[-2, 102], nice=False),
-        axis=alt.Axis(values=list(range(0, 101, 10)), grid=False),
-    )
     return Figure(
         kind="speedup-by-frozen-share",
         title="Speedup against the frozen share of the parameters",
         caption=_CAPTION + _ceiling_words(ceiling),
-        spec=_spec(rows, x, noise_floor, ceiling),
+        spec=_spec(rows, frozen_share_axis(), noise_floor, ceiling),
         data={"trials": rows},
         zoom=True,
     )
@@ -155,17 +148,12 @@ def _ceiling_words(ceiling: float | None) -> str:
 
 
 def _spec(rows: Rows, x: alt.X, noise_floor: float | None, ceiling: float | None) -> dict[str, Any]:
-    families = families_in(rows)
-    colour, shape = family_colour(families), family_shape(families)
-    data = alt.Chart(named("trials"))
+    colour, shape = by_family(families_in(rows))
+    data = alt.Chart(alt.NamedData("trials"))
     hover = alt.selection_point(
         name="hover", on="pointerover", clear="pointerout", empty=False, fields=["id"]
     )
-    y = alt.Y(
-        "speedup:Q",
-        title="Speedup (baseline step / its step)",
-        scale=_scale(rows, ceiling),
-    )
+    y = alt.Y("speedup:Q", title="Speedup (baseline step / its step)", scale=_scale(rows, ceiling))
     layers: list[Any] = [*_reference(noise_floor), *_ceiling(ceiling)]
     layers.append(data.mark_rule(strokeWidth=1.2, opacity=0.7, clip=True).encode(
         x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour,
