@@ -5,7 +5,6 @@ In: the sweep's events. Out: text on a console (standard error).
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -60,12 +59,7 @@ class SweepProgress:
             self._live.start(refresh=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self._live:
             self._live.stop()
 
@@ -74,11 +68,9 @@ class SweepProgress:
         self._say(Text.assemble(("note: ", "yellow"), text))
 
     def on_planned(self, labels: dict[str, str], finished: int) -> None:
-        """The trials of the sweep are known.
+        """The trials of the sweep are known: labels, by `trial_id`, of those that will run.
 
-        Args:
-            labels: a label for each trial that will run, by `trial_id`.
-            finished: trials of the plan that are committed already.
+        As many as `finished` others are committed already.
         """
         self._labels, self._planned = dict(labels), True
         self._total, self._done = len(labels) + finished, finished

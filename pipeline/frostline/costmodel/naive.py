@@ -58,11 +58,6 @@ def naive_speedups(
 ) -> dict[str, float | None]:
     """Predicted speedup of a configuration by each naive predictor.
 
-    Args:
-        inputs: the model under a setting.
-        frozen_fraction: frozen parameters / parameters trainable in the baseline.
-        frozen_layers: layers with nothing left to train.
-
     Returns:
         By predictor name; None where it cannot say (everything frozen, no FLOP count).
     """

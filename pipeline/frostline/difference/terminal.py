@@ -22,12 +22,7 @@ _COPY = re.compile(r"_\d+$")
 
 
 def rendered(difference: Difference, *, top: int) -> RenderableType:
-    """The whole difference.
-
-    Args:
-        difference: of two trials.
-        top: ops to list at most; 0 lists the groups of layer and pass alone.
-    """
+    """The whole difference with `top` ops at most; 0 lists the groups of layer and pass alone."""
     return Group(*_parts(difference, top))
 
 

@@ -55,11 +55,7 @@ def made_from(
 def outdated(known: MadeFrom | None, model: ModelSpec, setting: Setting, *, seed: int) -> str:
     """Why facts may no longer hold, in words; empty when they do.
 
-    Args:
-        known: what they were made from.
-        model: the model's entry in the study now.
-        setting: the setting now.
-        seed: the study's seed now.
+    `known` is what they were made from; model, setting and seed are those of the study now.
     """
     if known is None:
         return "nothing says what its facts were made from"

@@ -41,13 +41,8 @@ def build(
     """Build and compile a model under a strategy; call it outside of any strategy's scope.
 
     Names and initial weights are the same at each call with the same arguments: Keras's name
-    counters and random seeds are reset first, which breaks every scope that is open.
-
-    Args:
-        spec: what to build.
-        setting: under which setting.
-        seed: of the initial weights.
-        strategy: `strategy_for` the setting; None: makes its own.
+    counters and random seeds are reset first, which breaks every scope that is open. Without a
+    strategy, `strategy_for` the setting is made here.
 
     Returns:
         The compiled model and warnings about what the study left open.

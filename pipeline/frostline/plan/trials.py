@@ -14,7 +14,7 @@ from frostline.digest import DIGITS, digest_of
 from frostline.errors import StudyError
 from frostline.facts.model_facts import ModelFacts
 from frostline.plan.configurations import Configuration, configurations_of
-from frostline.policies import frozen_layers, refuse_misfits
+from frostline.policies import earliest_trainable, frozen_layers, refuse_misfits
 from frostline.study.study import Study
 from frostline.trial import ModelSpec, Setting, Trial
 
@@ -144,6 +144,7 @@ def _trial(
 ) -> Trial:
     frozen = configuration.frozen
     layers = frozen_layers(facts, frozen)
+    variables = [variable for variable in facts.variables if variable.path in frozen]
     return Trial(
         trial_id=_trial_id(study, model, setting, facts, frozen, len(layers), replicate),
         study=study.name,
@@ -152,23 +153,14 @@ def _trial(
         policy=configuration.policy,
         aliases=tuple(configuration.aliases),
         frozen_layers=layers,
-        frozen_variables=tuple(
-            variable.path for variable in facts.variables if variable.path in frozen
-        ),
-        frozen_params=sum(
-            variable.params for variable in facts.variables if variable.path in frozen
-        ),
+        frozen_variables=tuple(variable.path for variable in variables),
+        frozen_params=sum(variable.params for variable in variables),
         total_params=facts.total_params,
-        earliest_trainable_layer=_earliest(facts, frozenset(layers)),
+        earliest_trainable_layer=earliest_trainable(facts, layers),
         is_control=replicate is not None,
         replicate=replicate or 0,
         anchor=configuration.anchor,
     )
-
-
-def _earliest(facts: ModelFacts, frozen: frozenset[str]) -> int:
-    training = facts.by_name.keys() - frozen
-    return min(facts.by_name[name].index for name in training)
 
 
 def _trial_id(

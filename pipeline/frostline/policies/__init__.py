@@ -16,7 +16,7 @@ from frostline.policies.anchors import Anchor, anchors
 from frostline.policies.expand import ExpandedPolicy, PolicyMismatchError, expand
 from frostline.policies.grammar import POLICY_NAMES, Granularity, Policy, parse, spelled
 from frostline.policies.misfits import refuse_misfits
-from frostline.policies.modes import Mode, frozen_layers, layer_modes
+from frostline.policies.modes import Mode, earliest_trainable, frozen_layers, layer_modes
 
 __all__ = [
     "POLICY_NAMES",
@@ -27,6 +27,7 @@ __all__ = [
     "Policy",
     "PolicyMismatchError",
     "anchors",
+    "earliest_trainable",
     "expand",
     "frozen_layers",
     "layer_modes",

@@ -41,12 +41,7 @@ class AnchorEvidence:
 
 
 def evidence_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> AnchorEvidence:
-    """Read the profiled anchors of a group.
-
-    Args:
-        sweep: the sweep.
-        rows: measured trials of one model under one setting.
-        facts: the model.
+    """Read the profiled anchors among the measured trials of one model under one setting.
 
     Raises:
         UsageError: no control left a trace, or its graph is of another model.

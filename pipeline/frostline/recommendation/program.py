@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from frostline.attribute.walk import union
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.terms import SharedOptimizer, Term
 from frostline.costmodel.units import FIXED
@@ -248,7 +249,4 @@ class _Builder:
 
 
 def _mask(positions: Iterable[int]) -> int:
-    mask = 0
-    for position in positions:
-        mask |= 1 << position
-    return mask
+    return union(1 << position for position in positions)

@@ -122,12 +122,8 @@ def report_content(
 ) -> ReportContent:
     """Everything that the report of a sweep says.
 
-    Args:
-        summary: of all committed trials.
-        evidence: of each group.
-        shown: by position of the group, the trials that the page shows.
-        manifest: of the sweep.
-        where: OUT as the user knows it, without credentials.
+    `shown` has, by position of the group, the trials that the page shows; `where` is OUT as the
+    user knows it, without credentials.
     """
     names = anchor_names(summary.groups)
     drawings = [

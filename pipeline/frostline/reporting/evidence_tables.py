@@ -61,10 +61,7 @@ def association_rows(
 ) -> tuple[AssociationRow, ...]:
     """What explains the speedup, the most familiar properties first.
 
-    Args:
-        group: with the associations over all of its configurations.
-        evidence: FLOPs and predictions of the shown ones.
-        configurations: distinct measured configurations among the shown trials.
+    `configurations` are the distinct measured ones among the shown trials.
     """
     saved = associate(
         (evidence.flops_saved.get(row.trial_id), row.speedup) for row in configurations

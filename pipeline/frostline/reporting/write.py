@@ -25,11 +25,6 @@ _FIGURE = re.compile(r"figures/[^/]+\.(svg|png)")
 def write_report(html: str, sections: Iterable[Section], out: OutDir) -> str:
     """Write `OUT/report/index.html` and `OUT/report/figures/*`; remove figures of an older report.
 
-    Args:
-        html: the page.
-        sections: with the figures.
-        out: the sweep's output directory.
-
     Returns:
         Where the page is, as the user knows it.
 

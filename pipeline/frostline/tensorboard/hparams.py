@@ -45,7 +45,7 @@ class ScalarTag:
 
     tag: str
     column: str
-    divisor: float
+    divisor: float = 1
     doc: str
     metric: bool = False
 
@@ -77,7 +77,6 @@ SCALARS = (
     ScalarTag(
         tag="speedup",
         column="speedup",
-        divisor=1,
         doc="Baseline step time / this trial's: median of paired ratios.",
         metric=True,
     ),
@@ -91,13 +90,11 @@ SCALARS = (
     ScalarTag(
         tag="speedup/low",
         column="speedup_low",
-        divisor=1,
         doc="Lower end of the speedup's 95% interval.",
     ),
     ScalarTag(
         tag="speedup/high",
         column="speedup_high",
-        divisor=1,
         doc="Upper end of the speedup's 95% interval.",
     ),
     ScalarTag(
@@ -109,7 +106,6 @@ SCALARS = (
     ScalarTag(
         tag="examples_per_second",
         column="examples_per_second",
-        divisor=1,
         doc="Batch size / step time.",
     ),
     ScalarTag(
@@ -121,7 +117,6 @@ SCALARS = (
     ScalarTag(
         tag="energy_joules_per_step",
         column="energy_joules_per_step",
-        divisor=1,
         doc="Device energy per step, in joules.",
     ),
     *(
@@ -143,13 +138,11 @@ SCALARS = (
     ScalarTag(
         tag="profiler/overhead",
         column="profiler_overhead",
-        divisor=1,
         doc="Profiled / unprofiled step time.",
     ),
     ScalarTag(
         tag="profiler/attributed_fraction",
         column="attributed_fraction",
-        divisor=1,
         doc="Share of profiled op time that belongs to a pass.",
     ),
 )

@@ -104,10 +104,7 @@ def model_path(model: keras.Model, owned: tuple[OwnedLayer, ...]) -> str:
 def plain_ops(flat: FlatGraph, calls: list[str], top: str) -> list[PlainOp]:
     """The ops of a flat graph as plain values.
 
-    Args:
-        flat: the graph.
-        calls: the recorded calls' paths.
-        top: what `model_path` gives.
+    `calls` are the paths of the recorded calls; `top` is what `model_path` gives.
     """
     creators = [path if path != MODEL_PATH else top for path in calls]
     return [

@@ -20,11 +20,7 @@ from frostline.words import percent
 
 
 def placement_figure(levels: Sequence[Level]) -> Figure:
-    """One line per frozen fraction, with a point for each place that was measured there.
-
-    Args:
-        levels: ascending by fraction.
-    """
+    """One line per level (ascending by fraction), with a point for each place measured there."""
     labels = _labels(levels)
     rows: list[dict[str, Any]] = []
     for level, label in zip(levels, labels, strict=True):
