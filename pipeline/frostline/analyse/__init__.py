@@ -10,13 +10,7 @@ from frostline.analyse.groups import (
     noise_floors,
     verdict,
 )
-from frostline.analyse.summary import (
-    Contrast,
-    GroupSummary,
-    Summary,
-    TrialSummary,
-    summarise,
-)
+from frostline.analyse.summary import Contrast, GroupSummary, Summary, TrialSummary, summarise
 from frostline.analyse.time_split import TimeSplit, time_split
 
 __all__ = [

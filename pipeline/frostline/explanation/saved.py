@@ -87,10 +87,7 @@ def update(case: Case) -> Reason | None:
     if found is None or not step_ns or not case.freezes or fraction is None:
         return None
     share = found.baseline_ns / step_ns
-    figures = (
-        *found.figures("update"),
-        Quantity(name="frozen fraction", value=fraction, unit="1"),
-    )
+    figures = (*found.figures("update"), Quantity(name="frozen fraction", value=fraction, unit="1"))
     if share >= UPDATE_LARGE:
         return Reason(
             kind="update_large",

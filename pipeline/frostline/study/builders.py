@@ -26,9 +26,7 @@ _APPLICATIONS = "keras.applications"
 
 
 def problem(
-    reference: str,
-    search_path: Sequence[Path] = (),
-    kwargs: Mapping[str, object] | None = None,
+    reference: str, search_path: Sequence[Path] = (), kwargs: Mapping[str, object] | None = None
 ) -> str | None:
     """Return what is wrong with a reference, with the nearest valid name; None where it is right.
 

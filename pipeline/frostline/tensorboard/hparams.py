@@ -88,14 +88,10 @@ SCALARS = (
         metric=True,
     ),
     ScalarTag(
-        tag="speedup/low",
-        column="speedup_low",
-        doc="Lower end of the speedup's 95% interval.",
+        tag="speedup/low", column="speedup_low", doc="Lower end of the speedup's 95% interval."
     ),
     ScalarTag(
-        tag="speedup/high",
-        column="speedup_high",
-        doc="Upper end of the speedup's 95% interval.",
+        tag="speedup/high", column="speedup_high", doc="Upper end of the speedup's 95% interval."
     ),
     ScalarTag(
         tag="step_ms/baseline",
@@ -104,9 +100,7 @@ SCALARS = (
         doc="Step time of the baseline beside it, median, in milliseconds.",
     ),
     ScalarTag(
-        tag="examples_per_second",
-        column="examples_per_second",
-        doc="Batch size / step time.",
+        tag="examples_per_second", column="examples_per_second", doc="Batch size / step time."
     ),
     ScalarTag(
         tag="peak_memory_mib",
@@ -136,9 +130,7 @@ SCALARS = (
         )
     ),
     ScalarTag(
-        tag="profiler/overhead",
-        column="profiler_overhead",
-        doc="Profiled / unprofiled step time.",
+        tag="profiler/overhead", column="profiler_overhead", doc="Profiled / unprofiled step time."
     ),
     ScalarTag(
         tag="profiler/attributed_fraction",

@@ -52,8 +52,9 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
     if space.has_accelerator and not any(
         group.op.device.startswith("/device:") for group in aggregate.groups
     ):
+        devices = ", ".join(space.empty_devices) or "an accelerator"
         raise TraceError(
-            f"{xplane} has a plane for {_named(space.empty_devices)} and no kernel in it: what the "
+            f"{xplane} has a plane for {devices} and no kernel in it: what the "
             "host did meanwhile is no cost of the device. Reading kernels needs permission for the "
             f"CUPTI counters: `frostline doctor` says how to get it{_said(space)}"
         )
@@ -75,10 +76,6 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
 
 def _said(space: SpaceFacts) -> str:
     return f". The profiler says: {'; '.join(space.complaints)}" if space.complaints else ""
-
-
-def _named(devices: tuple[str, ...]) -> str:
-    return ", ".join(devices) or "an accelerator"
 
 
 def _program_shares(aggregate: Aggregate, space: SpaceFacts) -> tuple[dict[str, Shares], list[str]]:

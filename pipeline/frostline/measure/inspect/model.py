@@ -18,14 +18,7 @@ import keras
 import tensorflow as tf
 
 from frostline.attribute.uses import ALIAS, LayerUse, ParameterFlow, adopted, uses
-from frostline.attribute.walk import (
-    members,
-    seeds_of,
-    spread_down,
-    topological,
-    union,
-    upstream,
-)
+from frostline.attribute.walk import members, seeds_of, spread_down, topological, union, upstream
 from frostline.errors import TrialError
 from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
 from frostline.measure.graph.captured_variables import CapturedVariables

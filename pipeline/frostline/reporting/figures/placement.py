@@ -8,13 +8,7 @@ from typing import Any
 import altair as alt
 
 from frostline.analyse.placement import Level
-from frostline.reporting.figures.figure import (
-    INK,
-    WIDTH,
-    Figure,
-    by_family,
-    finished,
-)
+from frostline.reporting.figures.figure import INK, WIDTH, Figure, by_family, finished
 from frostline.reporting.palette import PLACE_FAMILIES
 from frostline.words import percent
 
@@ -38,13 +32,11 @@ def placement_figure(levels: Sequence[Level]) -> Figure:
                     "high": row.speedup if high is None else high,
                 }
             )
-    families = [family for family in PLACE_FAMILIES.values() if _there(rows, family.name)]
+    there = {row["family"] for row in rows}
+    families = [family for family in PLACE_FAMILIES.values() if family.name in there]
     data = alt.Chart(alt.NamedData("levels"))
     y = alt.Y(
-        "level:N",
-        title=None,
-        sort=labels,
-        axis=alt.Axis(grid=True, ticks=False, domain=False),
+        "level:N", title=None, sort=labels, axis=alt.Axis(grid=True, ticks=False, domain=False)
     )
     x = alt.X(
         "speedup:Q",
@@ -80,10 +72,6 @@ def placement_figure(levels: Sequence[Level]) -> Figure:
         ),
         data={"levels": rows},
     )
-
-
-def _there(rows: Sequence[dict[str, Any]], family: str) -> bool:
-    return any(row["family"] == family for row in rows)
 
 
 def _labels(levels: Sequence[Level]) -> list[str]:
