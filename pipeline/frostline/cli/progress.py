@@ -5,6 +5,7 @@ In: the sweep's events. Out: text on a console (standard error).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -13,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -26,6 +28,29 @@ MOST_SHOWN = 4
 """Running trials that are listed by name; a cluster runs more."""
 
 
+def trials_bar(
+    console: Console,
+    *,
+    counts: Iterable[ProgressColumn] = (),
+    end: Iterable[ProgressColumn] = (),
+    transient: bool = False,
+) -> Progress:
+    """A bar over the trials of a sweep, with more columns behind the counts and at the end."""
+    return Progress(
+        TextColumn("trials"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        *counts,
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        *end,
+        console=console,
+        transient=transient,
+        speed_estimate_period=1800,
+    )
+
+
 class SweepProgress:
     """Shows a sweep while it runs; a context manager, and the sweep's listener."""
 
@@ -36,17 +61,8 @@ class SweepProgress:
         self._planned = False
         self._labels: dict[str, str] = {}
         self._running: dict[str, str] = {}
-        self._bar = Progress(
-            TextColumn("trials"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[failed]}", style="red"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            speed_estimate_period=1800,
-        )
+        failed = TextColumn("{task.fields[failed]}", style="red")
+        self._bar = trials_bar(console, counts=[failed])
         self._task = self._bar.add_task("trials", total=None, failed="")
         self._live = (
             Live(console=console, get_renderable=self._picture, transient=True)

@@ -22,7 +22,6 @@ from frostline.reporting.figures.figure import (
     finished,
     zoomable,
 )
-from frostline.reporting.figures.speedup import TrialPoint
 from frostline.reporting.palette import GREY
 
 _FAR = 10.0
@@ -37,13 +36,15 @@ PREDICTOR_LABELS = {
 
 
 def predicted_figure(
-    predicted: Sequence[PredictedTrial], trials: Mapping[str, TrialPoint], noise_floor: float | None
+    predicted: Sequence[PredictedTrial],
+    trials: Mapping[str, Mapping[str, Any]],
+    noise_floor: float | None,
 ) -> Figure:
     """The cost model's prediction against the measurement, one point per configuration.
 
     Args:
         predicted: of one model and setting; only the cost model's are shown.
-        trials: by `trial_id`.
+        trials: rows as `trial_rows` gives them, by `trial_id`.
         noise_floor: drawn as a band around the diagonal; None: no band.
     """
     rows = [
@@ -103,7 +104,7 @@ def predicted_figure(
 def predictor_errors_figure(
     predicted: Sequence[PredictedTrial],
     errors: Sequence[PredictorError],
-    trials: Mapping[str, TrialPoint],
+    trials: Mapping[str, Mapping[str, Any]],
     noise_floor: float | None,
 ) -> Figure:
     """Predicted / measured of each predictor, one stroke per held-out configuration."""
@@ -183,8 +184,8 @@ def predictor_label(predictor: str) -> str:
     return PREDICTOR_LABELS.get(predictor, predictor)
 
 
-def _about(trial: TrialPoint) -> dict[str, Any]:
-    return {"id": trial.trial_id, "policy": trial.policy, "family": trial.family.name}
+def _about(trial: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: trial[name] for name in ("id", "policy", "family")}
 
 
 def _diagonal(least: float, most: float, noise_floor: float | None) -> list[Any]:

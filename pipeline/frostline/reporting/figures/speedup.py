@@ -6,13 +6,13 @@ the band is no measurable difference. The line above is the ceiling, 1 + (B + U)
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import altair as alt
 
+from frostline.analyse import TrialSummary
 from frostline.reporting.figures.figure import (
     BAND,
     HEIGHT,
@@ -26,74 +26,51 @@ from frostline.reporting.figures.figure import (
     frozen_share_axis,
     zoomable,
 )
-from frostline.reporting.palette import Family
+from frostline.reporting.palette import family_of_row
+from frostline.words import policy_words
 
 _CROWD = 300  # points; more of them are drawn smaller
 _SPREAD = 0.6  # width, in layers, over which points with the same first trainable layer stand
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialPoint:
-    """A measured configuration as the figures show it.
+def trial_rows(trials: Iterable[TrialSummary], order: Sequence[str]) -> Rows:
+    """The rows that the figures call `trials`: percentages, milliseconds, megabytes.
 
-    Attributes:
-        trial_id: of the trial.
-        policy: as shown.
-        family: kind of policy.
-        fraction: frozen / trainable parameters, 0 to 1.
-        depth: index of the first layer that trains.
-        first: that layer's name; empty where it is not known.
-        speedup, low, high: median of the paired ratios and its 95% interval.
-        step_ns: step time.
-        verdict: against the noise floor.
-        memory_bytes, energy_joules: per step; None where not measured.
+    Trials without a speedup and its interval are left out. `order` has the names of all layers in
+    order of first use; empty where it is not known.
     """
-
-    trial_id: str
-    policy: str
-    family: Family
-    fraction: float
-    depth: int
-    first: str
-    speedup: float
-    low: float
-    high: float
-    step_ns: int | None
-    verdict: str
-    memory_bytes: int | None
-    energy_joules: float | None
-
-
-def trial_rows(trials: Sequence[TrialPoint]) -> Rows:
-    """The rows that the figures call `trials`: percentages, milliseconds, megabytes."""
-    side_by_side: dict[int, int] = defaultdict(int)
-    for trial in trials:
-        side_by_side[trial.depth] += 1
-    placed: dict[int, int] = defaultdict(int)
-    rows = []
-    for trial in trials:
-        placed[trial.depth] += 1
-        number, of = placed[trial.depth], side_by_side[trial.depth]
-        rows.append(
+    found: list[dict[str, Any]] = []
+    for row, verdict in ((item.row, item.verdict) for item in trials):
+        if row.speedup is None or row.speedup_low is None or row.speedup_high is None:
+            continue
+        depth = row.earliest_trainable_layer or 0
+        memory_bytes = row.peak_memory_bytes
+        found.append(
             {
-                "id": trial.trial_id,
-                "policy": trial.policy,
-                "family": trial.family.name,
-                "fraction": round(100 * trial.fraction, 4),
-                "depth": trial.depth,
-                "place": round(trial.depth + _SPREAD * ((number - 0.5) / of - 0.5), 3),
-                "first": f"{trial.depth}: {trial.first}" if trial.first else str(trial.depth),
-                "speedup": round(trial.speedup, 4),
-                "low": round(trial.low, 4),
-                "high": round(trial.high, 4),
-                "interval": f"[{trial.low:.2f}, {trial.high:.2f}]",
-                "ms": None if trial.step_ns is None else round(trial.step_ns / 1e6, 4),
-                "verdict": trial.verdict,
-                "mb": None if trial.memory_bytes is None else round(trial.memory_bytes / 1e6, 2),
-                "joules": trial.energy_joules,
+                "id": row.trial_id,
+                "policy": policy_words(row),
+                "family": family_of_row(row).name,
+                "fraction": round(100 * (row.frozen_fraction or 0.0), 4),
+                "depth": depth,
+                "first": f"{depth}: {order[depth]}" if depth < len(order) else str(depth),
+                "speedup": round(row.speedup, 4),
+                "low": round(row.speedup_low, 4),
+                "high": round(row.speedup_high, 4),
+                "interval": f"[{row.speedup_low:.2f}, {row.speedup_high:.2f}]",
+                "ms": None if row.step_ns is None else round(row.step_ns / 1e6, 4),
+                "verdict": "control" if row.is_control else verdict or "",
+                "mb": None if memory_bytes is None else round(memory_bytes / 1e6, 2),
+                "joules": row.energy_joules_per_step,
             }
         )
-    return rows
+    side_by_side = Counter(each["depth"] for each in found)
+    placed: Counter[int] = Counter()
+    for each in found:
+        depth = each["depth"]
+        placed[depth] += 1
+        aside = (placed[depth] - 0.5) / side_by_side[depth] - 0.5
+        each["place"] = round(depth + _SPREAD * aside, 3)
+    return found
 
 
 def speedup_by_fraction(rows: Rows, *, noise_floor: float | None, ceiling: float | None) -> Figure:
