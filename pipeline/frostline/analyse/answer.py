@@ -31,9 +31,7 @@ def answer(summary: Summary) -> str:
 def group_answer(group: GroupSummary, further: Iterable[str] = ()) -> str:
     """The paragraph for one model and setting.
 
-    Args:
-        group: what was measured.
-        further: sentences that draw on other tables; they are put before the failures.
+    The sentences in `further`, which draw on other tables, are put before the failures.
     """
     if group.candidates:
         sentences = [_count(group), _best(group), _explained(group), _contrast(group)]

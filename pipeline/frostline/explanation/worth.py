@@ -6,10 +6,7 @@ states each in words. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from frostline.analyse.ceiling import REMOVABLE
-from frostline.analyse.profiles import ProfileCell
 from frostline.explanation.case import Case, Rule
 from frostline.explanation.explanation import Quantity, Reason
 from frostline.words import duration_ns, percent, speedup
@@ -70,7 +67,8 @@ def freeze_without_effect(case: Case) -> Reason | None:
     if case.verdict != "no measurable difference" or shrank:
         return None
     baseline = case.baseline
-    at_stake_ns = baseline.total(_frozen_gradients(case)) if baseline else 0
+    of_frozen = ("dx_pruned", "dw_frozen")
+    at_stake_ns = baseline.total(lambda cell: case.part_of(cell) in of_frozen) if baseline else 0
     return Reason(
         kind="freeze_without_effect",
         effect="verdict",
@@ -122,7 +120,3 @@ WORTH: tuple[Rule, ...] = (failed, freeze_without_effect, control, within_noise)
 def _step_change(case: Case) -> int | None:
     step_ns = case.row.baseline_step_ns
     return None if step_ns is None or case.step_ns is None else step_ns - case.step_ns
-
-
-def _frozen_gradients(case: Case) -> Callable[[ProfileCell], bool]:
-    return lambda cell: case.part_of(cell) in ("dx_pruned", "dw_frozen")

@@ -37,12 +37,8 @@ def made_from(
 ) -> MadeFrom:
     """What facts depend on, as of now.
 
-    Args:
-        model: the model's entry in the study.
-        setting: the setting it is built under.
-        seed: the study's seed.
-        files: absolute paths of what was read, this program and libraries excepted.
-        libraries: distributions that the builder took beside TensorFlow and Keras.
+    `files` are the absolute paths of what was read, this program and libraries excepted;
+    `libraries` are the distributions that the builder took beside TensorFlow and Keras.
     """
     return MadeFrom(
         asked=_asked(model, setting, seed),

@@ -41,9 +41,7 @@ def check_differentiable(trained: Iterable[str], unconnected: Iterable[str]) -> 
 def check_some_gradient(before: Mapping[str, str], after: Mapping[str, str]) -> None:
     """Check that a step which asked no tape for gradients trains by other means.
 
-    Args:
-        before: `digests` of what should train, before some steps.
-        after: `digests` after them.
+    Both are `digests` of what should train, taken before and after some steps.
 
     Raises:
         TrialError: no trainable value moved.

@@ -25,12 +25,8 @@ def inspect_models(
 ) -> dict[str, ModelFacts | Failed]:
     """Build each model once and return what planning needs.
 
-    Args:
-        models: the study's models.
-        setting: the setting they are built under; layers and wiring are the same in all.
-        seed: the study's seed.
-        deadline_s: limit for each model, in seconds.
-        log_folder: where the process's output goes, one file per model; None discards it.
+    One setting is enough: layers and wiring are the same in all. Each model may take `deadline_s`
+    seconds. The process's output goes to `log_folder`, one file per model; None discards it.
 
     Returns:
         By model name, in order: its facts, or why the model could not be inspected.

@@ -53,16 +53,12 @@ class TrialPlan:
 
 
 def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
-    """Return the trials of a study.
+    """Return the trials of a study; the facts of its models go by their names in the study.
 
     Two policies with the same configuration are one trial, named after the policy that the study
     lists first; the other policy is an alias. The anchors are part of every plan unless the study
     leaves them out; `Trial.anchor` follows the configuration either way. The first control is also
     the anchor `trainable`.
-
-    Args:
-        study: the study.
-        facts: facts of every model of the study, by the model's name in the study.
 
     Raises:
         PolicyError: a policy freezes everything, or fits none of the models.

@@ -39,13 +39,9 @@ def layer_rows(
 ) -> list[LayerRow]:
     """A trial's rows of `layers`.
 
-    Args:
-        trial_id: the trial.
-        facts: of its model.
-        frozen_variables: paths of what it froze.
-        costs: per step; None without a usable trace.
-        forward_flops: by layer, for the trial's batch size; layers that are not known are left out.
-        gradient_norms: by layer, where the trial recorded them.
+    `costs` are per step; None without a usable trace. `forward_flops` are by layer, for the trial's
+    batch size; layers that are not known are left out. `gradient_norms` are by layer, where the
+    trial recorded them.
     """
     times: dict[tuple[str | None, Pass], int] = defaultdict(int)
     for cost in costs or ():

@@ -125,9 +125,7 @@ def noise_of(measured: Measured) -> float:
 def planned_columns(trial: Trial, *, known: bool = True) -> PlannedColumns:
     """The columns of `trials` that are known before a run.
 
-    Args:
-        trial: the trial.
-        known: False where the model could not be built, so that its size is not known.
+    With `known` False the model could not be built, so that its size is not known.
     """
     return PlannedColumns(
         trial_id=trial.trial_id,

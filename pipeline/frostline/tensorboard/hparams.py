@@ -144,11 +144,7 @@ SAMPLES = {"trial": "samples/step_ms", "baseline": "samples/step_ms/baseline"}
 
 
 def hparams_of(row: Row) -> dict[str, Value]:
-    """Hyperparameters of a trial, by name.
-
-    Args:
-        row: columns of `trials`; those that are only known after measuring are not needed.
-    """
+    """Hyperparameters of a trial, by name, from its row of `trials`, measured or only planned."""
     told = {
         **row,
         "policy_family": family(str(row["policy"])),

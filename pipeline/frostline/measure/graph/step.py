@@ -48,9 +48,8 @@ def analyse_step(
 ) -> tuple[StepGraph | None, StepFacts | None, tuple[str, ...]]:
     """Analyse the training step that a recorder watched being traced.
 
-    Args:
-        recorder: left behind by `with StepRecorder(model)` around the first step.
-        owned: `owned_layers(model)` from before anything was frozen.
+    `with StepRecorder(model)` stood around the first step; `owned` are the `owned_layers(model)`
+    from before anything was frozen.
 
     Returns:
         The graph (variables in the order of `owned`), the facts, and warnings; no graph and no
