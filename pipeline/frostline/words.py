@@ -52,8 +52,7 @@ def milliseconds(nanoseconds: int | None) -> str:
     """A step time in milliseconds, three digits or more, without the unit."""
     if nanoseconds is None:
         return DASH
-    value = nanoseconds / 1e6
-    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+    return _three_digits(nanoseconds / 1e6)
 
 
 def megabytes(count: int | None) -> str:

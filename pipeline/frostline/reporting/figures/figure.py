@@ -54,13 +54,13 @@ class Figure:
     bands: Bands | None = None
 
 
-def zoomable(name: str) -> alt.Parameter:
+def zoomable() -> alt.Parameter:
     """Axes that move with a drag, zoom with Ctrl and the wheel, and go back on a double click.
 
     Without Ctrl the wheel scrolls the page, which a figure must not catch.
     """
     return alt.selection_interval(
-        name=name, bind="scales", zoom="wheel![event.ctrlKey || event.metaKey]"
+        name="zoom", bind="scales", zoom="wheel![event.ctrlKey || event.metaKey]"
     )
 
 

@@ -87,7 +87,7 @@ def predicted_figure(
         ),
         apart.mark_point(filled=True, size=60, opacity=0.9, clip=True, cursor="pointer")
         .encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
-        .add_params(zoomable("zoom")),
+        .add_params(zoomable()),
     ]
     return Figure(
         kind="predicted-against-measured",

@@ -67,7 +67,7 @@ def _figure(rows: Rows, *, field: str, label: str, kind: str, title: str, captio
                 alt.Tooltip("id:N", title="Trial"),
             ],
         )
-        .add_params(zoomable("zoom"))
+        .add_params(zoomable())
     )
     return Figure(
         kind=kind,

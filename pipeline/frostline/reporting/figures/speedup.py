@@ -138,7 +138,7 @@ def _spec(rows: Rows, x: alt.X, noise_floor: float | None, ceiling: float | None
     layers.append(data.mark_point(filled=True, opacity=0.9, clip=True, cursor="pointer").encode(
         x=x, y=y, color=colour, shape=shape, tooltip=_TOOLTIP,
         size=alt.condition(hover, alt.value(170), alt.value(60 if len(rows) < _CROWD else 24)),
-    ).add_params(hover, zoomable("zoom")))  # fmt: skip
+    ).add_params(hover, zoomable()))  # fmt: skip
     return finished(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT))
 
 
