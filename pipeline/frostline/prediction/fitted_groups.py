@@ -21,7 +21,7 @@ from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
 
 
-def held_out(row: TrialRow, predicted: float | None) -> HeldOut | None:
+def held_out_of(row: TrialRow, predicted: float | None) -> HeldOut | None:
     """A measured trial beside its prediction; None where either is missing."""
     if predicted is None or not row.speedup:
         return None
@@ -66,7 +66,7 @@ class PredictedGroup:
 
     def judged(self) -> list[HeldOut]:
         """Held-out configurations with their predictions, where there is a prediction."""
-        judged = (held_out(row, self.predicted(row.frozen_variables)) for row in self.held_out)
+        judged = (held_out_of(row, self.predicted(row.frozen_variables)) for row in self.held_out)
         return [each for each in judged if each is not None]
 
 

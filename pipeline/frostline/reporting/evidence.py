@@ -20,7 +20,7 @@ from frostline.analyse.stored_model import load_facts
 from frostline.errors import DamagedError, UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.prediction import PredictedGroup, Unpredicted, predictions, sort_groups
-from frostline.prediction.fitted_groups import held_out
+from frostline.prediction.fitted_groups import held_out_of
 from frostline.reporting.page_limits import spread
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
@@ -235,7 +235,7 @@ def _judged(rows: Sequence[TrialRow], notices: list[str]) -> list[TrialRow]:
 def _one(
     row: TrialRow, predictor: str, speedup: float | None, *, is_anchor: bool
 ) -> Iterable[PredictedTrial]:
-    judged = held_out(row, speedup)
+    judged = held_out_of(row, speedup)
     if judged is not None:
         yield PredictedTrial(
             trial_id=row.trial_id,
