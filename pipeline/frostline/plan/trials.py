@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from frostline.digest import DIGITS, digest_of
 from frostline.errors import StudyError
@@ -112,9 +113,7 @@ def _in_run_order(
     facts: ModelFacts,
     configurations: Sequence[Configuration],
 ) -> tuple[Trial, ...]:
-    def trial(configuration: Configuration, replicate: int | None = None) -> Trial:
-        return _trial(study, model, setting, facts, configuration, replicate)
-
+    trial = partial(_trial, study, model, setting, facts)
     baseline = [
         Configuration(
             frozen=frozenset(), policy="none", anchor="trainable" if replicate == 0 else None
@@ -136,7 +135,7 @@ def _trial(
     setting: Setting,
     facts: ModelFacts,
     configuration: Configuration,
-    replicate: int | None,
+    replicate: int | None = None,
 ) -> Trial:
     frozen = configuration.frozen
     layers = frozen_layers(facts, frozen)

@@ -126,12 +126,6 @@ def sort_groups(
     return tuple(fitted), tuple(rest)
 
 
-def groups(sweep: Sweep) -> tuple[tuple[PredictedGroup, ...], tuple[str, ...]]:
-    """Cost models of every model and setting that has one, and notices for the others."""
-    fitted, rest = sort_groups(sweep)
-    return fitted, tuple(each.notice for each in rest)
-
-
 def _naive(sweep: Sweep, rows: Sequence[TrialRow], baseline: TrialRow) -> NaiveInputs:
     """Inputs of the naive predictors: the baseline's profile and the step of `all_but_head`."""
     pruned = next((row for row in rows if row.anchor == "pruned" and row.speedup), None)
