@@ -89,14 +89,11 @@ def place_of(frozen_layers: Iterable[str], order: Sequence[str]) -> Place | None
 
 
 def levels(trials: Iterable[TrialRow], place: Callable[[TrialRow], Place | None]) -> list[Level]:
-    """Match configurations of different places that freeze about the same fraction.
+    """Match configurations of different places at about the same fraction; ascending by fraction.
 
     Each of the distinct measured configurations takes part once. Prefixes are matched with the
     nearest suffix and the nearest scattered configuration. The remaining scattered configurations
     are matched with suffixes.
-
-    Returns:
-        Ascending by fraction.
     """
     left: dict[Place, list[TrialRow]] = {name: [] for name in PLACES}
     for row in sorted(trials, key=_fraction):
