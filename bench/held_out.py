@@ -65,9 +65,9 @@ def _anchors_only(path: Path) -> Study:
 
 
 def _row(own: Path, alone: Path) -> list[str]:
-    groups, notices = prediction.groups(open_sweep(str(own)))
+    groups, rest = prediction.sort_groups(open_sweep(str(own)))
     if not groups:
-        return [f"nothing to evaluate: {'; '.join(notices)}"]
+        return [f"nothing to evaluate: {'; '.join(each.notice for each in rest)}"]
     group = groups[0]
     by_predictor: dict[str, list[HeldOut]] = defaultdict(list)
     rows = {row.trial_id: row for row in group.held_out}
@@ -100,7 +100,7 @@ def _separate(alone: Path, rows: list[TrialRow]) -> HeldOutError | None:
     """Error when the anchors come from another run."""
     if not (alone / "manifest.json").exists():
         return None
-    groups, _ = prediction.groups(open_sweep(str(alone)))
+    groups, _ = prediction.sort_groups(open_sweep(str(alone)))
     if not groups:
         return None
     return held_out_error(

@@ -164,7 +164,7 @@ def _row(sweep: Sweep, planned: int, failed: int) -> list[str]:
         if row.status != "ok":
             print(f"  {row.policy}: {row.error_type}: {row.error_message}")
     fractions = [row.attributed_fraction for row in rows if row.attributed_fraction is not None]
-    groups, _ = prediction.groups(sweep)
+    groups, _ = prediction.sort_groups(sweep)
     layers = str(len(groups[0].facts.layers)) if groups else "-"
     error = None
     if groups:

@@ -53,8 +53,7 @@ def milliseconds(nanoseconds: int | None) -> str:
     """A step time in milliseconds, three digits or more, without the unit."""
     if nanoseconds is None:
         return DASH
-    value = nanoseconds / 1e6
-    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+    return _three_digits(nanoseconds / 1e6)
 
 
 def megabytes(count: int | None) -> str:
@@ -91,6 +90,17 @@ def size(count: float) -> str:
             return f"{count:.1f} {unit}" if count < 10 and unit != "B" else f"{count:.0f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def counted(count: int, noun: str) -> str:
+    """How many of a thing: `1 layer`, `2 layers`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def rounded_ms(ns: int, digits: int, *, signed: bool = False) -> str:
+    """Nanoseconds as milliseconds with that many decimals; signed: with a plus where it is more."""
+    value = round(ns / 1e6, digits) or 0.0  # no minus before a zero
+    return f"{value:{'+' if signed and value else ''}.{digits}f}"
 
 
 def moment(time: datetime) -> str:

@@ -5,23 +5,15 @@ from frostline.analyse.association import Association, associate
 from frostline.analyse.groups import (
     GroupKey,
     Verdict,
-    group_rows,
     noise_floor,
     noise_floors,
     verdict,
 )
-from frostline.analyse.summary import (
-    Contrast,
-    GroupSummary,
-    Summary,
-    TrialSummary,
-    summarise,
-)
+from frostline.analyse.summary import GroupSummary, Summary, TrialSummary, summarise
 from frostline.analyse.time_split import TimeSplit, time_split
 
 __all__ = [
     "Association",
-    "Contrast",
     "GroupKey",
     "GroupSummary",
     "Summary",
@@ -31,7 +23,6 @@ __all__ = [
     "answer",
     "associate",
     "group_answer",
-    "group_rows",
     "noise_floor",
     "noise_floors",
     "summarise",

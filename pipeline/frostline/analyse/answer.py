@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from frostline.analyse.association import Association
 from frostline.analyse.summary import GroupSummary, Summary
-from frostline.words import duration_ns, percent, placement, speedup
+from frostline.words import counted, duration_ns, percent, placement, speedup
 
 _STRONG = 0.8
 _WEAK = 0.5
@@ -31,9 +31,7 @@ def answer(summary: Summary) -> str:
 def group_answer(group: GroupSummary, further: Iterable[str] = ()) -> str:
     """The paragraph for one model and setting.
 
-    Args:
-        group: what was measured.
-        further: sentences that draw on other tables; they are put before the failures.
+    The sentences in `further`, which draw on other tables, are put before the failures.
     """
     if group.candidates:
         sentences = [_count(group), _best(group), _explained(group), _contrast(group)]
@@ -55,8 +53,9 @@ def _overall(groups: Sequence[GroupSummary]) -> str:
     candidates = [item for group in groups for item in group.candidates]
     faster = sum(item.verdict == "faster" for item in candidates)
     sentences = [
-        f"{len(groups)} models and settings: {faster} of {_configurations(len(candidates))} "
-        f"{'is' if faster == 1 else 'are'} measurably faster than their baseline."
+        f"{len(groups)} models and settings: {faster} of "
+        f"{counted(len(candidates), 'configuration')} {'is' if faster == 1 else 'are'} "
+        "measurably faster than their baseline."
     ]
     best = max(
         ((group, group.best) for group in groups if group.best),
@@ -83,7 +82,7 @@ def _overall(groups: Sequence[GroupSummary]) -> str:
         )
     failed = sum(len(group.failed) for group in groups)
     if failed:
-        sentences.append(f"{failed} trial{'' if failed == 1 else 's'} failed.")
+        sentences.append(f"{counted(failed, 'trial')} failed.")
     return " ".join(sentences)
 
 
@@ -95,10 +94,10 @@ def _count(group: GroupSummary) -> str:
     if group.noise_floor is None:
         floor = "no control was measured, so the noise floor is not known"
     else:
-        number = "1 control" if group.controls == 1 else f"{group.controls} controls"
-        floor = f"noise floor {percent(group.noise_floor)}, from {number}"
+        controls = counted(group.controls, "control")
+        floor = f"noise floor {percent(group.noise_floor)}, from {controls}"
     return (
-        f"{group.title}: {takes}of {_configurations(total)}, {faster} "
+        f"{group.title}: {takes}of {counted(total, 'configuration')}, {faster} "
         f"{'is' if faster == 1 else 'are'} measurably faster, {slower} slower, and "
         f"{total - faster - slower} show{'s' if total - faster - slower == 1 else ''} no "
         f"measurable difference ({floor})."
@@ -129,7 +128,7 @@ def _explained(group: GroupSummary) -> str:
         )
     text = (
         f"{_verdict(fraction)}: rank correlation {_rho(fraction)}, and a straight line explains "
-        f"{_r_squared(fraction)} of the variance over {_configurations(fraction.trials)}."
+        f"{_r_squared(fraction)} of the variance over {counted(fraction.trials, 'configuration')}."
     )
     if position is None:
         return text
@@ -213,14 +212,10 @@ def _failures(group: GroupSummary) -> str:
         return ""
     first = failed[0]
     where = f" in stage {first.error_stage}" if first.error_stage else ""
-    number = "1 trial" if len(failed) == 1 else f"{len(failed)} trials"
     return (
-        f"{number} failed; the first, {first.policy},{where} with {first.error_type or 'an error'}."
+        f"{counted(len(failed), 'trial')} failed; the first, {first.policy},{where} with "
+        f"{first.error_type or 'an error'}."
     )
-
-
-def _configurations(number: int) -> str:
-    return "1 configuration" if number == 1 else f"{number} configurations"
 
 
 def _rho(found: Association) -> str:

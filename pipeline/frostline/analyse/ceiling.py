@@ -16,12 +16,9 @@ def ceiling(baselines: Iterable[TrialRow]) -> float | None:
     """1 + (B + U) / F of the baseline's step; None without a profile, or without forward time.
 
     F is the time of the forward pass, B that of the gradients (dX and dW), U that of the update:
-    means over the copies of the baseline. Since a profile may be taken in a slow minute, the op
-    times of each copy are scaled to the busy part of its unprofiled step.
-
-    Args:
-        baselines: copies of the baseline, on one kind of device; those without a profile are passed
-            over.
+    means over the copies of the baseline on one kind of device that left a profile. Since a profile
+    may be taken in a slow minute, the op times of each copy are scaled to the busy part of its
+    unprofiled step.
     """
     times = dict.fromkeys(PASSES, 0.0)
     for row in baselines:

@@ -60,11 +60,9 @@ def group_rows(rows: Iterable[TrialRow]) -> dict[GroupKey, list[TrialRow]]:
 def noise_floor(rows: Iterable[TrialRow]) -> float | None:
     """The smallest difference that this group's measurements can show, as a ratio.
 
-    The largest, over the controls among the rows, of |speedup - 1| and the half-width of the
-    speedup's interval. A control is a copy of the baseline, so its differences are noise.
-
-    Args:
-        rows: of one group; only its measured controls are used.
+    The largest, over the measured controls among the rows of a group, of |speedup - 1| and the
+    half-width of the speedup's interval. A control is a copy of the baseline, so its differences
+    are noise.
 
     Returns:
         Dimensionless (0.02: differences up to 2% are noise); None without a measured control.

@@ -18,14 +18,10 @@ _LISTED = 12
 
 
 def find_trial(rows: Sequence[TrialRow], asked: str) -> TrialRow:
-    """The one trial of this name.
+    """The one committed trial of this name, failed ones included.
 
     The name is tried in this order: as a trial's id; as its expanded policy, one of its aliases, or
     its name in tables (`control 2`); as the start of its id.
-
-    Args:
-        rows: the committed trials of a sweep, failed ones included.
-        asked: what was typed.
 
     Raises:
         UsageError: there is no trial yet, or the name fits none or several.

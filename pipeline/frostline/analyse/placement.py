@@ -70,11 +70,7 @@ def similar(one: float, other: float) -> bool:
 
 
 def place_of(frozen_layers: Iterable[str], order: Sequence[str]) -> Place | None:
-    """Where a configuration freezes.
-
-    Args:
-        frozen_layers: layers with nothing left to train.
-        order: all layers of the model, in order of first use.
+    """Where a configuration freezes; `order` has all layers of the model, in order of first use.
 
     Returns:
         `prefix`: the first layers and no other; `suffix`: the last ones, with or without the head;
@@ -93,17 +89,11 @@ def place_of(frozen_layers: Iterable[str], order: Sequence[str]) -> Place | None
 
 
 def levels(trials: Iterable[TrialRow], place: Callable[[TrialRow], Place | None]) -> list[Level]:
-    """Match configurations of different places that freeze about the same fraction.
+    """Match configurations of different places at about the same fraction; ascending by fraction.
 
-    Each configuration takes part once. Prefixes are matched with the nearest suffix and the nearest
-    scattered configuration. The remaining scattered configurations are matched with suffixes.
-
-    Args:
-        trials: distinct measured configurations.
-        place: gives the place of a trial.
-
-    Returns:
-        Ascending by fraction.
+    Each of the distinct measured configurations takes part once. Prefixes are matched with the
+    nearest suffix and the nearest scattered configuration. The remaining scattered configurations
+    are matched with suffixes.
     """
     left: dict[Place, list[TrialRow]] = {name: [] for name in PLACES}
     for row in sorted(trials, key=_fraction):

@@ -40,8 +40,7 @@ class PredictorError:
 def predictor_errors(predictions: Iterable[PredictedTrial]) -> tuple[PredictorError, ...]:
     """The error of each predictor over the held-out configurations, smallest mean first.
 
-    Args:
-        predictions: of one model under one setting; those of anchors are skipped.
+    The predictions are of one model under one setting; those of anchors are skipped.
     """
     by_predictor: dict[str, list[HeldOut]] = {}
     for each in predictions:

@@ -51,11 +51,7 @@ def read_graph(
 ) -> StepGraph | None:
     """A trial's traced step; None where it could not be analysed, so that nothing was kept.
 
-    Args:
-        sweep: where it is kept.
-        trial_id: a committed trial.
-        facts: of its model.
-        frozen: paths of the variables that the trial froze.
+    `facts` are of its model, `frozen` the paths of the variables that the trial froze.
 
     Raises:
         SweepError: an op serves a variable that the model does not have.

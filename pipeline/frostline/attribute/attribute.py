@@ -23,12 +23,8 @@ def attribute(trace: Trace, graph: StepGraph | None) -> tuple[OpCost, ...]:
     """Attribute a trace's ops to layers and passes.
 
     An XLA instruction that computes several ops is split over them by weight; each share counts the
-    instruction's calls, since each of its ops ran that often. Without a graph, names decide as far
-    as they can (rules `name:...`).
-
-    Args:
-        trace: what was profiled.
-        graph: the traced step; None for a foreign trace.
+    instruction's calls, since each of its ops ran that often. Without a graph (a foreign trace),
+    names decide as far as they can (rules `name:...`).
 
     Returns:
         One row per op, device and rule, dearest first. Their `ns_per_step` adds up to

@@ -81,10 +81,7 @@ def per_step(total_ns: int, steps: int) -> int:
 def check_conserved(before_ns: int, costs: Iterable[OpCost | int]) -> None:
     """Check that costs add up to what there was before a transformation.
 
-    Args:
-        before_ns: integer nanoseconds before the transformation; per step or in total, like the
-            costs.
-        costs: attributed rows, or plain nanoseconds.
+    All are integer nanoseconds, per step or in total.
 
     Raises:
         ConservationError: they do not add up.

@@ -46,9 +46,8 @@ def check_frozen(
             raise _refusal(cost, "in which nothing trains")
         if cost.graph_op in wrong:
             raise _refusal(cost, wrong[cost.graph_op][1])
-        if (
-            cost.graph_op is None and cost.layer in layers
-        ):  # placed by its scope, which such ops share
+        # Without an op of the graph it was placed by its scope, which such ops share.
+        if cost.graph_op is None and cost.layer in layers:
             raise _refusal(cost, "whose gradients the graph cannot place")
 
 

@@ -95,11 +95,9 @@ class GraphIndex:
 
     def _search(self, name: str) -> tuple[GraphOp | None, str]:
         for original, rule in originals(name):
-            op = self._by_name.get(original) or self._by_canonical.get(original)
-            if op is None:
-                op = self._by_inner_name.get(original)
-            if op is not None:
-                return op, rule
+            for known in (self._by_name, self._by_canonical, self._by_inner_name):
+                if original in known:
+                    return known[original], rule
         return None, ""
 
     def scope(self, name: str) -> Match | None:

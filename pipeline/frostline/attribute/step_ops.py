@@ -22,6 +22,7 @@ from frostline.attribute.walk import (
     readers_of,
     spread_up,
     topological,
+    union,
     walk,
 )
 
@@ -106,16 +107,18 @@ def graph_ops(step: PlainStep) -> tuple[GraphOp, ...]:
     walked = walk(step.flow)
     groups = [_first_group(walked.groups, op.vertices) for op in step.ops]
     masks = [
-        _union(walked.needed_by, op.vertices) if group is OpGroup.BACKWARD else 0
+        union(walked.needed_by[vertex] for vertex in op.vertices)
+        if group is OpGroup.BACKWARD
+        else 0
         for op, group in zip(step.ops, groups, strict=True)
     ]
-    layers: list[str | None] = [None] * len(step.ops)
-    for position, layer in _forward_layers(step, groups).items():
-        layers[position] = layer
-    for position, layer in _backward_layers(step, groups, masks, layers).items():
-        layers[position] = layer
-    for position, layer in _optimizer_layers(step, walked.groups, groups).items():
-        layers[position] = layer
+    forward = _forward_layers(step, groups)
+    found = {
+        **forward,
+        **_backward_layers(step, groups, masks, forward),
+        **_optimizer_layers(step, walked.groups, groups),
+    }
+    layers = [found.get(position) for position in range(len(step.ops))]
     return tuple(
         GraphOp(
             op_name=op.name,
@@ -131,13 +134,6 @@ def graph_ops(step: PlainStep) -> tuple[GraphOp, ...]:
 def _first_group(groups: Sequence[OpGroup], vertices: Sequence[int]) -> OpGroup:
     found = {groups[vertex] for vertex in vertices}
     return next(group for group in OpGroup if group in found)
-
-
-def _union(masks: Sequence[int], vertices: Sequence[int]) -> int:
-    mask = 0
-    for vertex in vertices:
-        mask |= masks[vertex]
-    return mask
 
 
 def _pass(op: PlainOp, group: OpGroup, needed_by: int, own: int) -> Pass:
@@ -178,12 +174,12 @@ def _backward_layers(
     step: PlainStep,
     groups: Sequence[OpGroup],
     masks: Sequence[int],
-    layers: Sequence[str | None],
+    forward: Mapping[int, str | None],
 ) -> dict[int, str | None]:
     names = ForwardNames()
-    for op, group, layer in zip(step.ops, groups, layers, strict=True):
+    for number, (op, group) in enumerate(zip(step.ops, groups, strict=True)):
         if group is OpGroup.FORWARD:
-            names.add(op.own_name, layer)
+            names.add(op.own_name, forward[number])
     readers = readers_of(step.flow.sources)
     backward = {
         position: None
@@ -251,21 +247,17 @@ def _optimizer_layers(
             vertex: mask
             for vertex, handles in step.writes.items()
             if vertex in step.flow.updates
-            and (mask := _union_of(bit_of, handles) or _union_of(read_by, handles))
+            and (
+                mask := union(bit_of.get(handle, 0) for handle in handles)
+                or union(read_by.get(handle, 0) for handle in handles)
+            )
         }
         masks = spread_up(step.flow.sources, step.order, seeds, stop=before)
         read_by = {handle: masks[handle] for handles in step.writes.values() for handle in handles}
     found = {}
     for position, (op, group) in enumerate(zip(step.ops, groups, strict=True)):
         if group is OpGroup.OPTIMIZER:
-            served = members(_union(masks, op.vertices))
+            served = members(union(masks[vertex] for vertex in op.vertices))
             if len(served) == 1:
                 found[position] = names[served[0]]
     return found
-
-
-def _union_of(masks: Mapping[int, int], keys: frozenset[int]) -> int:
-    mask = 0
-    for key in keys:
-        mask |= masks.get(key, 0)
-    return mask

@@ -62,12 +62,7 @@ class LayerUse:
 
 
 def uses(flow: ParameterFlow, handles: Mapping[str, Collection[int]]) -> dict[str, LayerUse]:
-    """Follow the variables of each layer until they meet data.
-
-    Args:
-        flow: the forward pass.
-        handles: per layer, the vertices that stand for its variables.
-    """
+    """Follow the vertices that stand for the variables of each layer until they meet data."""
     readers = readers_of(flow.sources)
     impure = downstream(flow.sources, flow.data)
     return {
@@ -78,19 +73,12 @@ def uses(flow: ParameterFlow, handles: Mapping[str, Collection[int]]) -> dict[st
 def adopted(
     found: Mapping[str, LayerUse], creators: Sequence[str | None], model: str
 ) -> dict[int, str]:
-    """Vertices outside of a layer's calls that are part of its computation.
+    """Vertices outside of a layer's calls that are part of its computation; the layer by vertex.
 
     These are ops that handle the variables of one single layer, created by a container of that
     layer (a wrapper mapping it over time, a model using an embedding's matrix as its output head),
-    and pure ops created outside of all layers (a regulariser).
-
-    Args:
-        found: from `uses`.
-        creators: as in `ParameterFlow`.
-        model: path that stands for the model itself.
-
-    Returns:
-        Layer by vertex.
+    and pure ops created outside of all layers (a regulariser). `found` comes from `uses`,
+    `creators` is as in `ParameterFlow`, and `model` is the path that stands for the model itself.
     """
     handlers: dict[int, set[str]] = {}
     pure: set[int] = set()

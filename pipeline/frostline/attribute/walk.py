@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import reduce
+from operator import or_
 
 from frostline.attribute.step_graph import Pass
 
@@ -78,11 +80,7 @@ def walk(flow: StepFlow) -> Walked:
     tips = frozenset().union(*flow.gradients.values())
     forward = upstream(sources, flow.losses)
     forward |= upstream(sources, flow.results - tips, stop=tips - forward)
-    seeds: dict[int, int] = {}
-    for position, gradient in flow.gradients.items():
-        for vertex in gradient:
-            seeds[vertex] = seeds.get(vertex, 0) | 1 << position
-    needed_by = spread_up(sources, order, seeds, stop=forward)
+    needed_by = spread_up(sources, order, seeds_of(flow.gradients), stop=forward)
     backward = {vertex for vertex, mask in enumerate(needed_by) if mask}
     before = forward | backward
     optimizer = upstream(sources, flow.updates, stop=before)
@@ -114,6 +112,11 @@ def backward_pass(needed_by: int, own: int) -> Pass:
         own: variables of the layer whose op it differentiates; 0 where that is no layer.
     """
     return "activation_gradient" if needed_by & ~own else "weight_gradient"
+
+
+def union(masks: Iterable[int]) -> int:
+    """A mask of every bit that is set in one of these."""
+    return reduce(or_, masks, 0)
 
 
 def members(mask: int) -> tuple[int, ...]:
@@ -180,22 +183,24 @@ def readers_of(sources: Sources) -> list[tuple[int, ...]]:
     return [tuple(found) for found in readers]
 
 
+def seeds_of(groups: Mapping[int, Iterable[int]]) -> dict[int, int]:
+    """Masks by vertex, for `spread_up` and `spread_down`, from the vertices of each bit."""
+    seeds: dict[int, int] = {}
+    for bit, vertices in groups.items():
+        for vertex in vertices:
+            seeds[vertex] = seeds.get(vertex, 0) | 1 << bit
+    return seeds
+
+
 def spread_up(
     sources: Sources,
     order: Sequence[int],
     seeds: Mapping[int, int],
     stop: Collection[int] = frozenset(),
 ) -> list[int]:
-    """Masks carried against the flow: a vertex gets the union of its own seed and its readers'.
+    """Masks per vertex, carried against the flow: the union of its own seed and its readers'.
 
-    Args:
-        sources: the flow.
-        order: `topological(sources)`.
-        seeds: masks to start with, by vertex.
-        stop: vertices that take no mask and pass none on.
-
-    Returns:
-        A mask per vertex.
+    `order` is `topological(sources)`; the vertices in `stop` take no mask and pass none on.
     """
     masks = [0] * len(sources)
     for vertex, mask in seeds.items():
@@ -218,14 +223,5 @@ def spread_up(
 
 
 def spread_down(sources: Sources, order: Sequence[int], seeds: Mapping[int, int]) -> list[int]:
-    """Masks carried along the flow: a vertex gets the union of its own seed and its sources'.
-
-    Args:
-        sources: the flow.
-        order: `topological(sources)`.
-        seeds: masks to start with, by vertex.
-
-    Returns:
-        A mask per vertex.
-    """
+    """Masks per vertex, carried along the flow: the union of its own seed and its sources'."""
     return spread_up(readers_of(sources), order[::-1], seeds)

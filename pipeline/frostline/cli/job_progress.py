@@ -7,19 +7,13 @@ something else than a good trial; elsewhere the lines as they are.
 from __future__ import annotations
 
 import re
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TextColumn
 from rich.text import Text
+
+from frostline.cli.progress import trials_bar
 
 _TRIAL = re.compile(r"\[ *(?P<done>\d+)/(?P<total>\d+)\] (?P<rest>.*)")
 
@@ -30,22 +24,8 @@ class JobProgress:
     def __init__(self, console: Console) -> None:
         """Show on this console, with a bar if it is a terminal."""
         self._console = console
-        self._bar = (
-            Progress(
-                TextColumn("trials"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[last]}", markup=False),
-                console=console,
-                transient=True,
-                speed_estimate_period=1800,
-            )
-            if console.is_terminal
-            else None
-        )
+        last = TextColumn("{task.fields[last]}", markup=False)
+        self._bar = trials_bar(console, end=[last], transient=True) if console.is_terminal else None
         self._task = self._bar.add_task("trials", total=None, last="") if self._bar else None
 
     def __enter__(self) -> Self:
@@ -53,12 +33,7 @@ class JobProgress:
             self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 

@@ -45,7 +45,7 @@ def predict(
 
 def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
     from frostline.prediction.interval import LEAST_HELD_OUT, covered
-    from frostline.words import floor, percent
+    from frostline.words import counted, floor, percent
 
     yield Text(f"\n{group.key.label}", style="bold")
     yield _table(group.answers)
@@ -56,10 +56,10 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
         )
     else:
         error = group.error
-        configurations = "1 configuration" if error.count == 1 else f"{error.count} configurations"
         said = (
-            f"On {configurations} that took no part in it, the prediction was off by "
-            f"{percent(error.mean_abs)} on average and {percent(error.max_abs)} at most"
+            f"On {counted(error.count, 'configuration')} that took no part in it, the "
+            f"prediction was off by {percent(error.mean_abs)} on average and "
+            f"{percent(error.max_abs)} at most"
         )
         if error.count < LEAST_HELD_OUT:
             said += f"; too few for an interval, which takes {LEAST_HELD_OUT}."

@@ -5,7 +5,7 @@ In: the sweep's events. Out: text on a console (standard error).
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import Iterable
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -14,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -27,6 +28,29 @@ MOST_SHOWN = 4
 """Running trials that are listed by name; a cluster runs more."""
 
 
+def trials_bar(
+    console: Console,
+    *,
+    counts: Iterable[ProgressColumn] = (),
+    end: Iterable[ProgressColumn] = (),
+    transient: bool = False,
+) -> Progress:
+    """A bar over the trials of a sweep, with more columns behind the counts and at the end."""
+    return Progress(
+        TextColumn("trials"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        *counts,
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        *end,
+        console=console,
+        transient=transient,
+        speed_estimate_period=1800,
+    )
+
+
 class SweepProgress:
     """Shows a sweep while it runs; a context manager, and the sweep's listener."""
 
@@ -37,17 +61,8 @@ class SweepProgress:
         self._planned = False
         self._labels: dict[str, str] = {}
         self._running: dict[str, str] = {}
-        self._bar = Progress(
-            TextColumn("trials"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[failed]}", style="red"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            speed_estimate_period=1800,
-        )
+        failed = TextColumn("{task.fields[failed]}", style="red")
+        self._bar = trials_bar(console, counts=[failed])
         self._task = self._bar.add_task("trials", total=None, failed="")
         self._live = (
             Live(console=console, get_renderable=self._picture, transient=True)
@@ -60,12 +75,7 @@ class SweepProgress:
             self._live.start(refresh=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self._live:
             self._live.stop()
 
@@ -74,11 +84,9 @@ class SweepProgress:
         self._say(Text.assemble(("note: ", "yellow"), text))
 
     def on_planned(self, labels: dict[str, str], finished: int) -> None:
-        """The trials of the sweep are known.
+        """The trials of the sweep are known: labels, by `trial_id`, of those that will run.
 
-        Args:
-            labels: a label for each trial that will run, by `trial_id`.
-            finished: trials of the plan that are committed already.
+        As many as `finished` others are committed already.
         """
         self._labels, self._planned = dict(labels), True
         self._total, self._done = len(labels) + finished, finished

@@ -83,12 +83,7 @@ class PricedAnchor:
 
 
 def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> PricedAnchor:
-    """Price an anchor's ops.
-
-    Args:
-        run: the anchor.
-        facts: the model.
-        units: `units_of` the trainable anchor.
+    """Price an anchor's ops; `units` is `units_of` the trainable anchor.
 
     Raises:
         UsageError: nothing was profiled.

@@ -116,8 +116,7 @@ class CostModel:
     def predict(self, frozen_variables: Collection[str]) -> float:
         """Step time of a configuration / the baseline's, both by the model.
 
-        Args:
-            frozen_variables: paths of the frozen variables.
+        Variables go by their paths.
 
         Raises:
             UsageError: no anchor shows a layer in the mode that it takes in this configuration.

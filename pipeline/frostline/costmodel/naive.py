@@ -56,15 +56,9 @@ class NaiveInputs:
 def naive_speedups(
     inputs: NaiveInputs, *, frozen_fraction: float, frozen_layers: frozenset[str]
 ) -> dict[str, float | None]:
-    """Predicted speedup of a configuration by each naive predictor.
+    """Predicted speedup of a configuration by each naive predictor, by the predictor's name.
 
-    Args:
-        inputs: the model under a setting.
-        frozen_fraction: frozen parameters / parameters trainable in the baseline.
-        frozen_layers: layers with nothing left to train.
-
-    Returns:
-        By predictor name; None where it cannot say (everything frozen, no FLOP count).
+    None where it cannot say (everything frozen, no FLOP count).
     """
     flops = _flops_share(inputs.layers, frozen_layers)
     return {

@@ -36,12 +36,7 @@ class Term:
     needed_by: frozenset[str] = frozenset()
 
     def paid(self, modes: Mapping[str, Mode], training: Collection[str]) -> bool:
-        """Whether a configuration pays it.
-
-        Args:
-            modes: mode of every layer.
-            training: paths of the variables that train.
-        """
+        """Whether a configuration pays it: by every layer's mode and the paths of what trains."""
         if self.mode is not None and modes[self.unit] != self.mode:
             return False
         return not self.needed_by or not self.needed_by.isdisjoint(training)

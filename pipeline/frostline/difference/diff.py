@@ -8,7 +8,7 @@ work. When forced, it says what differs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 
 from frostline.analyse import GroupKey, noise_floor
@@ -66,17 +66,17 @@ def diff(
         raise UsageError(
             f"--timed needs trials with a common baseline; these differ in {'; '.join(differing)}"
         )
-    before, after = _read(sweep, a), _read(sweep, b)
+    before, after = _ops(sweep, a), _ops(sweep, b)
     notices = [f"not the same work: they differ in {each}" for each in differing]
     if clock == "timed":
-        before, after = _timed(before, a), _timed(after, a)
+        before, after = _timed(before, a, a), _timed(after, b, a)
     elif not differing:
         notices += _drift(a, b, [row for row in rows if GroupKey.of(row) == GroupKey.of(a)])
     return Difference(
-        a=_side(before),
-        b=_side(after),
+        a=_side(a, before),
+        b=_side(b, after),
         clock=clock,
-        groups=changes(before.ops, after.ops),
+        groups=changes(before, after),
         notices=tuple(notices),
     )
 
@@ -117,15 +117,7 @@ def _word(value: object) -> str:
     return "not known" if value is None else str(value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Profiled:
-    """A trial with its ops."""
-
-    row: TrialRow
-    ops: tuple[Op, ...]
-
-
-def _read(sweep: Sweep, row: TrialRow) -> _Profiled:
+def _ops(sweep: Sweep, row: TrialRow) -> list[Op]:
     columns = [
         "layer", "pass", "graph_op", "op_name", "op_type", "ns_per_step", "calls_per_step",
     ]  # fmt: skip
@@ -135,7 +127,7 @@ def _read(sweep: Sweep, row: TrialRow) -> _Profiled:
             f"{policy_words(row)} ({row.trial_id}) has no rows in the table op_costs, so there are "
             f"no ops to compare. {_again(row)}"
         )
-    ops = tuple(
+    return [
         Op(
             layer=op["layer"],
             pass_=op["pass"],
@@ -145,21 +137,18 @@ def _read(sweep: Sweep, row: TrialRow) -> _Profiled:
             calls=op["calls_per_step"],
         )
         for op in rows
-    )
-    return _Profiled(row=row, ops=ops)
+    ]
 
 
-def _timed(profiled: _Profiled, reference: TrialRow) -> _Profiled:
+def _timed(ops: Sequence[Op], row: TrialRow, reference: TrialRow) -> list[Op]:
     """Op times scaled to the unprofiled step, exact in the sum."""
-    row = profiled.row
     if not row.speedup or not reference.baseline_step_ns:
         raise UsageError(f"--timed needs a speedup, and {row.trial_id} has none")
     step_ns = reference.baseline_step_ns / row.speedup
     busy = busy_fraction(row)
     busy_ns = round(step_ns if busy is None else step_ns * busy)
-    times = apportion(busy_ns, [op.ns for op in profiled.ops])
-    ops = tuple(replace(op, ns=ns) for op, ns in zip(profiled.ops, times, strict=True))
-    return replace(profiled, ops=ops)
+    times = apportion(busy_ns, [op.ns for op in ops])
+    return [replace(op, ns=ns) for op, ns in zip(ops, times, strict=True)]
 
 
 def _drift(a: TrialRow, b: TrialRow, group: Sequence[TrialRow]) -> list[str]:
@@ -186,13 +175,12 @@ def _drift(a: TrialRow, b: TrialRow, group: Sequence[TrialRow]) -> list[str]:
     ]
 
 
-def _side(profiled: _Profiled) -> Side:
-    row = profiled.row
+def _side(row: TrialRow, ops: Sequence[Op]) -> Side:
     return Side(
         trial_id=row.trial_id,
         policy=policy_words(row),
         setting=GroupKey.of(row).label,
         device_kind=row.device_kind,
         speedup=row.speedup,
-        total_ns=sum(op.ns for op in profiled.ops),
+        total_ns=sum(op.ns for op in ops),
     )

@@ -15,18 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from frostline.difference.difference import CHANGE_KINDS, Difference, GroupChange, OpChange, Side
+from frostline.words import counted, rounded_ms
 
 _STYLES = {"vanished": "green", "shrank": "green", "grew": "red", "appeared": "red"}
 _COPY = re.compile(r"_\d+$")
 
 
 def rendered(difference: Difference, *, top: int) -> RenderableType:
-    """The whole difference.
-
-    Args:
-        difference: of two trials.
-        top: ops to list at most; 0 lists the groups of layer and pass alone.
-    """
+    """The whole difference with `top` ops at most; 0 lists the groups of layer and pass alone."""
     return Group(*_parts(difference, top))
 
 
@@ -57,7 +53,7 @@ def _counts(difference: Difference) -> str:
     digits = _digits(difference)
     found = difference.by_kind()
     said = [
-        f"{count} {kind} ({_ms(change_ns, digits, signed=True)} ms)"
+        f"{count} {kind} ({rounded_ms(change_ns, digits, signed=True)} ms)"
         if change_ns
         else f"{count} {kind}"
         for kind in CHANGE_KINDS
@@ -76,16 +72,16 @@ def _table(difference: Difference, top: int) -> Table:
         ("B", difference.b.total_ns, False),
         ("change", difference.change_ns, True),
     ):
-        footer = _ms(ns, digits, signed=signed)
+        footer = rounded_ms(ns, digits, signed=signed)
         table.add_column(name, footer, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
 
     def add(label: Text, parts: Sequence[OpChange | GroupChange], word: str, style: str) -> None:
         table.add_row(
             label,
-            _ms(sum(part.a_ns for part in parts), digits),
-            _ms(sum(part.b_ns for part in parts), digits),
-            _ms(sum(part.change_ns for part in parts), digits, signed=True),
+            rounded_ms(sum(part.a_ns for part in parts), digits),
+            rounded_ms(sum(part.b_ns for part in parts), digits),
+            rounded_ms(sum(part.change_ns for part in parts), digits, signed=True),
             Text(word, style=_STYLES.get(word, "dim")),
             style=style,
         )
@@ -102,10 +98,10 @@ def _table(difference: Difference, top: int) -> Table:
             add(Text(f"  {_op_label(op)}"), [op], op.kind, "")
         rest = [op for op in group.ops if id(op) not in listed]
         if rest and ops:
-            add(Text(f"  {_count(len(rest), 'other op')}"), rest, "", "dim")
+            add(Text(f"  {counted(len(rest), 'other op')}"), rest, "", "dim")
     if others:
         number = sum(len(group.ops) for group in others)
-        label = f"{_count(number, 'op')} of {_count(len(others), 'other group')}"
+        label = f"{counted(number, 'op')} of {counted(len(others), 'other group')}"
         add(Text(label), others, "", "dim")
     return table
 
@@ -140,12 +136,3 @@ def _below_layer(name: str, layer: str | None) -> str:
 def _digits(difference: Difference) -> int:
     total_ms = max(difference.a.total_ns, difference.b.total_ns) / 1e6
     return 1 if total_ms >= 1000 else 2 if total_ms >= 10 else 3 if total_ms >= 0.1 else 6
-
-
-def _ms(ns: int, digits: int, *, signed: bool = False) -> str:
-    value = round(ns / 1e6, digits) or 0.0  # no minus before a zero
-    return f"{value:{'+' if signed and value else ''}.{digits}f}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

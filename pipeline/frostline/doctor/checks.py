@@ -192,58 +192,59 @@ def _storage(seen: Observations) -> Check:
     return Check(name="storage", level="ok", found=f"{seen.storage} can be written{free}")
 
 
+def _ok_or_warning(name: str, found: str, *, fine: bool, advice: str) -> Check:
+    if fine:
+        return Check(name=name, level="ok", found=found)
+    return Check(name=name, level="warning", found=found, advice=advice)
+
+
 def _cores(seen: Observations) -> Check:
-    found = f"{seen.affinity} of {seen.cores}"
-    if seen.affinity >= 2:
-        return Check(name="cores", level="ok", found=found)
-    return Check(
-        name="cores", level="warning", found=found,
+    return _ok_or_warning(
+        "cores",
+        f"{seen.affinity} of {seen.cores}",
+        fine=seen.affinity >= 2,
         advice="give it two or more (taskset, --cpuset-cpus): with one, the program that "
         "schedules and the step that is measured disturb each other",
-    )  # fmt: skip
+    )
 
 
 def _load(seen: Observations) -> Check:
-    found = f"load average {seen.load:.1f} on {seen.cores} cores"
-    if seen.load <= max(0.5, seen.cores / 2):
-        return Check(name="load", level="ok", found=found)
-    return Check(
-        name="load", level="warning", found=found,
+    return _ok_or_warning(
+        "load",
+        f"load average {seen.load:.1f} on {seen.cores} cores",
+        fine=seen.load <= max(0.5, seen.cores / 2),
         advice="end what else computes here: it widens every interval and the noise floor",
-    )  # fmt: skip
+    )
 
 
 def _memory(seen: Observations) -> Check:
-    found = f"{_gib(seen.memory_available)} of {_gib(seen.memory_total)} available"
-    if seen.memory_available >= LEAST_MEMORY:
-        return Check(name="memory", level="ok", found=found)
-    return Check(
-        name="memory", level="warning", found=found,
+    return _ok_or_warning(
+        "memory",
+        f"{_gib(seen.memory_available)} of {_gib(seen.memory_total)} available",
+        fine=seen.memory_available >= LEAST_MEMORY,
         advice="a measuring process holds TensorFlow and two models: take a smaller batch_size "
         "or free some memory",
-    )  # fmt: skip
+    )
 
 
 def _shared_memory(seen: Observations) -> Iterator[Check]:
     if seen.shared_memory is None:
         return
-    found = f"/dev/shm has {_gib(seen.shared_memory)}"
-    if seen.shared_memory >= LEAST_SHARED_MEMORY:
-        yield Check(name="shared memory", level="ok", found=found)
-    else:
-        yield Check(
-            name="shared memory", level="warning", found=found,
-            advice="in a container: --shm-size=1g; Ray's object store otherwise goes to disk",
-        )  # fmt: skip
+    yield _ok_or_warning(
+        "shared memory",
+        f"/dev/shm has {_gib(seen.shared_memory)}",
+        fine=seen.shared_memory >= LEAST_SHARED_MEMORY,
+        advice="in a container: --shm-size=1g; Ray's object store otherwise goes to disk",
+    )
 
 
 def _niceness(seen: Observations) -> Check:
-    if seen.niceness <= 0:
-        return Check(name="niceness", level="ok", found=str(seen.niceness))
-    return Check(
-        name="niceness", level="warning", found=str(seen.niceness),
+    return _ok_or_warning(
+        "niceness",
+        str(seen.niceness),
+        fine=seen.niceness <= 0,
         advice="start it without nice: other processes take the cores from a step first",
-    )  # fmt: skip
+    )
 
 
 def _gib(size: int) -> str:

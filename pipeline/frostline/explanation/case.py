@@ -14,7 +14,7 @@ from typing import get_args
 from frostline.analyse import Verdict
 from frostline.analyse.ceiling import ceiling
 from frostline.analyse.profiles import LayerMode, ProfileCell
-from frostline.explanation.explanation import Ceiling, Part, PartKind, Reason
+from frostline.explanation.explanation import Ceiling, Part, PartKind, Quantity, Reason
 from frostline.explanation.ledger import Ledger, mean_ledger
 from frostline.store.trial_row import TrialRow
 
@@ -45,6 +45,13 @@ class PartChange:
     def is_real(self) -> bool:
         """Whether the change is larger than the noise floor and than what controls differ by."""
         return abs(self.saved_ns) > max(self.noise_ns, self.spread_ns)
+
+    def figures(self, name: str) -> tuple[Quantity, Quantity]:
+        """Both times, as the quantities `baseline <name>` and `trial <name>`."""
+        return (
+            Quantity(name=f"baseline {name}", value=self.baseline_ns, unit="ns"),
+            Quantity(name=f"trial {name}", value=self.trial_ns, unit="ns"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +94,10 @@ class Case:
     def noise_ns(self) -> int:
         """The noise floor times the baseline's step; 0 where either is not known."""
         return round((self.noise_floor or 0.0) * (self.row.baseline_step_ns or 0))
+
+    def share(self, ns: int) -> float:
+        """A time as a share of the trial's step; 0 where the step is not known."""
+        return ns / self.step_ns if self.step_ns else 0.0
 
     @property
     def freezes(self) -> bool:

@@ -105,10 +105,10 @@ class Reason:
 
     kind: ReasonKind
     effect: Effect
-    share_ns: int | None
+    share_ns: int | None = None
     text: str
-    figures: tuple[Quantity, ...]
-    advice: str
+    figures: tuple[Quantity, ...] = ()
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,12 +40,7 @@ class Ledger:
 
 
 def step_ledger(profile: StepProfile, step_ns: int) -> Ledger:
-    """Split a step in proportion to its profile.
-
-    Args:
-        profile: with op time.
-        step_ns: unprofiled step time.
-    """
+    """Split an unprofiled step in proportion to a profile with op time."""
     busy = busy_fraction(profile.row)
     waiting_ns = 0 if busy is None else round(step_ns * (1.0 - busy))
     cells = sorted(profile.cells, key=_order)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from frostline.explanation.case import Case, Rule, layer_words
 from frostline.explanation.explanation import PartKind, Quantity, Reason
-from frostline.words import duration_ns, percent
+from frostline.words import counted, duration_ns, percent
 
 NAMED = 0.02
 """The least share of the trial's step at which a remaining part is named."""
@@ -23,7 +23,7 @@ def gradient_flows_through(case: Case) -> Reason | None:
     share_ns = case.remaining("dx_through")
     through = [layer for layer in case.layers if layer.mode == "pass_through"]
     first = case.first_trainable
-    if not _worth(case, share_ns) or not through or first is None:
+    if case.share(share_ns) < NAMED or not through or first is None:
         return None
     last = through[-1].index
     beyond = any(layer.mode == "trainable" and layer.index > last for layer in case.layers)
@@ -33,7 +33,7 @@ def gradient_flows_through(case: Case) -> Reason | None:
         effect="remains",
         share_ns=share_ns,
         text=(
-            f"the gradient still flows through {_layers(len(through))} that "
+            f"the gradient still flows through {counted(len(through), 'layer')} that "
             f"{'is' if len(through) == 1 else 'are'} frozen ({layer_words(names)}), down to layer "
             f"{first.index} ({first.layer}), which trains"
         ),
@@ -55,7 +55,7 @@ def still_trains(case: Case) -> Reason | None:
     """Gradients of the layers that train."""
     kinds: tuple[PartKind, ...] = ("dx_trainable", "dw_trainable")
     share_ns = case.remaining(*kinds)
-    if not _worth(case, share_ns):
+    if case.share(share_ns) < NAMED:
         return None
     dearest = case.by_layer(*kinds)
     shown = ", ".join(f"{layer} {duration_ns(ns)}" for layer, ns in dearest[:3])
@@ -65,34 +65,32 @@ def still_trains(case: Case) -> Reason | None:
         effect="remains",
         share_ns=share_ns,
         text=(
-            f"gradients of the {_layers(training)} that train{'s' if training == 1 else ''}: dX "
-            f"{duration_ns(case.remaining('dx_trainable'))}, dW "
-            f"{duration_ns(case.remaining('dw_trainable'))}; dearest: {shown}"
+            f"gradients of the {counted(training, 'layer')} that "
+            f"train{'s' if training == 1 else ''}: "
+            f"dX {duration_ns(case.remaining('dx_trainable'))}, "
+            f"dW {duration_ns(case.remaining('dw_trainable'))}; dearest: {shown}"
         ),
         figures=(
             Quantity(name="layers that train", value=training, unit="layers"),
             *(Quantity(name=layer, value=ns, unit="ns") for layer, ns in dearest[:3]),
         ),
-        advice="",
     )
 
 
 def forward_dominates(case: Case) -> Reason | None:
     """The forward pass is half of the step or more; freezing leaves it in place."""
-    step_ns = case.step_ns
     share_ns = case.remaining("forward")
-    if case.trial is None or not step_ns or share_ns < DOMINATES * step_ns:
+    share = case.share(share_ns)
+    if share < DOMINATES:
         return None
-    share = percent(share_ns / step_ns)
     return Reason(
         kind="forward_dominates",
         effect="remains",
         share_ns=share_ns,
-        text=f"the forward pass is {share} of what is left, and freezing leaves it in place",
-        figures=(
-            Quantity(name="forward", value=share_ns, unit="ns"),
-            Quantity(name="share of the trial's step", value=share_ns / step_ns, unit="1"),
+        text=(
+            f"the forward pass is {percent(share)} of what is left, and freezing leaves it in place"
         ),
+        figures=(Quantity(name="forward", value=share_ns, unit="ns"), _share_of_step(share)),
         advice=(
             "Freezing more cannot help much. The outputs of a frozen prefix can be computed once "
             "and kept; smaller inputs or another precision make the rest cheaper."
@@ -103,7 +101,7 @@ def forward_dominates(case: Case) -> Reason | None:
 def communication(case: Case) -> Reason | None:
     """Replicas exchange gradients or statistics."""
     share_ns = case.remaining("communication")
-    if len(case.devices) < 2 and not _worth(case, share_ns):
+    if len(case.devices) < 2 and case.share(share_ns) < NAMED:
         return None
     found = case.change(lambda cell: cell.exchange)
     before = f", {duration_ns(found.baseline_ns)} in the baseline" if found else ""
@@ -126,9 +124,9 @@ def communication(case: Case) -> Reason | None:
 
 def input_bound(case: Case) -> Reason | None:
     """Input ops are a large part of the step."""
-    step_ns = case.step_ns
     share_ns = case.remaining("input")
-    if not step_ns or share_ns < BOUND * step_ns:
+    share = case.share(share_ns)
+    if share < BOUND:
         return None
     return Reason(
         kind="input_bound",
@@ -136,12 +134,9 @@ def input_bound(case: Case) -> Reason | None:
         share_ns=share_ns,
         text=(
             f"the step is input-bound: reading and copying batches is "
-            f"{percent(share_ns / step_ns)} of it, whatever is frozen"
+            f"{percent(share)} of it, whatever is frozen"
         ),
-        figures=(
-            Quantity(name="input", value=share_ns, unit="ns"),
-            Quantity(name="share of the trial's step", value=share_ns / step_ns, unit="1"),
-        ),
+        figures=(Quantity(name="input", value=share_ns, unit="ns"), _share_of_step(share)),
         advice="Cache, parallelise or prefetch in the study's `data` (tf.data's own guide).",
     )
 
@@ -179,16 +174,16 @@ def host_bound(case: Case) -> Reason | None:
 
 def unattributed(case: Case) -> Reason | None:
     """A large part of the ops could not be attributed to a pass."""
-    step_ns = case.step_ns
     share_ns = case.remaining("other", "dx_elsewhere", "dw_elsewhere")
-    if not step_ns or share_ns < UNATTRIBUTED * step_ns:
+    share = case.share(share_ns)
+    if share < UNATTRIBUTED:
         return None
     return Reason(
         kind="unattributed",
         effect="remains",
         share_ns=share_ns,
-        text=f"{percent(share_ns / step_ns)} of the step could not be given to a pass and a layer",
-        figures=(Quantity(name="share of the trial's step", value=share_ns / step_ns, unit="1"),),
+        text=f"{percent(share)} of the step could not be given to a pass and a layer",
+        figures=(_share_of_step(share),),
         advice="`frostline diff` lists these ops under `other` and without a layer.",
     )
 
@@ -211,12 +206,10 @@ def no_trace(case: Case) -> Reason | None:
     return Reason(
         kind="no_trace",
         effect="unknown",
-        share_ns=None,
         text=(
             f"{why}. Step time and speedup hold. What cannot be known: which passes shrank, what "
             "the gradient still costs in frozen layers, whether the step is host-bound"
         ),
-        figures=(),
         advice=advice,
     )
 
@@ -229,13 +222,11 @@ def no_baseline_profile(case: Case) -> Reason | None:
     return Reason(
         kind="no_baseline_profile",
         effect="unknown",
-        share_ns=None,
         text=(
             f"{which} of this model and setting left a profile on "
             f"{case.row.device_kind or 'this device'}: the ceiling and what each pass saved cannot "
             "be known"
         ),
-        figures=(),
         advice="Run the study again on this OUT; it measures the controls that are missing.",
     )
 
@@ -248,13 +239,10 @@ def waiting_not_recorded(case: Case) -> Reason | None:
     return Reason(
         kind="waiting_not_recorded",
         effect="unknown",
-        share_ns=None,
         text=(
             "the device's busy time was not recorded: time in which it waits cannot be told from "
             "time in which it works, and counts with the ops"
         ),
-        figures=(),
-        advice="",
     )
 
 
@@ -264,9 +252,5 @@ REMAINS: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
-def _worth(case: Case, share_ns: int) -> bool:
-    return bool(case.step_ns) and share_ns >= NAMED * (case.step_ns or 0)
-
-
-def _layers(number: int) -> str:
-    return "1 layer" if number == 1 else f"{number} layers"
+def _share_of_step(share: float) -> Quantity:
+    return Quantity(name="share of the trial's step", value=share, unit="1")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from frostline.analyse.profiles import ProfileCell
 from frostline.explanation.case import Case, Rule
 from frostline.explanation.explanation import Quantity, Reason
-from frostline.words import duration_ns, percent
+from frostline.words import counted, duration_ns, percent
 
 UPDATE_LARGE = 0.10
 UPDATE_SMALL = 0.03
@@ -32,14 +32,12 @@ def backward_ends(case: Case) -> Reason | None:
         share_ns=found.saved_ns,
         text=(
             f"the backward pass ends at layer {first.index} ({first.layer}): "
-            f"{_count(len(pruned), 'layer')} need no gradient passed on (dX)"
+            f"{counted(len(pruned), 'layer')} need no gradient passed on (dX)"
         ),
         figures=(
             Quantity(name="pruned layers", value=len(pruned), unit="layers"),
-            Quantity(name="baseline dX", value=found.baseline_ns, unit="ns"),
-            Quantity(name="trial dX", value=found.trial_ns, unit="ns"),
+            *found.figures("dX"),
         ),
-        advice="",
     )
 
 
@@ -61,10 +59,7 @@ def gradients_changed(case: Case) -> Reason | None:
             "takes the same way as before: ops were fused differently, or the machine was in "
             "another state during one of the profiles"
         ),
-        figures=(
-            Quantity(name="baseline dX", value=found.baseline_ns, unit="ns"),
-            Quantity(name="trial dX", value=found.trial_ns, unit="ns"),
-        ),
+        figures=found.figures("dX"),
         advice="`frostline diff` with a control shows which ops they are.",
     )
 
@@ -75,17 +70,13 @@ def weight_gradients_gone(case: Case) -> Reason | None:
     if found is None or not case.freezes or not (found.is_real and found.saved_ns > 0):
         return None
     layers = len(case.row.frozen_layers)
-    where = f" in {_count(layers, 'layer')}" if layers else ""  # else: single variables (biases)
+    where = f" in {counted(layers, 'layer')}" if layers else ""  # else: single variables (biases)
     return Reason(
         kind="weight_gradients_gone",
         effect="saved",
         share_ns=found.saved_ns,
         text=f"no gradients of frozen weights (dW){where}",
-        figures=(
-            Quantity(name="baseline dW", value=found.baseline_ns, unit="ns"),
-            Quantity(name="trial dW", value=found.trial_ns, unit="ns"),
-        ),
-        advice="",
+        figures=found.figures("dW"),
     )
 
 
@@ -96,11 +87,7 @@ def update(case: Case) -> Reason | None:
     if found is None or not step_ns or not case.freezes or fraction is None:
         return None
     share = found.baseline_ns / step_ns
-    figures = (
-        Quantity(name="baseline update", value=found.baseline_ns, unit="ns"),
-        Quantity(name="trial update", value=found.trial_ns, unit="ns"),
-        Quantity(name="frozen fraction", value=fraction, unit="1"),
-    )
+    figures = (*found.figures("update"), Quantity(name="frozen fraction", value=fraction, unit="1"))
     if share >= UPDATE_LARGE:
         return Reason(
             kind="update_large",
@@ -137,7 +124,7 @@ def norms_in_inference(case: Case) -> Reason | None:
     found = case.change(_norm_cells(case))
     flows = sum(case.mode_of(name) == "pass_through" for name in switched)
     text = (
-        f"{_count(len(switched), 'batch normalisation')} switched to inference mode: stored "
+        f"{counted(len(switched), 'batch normalisation')} switched to inference mode: stored "
         "statistics instead of the batch's, which changes the forward pass"
         + (f", and the gradient in {flows} that it still flows through" if flows else "")
     )
@@ -150,14 +137,7 @@ def norms_in_inference(case: Case) -> Reason | None:
         text=text,
         figures=(
             Quantity(name="switched normalisations", value=len(switched), unit="layers"),
-            *(
-                (
-                    Quantity(name="baseline forward and dX", value=found.baseline_ns, unit="ns"),
-                    Quantity(name="trial forward and dX", value=found.trial_ns, unit="ns"),
-                )
-                if found
-                else ()
-            ),
+            *(found.figures("forward and dX") if found else ()),
         ),
         advice=(
             "The model then computes something else than the baseline, as Keras does for "
@@ -189,10 +169,7 @@ def forward_changed(case: Case) -> Reason | None:
                 "of the profiles"
             )
         ),
-        figures=(
-            Quantity(name="baseline forward", value=found.baseline_ns, unit="ns"),
-            Quantity(name="trial forward", value=found.trial_ns, unit="ns"),
-        ),
+        figures=found.figures("forward"),
         advice="`frostline diff` with a control shows which ops they are.",
     )
 
@@ -216,11 +193,7 @@ def waiting_changed(case: Case) -> Reason | None:
                 "machine was doing more beside it"
             )
         ),
-        figures=(
-            Quantity(name="baseline waiting", value=found.baseline_ns, unit="ns"),
-            Quantity(name="trial waiting", value=found.trial_ns, unit="ns"),
-        ),
-        advice="",
+        figures=found.figures("waiting"),
     )
 
 
@@ -244,11 +217,7 @@ def _norm_cells(case: Case) -> Callable[[ProfileCell], bool]:
 
 
 def _dx_beside_norms(case: Case) -> Callable[[ProfileCell], bool]:
-    counted = _norm_cells(case)
+    of_norms = _norm_cells(case)
     return lambda cell: (
-        cell.pass_ == "activation_gradient" and not cell.exchange and not counted(cell)
+        cell.pass_ == "activation_gradient" and not cell.exchange and not of_norms(cell)
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

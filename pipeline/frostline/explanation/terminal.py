@@ -21,7 +21,7 @@ from frostline.explanation.explanation import (
     Part,
     Reason,
 )
-from frostline.words import DASH, duration_ns, floor, interval, percent, ratio
+from frostline.words import DASH, duration_ns, floor, interval, percent, ratio, rounded_ms
 
 _HEADINGS: dict[Effect, str] = {
     "verdict": "",
@@ -122,7 +122,7 @@ def _table(explanation: Explanation, digits: int) -> Table:
     table.add_column("ms per step", "step", overflow="fold", min_width=24)
 
     def number(ns: int | None, *, signed: bool = False) -> str:
-        return DASH if ns is None else _ms(ns, digits, signed=signed)
+        return DASH if ns is None else rounded_ms(ns, digits, signed=signed)
 
     known = (
         [part.baseline_ns is not None for part in parts],
@@ -157,7 +157,7 @@ def _row_style(part: Part) -> str:
 
 
 def _spread(part: Part, digits: int) -> str:
-    return "" if part.spread_ns is None else _ms(part.spread_ns, digits)
+    return "" if part.spread_ns is None else rounded_ms(part.spread_ns, digits)
 
 
 def _footnote(explanation: Explanation) -> str:
@@ -179,7 +179,9 @@ def _reasons(reasons: Sequence[Reason], digits: int) -> Table:
     table.add_column(overflow="fold")
     for reason in reasons:
         signed = reason.effect == "saved"
-        share = "" if reason.share_ns is None else _ms(reason.share_ns, digits, signed=signed)
+        share = (
+            "" if reason.share_ns is None else rounded_ms(reason.share_ns, digits, signed=signed)
+        )
         table.add_row(share, _reason_words(reason))
     return table
 
@@ -194,8 +196,3 @@ def _reason_words(reason: Reason) -> RenderableType:
 def _digits(explanation: Explanation) -> int:
     step_ms = (explanation.baseline_step_ns or 0) / 1e6
     return 1 if step_ms >= 100 else 2 if step_ms >= 1 else 4
-
-
-def _ms(ns: int, digits: int, *, signed: bool = False) -> str:
-    value = round(ns / 1e6, digits) or 0.0  # no minus before a zero
-    return f"{value:{'+' if signed and value else ''}.{digits}f}"

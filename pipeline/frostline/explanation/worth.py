@@ -6,10 +6,7 @@ states each in words. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from frostline.analyse.ceiling import REMOVABLE
-from frostline.analyse.profiles import ProfileCell
 from frostline.explanation.case import Case, Rule
 from frostline.explanation.explanation import Quantity, Reason
 from frostline.words import duration_ns, percent, speedup
@@ -26,7 +23,6 @@ def failed(case: Case) -> Reason | None:
     return Reason(
         kind="freeze_without_effect" if checked else "failed",
         effect="verdict",
-        share_ns=None,
         text=(
             f"the freeze did not take effect, so nothing was measured: {message}"
             if checked
@@ -59,8 +55,6 @@ def control(case: Case) -> Reason | None:
             "it is a control, an independently built copy of the baseline: its speedup should be "
             f"1, and it was measured as {speedup(row)}, which is this machine's noise"
         ),
-        figures=(),
-        advice="",
     )
 
 
@@ -73,7 +67,8 @@ def freeze_without_effect(case: Case) -> Reason | None:
     if case.verdict != "no measurable difference" or shrank:
         return None
     baseline = case.baseline
-    at_stake_ns = baseline.total(_frozen_gradients(case)) if baseline else 0
+    of_frozen = ("dx_pruned", "dw_frozen")
+    at_stake_ns = baseline.total(lambda cell: case.part_of(cell) in of_frozen) if baseline else 0
     return Reason(
         kind="freeze_without_effect",
         effect="verdict",
@@ -84,8 +79,7 @@ def freeze_without_effect(case: Case) -> Reason | None:
             f"gradients of the frozen layers together take {duration_ns(at_stake_ns)} there"
         ),
         figures=(
-            Quantity(name="baseline gradients and update", value=gone.baseline_ns, unit="ns"),
-            Quantity(name="trial gradients and update", value=gone.trial_ns, unit="ns"),
+            *gone.figures("gradients and update"),
             Quantity(name="baseline gradients of frozen layers", value=at_stake_ns, unit="ns"),
         ),
         advice=(
@@ -126,7 +120,3 @@ WORTH: tuple[Rule, ...] = (failed, freeze_without_effect, control, within_noise)
 def _step_change(case: Case) -> int | None:
     step_ns = case.row.baseline_step_ns
     return None if step_ns is None or case.step_ns is None else step_ns - case.step_ns
-
-
-def _frozen_gradients(case: Case) -> Callable[[ProfileCell], bool]:
-    return lambda cell: case.part_of(cell) in ("dx_pruned", "dw_frozen")

@@ -37,12 +37,8 @@ def made_from(
 ) -> MadeFrom:
     """What facts depend on, as of now.
 
-    Args:
-        model: the model's entry in the study.
-        setting: the setting it is built under.
-        seed: the study's seed.
-        files: absolute paths of what was read, this program and libraries excepted.
-        libraries: distributions that the builder took beside TensorFlow and Keras.
+    `files` are the absolute paths of what was read, this program and libraries excepted;
+    `libraries` are the distributions that the builder took beside TensorFlow and Keras.
     """
     return MadeFrom(
         asked=_asked(model, setting, seed),
@@ -55,11 +51,7 @@ def made_from(
 def outdated(known: MadeFrom | None, model: ModelSpec, setting: Setting, *, seed: int) -> str:
     """Why facts may no longer hold, in words; empty when they do.
 
-    Args:
-        known: what they were made from.
-        model: the model's entry in the study now.
-        setting: the setting now.
-        seed: the study's seed now.
+    `known` is what they were made from; model, setting and seed are those of the study now.
     """
     if known is None:
         return "nothing says what its facts were made from"

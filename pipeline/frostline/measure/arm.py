@@ -44,6 +44,7 @@ class Arm:
 
     Attributes:
         model: the compiled model.
+        batches: what the train function takes.
         steps: steps run so far.
         block_steps: steps in a block that lasts 20 ms or more; set by `warm_up`.
     """
@@ -54,13 +55,8 @@ class Arm:
         self.model = model
         self.steps = 0
         self.block_steps = 1
-        self._batches = batches
+        self.batches = batches
         self._strategy = strategy
-
-    @property
-    def batches(self) -> Iterator[Any]:
-        """What the train function takes."""
-        return self._batches
 
     def build_variables(self) -> None:
         """Give a subclassed model its variables, which it has only once it has been called.
@@ -69,7 +65,7 @@ class Arm:
         """
         if self.model.built:
             return
-        batch = next(self._batches)
+        batch = next(self.batches)
         inputs = batch[0] if isinstance(batch, tuple) else batch
         with self._strategy.scope():
             self.model(inputs)
@@ -95,9 +91,9 @@ class Arm:
 
     def _peek(self) -> Any:
         """A batch, without taking one from a pipeline; None where that is not possible."""
-        spec = getattr(self._batches, "element_spec", None)
+        spec = getattr(self.batches, "element_spec", None)
         if spec is None:
-            return next(self._batches)
+            return next(self.batches)
         return None if isinstance(self._strategy, tf.distribute.MirroredStrategy) else spec
 
     def run(self, n_steps: int) -> Block:
@@ -109,7 +105,7 @@ class Arm:
         step = self.model.train_function
         start = time.perf_counter_ns()
         for _ in range(n_steps):
-            logs = step(self._batches)
+            logs = step(self.batches)
         value = _to_host(logs)
         elapsed = time.perf_counter_ns() - start
         self.steps += n_steps

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,6 @@ from frostline.trial import Trial
 
 _SANDWICH_PAIRS = 22
 _ENERGY_WINDOW_S = 1.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Norms:
-    """Gradient norms by layer, or why there are none."""
-
-    by_layer: dict[str, float] | None = None
-    warnings: tuple[str, ...] = ()
 
 
 class WarmBaseline:
@@ -79,11 +71,7 @@ class WarmBaseline:
         release_memory()
 
     def run(self, trial: Trial, scratch: Path) -> Measured:
-        """Measure one trial.
-
-        Args:
-            trial: the configuration.
-            scratch: an empty folder for the trace and the graph.
+        """Measure one trial; `scratch` is an empty folder for the trace and the graph.
 
         Raises:
             TrialError: the freeze check failed, the loss is not finite, or the model does not fit
@@ -172,7 +160,7 @@ class WarmBaseline:
         energy = self._energy(traced.arm)
         with self._phases.timed("profile", "profile"):
             window = profile_trial(trial, traced.arm, self._measure.profile_steps, scratch)
-        norms = self._gradient_norms(trial, traced.arm)
+        norms, warnings = self._gradient_norms(trial, traced.arm)
         graph_file = None
         if traced.graph is not None:
             graph_file = scratch / "graph.json"
@@ -193,27 +181,29 @@ class WarmBaseline:
             trace_file=window.trace_file,
             profile_error=window.error,
             graph_file=None if graph_file is None else str(graph_file),
-            warnings=(*traced.warnings, *norms.warnings),
+            warnings=(*traced.warnings, *warnings),
             peak_memory_bytes=traced.peak_memory_bytes,
             energy_joules_per_step=energy,
             seconds=self._phases.seconds,
             steps=traced.arm.steps,
             rss_bytes=device.resident_bytes(),
-            gradient_norms=norms.by_layer,
+            gradient_norms=norms,
         )
 
-    def _gradient_norms(self, trial: Trial, arm: Arm) -> _Norms:
-        """Gradient norms by layer, if this is the trial that records them."""
+    def _gradient_norms(
+        self, trial: Trial, arm: Arm
+    ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+        """Gradient norms by layer, if this is the trial that records them; and warnings."""
         if not (self._measure.gradient_norms and trial.is_control and trial.replicate == 0):
-            return _Norms()
+            return None, ()
         try:
             with self._phases.timed("profile", "gradients"):
                 found = gradient_norms(
                     arm.model, arm.batches, self._strategy, owned_layers(arm.model)
                 )
         except Exception as error:  # noqa: BLE001 - foreign code; the timing is good without it
-            return _Norms(warnings=(f"no gradient norms: {error}"[:500],))
-        return _Norms(by_layer=dict(found))
+            return None, (f"no gradient norms: {error}"[:500],)
+        return dict(found), ()
 
     def _energy(self, arm: Arm) -> float | None:
         """Joules per step over a window of its own, long enough for the counter's resolution."""

@@ -134,11 +134,8 @@ def _shape(tensor: Any, batch_size: int, what: str) -> tuple[int, ...]:
 def embedding_sizes(model: keras.Model, inputs: Any) -> dict[int, int]:
     """Smallest vocabulary that each integer input reaches, by `id` of the input.
 
-    Traces the forward pass once and walks back from what every embedding looks up.
-
-    Args:
-        model: a built model.
-        inputs: its symbolic inputs, in the structure that it takes.
+    Traces the forward pass of a built model once, on its symbolic inputs in the structure that it
+    takes, and walks back from what every embedding looks up.
     """
     integers = [t for t in keras.tree.flatten(inputs) if "int" in str(t.dtype)]
     if not integers:

@@ -32,22 +32,13 @@ def strategy_for(setting: Setting) -> tf.distribute.Strategy:
 
 
 def build(
-    spec: ModelSpec,
-    setting: Setting,
-    *,
-    seed: int,
-    strategy: tf.distribute.Strategy | None = None,
+    spec: ModelSpec, setting: Setting, *, seed: int, strategy: tf.distribute.Strategy | None = None
 ) -> tuple[keras.Model, tuple[str, ...]]:
     """Build and compile a model under a strategy; call it outside of any strategy's scope.
 
     Names and initial weights are the same at each call with the same arguments: Keras's name
-    counters and random seeds are reset first, which breaks every scope that is open.
-
-    Args:
-        spec: what to build.
-        setting: under which setting.
-        seed: of the initial weights.
-        strategy: `strategy_for` the setting; None: makes its own.
+    counters and random seeds are reset first, which breaks every scope that is open. Without a
+    strategy, `strategy_for` the setting is made here.
 
     Returns:
         The compiled model and warnings about what the study left open.
@@ -61,7 +52,7 @@ def build(
     keras.config.set_dtype_policy(setting.precision)
     keras.utils.set_random_seed(seed)
     with (strategy or strategy_for(setting)).scope():
-        builder = _builder(spec)
+        builder = load_callable(spec.builder, spec.search_path, "builder")
         kwargs = json.loads(spec.kwargs_json)
         if spec.builder.startswith("keras."):
             kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
@@ -100,10 +91,6 @@ def load_callable(path: str, search_path: tuple[str, ...], what: str) -> Any:
             "build", "NotCallable", f"{what} {path!r}: {module_name} has no callable {attribute!r}"
         )
     return found
-
-
-def _builder(spec: ModelSpec) -> Any:
-    return load_callable(spec.builder, spec.search_path, "builder")
 
 
 def _keras_argument(name: str, value: Any) -> Any:

@@ -28,9 +28,7 @@ def digests(variables: Mapping[str, Any]) -> dict[str, str]:
 def check_differentiable(trained: Iterable[str], unconnected: Iterable[str]) -> None:
     """Check that the loss depends on something that should train.
 
-    Args:
-        trained: paths that should train.
-        unconnected: paths for which the tape returned no gradient.
+    For the paths in `unconnected` the tape returned no gradient.
 
     Raises:
         TrialError: no trainable variable has a gradient.
@@ -43,9 +41,7 @@ def check_differentiable(trained: Iterable[str], unconnected: Iterable[str]) -> 
 def check_some_gradient(before: Mapping[str, str], after: Mapping[str, str]) -> None:
     """Check that a step which asked no tape for gradients trains by other means.
 
-    Args:
-        before: `digests` of what should train, before some steps.
-        after: `digests` after them.
+    Both are `digests` of what should train, taken before and after some steps.
 
     Raises:
         TrialError: no trainable value moved.
@@ -55,11 +51,7 @@ def check_some_gradient(before: Mapping[str, str], after: Mapping[str, str]) -> 
 
 
 def no_gradients(why: str) -> TrialError:
-    """The error of a step without a single gradient.
-
-    Args:
-        why: what was seen.
-    """
+    """The error of a step without a single gradient; `why` says what was seen."""
     return TrialError(
         "check",
         "NoGradients",
@@ -103,13 +95,9 @@ def check_values(
     still: Iterable[str],
     trained: Iterable[str],
 ) -> tuple[str, ...]:
-    """Check that frozen values did not change.
+    """Check that frozen values did not change between two `digests`, with some steps in between.
 
-    Args:
-        before: `digests` before some steps.
-        after: `digests` after them.
-        still: paths that must not have changed.
-        trained: paths that are expected to have changed.
+    Paths in `still` must not have changed; those in `trained` are expected to have changed.
 
     Returns:
         Warnings: trainable variables that did not move.

@@ -35,14 +35,10 @@ def gradient_norms(
 ) -> Mapping[str, float]:
     """Mean over `STEPS` steps of the Euclidean norm of each layer's gradient.
 
-    With loss scaling the scale is taken out, and steps that overflow are left out. Under a strategy
-    of several replicas it is the mean over the replicas, each on its part of the batch.
-
-    Args:
-        model: compiled and built; it trains on.
-        batches: what its training function takes.
-        strategy: the one that it was built under.
-        owned: its layers. A layer of which nothing trains has a norm of zero.
+    The model has been built under the strategy, and trains on. A layer of which nothing trains has
+    a norm of zero. With loss scaling the scale is taken out, and steps that overflow are left out.
+    Under a strategy of several replicas it is the mean over the replicas, each on its part of the
+    batch.
 
     Raises:
         TrialError: the gradients cannot be seen, or none is finite.

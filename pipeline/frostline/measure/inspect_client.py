@@ -23,17 +23,10 @@ def inspect_models(
     deadline_s: float,
     log_folder: Path | None = None,
 ) -> dict[str, ModelFacts | Failed]:
-    """Build each model once and return what planning needs.
+    """Build each model once: by name, in order, its facts, or why it could not be inspected.
 
-    Args:
-        models: the study's models.
-        setting: the setting they are built under; layers and wiring are the same in all.
-        seed: the study's seed.
-        deadline_s: limit for each model, in seconds.
-        log_folder: where the process's output goes, one file per model; None discards it.
-
-    Returns:
-        By model name, in order: its facts, or why the model could not be inspected.
+    One setting is enough: layers and wiring are the same in all. Each model may take `deadline_s`
+    seconds. The process's output goes to `log_folder`, one file per model; None discards it.
     """
     found: dict[str, ModelFacts | Failed] = {}
     with TemporaryDirectory(prefix="frostline-") as scratch:

@@ -54,11 +54,7 @@ def sample(block: Block, arm: ArmName, pair: int, position: int, *, warmup: bool
 def interleave(baseline: Arm, trial: Arm, measure: MeasureSpec, *, label: str) -> Comparison:
     """Measure pairs until the 95% interval's half-width is at most `target_ci`, or `max_pairs`.
 
-    Args:
-        baseline: the warm arm that everything is compared with.
-        trial: the warm arm in question.
-        measure: bounds and target.
-        label: tells trials apart in the random order (`trial_id`).
+    Both arms are warm. `label` (the `trial_id`) tells trials apart in the random order.
     """
     arms: dict[ArmName, Arm] = {"baseline": baseline, "trial": trial}
     samples: list[Sample] = []

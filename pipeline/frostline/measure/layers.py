@@ -94,18 +94,12 @@ def all_layers(model: keras.Model) -> dict[str, tuple[keras.Layer, ...]]:
 
 
 def owned_layers(model: keras.Model) -> tuple[OwnedLayer, ...]:
-    """Layers that own variables which train, in ownership order.
+    """Layers that own variables which train, in ownership order; none of them is empty.
 
-    Call it before `freeze`: what trains now is taken for what trains in the baseline. A recurrent
-    layer counts the variables of its cells. A variable tracked by several layers belongs to the
-    deepest of them (SpectralNormalization tracks its inner layer's kernel), and to the first of
-    equally deep ones.
-
-    Args:
-        model: a built model.
-
-    Returns:
-        One entry per layer; none of them is empty.
+    Call it on a built model and before `freeze`: what trains now is taken for what trains in the
+    baseline. A recurrent layer counts the variables of its cells. A variable tracked by several
+    layers belongs to the deepest of them (SpectralNormalization tracks its inner layer's kernel),
+    and to the first of equally deep ones.
     """
     trains = {id(variable) for variable in model.trainable_weights}
     visits = tuple(_visits(model))

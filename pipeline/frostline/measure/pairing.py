@@ -90,13 +90,9 @@ def estimate(ratios: Sequence[float], *, seed: int) -> SpeedupEstimate:
 def first_arm_is_baseline(pair: int, *, seed: int, label: str) -> bool:
     """Whether the baseline goes first in this pair: random, balanced over every two pairs.
 
-    Pairs 2k and 2k+1 have opposite orders, and a draw decides which comes first. So an order effect
-    cancels in the median, and the order is not in step with anything periodic on the machine.
-
-    Args:
-        pair: number of the pair, from 0.
-        seed: the study's seed.
-        label: tells trials apart (`trial_id`).
+    Pairs 2k and 2k+1, counted from 0, have opposite orders, and a draw decides which comes first.
+    So an order effect cancels in the median, and the order is not in step with anything periodic on
+    the machine. `label` (the `trial_id`) tells trials apart.
     """
     key = [seed, pair // 2, *label.encode()]
     drawn = bool(np.random.default_rng(key).integers(2))

@@ -67,13 +67,8 @@ def profile_trial(trial: Trial, arm: Arm, n_steps: int, scratch: Path) -> Profil
 
     Every prediction is made from the ops of anchors. Their windows are longer, so that medians are
     reliable, and separate in time, because other work on the machine comes in phases that slow some
-    ops more than others.
-
-    Args:
-        trial: an anchor or control, or any other.
-        arm: its model, warm.
-        n_steps: steps to profile of a trial that is no anchor; with 0 nothing is profiled.
-        scratch: an empty folder.
+    ops more than others. The windows of other trials have `n_steps` steps; with 0 nothing is
+    profiled. `scratch` is an empty folder.
     """
     if trial.anchor is None and not trial.is_control:
         return profile(arm, n_steps, scratch / "profile")

@@ -41,12 +41,7 @@ class TracedArm:
 
 
 def trace_trial(trial: Trial, make: Make, phases: Phases) -> TracedArm:
-    """Build, freeze, trace, compile and check a trial's model.
-
-    Args:
-        trial: the configuration.
-        make: builds its model's arm.
-        phases: takes the time of each.
+    """Build, freeze, trace, compile and check a trial's model; `phases` takes the time of each.
 
     Raises:
         TrialError: the freeze check failed, or nothing has a gradient.

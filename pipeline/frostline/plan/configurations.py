@@ -40,10 +40,7 @@ def configurations_of(
 ) -> tuple[list[Configuration], bool]:
     """Return a model's configurations besides the baseline, and whether any policy gave one.
 
-    Args:
-        study: the study.
-        facts: the model.
-        notices: takes a sentence for each policy that is skipped.
+    `notices` takes a sentence for each policy that is skipped.
 
     Raises:
         PolicyError: a policy freezes everything.

@@ -87,13 +87,9 @@ class PlanEstimate:
 def estimate(
     plan: TrialPlan, facts: Mapping[str, ModelFacts], study: Study, *, workers: int = 1
 ) -> PlanEstimate:
-    """Return the time and disk that a plan takes.
+    """Return the time and disk that a plan takes with so many groups measured side by side.
 
-    Args:
-        plan: the trials.
-        facts: facts by model name, as for planning.
-        study: where pairs, profiled steps and resources stand.
-        workers: groups measured side by side; a group's trials follow one another.
+    A group's trials follow one another.
     """
     groups = tuple(_of_group(group, facts[group.model.name], study) for group in plan.groups)
     side_by_side = max(1, min(workers, len(groups)))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from frostline.digest import DIGITS, digest_of
 from frostline.errors import StudyError
 from frostline.facts.model_facts import ModelFacts
 from frostline.plan.configurations import Configuration, configurations_of
-from frostline.policies import frozen_layers, refuse_misfits
+from frostline.policies import earliest_trainable, frozen_layers, refuse_misfits
 from frostline.study.study import Study
 from frostline.trial import ModelSpec, Setting, Trial
 
@@ -53,16 +54,12 @@ class TrialPlan:
 
 
 def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
-    """Return the trials of a study.
+    """Return the trials of a study; the facts of its models go by their names in the study.
 
     Two policies with the same configuration are one trial, named after the policy that the study
     lists first; the other policy is an alias. The anchors are part of every plan unless the study
     leaves them out; `Trial.anchor` follows the configuration either way. The first control is also
     the anchor `trainable`.
-
-    Args:
-        study: the study.
-        facts: facts of every model of the study, by the model's name in the study.
 
     Raises:
         PolicyError: a policy freezes everything, or fits none of the models.
@@ -116,9 +113,7 @@ def _in_run_order(
     facts: ModelFacts,
     configurations: Sequence[Configuration],
 ) -> tuple[Trial, ...]:
-    def trial(configuration: Configuration, replicate: int | None = None) -> Trial:
-        return _trial(study, model, setting, facts, configuration, replicate)
-
+    trial = partial(_trial, study, model, setting, facts)
     baseline = [
         Configuration(
             frozen=frozenset(), policy="none", anchor="trainable" if replicate == 0 else None
@@ -140,10 +135,11 @@ def _trial(
     setting: Setting,
     facts: ModelFacts,
     configuration: Configuration,
-    replicate: int | None,
+    replicate: int | None = None,
 ) -> Trial:
     frozen = configuration.frozen
     layers = frozen_layers(facts, frozen)
+    variables = [variable for variable in facts.variables if variable.path in frozen]
     return Trial(
         trial_id=_trial_id(study, model, setting, facts, frozen, len(layers), replicate),
         study=study.name,
@@ -152,23 +148,14 @@ def _trial(
         policy=configuration.policy,
         aliases=tuple(configuration.aliases),
         frozen_layers=layers,
-        frozen_variables=tuple(
-            variable.path for variable in facts.variables if variable.path in frozen
-        ),
-        frozen_params=sum(
-            variable.params for variable in facts.variables if variable.path in frozen
-        ),
+        frozen_variables=tuple(variable.path for variable in variables),
+        frozen_params=sum(variable.params for variable in variables),
         total_params=facts.total_params,
-        earliest_trainable_layer=_earliest(facts, frozenset(layers)),
+        earliest_trainable_layer=earliest_trainable(facts, layers),
         is_control=replicate is not None,
         replicate=replicate or 0,
         anchor=configuration.anchor,
     )
-
-
-def _earliest(facts: ModelFacts, frozen: frozenset[str]) -> int:
-    training = facts.by_name.keys() - frozen
-    return min(facts.by_name[name].index for name in training)
 
 
 def _trial_id(

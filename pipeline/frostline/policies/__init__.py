@@ -12,21 +12,20 @@ Everything here is pure, but that a laborious search runs in a process of its ow
 is the reference for users.
 """
 
-from frostline.policies.anchors import Anchor, anchors
+from frostline.policies.anchors import anchors
 from frostline.policies.expand import ExpandedPolicy, PolicyMismatchError, expand
 from frostline.policies.grammar import POLICY_NAMES, Granularity, Policy, parse, spelled
 from frostline.policies.misfits import refuse_misfits
-from frostline.policies.modes import Mode, frozen_layers, layer_modes
+from frostline.policies.modes import earliest_trainable, frozen_layers, layer_modes
 
 __all__ = [
     "POLICY_NAMES",
-    "Anchor",
     "ExpandedPolicy",
     "Granularity",
-    "Mode",
     "Policy",
     "PolicyMismatchError",
     "anchors",
+    "earliest_trainable",
     "expand",
     "frozen_layers",
     "layer_modes",

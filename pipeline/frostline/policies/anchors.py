@@ -35,10 +35,8 @@ def anchors(facts: ModelFacts) -> tuple[Anchor, ...]:
 
     A pair of layer and mode is covered when some anchor shows it. `trainable` shows every layer
     trainable. A layer can be `pass_through` if and only if some layer lies upstream of it, and
-    `pruned` if and only if something besides itself and what lies upstream of it can train.
-
-    Args:
-        facts: the model; a model without layers has no anchors.
+    `pruned` if and only if something besides itself and what lies upstream of it can train. A model
+    without layers has no anchors.
 
     Returns:
         `trainable`, then `pruned` and `pass_through` where they differ from the anchors before them

@@ -6,20 +6,8 @@ nothing: rows that another version wrote may hold policies that this one does no
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from frostline.errors import PolicyError
-from frostline.policies.grammar import (
-    AnchorTerm,
-    Count,
-    Listed,
-    Named,
-    Random,
-    Regex,
-    Term,
-    Word,
-    parse,
-)
+from frostline.policies.grammar import parse
 
 
 def family(policy: str) -> str:
@@ -28,24 +16,4 @@ def family(policy: str) -> str:
         terms = parse(policy)
     except PolicyError:
         return policy.partition(":")[0]
-    return "+".join(dict.fromkeys(_name(term) for term in terms))
-
-
-def _name(term: Term) -> str:
-    match term:
-        case Word(name):
-            return name
-        case Count(kind):
-            return kind
-        case Named():
-            return "layer"
-        case AnchorTerm():
-            return "anchors"
-        case Random():
-            return "random"
-        case Regex():
-            return "regex"
-        case Listed():
-            return "list"
-        case _:
-            assert_never(term)
+    return "+".join(dict.fromkeys(term.family for term in terms))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from frostline.errors import PolicyError
 from frostline.policies.expressions import compiled
@@ -51,11 +51,17 @@ class Word:
 
     name: str
 
+    @property
+    def family(self) -> str:
+        """See `frostline.policies.family`."""
+        return self.name
+
 
 @dataclass(frozen=True, slots=True)
 class AnchorTerm:
     """One anchor by its name."""
 
+    family: ClassVar[str] = "anchors"
     name: str
 
 
@@ -67,11 +73,17 @@ class Count:
     k: int | None = None
     at_most: int | None = None
 
+    @property
+    def family(self) -> str:
+        """See `frostline.policies.family`."""
+        return self.kind
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
     """One layer by its name, or by the end of its name."""
 
+    family: ClassVar[str] = "layer"
     name: str
 
 
@@ -79,6 +91,7 @@ class Named:
 class Random:
     """`draws` seeded draws, or one of them when `draw` is set; `fraction` in its shortest form."""
 
+    family: ClassVar[str] = "random"
     draws: int
     fraction: str
     draw: int | None = None
@@ -88,6 +101,7 @@ class Random:
 class Regex:
     """Layers and variables in whose names the expression is found."""
 
+    family: ClassVar[str] = "regex"
     expression: str
 
 
@@ -95,6 +109,7 @@ class Regex:
 class Listed:
     """Layers and variables by name."""
 
+    family: ClassVar[str] = "list"
     names: tuple[str, ...]
 
 

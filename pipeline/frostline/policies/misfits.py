@@ -25,12 +25,8 @@ def refuse_misfits(
 ) -> None:
     """Raise where a policy names or counts what no model has.
 
-    Args:
-        policies: as in a study file.
-        models: their facts. A model in which nothing trains is passed over: no policy fits it.
-        granularity: see `expand`.
-        seed: see `expand`.
-        where: the key of the study file in which the policies stand, for the message.
+    A model in which nothing trains is passed over: no policy fits it. `where` is the key of the
+    study file in which the policies stand, for the message.
 
     Raises:
         PolicyError: with the reason of every model; also where a policy freezes everything.

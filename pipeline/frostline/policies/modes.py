@@ -14,12 +14,7 @@ Mode = Literal["trainable", "pass_through", "pruned"]
 
 
 def frozen_layers(facts: ModelFacts, frozen_variables: Collection[str]) -> tuple[str, ...]:
-    """Return the layers with nothing left to train, in layer order.
-
-    Args:
-        facts: the model.
-        frozen_variables: paths of the frozen variables.
-    """
+    """Return the layers with nothing left to train, in layer order; variables go by their paths."""
     frozen = frozenset(frozen_variables)
     return tuple(
         layer.name
@@ -28,15 +23,17 @@ def frozen_layers(facts: ModelFacts, frozen_variables: Collection[str]) -> tuple
     )
 
 
+def earliest_trainable(facts: ModelFacts, frozen_layers: Collection[str]) -> int:
+    """Return the index of the first layer that still trains; at least one does."""
+    training = facts.by_name.keys() - frozenset(frozen_layers)
+    return min(facts.by_name[name].index for name in training)
+
+
 def layer_modes(facts: ModelFacts, frozen_variables: Collection[str]) -> dict[str, Mode]:
     """Return the mode of every layer under a freeze configuration, in layer order.
 
     A layer of which anything trains is `trainable`. A frozen layer is `pass_through` when some
     layer upstream of it trains, because that layer's gradient flows through it, else `pruned`.
-
-    Args:
-        facts: the model.
-        frozen_variables: paths of the frozen variables.
     """
     frozen = frozenset(frozen_layers(facts, frozen_variables))
     training = facts.by_name.keys() - frozen

@@ -10,26 +10,19 @@
 Needs neither TensorFlow nor Ray, and reads the anchors' rows only.
 """
 
-from frostline.prediction.evidence import TRAINABLE
-from frostline.prediction.fitted_groups import PredictedGroup, Unpredicted, groups, sort_groups
+from frostline.prediction.fitted_groups import PredictedGroup, Unpredicted, sort_groups
 from frostline.prediction.predict import GroupAnswers, PredictedPolicies, predict
 from frostline.prediction.predicted_configurations import Answer, answer
-from frostline.prediction.predictions_table import (
-    THREE_ANCHOR,
-    predictions,
-    write_predictions,
-)
+from frostline.prediction.predictions_table import THREE_ANCHOR, predictions, write_predictions
 
 __all__ = [
     "THREE_ANCHOR",
-    "TRAINABLE",
     "Answer",
     "GroupAnswers",
     "PredictedGroup",
     "PredictedPolicies",
     "Unpredicted",
     "answer",
-    "groups",
     "predict",
     "predictions",
     "sort_groups",

@@ -8,9 +8,8 @@ prediction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,12 +40,7 @@ class AnchorEvidence:
 
 
 def evidence_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> AnchorEvidence:
-    """Read the profiled anchors of a group.
-
-    Args:
-        sweep: the sweep.
-        rows: measured trials of one model under one setting.
-        facts: the model.
+    """Read the profiled anchors among the measured trials of one model under one setting.
 
     Raises:
         UsageError: no control left a trace, or its graph is of another model.
@@ -132,11 +126,8 @@ def _least_disturbed(
 
 
 def _profiled(costs: pa.Table) -> tuple[ProfiledOp, ...]:
+    columns = (costs[name].to_pylist() for name in ("layer", "pass", "graph_op", "ns_sum"))
     return tuple(
         ProfiledOp(layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns)
-        for layer, pass_, graph_op, ns in _columns(costs, "layer", "pass", "graph_op", "ns_sum")
+        for layer, pass_, graph_op, ns in zip(*columns, strict=True)
     )
-
-
-def _columns(table: pa.Table, *names: str) -> Iterable[tuple[Any, ...]]:
-    return zip(*(table[name].to_pylist() for name in names), strict=True)

@@ -21,6 +21,19 @@ from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
 
 
+def held_out_of(row: TrialRow, predicted: float | None) -> HeldOut | None:
+    """A measured trial beside its prediction; None where either is missing."""
+    if predicted is None or not row.speedup:
+        return None
+    low, high = row.speedup_low, row.speedup_high
+    return HeldOut(
+        measured=row.speedup,
+        low=row.speedup if low is None else low,
+        high=row.speedup if high is None else high,
+        predicted=predicted,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictedGroup:
     """The measured trials of one model under one setting, and the model fitted to its anchors.
@@ -53,20 +66,8 @@ class PredictedGroup:
 
     def judged(self) -> list[HeldOut]:
         """Held-out configurations with their predictions, where there is a prediction."""
-        found = []
-        for row in self.held_out:
-            predicted = self.predicted(row.frozen_variables)
-            if row.speedup and predicted is not None:
-                low, high = row.speedup_low, row.speedup_high
-                found.append(
-                    HeldOut(
-                        measured=row.speedup,
-                        low=row.speedup if low is None else low,
-                        high=row.speedup if high is None else high,
-                        predicted=predicted,
-                    )
-                )
-        return found
+        judged = (held_out_of(row, self.predicted(row.frozen_variables)) for row in self.held_out)
+        return [each for each in judged if each is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +95,7 @@ def sort_groups(
 ) -> tuple[tuple[PredictedGroup, ...], tuple[Unpredicted, ...]]:
     """Every model and setting with measured trials: those with a cost model, and the others.
 
-    Args:
-        sweep: the sweep.
-        model: only this one; None: all.
+    With `model`, only the settings of that one.
 
     Raises:
         DamagedError: a file that is needed is not what a sweep writes.
@@ -125,12 +124,6 @@ def sort_groups(
                 PredictedGroup(key=key, rows=tuple(rows), facts=facts, model=fit, naive=naive)
             )
     return tuple(fitted), tuple(rest)
-
-
-def groups(sweep: Sweep) -> tuple[tuple[PredictedGroup, ...], tuple[str, ...]]:
-    """Cost models of every model and setting that has one, and notices for the others."""
-    fitted, rest = sort_groups(sweep)
-    return fitted, tuple(each.notice for each in rest)
 
 
 def _naive(sweep: Sweep, rows: Sequence[TrialRow], baseline: TrialRow) -> NaiveInputs:

@@ -14,14 +14,7 @@ from frostline.analyse.groups import GroupKey
 from frostline.costmodel.held_out import HeldOutError
 from frostline.errors import SweepError, UsageError
 from frostline.notebook import html_table, html_text, one_line
-from frostline.policies import (
-    Policy,
-    PolicyMismatchError,
-    expand,
-    parse,
-    refuse_misfits,
-    spelled,
-)
+from frostline.policies import Policy, PolicyMismatchError, expand, parse, refuse_misfits, spelled
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
 from frostline.prediction.predicted_configurations import Answer, Known, answered
 from frostline.store.outdir import STUDY

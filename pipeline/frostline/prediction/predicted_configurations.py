@@ -19,6 +19,7 @@ from frostline.policies import (
     Granularity,
     Policy,
     anchors,
+    earliest_trainable,
     expand,
     frozen_layers,
 )
@@ -124,7 +125,6 @@ def answered(group: PredictedGroup, known: Known, expanded: ExpandedPolicy) -> A
     speedup = group.model.speedup(frozen)
     layers = frozen_layers(facts, frozen)
     frozen_params = sum(each.params for each in facts.variables if each.path in frozen)
-    training = facts.by_name.keys() - set(layers)
     base_ns, factor, error = known.baseline_step_ns, known.spread, known.error
     return Answer(
         model=key.model,
@@ -135,7 +135,7 @@ def answered(group: PredictedGroup, known: Known, expanded: ExpandedPolicy) -> A
         high=None if factor is None else speedup * (1 + factor),
         setting=key.setting,
         frozen_fraction=frozen_params / facts.total_params,
-        earliest_trainable_layer=min(facts.by_name[name].index for name in training),
+        earliest_trainable_layer=earliest_trainable(facts, layers),
         baseline_step_ns=base_ns,
         predicted_step_ns=round(base_ns / speedup) if base_ns else None,
         measured_speedup=known.measured.get(frozen),

@@ -37,10 +37,8 @@ def predictions(group: PredictedGroup | Unpredicted) -> list[PredictionRow]:
 def write_predictions(sweep: Sweep) -> tuple[int, tuple[str, ...]]:
     """Write the predictions of every measured trial, where they differ from those that it has.
 
-    A trial stays committed throughout; a reader finds its old predictions or the new ones.
-
-    Args:
-        sweep: opened after its last trial was committed.
+    A trial stays committed throughout; a reader finds its old predictions or the new ones. The
+    sweep has to be opened after its last trial was committed.
 
     Returns:
         How many trials were rewritten, and why models and settings have no cost model.

@@ -33,10 +33,8 @@ def chosen_groups(
 ) -> tuple[tuple[PredictedGroup, ...], tuple[str, ...]]:
     """The groups to answer, and notices about groups without a cost model.
 
-    Args:
-        sweep: the sweep.
-        model: only this one; None: all.
-        setting: values by axis (`{"batch_size": 16}`); groups that fit all of them.
+    With `model`, only those of that one. `setting` has values by axis (`{"batch_size": 16}`); the
+    groups fit all of them.
 
     Raises:
         UsageError: there is no such model, axis or value.
@@ -80,11 +78,8 @@ def importance_of(
 ) -> Importance:
     """The importance of a group's layers.
 
-    Args:
-        sweep: where gradient norms may be recorded.
-        group: the model.
-        asked: `params`, `gradient_norm`, or a file's path; None: gradient norms where the sweep
-            recorded them, else parameter counts.
+    `asked` is `params`, `gradient_norm`, or a file's path; None: gradient norms where the sweep
+    recorded them, else parameter counts.
 
     Raises:
         UsageError: the file is wrong, or no gradient norms are recorded.

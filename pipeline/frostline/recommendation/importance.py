@@ -51,11 +51,7 @@ def by_params(facts: ModelFacts) -> Importance:
 
 
 def by_gradient_norms(facts: ModelFacts, norms: Mapping[str, float | None]) -> Importance:
-    """Importance by the gradient norms that the sweep recorded for its baseline.
-
-    Args:
-        facts: the model.
-        norms: of each layer; None where none was recorded.
+    """Importance by the gradient norms, by layer, that the sweep recorded for its baseline.
 
     Raises:
         UsageError: a layer has none, or all are zero.

@@ -22,9 +22,7 @@ _REMINDER = (
 def keras_code(facts: ModelFacts, frozen_layers: Collection[str]) -> str:
     """Python that freezes whole layers of a built model called `model`.
 
-    Args:
-        facts: the model; a layer without a known expression is looked up by its name.
-        frozen_layers: names.
+    A layer without a known expression is looked up by its name.
     """
     frozen = [layer for layer in facts.layers if layer.name in frozen_layers]
     training = [layer.name for layer in facts.layers if layer.name not in frozen_layers]

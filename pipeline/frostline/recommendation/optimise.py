@@ -77,7 +77,7 @@ def optimise(
         )
 
     solver = Solver(program_of(group.model), values, price, must_train=kept_in)
-    with quiet_stdout(), ThreadPoolExecutor(_workers()) as pool:
+    with quiet_stdout(), ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0)))) as pool:
         fastest = solver.fastest()
         if fastest.share > budget * (1 + TOLERANCE):
             raise BudgetError(_too_small(group, point(fastest.share, fastest), budget, must_train))
@@ -164,10 +164,6 @@ def _budgets(fastest: float, asked: float) -> list[float]:
         if len(grid) >= _FEWEST_POINTS:
             break
     return sorted({fastest * (1 + TOLERANCE), *grid, asked} - {0.0})
-
-
-def _workers() -> int:
-    return min(4, len(os.sched_getaffinity(0)))
 
 
 def _too_small(

@@ -19,12 +19,13 @@ one value. Pure, but for NumPy and SciPy's sparse matrices.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from frostline.attribute.walk import union
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.terms import SharedOptimizer, Term
 from frostline.costmodel.units import FIXED
@@ -63,7 +64,7 @@ def program_of(model: CostModel) -> Program:
     Raises:
         UsageError: a layer has no price for a mode that it can take.
     """
-    builder = _Builder.of(model)
+    builder = _Builder(model)
     model.refuse_unpriced(builder.possible_modes())
     scale = model.total(())
     builder.define_sets(term.needed_by for term in model.terms)
@@ -79,39 +80,26 @@ Expression = dict[int | None, float]
 """Coefficients by column; None for the constant."""
 
 
-@dataclass(slots=True, kw_only=True)
 class _Builder:
-    layers: tuple[str, ...]
-    position: Mapping[str, int]
-    upstream: tuple[int, ...]
-    owner: Mapping[str, int]
-    params: tuple[int, ...]
-    cost: dict[int | None, float] = field(default_factory=dict)
-    upper: list[float] = field(default_factory=list)
-    entries: list[tuple[int, int, float]] = field(default_factory=list)
-    row_lower: list[float] = field(default_factory=list)
-    row_upper: list[float] = field(default_factory=list)
-    sets: dict[int, int] = field(default_factory=dict)
-    passing: dict[int, int] = field(default_factory=dict)
-    products: dict[tuple[int, Mode, int], int] = field(default_factory=dict)
-
-    @staticmethod
-    def of(model: CostModel) -> _Builder:
+    def __init__(self, model: CostModel) -> None:
         layers = model.facts.layers
         position = {layer.name: i for i, layer in enumerate(layers)}
-        builder = _Builder(
-            layers=tuple(position),
-            position=position,
-            upstream=tuple(
-                _mask(position[name] for name in layer.upstream if name != layer.name)
-                for layer in layers
-            ),
-            owner={v.path: position[layer.name] for layer in layers for v in layer.variables},
-            params=tuple(layer.params for layer in layers),
+        self.layers = tuple(position)
+        self.position = position
+        self.upstream = tuple(
+            _mask(position[name] for name in layer.upstream if name != layer.name)
+            for layer in layers
         )
-        for i in range(len(layers)):
-            builder.sets[1 << i] = builder.column()
-        return builder
+        self.owner = {v.path: position[layer.name] for layer in layers for v in layer.variables}
+        self.params = tuple(layer.params for layer in layers)
+        self.cost: dict[int | None, float] = {}
+        self.upper: list[float] = []
+        self.entries: list[tuple[int, int, float]] = []
+        self.row_lower: list[float] = []
+        self.row_upper: list[float] = []
+        self.sets = {1 << i: self.column() for i in range(len(layers))}
+        self.passing: dict[int, int] = {}
+        self.products: dict[tuple[int, Mode, int], int] = {}
 
     def program(self) -> Program:
         columns = len(self.upper)
@@ -248,7 +236,4 @@ class _Builder:
 
 
 def _mask(positions: Iterable[int]) -> int:
-    mask = 0
-    for position in positions:
-        mask |= 1 << position
-    return mask
+    return union(1 << position for position in positions)

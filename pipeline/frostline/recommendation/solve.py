@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 from scipy import optimize, sparse
@@ -129,7 +130,9 @@ class Solver:
             [within, as_good],
             lambda one: fits(one) and self._kept(one) >= best.kept * (1 - TOLERANCE),
         )
-        return best if leaner is None else min(self._found(leaner[0]), best, key=_share)
+        return (
+            best if leaner is None else min(self._found(leaner[0]), best, key=attrgetter("share"))
+        )
 
     def _found(self, training: tuple[bool, ...]) -> Found:
         kept = self._kept(training)
@@ -178,7 +181,3 @@ class Solver:
         row = np.zeros(self._program.columns)
         row[: len(training)] = np.where(training, -1.0, 1.0)
         return row, 1.0 - sum(training), np.inf
-
-
-def _share(found: Found) -> float:
-    return found.share

@@ -23,7 +23,7 @@ from frostline.reporting.evidence_tables import (
     evidence_sentences,
     place_rows,
 )
-from frostline.reporting.figures import Figure
+from frostline.reporting.figures.figure import Figure
 from frostline.reporting.method_facts import Fact, group_facts, period, sweep_facts
 from frostline.reporting.palette import FAMILIES, Family, family_of_row
 from frostline.reporting.section_figures import Drawing, section_figures
@@ -122,12 +122,8 @@ def report_content(
 ) -> ReportContent:
     """Everything that the report of a sweep says.
 
-    Args:
-        summary: of all committed trials.
-        evidence: of each group.
-        shown: by position of the group, the trials that the page shows.
-        manifest: of the sweep.
-        where: OUT as the user knows it, without credentials.
+    `shown` has, by position of the group, the trials that the page shows; `where` is OUT as the
+    user knows it, without credentials.
     """
     names = anchor_names(summary.groups)
     drawings = [
@@ -139,6 +135,7 @@ def report_content(
         for drawing, anchor in zip(drawings, names, strict=True)
         for row in table_rows(drawing.trials, _by_cost_model(drawing.evidence), anchor)
     ]
+    used = _used_columns(rows)
     runs = manifest.runs
     several = len(summary.groups) > 1
     models = [group.key.model for group in summary.groups]
@@ -155,8 +152,8 @@ def report_content(
         families=_families(drawings),
         models=tuple(dict.fromkeys(models)),
         sections=sections,
-        columns=_used(rows),
-        rows=tuple(_without_empty(rows)),
+        columns=tuple(COLUMNS[number] for number in used),
+        rows=tuple(replace(row, cells=tuple(row.cells[number] for number in used)) for row in rows),
         tensorboard=_tensorboard(where),
         facts=sweep_facts(manifest),
     )
@@ -186,7 +183,7 @@ def _section(drawing: Drawing, anchor: str, models: Sequence[str]) -> Section:
         lost=tuple(_lost(evidence)),
         lost_words=_lost_words(evidence),
         words=words,
-        facts=group_facts(group, evidence),
+        facts=tuple(group_facts(group, evidence)),
         left_out=tuple(_left_out(group, drawing)),
     )
 
@@ -210,23 +207,13 @@ def _families(drawings: Iterable[Drawing]) -> tuple[Family, ...]:
     return tuple(family for family in FAMILIES if family.name in there)
 
 
-def _used(rows: Sequence[TableRow]) -> tuple[TableColumn, ...]:
-    """The columns that are not empty throughout."""
-    return tuple(COLUMNS[number] for number in _used_numbers(rows))
-
-
-def _used_numbers(rows: Sequence[TableRow]) -> list[int]:
+def _used_columns(rows: Sequence[TableRow]) -> list[int]:
+    """Positions of the columns that are not empty throughout."""
     return [
         number
         for number, column in enumerate(COLUMNS)
         if not column.numeric or any(row.cells[number].order != "" for row in rows)
     ]
-
-
-def _without_empty(rows: Sequence[TableRow]) -> Iterable[TableRow]:
-    used = _used_numbers(rows)
-    for row in rows:
-        yield replace(row, cells=tuple(row.cells[number] for number in used))
 
 
 def _lost(evidence: ReportEvidence) -> Iterable[LostOp]:

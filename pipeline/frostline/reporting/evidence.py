@@ -17,10 +17,10 @@ from frostline.analyse.backward_flops import LayerWork, flops_saved
 from frostline.analyse.layer_costs import LayerCost, layer_costs
 from frostline.analyse.prediction_error import PredictedTrial
 from frostline.analyse.stored_model import load_facts
-from frostline.costmodel.held_out import HeldOut
 from frostline.errors import DamagedError, UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.prediction import PredictedGroup, Unpredicted, predictions, sort_groups
+from frostline.prediction.fitted_groups import held_out_of
 from frostline.reporting.page_limits import spread
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
@@ -79,15 +79,9 @@ class ReportEvidence:
 def gather(
     sweep: Sweep, summary: Summary, shown: Mapping[int, Sequence[TrialSummary]]
 ) -> tuple[ReportEvidence, ...]:
-    """Read the evidence of every group.
+    """Read the evidence of every group of the summary, in its order.
 
-    Args:
-        sweep: the sweep.
-        summary: of its trials.
-        shown: by position of the group, the trials that the page shows.
-
-    Returns:
-        One for each group of the summary, in its order.
+    `shown` has, by position of the group, the trials that the page shows.
 
     Raises:
         StorageError: OUT cannot be read.
@@ -116,10 +110,7 @@ def gather(
                 layers=layers,
                 order=_order(layers, facts),
                 flops_saved=saved,
-                flops_known=(
-                    sum(work.forward_flops is not None for work in works),
-                    len(works),
-                ),
+                flops_known=(sum(work.forward_flops is not None for work in works), len(works)),
                 predicted=tuple(
                     _predicted(group, rows, stored, fitted, notices, several=keys[group.key] > 1)
                 ),
@@ -231,11 +222,11 @@ def _predicted(
 
 def _judged(rows: Sequence[TrialRow], notices: list[str]) -> list[TrialRow]:
     """Anchors, and an even selection of the configurations that are held out."""
-    held_out = [row for row in rows if row.anchor is None and not row.is_control]
-    kept = {row.trial_id for row in spread(held_out, PREDICTED)}
-    if len(held_out) > PREDICTED:
+    others = [row for row in rows if row.anchor is None and not row.is_control]
+    kept = {row.trial_id for row in spread(others, PREDICTED)}
+    if len(others) > PREDICTED:
         notices.append(
-            f"Errors of predictors on this page are those of {PREDICTED} out of {len(held_out)} "
+            f"Errors of predictors on this page are those of {PREDICTED} out of {len(others)} "
             "held-out configurations, evenly spread over the frozen share."
         )
     return [row for row in rows if row.trial_id in kept or row.anchor is not None or row.is_control]
@@ -244,20 +235,14 @@ def _judged(rows: Sequence[TrialRow], notices: list[str]) -> list[TrialRow]:
 def _one(
     row: TrialRow, predictor: str, speedup: float | None, *, is_anchor: bool
 ) -> Iterable[PredictedTrial]:
-    if speedup is None or not row.speedup:
-        return
-    low, high = row.speedup_low, row.speedup_high
-    yield PredictedTrial(
-        trial_id=row.trial_id,
-        predictor=predictor,
-        is_anchor=bool(is_anchor),
-        speedup=HeldOut(
-            measured=row.speedup,
-            low=row.speedup if low is None else low,
-            high=row.speedup if high is None else high,
-            predicted=speedup,
-        ),
-    )
+    judged = held_out_of(row, speedup)
+    if judged is not None:
+        yield PredictedTrial(
+            trial_id=row.trial_id,
+            predictor=predictor,
+            is_anchor=bool(is_anchor),
+            speedup=judged,
+        )
 
 
 _SETTING = f"model, {', '.join(AXES)}, device_kind"

@@ -17,7 +17,7 @@ from frostline.prediction import THREE_ANCHOR
 from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.figures.prediction import predictor_label
 from frostline.store.trial_row import TrialRow
-from frostline.words import interval, percent, ratio, share, signed
+from frostline.words import counted, interval, percent, ratio, share, signed
 
 FRACTION = "frozen_fraction"
 
@@ -61,10 +61,7 @@ def association_rows(
 ) -> tuple[AssociationRow, ...]:
     """What explains the speedup, the most familiar properties first.
 
-    Args:
-        group: with the associations over all of its configurations.
-        evidence: FLOPs and predictions of the shown ones.
-        configurations: distinct measured configurations among the shown trials.
+    `configurations` are the distinct measured ones among the shown trials.
     """
     saved = associate(
         (evidence.flops_saved.get(row.trial_id), row.speedup) for row in configurations
@@ -113,18 +110,16 @@ def place_rows(found: Sequence[Level]) -> tuple[PlaceRow, ...]:
 
 def error_rows(errors: Iterable[PredictorError]) -> tuple[ErrorRow, ...]:
     """Held-out errors, in the order given."""
-    return tuple(_error(each) for each in errors)
-
-
-def _error(found: PredictorError) -> ErrorRow:
-    error = found.error
-    return ErrorRow(
-        predictor=predictor_label(found.predictor),
-        mean=share(error.mean_abs),
-        largest=share(error.max_abs),
-        bias=f"{100 * error.bias:+.1f}%",
-        ordered=share(error.ordered_share),
-        trials=error.count,
+    return tuple(
+        ErrorRow(
+            predictor=predictor_label(each.predictor),
+            mean=share(each.error.mean_abs),
+            largest=share(each.error.max_abs),
+            bias=f"{100 * each.error.bias:+.1f}%",
+            ordered=share(each.error.ordered_share),
+            trials=each.error.count,
+        )
+        for each in errors
     )
 
 
@@ -136,19 +131,16 @@ def evidence_sentences(
     by_name = {each.predictor: each.error for each in errors}
     model, naive = by_name.get(THREE_ANCHOR), by_name.get(FRACTION)
     if model is not None:
-        noise = (
-            f", beside a noise floor of {percent(group.noise_floor)}"
-            if group.noise_floor is not None
-            else ""
-        )
-        count = "1 configuration" if model.count == 1 else f"{model.count} configurations"
+        floor = group.noise_floor
+        noise = f", beside a noise floor of {percent(floor)}" if floor is not None else ""
         than = (
             f"; the rule 1 / (1 - frozen fraction) is off by {percent(naive.mean_abs)}"
             if naive
             else ""
         )
         yield (
-            f"The cost model, fitted to the anchors alone, predicts {count} that took no part in "
+            f"The cost model, fitted to the anchors alone, predicts "
+            f"{counted(model.count, 'configuration')} that took no part in "
             f"it with a mean error of {percent(model.mean_abs)} (at most "
             f"{percent(model.max_abs)}){noise}{than}."
         )

@@ -53,13 +53,7 @@ def report(
 
 
 def make_report_apart(out: Address) -> str:
-    """Write the report of a sweep in a child process.
-
-    Args:
-        out: where the sweep is.
-
-    Returns:
-        Where the page is.
+    """Write the report of a sweep in a child process, and say where the page is.
 
     Raises:
         FrostlineError: it could not be written; with the child's message.
@@ -78,11 +72,7 @@ def make_report_apart(out: Address) -> str:
 
 
 def content_of(sweep: Sweep, summary: Summary | None = None) -> ReportContent:
-    """Everything that the report of a sweep says.
-
-    Args:
-        sweep: as `open_sweep` gives it.
-        summary: of its trials, where it is there already.
+    """Everything that the report of a sweep says; `summary` is made here where it is None.
 
     Raises:
         SweepError: no trial is committed yet.

@@ -10,7 +10,7 @@ from frostline.analyse import GroupSummary
 from frostline.reporting.evidence import ReportEvidence
 from frostline.store.manifest import Manifest
 from frostline.store.trial_row import TrialRow
-from frostline.words import failure_words, floor, milliseconds, moment, ratio, share, size
+from frostline.words import counted, failure_words, floor, milliseconds, moment, ratio, share, size
 
 _WARNINGS = 20
 _ALL = 0.9995
@@ -22,11 +22,6 @@ class Fact:
 
     name: str
     value: str
-
-
-def group_facts(group: GroupSummary, evidence: ReportEvidence) -> tuple[Fact, ...]:
-    """How one model and setting was measured."""
-    return tuple(_group_facts(group, evidence))
 
 
 def sweep_facts(manifest: Manifest) -> tuple[Fact, ...]:
@@ -47,10 +42,11 @@ def period(manifest: Manifest) -> str:
     return f"{moment(first)} to {moment(last)}, {len(manifest.runs)} runs"
 
 
-def _group_facts(group: GroupSummary, evidence: ReportEvidence) -> Iterable[Fact]:
+def group_facts(group: GroupSummary, evidence: ReportEvidence) -> Iterable[Fact]:
+    """How one model and setting was measured."""
     rows = [item.row for item in group.trials]
     ok = [row for row in rows if row.status == "ok"]
-    controls = f"{group.controls} control{'' if group.controls == 1 else 's'}"
+    controls = counted(group.controls, "control")
     yield Fact(name="Noise floor", value=f"{floor(group.noise_floor)}, from {controls}")
     yield Fact(name="Baseline step", value=f"{milliseconds(group.baseline_step_ns)} ms (median)")
     yield Fact(name="Device", value=group.device_kind or "not known")
@@ -81,8 +77,8 @@ def _sampling(ok: Sequence[TrialRow]) -> Iterable[Fact]:
         value = str(least) if least == most else f"{least} to {most}"
         yield Fact(name="Pairs per trial", value=value)
     stops = [row.stop_reason for row in ok if row.stop_reason]
-    counted = [f"{stops.count(reason)} at {reason}" for reason in sorted(set(stops))]
-    yield Fact(name="Stopped", value=", ".join(counted) or "not known")
+    by_reason = [f"{stops.count(reason)} at {reason}" for reason in sorted(set(stops))]
+    yield Fact(name="Stopped", value=", ".join(by_reason) or "not known")
 
 
 def _profiles(ok: Sequence[TrialRow], evidence: ReportEvidence) -> Iterable[Fact]:

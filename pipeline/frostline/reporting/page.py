@@ -24,11 +24,7 @@ from frostline.reporting.render import figure_name
 
 
 def page(content: ReportContent) -> str:
-    """The whole page.
-
-    Args:
-        content: what `report_content` made.
-    """
+    """The whole page, from what `report_content` made."""
     runtime, behaviour = _runtime(), _resource("static", "report.js")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(_resource("templates", "report.html.j2"))

@@ -51,9 +51,7 @@ def quota(summary: Summary) -> int:
 def shown_trials(group: GroupSummary, count: int) -> tuple[TrialSummary, ...]:
     """The trials of a group that the page shows, in the order of the group.
 
-    Args:
-        group: the group.
-        count: the most measured trials, not counting those that are always shown.
+    Of the measured ones they are `count` at the most, beside those that are always shown.
     """
     measured = [item for item in group.trials if item.row.status == "ok"]
     if len(measured) > count:

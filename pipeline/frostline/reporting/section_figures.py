@@ -15,21 +15,13 @@ from frostline.analyse.placement import Level, levels, place_of
 from frostline.analyse.prediction_error import PredictorError, predictor_errors
 from frostline.prediction import THREE_ANCHOR
 from frostline.reporting.evidence import ReportEvidence
-from frostline.reporting.figures import (
-    Bar,
-    Figure,
-    TrialPoint,
-    energy_figure,
-    layer_costs_figure,
-    memory_figure,
-    placement_figure,
-    predicted_figure,
-    predictor_errors_figure,
-    speedup_by_depth,
-    speedup_by_fraction,
-    time_figure,
-    trial_rows,
-)
+from frostline.reporting.figures.figure import Figure, Rows
+from frostline.reporting.figures.layers import layer_costs_figure
+from frostline.reporting.figures.placement import placement_figure
+from frostline.reporting.figures.prediction import predicted_figure, predictor_errors_figure
+from frostline.reporting.figures.resources import energy_figure, memory_figure
+from frostline.reporting.figures.speedup import speedup_by_depth, speedup_by_fraction, trial_rows
+from frostline.reporting.figures.time import Bar, time_figure
 from frostline.reporting.page_limits import spread, spread_by
 from frostline.reporting.palette import family_of_row
 from frostline.store.trial_row import TrialRow
@@ -46,7 +38,7 @@ class Drawing:
     Attributes:
         group, evidence: of one model, setting and kind of device.
         trials: those that the page shows.
-        points: the measured ones among them, as the figures show them.
+        rows: the measured ones among them, as the figures show them.
         levels: configurations of different places at about the same frozen fraction.
         errors: held-out error of each predictor.
     """
@@ -54,7 +46,7 @@ class Drawing:
     group: GroupSummary
     evidence: ReportEvidence
     trials: tuple[TrialSummary, ...]
-    points: tuple[TrialPoint, ...]
+    rows: Rows
     levels: tuple[Level, ...]
     errors: tuple[PredictorError, ...]
 
@@ -63,12 +55,11 @@ class Drawing:
         group: GroupSummary, evidence: ReportEvidence, trials: Sequence[TrialSummary]
     ) -> Drawing:
         """Prepare a group."""
-        points = [_trial(item, evidence) for item in trials]
         return Drawing(
             group=group,
             evidence=evidence,
             trials=tuple(trials),
-            points=tuple(point for point in points if point is not None),
+            rows=trial_rows(trials, evidence.order),
             levels=tuple(_levels(group, evidence)),
             errors=predictor_errors(evidence.predicted),
         )
@@ -84,7 +75,7 @@ def section_figures(drawing: Drawing) -> tuple[tuple[Figure, ...], dict[str, str
     """The figures of a group, and by heading a sentence for each that cannot be drawn."""
     figures: list[Figure] = []
     words: dict[str, str] = {}
-    if drawing.points:
+    if drawing.rows:
         figures += _speedups(drawing)
     else:
         words["Speedup"] = "No trial was measured."
@@ -105,8 +96,8 @@ def section_figures(drawing: Drawing) -> tuple[tuple[Figure, ...], dict[str, str
 
 
 def _speedups(drawing: Drawing) -> Iterable[Figure]:
-    group, rows = drawing.group, trial_rows(drawing.points)
-    deepest = max(point.depth for point in drawing.points)
+    group, rows = drawing.group, drawing.rows
+    deepest = max(row["depth"] for row in rows)
     layers = len(drawing.evidence.order) or deepest + 1
     floor, ceiling = group.noise_floor, group.ceiling
     yield speedup_by_fraction(rows, noise_floor=floor, ceiling=ceiling)
@@ -115,11 +106,12 @@ def _speedups(drawing: Drawing) -> Iterable[Figure]:
 
 def _predictions(drawing: Drawing, words: dict[str, str]) -> Iterable[Figure]:
     evidence, floor = drawing.evidence, drawing.group.noise_floor
-    trials = {point.trial_id: point for point in drawing.points}
+    notices = " ".join(note for note in evidence.notices if "rediction" in note)
+    trials = {row["id"]: row for row in drawing.rows}
     errors = drawing.errors
     if not errors:
         words["Predicted against measured"] = (
-            " ".join(note for note in evidence.notices if "rediction" in note)
+            notices
             or "No measured configuration was held out: all of them are anchors or controls."
         )
         return
@@ -127,20 +119,18 @@ def _predictions(drawing: Drawing, words: dict[str, str]) -> Iterable[Figure]:
         yield predicted_figure(evidence.predicted, trials, floor)
     else:
         words["Predicted against measured"] = (
-            " ".join(note for note in evidence.notices if "rediction" in note)
-            or "There is no prediction of the cost model for these trials."
+            notices or "There is no prediction of the cost model for these trials."
         )
     yield predictor_errors_figure(evidence.predicted, errors, trials, floor)
 
 
 def _resources(drawing: Drawing, words: dict[str, str]) -> Iterable[Figure]:
-    rows = trial_rows(drawing.points)
-    if any(point.memory_bytes is not None for point in drawing.points):
-        yield memory_figure(rows)
+    if any(row["mb"] is not None for row in drawing.rows):
+        yield memory_figure(drawing.rows)
     else:
         words["Memory"] = "Not measured: the memory of one trial is known on GPUs only."
-    if any(point.energy_joules is not None for point in drawing.points):
-        yield energy_figure(rows)
+    if any(row["joules"] is not None for row in drawing.rows):
+        yield energy_figure(drawing.rows)
     else:
         words["Energy"] = "Not measured: this device counts no energy that the program can read."
 
@@ -149,28 +139,6 @@ def _levels(group: GroupSummary, evidence: ReportEvidence) -> list[Level]:
     if not evidence.order:
         return []
     return levels(group.configurations, lambda row: place_of(row.frozen_layers, evidence.order))
-
-
-def _trial(item: TrialSummary, evidence: ReportEvidence) -> TrialPoint | None:
-    row = item.row
-    if row.speedup is None or row.speedup_low is None or row.speedup_high is None:
-        return None
-    depth = row.earliest_trainable_layer or 0
-    return TrialPoint(
-        trial_id=row.trial_id,
-        policy=in_figure(policy_words(row)),
-        family=family_of_row(row),
-        fraction=row.frozen_fraction or 0.0,
-        depth=depth,
-        first=evidence.order[depth] if depth < len(evidence.order) else "",
-        speedup=row.speedup,
-        low=row.speedup_low,
-        high=row.speedup_high,
-        step_ns=row.step_ns,
-        verdict="control" if row.is_control else item.verdict or "",
-        memory_bytes=row.peak_memory_bytes,
-        energy_joules=row.energy_joules_per_step,
-    )
 
 
 def _bars(drawing: Drawing) -> list[Bar]:

@@ -90,10 +90,7 @@ def table_rows(
 ) -> list[TableRow]:
     """The rows of one model and setting, in the order given.
 
-    Args:
-        trials: with their verdicts.
-        predicted: the cost model's speedup by `trial_id`.
-        section: anchor of the section.
+    `predicted` is the cost model's speedup by `trial_id`, `section` the anchor of the section.
     """
     return [_row(item, predicted.get(item.row.trial_id), section) for item in trials]
 

@@ -25,12 +25,7 @@ class Store(Protocol):
 
 
 def commit(store: Store, run: TrialRun, *, log: Path | None = None) -> None:
-    """Publish a trial.
-
-    Args:
-        store: where.
-        run: what is known; its trace goes to `run.trace_path`.
-        log: file with what the trial printed; it may be missing.
+    """Publish a trial: its trace at `run.trace_path`, and its log, which may be missing.
 
     Raises:
         StorageError: OUT cannot be written.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 
 from frostline.attribute.costs import OpCost
 from frostline.attribute.step_graph import Pass, StepGraph
@@ -19,38 +20,12 @@ from frostline.store.schema import GraphOpRow, LayerRow, OpCostRow, StepRow
 
 def step_rows(trial_id: str, samples: Iterable[Sample]) -> list[StepRow]:
     """A trial's rows of `steps`."""
-    return [
-        StepRow(
-            trial_id=trial_id,
-            arm=sample.arm,
-            pair=sample.pair,
-            position=sample.position,
-            warmup=sample.warmup,
-            n_steps=sample.n_steps,
-            step_ns=sample.step_ns,
-        )
-        for sample in samples
-    ]
+    return [StepRow(trial_id=trial_id, **asdict(sample)) for sample in samples]
 
 
 def op_cost_rows(trial_id: str, costs: Iterable[OpCost]) -> list[OpCostRow]:
     """A trial's rows of `op_costs`."""
-    return [
-        OpCostRow(
-            trial_id=trial_id,
-            layer=cost.layer,
-            pass_=cost.pass_,
-            op_type=cost.op_type,
-            op_name=cost.op_name,
-            device=cost.device,
-            calls_per_step=cost.calls_per_step,
-            ns_per_step=cost.ns_per_step,
-            rule=cost.rule,
-            graph_op=cost.graph_op,
-            typical_ns_per_step=cost.typical_ns_per_step,
-        )
-        for cost in costs
-    ]
+    return [OpCostRow(trial_id=trial_id, **asdict(cost)) for cost in costs]
 
 
 def layer_rows(
@@ -64,13 +39,9 @@ def layer_rows(
 ) -> list[LayerRow]:
     """A trial's rows of `layers`.
 
-    Args:
-        trial_id: the trial.
-        facts: of its model.
-        frozen_variables: paths of what it froze.
-        costs: per step; None without a usable trace.
-        forward_flops: by layer, for the trial's batch size; layers that are not known are left out.
-        gradient_norms: by layer, where the trial recorded them.
+    `costs` are per step; None without a usable trace. `forward_flops` are by layer, for the trial's
+    batch size; layers that are not known are left out. `gradient_norms` are by layer, where the
+    trial recorded them.
     """
     times: dict[tuple[str | None, Pass], int] = defaultdict(int)
     for cost in costs or ():

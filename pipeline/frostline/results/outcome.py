@@ -43,12 +43,7 @@ class TrialOutcome:
 
 
 def outcome_of(run: TrialRun, *, store_s: float) -> TrialOutcome:
-    """The outcome of a committed trial.
-
-    Args:
-        run: what became its rows.
-        store_s: seconds that publishing them took.
-    """
+    """The outcome of a committed trial, whose publication took `store_s` seconds."""
     measured, failure = run.measured, run.failure
     seconds = dict(measured.seconds) if measured is not None else {}
     if run.convert_s is not None:

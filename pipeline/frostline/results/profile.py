@@ -68,14 +68,11 @@ def read_profile(
     device_id: str,
     deadline_s: float,
 ) -> TrialProfile:
-    """Convert and attribute a trial's trace.
+    """Convert and attribute a trial's trace, within `deadline_s` seconds for the conversion.
 
-    Args:
-        measured: the measuring process's answer; its files are read.
-        converter: gives a running converter; called only when there is a trace.
-        trial: what was measured; its frozen variables must not have cost anything.
-        device_id: where, as `Ready.device_id` gives it: an accelerator's trace must have its ops.
-        deadline_s: for the conversion.
+    `converter` gives a running converter and is called only when there is a trace. The trial's
+    frozen variables must not have cost anything, and the trace of an accelerator (`device_id` as in
+    `Ready`) must have its ops.
     """
     started = time.monotonic()
     graph = StepGraph.load(Path(measured.graph_file)) if measured.graph_file else None

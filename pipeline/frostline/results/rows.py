@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -125,11 +125,8 @@ def noise_of(measured: Measured) -> float:
 def planned_columns(trial: Trial, *, known: bool = True) -> PlannedColumns:
     """The columns of `trials` that are known before a run.
 
-    Args:
-        trial: the trial.
-        known: False where the model could not be built, so that its size is not known.
+    With `known` False the model could not be built, so that its size is not known.
     """
-    setting = trial.setting
     return PlannedColumns(
         trial_id=trial.trial_id,
         study=trial.study,
@@ -142,11 +139,7 @@ def planned_columns(trial: Trial, *, known: bool = True) -> PlannedColumns:
         total_params=trial.total_params if known else None,
         frozen_fraction=trial.frozen_fraction if known else None,
         earliest_trainable_layer=trial.earliest_trainable_layer if known else None,
-        batch_size=setting.batch_size,
-        optimizer=setting.optimizer,
-        precision=setting.precision,
-        jit_compile=setting.jit_compile,
-        strategy=setting.strategy,
+        **asdict(trial.setting),
         is_control=trial.is_control,
         replicate=trial.replicate,
         anchor=trial.anchor,

@@ -26,9 +26,7 @@ _APPLICATIONS = "keras.applications"
 
 
 def problem(
-    reference: str,
-    search_path: Sequence[Path] = (),
-    kwargs: Mapping[str, object] | None = None,
+    reference: str, search_path: Sequence[Path] = (), kwargs: Mapping[str, object] | None = None
 ) -> str | None:
     """Return what is wrong with a reference, with the nearest valid name; None where it is right.
 
@@ -58,9 +56,8 @@ def problem(
     except (OSError, ValueError) as error:
         return f"{found.origin} cannot be read: {error}."
     if name not in source.names:
-        if source.is_open or (
-            Path(found.origin).name == "__init__.py" and _find_below(found, name)
-        ):
+        below = found.submodule_search_locations
+        if source.is_open or (below and PathFinder.find_spec(f"{module}.{name}", below)):
             return None
         return f"`{module}` ({found.origin}) has no `{name}`. {advice(name, source.public)}"
     return _wrong_arguments(name, source, kwargs)
@@ -88,13 +85,6 @@ def _find(module: str, search_path: Sequence[Path]) -> ModuleSpec | str:
             return f"`{spec.name}` has no module `{parts[depth]}`. {advice(parts[depth], inside)}"
         spec = lower
     return spec
-
-
-def _find_below(package: ModuleSpec, name: str) -> bool:
-    return (
-        PathFinder.find_spec(f"{package.name}.{name}", package.submodule_search_locations)
-        is not None
-    )
 
 
 def _nearest_module(name: str, search_path: Sequence[Path]) -> str:

@@ -16,13 +16,7 @@ from frostline.notebook import html_facts, one_line
 from frostline.study.check import checked
 from frostline.study.former_names import former
 from frostline.study.parse import read_text
-from frostline.study.tables import (
-    FreezeTable,
-    MeasureTable,
-    ModelTable,
-    ResourcesTable,
-    TrainTable,
-)
+from frostline.study.tables import FreezeTable, MeasureTable, ModelTable, ResourcesTable, TrainTable
 from frostline.trial import MeasureSpec, ModelSpec, Setting
 
 
@@ -109,11 +103,7 @@ def load_study(path: str | PathLike[str], *, check_builders: bool = True) -> Stu
 
 
 def parse_study(
-    text: str,
-    *,
-    path: Path | None = None,
-    check_builders: bool = True,
-    former_names: bool = False,
+    text: str, *, path: Path | None = None, check_builders: bool = True, former_names: bool = False
 ) -> Study:
     """Validate the text of a study file.
 

@@ -46,11 +46,7 @@ class Bundle:
 
 
 def pack(study: Path, folder: Path) -> Bundle:
-    """Fill a folder.
-
-    Args:
-        study: the study file.
-        folder: an empty folder.
+    """Fill an empty folder with what the job of a study file takes along.
 
     Raises:
         UsageError: it would be too large.

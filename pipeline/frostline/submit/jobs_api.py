@@ -183,13 +183,9 @@ class JobsApi:
         return self.job(job_id)
 
     def follow(self, job_id: str, tell: Callable[[str], None]) -> Job:
-        """Wait for the end of a job.
+        """Wait for the end of a job, and tell each line that it prints, from the first one on.
 
         A cluster that does not answer for a while, as when a tunnel is opened again, is waited for.
-
-        Args:
-            job_id: the job.
-            tell: called with each line that the job prints, from the first one on.
 
         Raises:
             FrostlineError: the cluster has not answered for two minutes.

@@ -57,11 +57,9 @@ def events_path(trial_id: str) -> str:
 
 
 def trial_events(row: Row, steps: Sequence[Row]) -> bytes:
-    """The event file of a trial.
+    """The event file of a trial, from its row of `trials` and its rows of `steps`.
 
-    Args:
-        row: its row of `trials`.
-        steps: its rows of `steps`; none for a failed trial.
+    A failed trial has no rows of `steps`.
     """
     began_s = cast("datetime", row["started_at"]).timestamp()
     ended_s = began_s + cast("float", row["duration_s"])

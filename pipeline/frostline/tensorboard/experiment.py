@@ -18,12 +18,8 @@ from frostline.tensorboard.hparams import COLUMNS
 def write_experiment(out: OutDir, study: str, planned: Iterable[PlannedColumns]) -> None:
     """Write the event file of the sweep.
 
-    It includes trials that an earlier run committed, since the study may have changed.
-
-    Args:
-        out: the sweep.
-        study: the study's name.
-        planned: what is known of the planned trials, finished or not.
+    It includes trials that an earlier run committed, since the study may have changed, and the
+    planned ones, finished or not.
 
     Raises:
         StorageError: OUT cannot be read or written.

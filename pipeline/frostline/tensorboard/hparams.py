@@ -45,7 +45,7 @@ class ScalarTag:
 
     tag: str
     column: str
-    divisor: float
+    divisor: float = 1
     doc: str
     metric: bool = False
 
@@ -77,7 +77,6 @@ SCALARS = (
     ScalarTag(
         tag="speedup",
         column="speedup",
-        divisor=1,
         doc="Baseline step time / this trial's: median of paired ratios.",
         metric=True,
     ),
@@ -89,16 +88,10 @@ SCALARS = (
         metric=True,
     ),
     ScalarTag(
-        tag="speedup/low",
-        column="speedup_low",
-        divisor=1,
-        doc="Lower end of the speedup's 95% interval.",
+        tag="speedup/low", column="speedup_low", doc="Lower end of the speedup's 95% interval."
     ),
     ScalarTag(
-        tag="speedup/high",
-        column="speedup_high",
-        divisor=1,
-        doc="Upper end of the speedup's 95% interval.",
+        tag="speedup/high", column="speedup_high", doc="Upper end of the speedup's 95% interval."
     ),
     ScalarTag(
         tag="step_ms/baseline",
@@ -107,10 +100,7 @@ SCALARS = (
         doc="Step time of the baseline beside it, median, in milliseconds.",
     ),
     ScalarTag(
-        tag="examples_per_second",
-        column="examples_per_second",
-        divisor=1,
-        doc="Batch size / step time.",
+        tag="examples_per_second", column="examples_per_second", doc="Batch size / step time."
     ),
     ScalarTag(
         tag="peak_memory_mib",
@@ -121,7 +111,6 @@ SCALARS = (
     ScalarTag(
         tag="energy_joules_per_step",
         column="energy_joules_per_step",
-        divisor=1,
         doc="Device energy per step, in joules.",
     ),
     *(
@@ -141,15 +130,11 @@ SCALARS = (
         )
     ),
     ScalarTag(
-        tag="profiler/overhead",
-        column="profiler_overhead",
-        divisor=1,
-        doc="Profiled / unprofiled step time.",
+        tag="profiler/overhead", column="profiler_overhead", doc="Profiled / unprofiled step time."
     ),
     ScalarTag(
         tag="profiler/attributed_fraction",
         column="attributed_fraction",
-        divisor=1,
         doc="Share of profiled op time that belongs to a pass.",
     ),
 )
@@ -159,11 +144,7 @@ SAMPLES = {"trial": "samples/step_ms", "baseline": "samples/step_ms/baseline"}
 
 
 def hparams_of(row: Row) -> dict[str, Value]:
-    """Hyperparameters of a trial, by name.
-
-    Args:
-        row: columns of `trials`; those that are only known after measuring are not needed.
-    """
+    """Hyperparameters of a trial, by name, from its row of `trials`, measured or only planned."""
     told = {
         **row,
         "policy_family": family(str(row["policy"])),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from xprof.convert.events_db.python import pywrap_events_db_c_api as events_db
@@ -18,7 +19,7 @@ from xprof.convert.events_db.python import pywrap_events_db_c_api as events_db
 from frostline.errors import TraceError
 from frostline.trace.events import Aggregate, aggregate_events
 from frostline.trace.hlo import op_shares
-from frostline.trace.ops import OpShare, Trace, TraceOp
+from frostline.trace.ops import OpShare, Trace
 from frostline.trace.xspace import SpaceFacts, parse_hlo_proto, read_space
 
 Shares = dict[str, tuple[OpShare, ...]]
@@ -49,27 +50,17 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
     except TraceError as error:
         raise TraceError(f"{xplane}: {error}{_said(space)}") from error
     if space.has_accelerator and not any(
-        group.device.startswith("/device:") for group in aggregate.groups
+        group.op.device.startswith("/device:") for group in aggregate.groups
     ):
+        devices = ", ".join(space.empty_devices) or "an accelerator"
         raise TraceError(
-            f"{xplane} has a plane for {_named(space.empty_devices)} and no kernel in it: what the "
+            f"{xplane} has a plane for {devices} and no kernel in it: what the "
             "host did meanwhile is no cost of the device. Reading kernels needs permission for the "
             f"CUPTI counters: `frostline doctor` says how to get it{_said(space)}"
         )
     shares, undescribed = _program_shares(aggregate, space)
     ops = tuple(
-        TraceOp(
-            device=group.device,
-            op_name=group.op_name,
-            op_type=group.op_type,
-            hlo_op=group.hlo_op,
-            kernel=group.kernel,
-            calls=group.calls,
-            self_ns=group.self_ns,
-            median_ns=group.median_ns,
-            shares=shares.get(group.hlo_module, {}).get(group.hlo_op, ()),
-            in_input=group.in_input,
-        )
+        replace(group.op, shares=shares.get(group.hlo_module, {}).get(group.op.hlo_op, ()))
         for group in aggregate.groups
     )
     empty = [f"device plane {name} is empty" for name in space.empty_devices]
@@ -87,10 +78,6 @@ def _said(space: SpaceFacts) -> str:
     return f". The profiler says: {'; '.join(space.complaints)}" if space.complaints else ""
 
 
-def _named(devices: tuple[str, ...]) -> str:
-    return ", ".join(devices) or "an accelerator"
-
-
 def _program_shares(aggregate: Aggregate, space: SpaceFacts) -> tuple[dict[str, Shares], list[str]]:
     """What the instructions of each program seen in the events compute; and warnings.
 
@@ -99,8 +86,8 @@ def _program_shares(aggregate: Aggregate, space: SpaceFacts) -> tuple[dict[str, 
     """
     run: dict[str, set[str]] = defaultdict(set)
     for group in aggregate.groups:
-        if group.hlo_op:
-            run[group.hlo_module].add(group.hlo_op)
+        if group.op.hlo_op:
+            run[group.hlo_module].add(group.op.hlo_op)
     found: dict[str, Shares] = {}
     warnings: list[str] = []
     for module, instructions in run.items():

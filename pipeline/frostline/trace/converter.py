@@ -55,11 +55,7 @@ class TraceConverter:
         return child.pid if child is not None and child.returncode is None else None
 
     def convert(
-        self,
-        xplane: Path,
-        *,
-        deadline_s: float = DEFAULT_DEADLINE_S,
-        require_steps: bool = True,
+        self, xplane: Path, *, deadline_s: float = DEFAULT_DEADLINE_S, require_steps: bool = True
     ) -> Trace:
         """Convert a profile.
 

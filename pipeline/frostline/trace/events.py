@@ -18,24 +18,17 @@ import duckdb
 
 from frostline.errors import TraceError
 from frostline.trace import queries
+from frostline.trace.ops import TraceOp
 
 _MEMORY_LIMIT = "512MB"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventGroup:
-    """Events of one op on one device; fields as in `frostline.trace.ops.TraceOp`."""
+    """Events of one op on one device, and the XLA program that they are part of, if any."""
 
-    device: str
-    op_name: str
-    op_type: str
-    hlo_op: str
+    op: TraceOp
     hlo_module: str
-    kernel: str
-    in_input: bool
-    calls: int
-    self_ns: int
-    median_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +96,14 @@ def _one(
 def _is_eager(groups: tuple[EventGroup, ...]) -> bool:
     """Whether most of the time belongs to ops named by their type alone, as eager ops are."""
     bare_ns = named_ns = 0
-    for group in groups:
-        copied = group.op_type.startswith("Memcpy")
-        if group.hlo_op or group.in_input or copied or group.op_type in ("", "Dataset"):
+    for op in (group.op for group in groups):
+        copied = op.op_type.startswith("Memcpy")
+        if op.hlo_op or op.in_input or copied or op.op_type in ("", "Dataset"):
             continue
-        if group.op_name in ("", group.op_type):
-            bare_ns += group.self_ns
+        if op.op_name in ("", op.op_type):
+            bare_ns += op.self_ns
         else:
-            named_ns += group.self_ns
+            named_ns += op.self_ns
     return bare_ns > named_ns
 
 
@@ -175,12 +168,11 @@ def _group(
 ) -> EventGroup:
     device, op_name, op_type, hlo_op, hlo_module, kernel, in_input = key
     self_ns = total_ns - inner.get(key, 0)
-    return EventGroup(
+    op = TraceOp(
         device=device,
         op_name=op_name,
         op_type=op_type,
         hlo_op=hlo_op,
-        hlo_module=hlo_module,
         kernel=kernel,
         in_input=in_input,
         calls=calls,
@@ -188,6 +180,7 @@ def _group(
         # Time of ops inside leaves the median in proportion: which events held them is not kept.
         median_ns=median_ns * self_ns // total_ns if total_ns else 0,
     )
+    return EventGroup(op=op, hlo_module=hlo_module)
 
 
 def _inner_times(

@@ -11,6 +11,7 @@ generated classes live inside TensorFlow, which must not be imported where trace
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -247,7 +248,4 @@ def _computation(computation: Any, computation_names: dict[int, str]) -> tuple[I
 def _elements(shape: Any) -> int:
     if shape.tuple_shapes:
         return sum(_elements(part) for part in shape.tuple_shapes)
-    count = 1
-    for size in shape.dimensions:
-        count *= size
-    return count
+    return math.prod(shape.dimensions)

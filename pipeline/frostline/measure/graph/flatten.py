@@ -115,11 +115,9 @@ class _Scope:
 
 
 def flatten(graph: func_graph.FuncGraph, recorded: OpCredits) -> FlatGraph:
-    """Flatten a traced function.
+    """Flatten a traced function, the outermost one.
 
-    Args:
-        graph: the outermost function.
-        recorded: who created which op; functions traced at another time belong to their caller.
+    `recorded` says who created which op; functions traced at another time belong to their caller.
     """
     return _Flattener(recorded).run(graph)
 

@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import keras
@@ -101,12 +100,7 @@ class OpCredits:
             self._patches = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._patches.close()
 
     def of_graph(self, graph: ops.Graph) -> dict[str, int | None]:
@@ -173,12 +167,7 @@ class StepRecorder:
             self._patches = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._patches.close()
 
     def _gradient(self, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -48,9 +48,8 @@ def analyse_step(
 ) -> tuple[StepGraph | None, StepFacts | None, tuple[str, ...]]:
     """Analyse the training step that a recorder watched being traced.
 
-    Args:
-        recorder: left behind by `with StepRecorder(model)` around the first step.
-        owned: `owned_layers(model)` from before anything was frozen.
+    `with StepRecorder(model)` stood around the first step; `owned` are the `owned_layers(model)`
+    from before anything was frozen.
 
     Returns:
         The graph (variables in the order of `owned`), the facts, and warnings; no graph and no
@@ -104,10 +103,7 @@ def model_path(model: keras.Model, owned: tuple[OwnedLayer, ...]) -> str:
 def plain_ops(flat: FlatGraph, calls: list[str], top: str) -> list[PlainOp]:
     """The ops of a flat graph as plain values.
 
-    Args:
-        flat: the graph.
-        calls: the recorded calls' paths.
-        top: what `model_path` gives.
+    `calls` are the paths of the recorded calls; `top` is what `model_path` gives.
     """
     creators = [path if path != MODEL_PATH else top for path in calls]
     return [

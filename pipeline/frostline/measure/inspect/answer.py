@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from frostline.facts.model_facts import MadeFrom
 from frostline.facts.provenance import made_from
 from frostline.measure.batches import first_batch
 from frostline.measure.build import build
@@ -22,11 +21,8 @@ def inspect_request(
 ) -> Inspected:
     """Build the model under the request's setting and trace its forward pass.
 
-    Args:
-        request: what to build.
-        enter: told the stages.
-        reads: has watched this process since before TensorFlow was imported; without it the facts
-            do not record what they were made from.
+    `enter` is told the stages. `reads` has watched this process since before TensorFlow was
+    imported; without it the facts do not record what they were made from.
 
     Raises:
         TrialError: the builder failed, or the model cannot be fed.
@@ -45,15 +41,12 @@ def inspect_request(
     del model, batch
     release_memory()
     if reads is not None:
-        facts = replace(facts, made_from=_origin(request, reads))
+        origin = made_from(
+            request.model,
+            request.setting,
+            seed=request.seed,
+            files=reads.files(log=Path(request.log_path)),
+            libraries=reads.libraries(),
+        )
+        facts = replace(facts, made_from=origin)
     return Inspected(facts=facts)
-
-
-def _origin(request: InspectModel, reads: Reads) -> MadeFrom:
-    return made_from(
-        request.model,
-        request.setting,
-        seed=request.seed,
-        files=reads.files(log=Path(request.log_path)),
-        libraries=reads.libraries(),
-    )

@@ -51,8 +51,7 @@ class Reads:
     def files(self, *, log: Path) -> set[Path]:
         """Files that were read, absolute; without those of libraries, system and this program.
 
-        Args:
-            log: the process's own output, which is no input.
+        The process's own output `log` is no input either.
         """
         opened = {path for path in self._opened if Path(path).is_file()}
         read = {path for path in opened.union(self._module_files()) if self._counts(path)}

@@ -8,6 +8,7 @@ stage `trace`): a model whose call fails on the batch.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import keras
 import tensorflow as tf
 
 from frostline.attribute.uses import ALIAS, LayerUse, ParameterFlow, adopted, uses
-from frostline.attribute.walk import members, spread_down, topological, upstream
+from frostline.attribute.walk import members, seeds_of, spread_down, topological, union, upstream
 from frostline.errors import TrialError
 from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
 from frostline.measure.graph.captured_variables import CapturedVariables
@@ -114,16 +115,15 @@ class _Forward:
         found = uses(flow, handles)
         live = upstream(flat.sources, flat.outputs | writes)
         names = [layer.name for layer in owned]
-        seeds: dict[int, int] = {}
-        for bit, name in enumerate(names):
-            for vertex in handles[name]:
-                seeds[vertex] = seeds.get(vertex, 0) | 1 << bit
+        seeds = seeds_of({bit: handles[name] for bit, name in enumerate(names)})
         reached = spread_down(flat.sources, topological(flat.sources), seeds)
         return _Forward(
             first_use={name: _first_op(flat, use) for name, use in found.items()},
             upstream={
                 name: tuple(
-                    names[bit] for bit in members(_union(reached, use)) if names[bit] != name
+                    names[bit]
+                    for bit in members(union(reached[vertex] for vertex in use.meets))
+                    if names[bit] != name
                 )
                 for name, use in found.items()
             },
@@ -195,23 +195,13 @@ def _layer_facts(
 
 
 def _size(variable: keras.Variable) -> int:
-    size = 1
-    for dimension in variable.shape:
-        size *= int(dimension)
-    return size
+    return math.prod(map(int, variable.shape))
 
 
 def _first_op(flat: FlatGraph, use: LayerUse) -> int | None:
     handled = use.meets | use.pure_inside | use.pure_outside
     positions = (flat.op_of[vertex] for vertex in handled)
     return min((position for position in positions if position is not None), default=None)
-
-
-def _union(masks: Sequence[int], use: LayerUse) -> int:
-    mask = 0
-    for vertex in use.meets:
-        mask |= masks[vertex]
-    return mask
 
 
 def _calls(flat: FlatGraph, recorded: OpCredits, name: str, live: Collection[int]) -> int:

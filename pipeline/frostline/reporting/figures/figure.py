@@ -54,18 +54,13 @@ class Figure:
     bands: Bands | None = None
 
 
-def named(name: str) -> alt.NamedData:
-    """Data that a figure refers to by name."""
-    return alt.NamedData(name)
-
-
-def zoomable(name: str) -> alt.Parameter:
+def zoomable() -> alt.Parameter:
     """Axes that move with a drag, zoom with Ctrl and the wheel, and go back on a double click.
 
     Without Ctrl the wheel scrolls the page, which a figure must not catch.
     """
     return alt.selection_interval(
-        name=name, bind="scales", zoom="wheel![event.ctrlKey || event.metaKey]"
+        name="zoom", bind="scales", zoom="wheel![event.ctrlKey || event.metaKey]"
     )
 
 
@@ -75,27 +70,24 @@ def families_in(rows: Iterable[Mapping[str, Any]]) -> list[Family]:
     return [family for family in FAMILIES if family.name in there]
 
 
-def family_colour(families: Sequence[Family], title: str = "Policy") -> alt.Color:
-    """Colour by family, with a legend."""
-    return alt.Color(
-        "family:N",
-        title=title,
-        scale=alt.Scale(
-            domain=[family.name for family in families],
-            range=[family.colour for family in families],
-        ),
+def by_family(families: Sequence[Family], title: str = "Policy") -> tuple[alt.Color, alt.Shape]:
+    """Colour and shape by family, with one legend for both."""
+    names = [family.name for family in families]
+    colours = alt.Scale(domain=names, range=[family.colour for family in families])
+    shapes = alt.Scale(domain=names, range=[family.shape for family in families])
+    return (
+        alt.Color("family:N", title=title, scale=colours),
+        alt.Shape("family:N", title=title, scale=shapes),
     )
 
 
-def family_shape(families: Sequence[Family], title: str = "Policy") -> alt.Shape:
-    """Shape by family, in the same legend."""
-    return alt.Shape(
-        "family:N",
-        title=title,
-        scale=alt.Scale(
-            domain=[family.name for family in families],
-            range=[family.shape for family in families],
-        ),
+def frozen_share_axis() -> alt.X:
+    """The frozen share of the parameters from left to right, in per cent."""
+    return alt.X(
+        "fraction:Q",
+        title="Frozen share of the parameters (%)",
+        scale=alt.Scale(domain=[-2, 102], nice=False),
+        axis=alt.Axis(values=list(range(0, 101, 10)), grid=False),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from frostline.analyse.layer_costs import LAYER_PASSES, LayerCost
-from frostline.reporting.figures.figure import WIDTH, Figure, finished, named
+from frostline.reporting.figures.figure import WIDTH, Figure, finished
 
 MOST_LAYERS = 60
 _ORANGES = ["#FFFFFF", "#FBC48A", "#E8711C", "#8C2D04"]  # nothing is white
@@ -51,7 +51,7 @@ def layer_costs_figure(costs: Sequence[LayerCost]) -> Figure:
         "column:N", title=None, sort=there, scale=alt.Scale(domain=there),
         axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False),
     )  # fmt: skip
-    data = alt.Chart(named("layers"))
+    data = alt.Chart(alt.NamedData("layers"))
     tooltip = [
         alt.Tooltip("layer:N", title="Layer"),
         alt.Tooltip("kind:N", title="Kind"),

@@ -8,25 +8,13 @@ from typing import Any
 import altair as alt
 
 from frostline.analyse.placement import Level
-from frostline.reporting.figures.figure import (
-    INK,
-    WIDTH,
-    Figure,
-    family_colour,
-    family_shape,
-    finished,
-    named,
-)
+from frostline.reporting.figures.figure import INK, WIDTH, Figure, by_family, finished
 from frostline.reporting.palette import PLACE_FAMILIES
 from frostline.words import in_figure, percent
 
 
 def placement_figure(levels: Sequence[Level]) -> Figure:
-    """One line per frozen fraction, with a point for each place that was measured there.
-
-    Args:
-        levels: ascending by fraction.
-    """
+    """One line per level (ascending by fraction), with a point for each place measured there."""
     labels = _labels(levels)
     rows: list[dict[str, Any]] = []
     for level, label in zip(levels, labels, strict=True):
@@ -44,13 +32,11 @@ def placement_figure(levels: Sequence[Level]) -> Figure:
                     "high": row.speedup if high is None else high,
                 }
             )
-    families = [family for family in PLACE_FAMILIES.values() if _there(rows, family.name)]
-    data = alt.Chart(named("levels"))
+    there = {row["family"] for row in rows}
+    families = [family for family in PLACE_FAMILIES.values() if family.name in there]
+    data = alt.Chart(alt.NamedData("levels"))
     y = alt.Y(
-        "level:N",
-        title=None,
-        sort=labels,
-        axis=alt.Axis(grid=True, ticks=False, domain=False),
+        "level:N", title=None, sort=labels, axis=alt.Axis(grid=True, ticks=False, domain=False)
     )
     x = alt.X(
         "speedup:Q",
@@ -58,7 +44,7 @@ def placement_figure(levels: Sequence[Level]) -> Figure:
         scale=alt.Scale(zero=False, nice=True, padding=12),
         axis=alt.Axis(tickCount=10),
     )
-    colour = family_colour(families, "Frozen layers")
+    colour, shape = by_family(families, "Frozen layers")
     line = data.mark_rule(color=INK, opacity=0.35).encode(
         x=alt.X("least:Q"), x2="most:Q", y=y
     ).transform_aggregate(least="min(speedup)", most="max(speedup)", groupby=["level"])  # fmt: skip
@@ -66,7 +52,7 @@ def placement_figure(levels: Sequence[Level]) -> Figure:
         x=alt.X("low:Q"), x2="high:Q", y=y, color=colour
     )
     points = data.mark_point(filled=True, size=90, opacity=0.95).encode(
-        x=x, y=y, color=colour, shape=family_shape(families, "Frozen layers"),
+        x=x, y=y, color=colour, shape=shape,
         tooltip=[
             alt.Tooltip("policy:N", title="Policy"),
             alt.Tooltip("family:N", title="Frozen layers"),
@@ -86,10 +72,6 @@ def placement_figure(levels: Sequence[Level]) -> Figure:
         ),
         data={"levels": rows},
     )
-
-
-def _there(rows: Sequence[dict[str, Any]], family: str) -> bool:
-    return any(row["family"] == family for row in rows)
 
 
 def _labels(levels: Sequence[Level]) -> list[str]:

@@ -17,14 +17,11 @@ from frostline.reporting.figures.figure import (
     WIDTH,
     Figure,
     Rows,
+    by_family,
     families_in,
-    family_colour,
-    family_shape,
     finished,
-    named,
     zoomable,
 )
-from frostline.reporting.figures.speedup import TrialPoint
 from frostline.reporting.palette import GREY
 
 _FAR = 10.0
@@ -39,13 +36,15 @@ PREDICTOR_LABELS = {
 
 
 def predicted_figure(
-    predicted: Sequence[PredictedTrial], trials: Mapping[str, TrialPoint], noise_floor: float | None
+    predicted: Sequence[PredictedTrial],
+    trials: Mapping[str, Mapping[str, Any]],
+    noise_floor: float | None,
 ) -> Figure:
     """The cost model's prediction against the measurement, one point per configuration.
 
     Args:
         predicted: of one model and setting; only the cost model's are shown.
-        trials: by `trial_id`.
+        trials: rows as `trial_rows` gives them, by `trial_id`.
         noise_floor: drawn as a band around the diagonal; None: no band.
     """
     rows = [
@@ -65,19 +64,12 @@ def predicted_figure(
     families = families_in(held_out)
     least = 0.95 * min((min(row["predicted"], row["low"]) for row in rows), default=1.0)
     most = 1.05 * max((max(row["predicted"], row["high"]) for row in rows), default=1.0)
-    x = alt.X(
-        "predicted:Q",
-        title="Predicted speedup",
-        scale=alt.Scale(domain=[least, most], nice=False, zero=False),
-    )
-    y = alt.Y(
-        "measured:Q",
-        title="Measured speedup",
-        scale=alt.Scale(domain=[least, most], nice=False, zero=False),
-    )
-    data = alt.Chart(named("predicted"))
+    scale = alt.Scale(domain=[least, most], nice=False, zero=False)
+    x = alt.X("predicted:Q", title="Predicted speedup", scale=scale)
+    y = alt.Y("measured:Q", title="Measured speedup", scale=scale)
+    data = alt.Chart(alt.NamedData("predicted"))
     apart = data.transform_filter("!datum.anchor")
-    colour = family_colour(families)
+    colour, shape = by_family(families)
     tooltip = [
         alt.Tooltip("policy:N", title="Policy"),
         alt.Tooltip("predicted:Q", title="Predicted", format=".3f"),
@@ -94,8 +86,8 @@ def predicted_figure(
             x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour
         ),
         apart.mark_point(filled=True, size=60, opacity=0.9, clip=True, cursor="pointer")
-        .encode(x=x, y=y, color=colour, shape=family_shape(families), tooltip=tooltip)
-        .add_params(zoomable("zoom")),
+        .encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
+        .add_params(zoomable()),
     ]
     return Figure(
         kind="predicted-against-measured",
@@ -112,7 +104,7 @@ def predicted_figure(
 def predictor_errors_figure(
     predicted: Sequence[PredictedTrial],
     errors: Sequence[PredictorError],
-    trials: Mapping[str, TrialPoint],
+    trials: Mapping[str, Mapping[str, Any]],
     noise_floor: float | None,
 ) -> Figure:
     """Predicted / measured of each predictor, one stroke per held-out configuration."""
@@ -128,7 +120,7 @@ def predictor_errors_figure(
         for each in predicted
         if not each.is_anchor and each.trial_id in trials and each.speedup.predicted > 0
     ]
-    data = alt.Chart(named("errors"))
+    data = alt.Chart(alt.NamedData("errors"))
     y = alt.Y(
         "predictor:N",
         title=None,
@@ -192,8 +184,8 @@ def predictor_label(predictor: str) -> str:
     return PREDICTOR_LABELS.get(predictor, predictor)
 
 
-def _about(trial: TrialPoint) -> dict[str, Any]:
-    return {"id": trial.trial_id, "policy": trial.policy, "family": trial.family.name}
+def _about(trial: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: trial[name] for name in ("id", "policy", "family")}
 
 
 def _diagonal(least: float, most: float, noise_floor: float | None) -> list[Any]:

@@ -11,11 +11,10 @@ from frostline.reporting.figures.figure import (
     WIDTH,
     Figure,
     Rows,
+    by_family,
     families_in,
-    family_colour,
-    family_shape,
     finished,
-    named,
+    frozen_share_axis,
     zoomable,
 )
 
@@ -47,25 +46,20 @@ def energy_figure(rows: Rows) -> Figure:
 
 def _figure(rows: Rows, *, field: str, label: str, kind: str, title: str, caption: str) -> Figure:
     known: list[Any] = [row for row in rows if row[field] is not None]
-    families = families_in(known)
+    colour, shape = by_family(families_in(known))
     chart = (
-        alt.Chart(named("trials"))
+        alt.Chart(alt.NamedData("trials"))
         .transform_filter(f"isValid(datum.{field})")
         .mark_point(filled=True, size=60, opacity=0.9, clip=True, cursor="pointer")
         .encode(
-            x=alt.X(
-                "fraction:Q",
-                title="Frozen share of the parameters (%)",
-                scale=alt.Scale(domain=[-2, 102], nice=False),
-                axis=alt.Axis(values=list(range(0, 101, 10)), grid=False),
-            ),
+            x=frozen_share_axis(),
             y=alt.Y(
                 f"{field}:Q",
                 title=label,
                 scale=alt.Scale(domain=[0, 1.08 * max(row[field] for row in known)], nice=True),
             ),
-            color=family_colour(families),
-            shape=family_shape(families),
+            color=colour,
+            shape=shape,
             tooltip=[
                 alt.Tooltip("policy:N", title="Policy"),
                 alt.Tooltip(f"{field}:Q", title=label, format=".4~g"),
@@ -73,7 +67,7 @@ def _figure(rows: Rows, *, field: str, label: str, kind: str, title: str, captio
                 alt.Tooltip("id:N", title="Trial"),
             ],
         )
-        .add_params(zoomable("zoom"))
+        .add_params(zoomable())
     )
     return Figure(
         kind=kind,

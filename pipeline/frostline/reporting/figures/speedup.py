@@ -6,13 +6,13 @@ the band is no measurable difference. The line above is the ceiling, 1 + (B + U)
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import altair as alt
 
+from frostline.analyse import TrialSummary
 from frostline.reporting.figures.figure import (
     BAND,
     HEIGHT,
@@ -20,96 +20,66 @@ from frostline.reporting.figures.figure import (
     WIDTH,
     Figure,
     Rows,
+    by_family,
     families_in,
-    family_colour,
-    family_shape,
     finished,
-    named,
+    frozen_share_axis,
     zoomable,
 )
-from frostline.reporting.palette import Family
+from frostline.reporting.palette import family_of_row
+from frostline.words import in_figure, policy_words
 
 _CROWD = 300  # points; more of them are drawn smaller
 _SPREAD = 0.6  # width, in layers, over which points with the same first trainable layer stand
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialPoint:
-    """A measured configuration as the figures show it.
+def trial_rows(trials: Iterable[TrialSummary], order: Sequence[str]) -> Rows:
+    """The rows that the figures call `trials`: percentages, milliseconds, megabytes.
 
-    Attributes:
-        trial_id: of the trial.
-        policy: as shown.
-        family: kind of policy.
-        fraction: frozen / trainable parameters, 0 to 1.
-        depth: index of the first layer that trains.
-        first: that layer's name; empty where it is not known.
-        speedup, low, high: median of the paired ratios and its 95% interval.
-        step_ns: step time.
-        verdict: against the noise floor.
-        memory_bytes, energy_joules: per step; None where not measured.
+    Trials without a speedup and its interval are left out. `order` has the names of all layers in
+    order of first use; empty where it is not known.
     """
-
-    trial_id: str
-    policy: str
-    family: Family
-    fraction: float
-    depth: int
-    first: str
-    speedup: float
-    low: float
-    high: float
-    step_ns: int | None
-    verdict: str
-    memory_bytes: int | None
-    energy_joules: float | None
-
-
-def trial_rows(trials: Sequence[TrialPoint]) -> Rows:
-    """The rows that the figures call `trials`: percentages, milliseconds, megabytes."""
-    side_by_side: dict[int, int] = defaultdict(int)
-    for trial in trials:
-        side_by_side[trial.depth] += 1
-    placed: dict[int, int] = defaultdict(int)
-    rows = []
-    for trial in trials:
-        placed[trial.depth] += 1
-        number, of = placed[trial.depth], side_by_side[trial.depth]
-        rows.append(
+    found: list[dict[str, Any]] = []
+    for row, verdict in ((item.row, item.verdict) for item in trials):
+        if row.speedup is None or row.speedup_low is None or row.speedup_high is None:
+            continue
+        depth = row.earliest_trainable_layer or 0
+        memory_bytes = row.peak_memory_bytes
+        found.append(
             {
-                "id": trial.trial_id,
-                "policy": trial.policy,
-                "family": trial.family.name,
-                "fraction": round(100 * trial.fraction, 4),
-                "depth": trial.depth,
-                "place": round(trial.depth + _SPREAD * ((number - 0.5) / of - 0.5), 3),
-                "first": f"{trial.depth}: {trial.first}" if trial.first else str(trial.depth),
-                "speedup": round(trial.speedup, 4),
-                "low": round(trial.low, 4),
-                "high": round(trial.high, 4),
-                "interval": f"[{trial.low:.2f}, {trial.high:.2f}]",
-                "ms": None if trial.step_ns is None else round(trial.step_ns / 1e6, 4),
-                "verdict": trial.verdict,
-                "mb": None if trial.memory_bytes is None else round(trial.memory_bytes / 1e6, 2),
-                "joules": trial.energy_joules,
+                "id": row.trial_id,
+                "policy": in_figure(policy_words(row)),
+                "family": family_of_row(row).name,
+                "fraction": round(100 * (row.frozen_fraction or 0.0), 4),
+                "depth": depth,
+                "first": f"{depth}: {order[depth]}" if depth < len(order) else str(depth),
+                "speedup": round(row.speedup, 4),
+                "low": round(row.speedup_low, 4),
+                "high": round(row.speedup_high, 4),
+                "interval": f"[{row.speedup_low:.2f}, {row.speedup_high:.2f}]",
+                "ms": None if row.step_ns is None else round(row.step_ns / 1e6, 4),
+                "verdict": "control" if row.is_control else verdict or "",
+                "mb": None if memory_bytes is None else round(memory_bytes / 1e6, 2),
+                "joules": row.energy_joules_per_step,
             }
         )
-    return rows
+    side_by_side = Counter(each["depth"] for each in found)
+    placed: Counter[int] = Counter()
+    for each in found:
+        depth = each["depth"]
+        placed[depth] += 1
+        aside = (placed[depth] - 0.5) / side_by_side[depth] - 0.5
+        each["place"] = round(depth + _SPREAD * aside, 3)
+    return found
 
 
 def speedup_by_fraction(rows: Rows, *, noise_floor: float | None, ceiling: float | None) -> Figure:
     """Speedup against the frozen share of the parameters."""
-    x = alt.X(
-        "fraction:Q",
-        title="Frozen share of the parameters (%)",
-        scale=alt.Scale(domain=[-2, 102], nice=False),
-        axis=alt.Axis(values=list(range(0, 101, 10)), grid=False),
-    )
     return Figure(
         kind="speedup-by-frozen-share",
         title="Speedup against the frozen share of the parameters",
         caption=_CAPTION + _ceiling_words(ceiling),
-        spec=_spec(rows, x, noise_floor, ceiling),
+        spec=_spec(rows, frozen_share_axis(), noise_floor, ceiling),
         data={"trials": rows},
         zoom=True,
     )
@@ -155,17 +125,12 @@ def _ceiling_words(ceiling: float | None) -> str:
 
 
 def _spec(rows: Rows, x: alt.X, noise_floor: float | None, ceiling: float | None) -> dict[str, Any]:
-    families = families_in(rows)
-    colour, shape = family_colour(families), family_shape(families)
-    data = alt.Chart(named("trials"))
+    colour, shape = by_family(families_in(rows))
+    data = alt.Chart(alt.NamedData("trials"))
     hover = alt.selection_point(
         name="hover", on="pointerover", clear="pointerout", empty=False, fields=["id"]
     )
-    y = alt.Y(
-        "speedup:Q",
-        title="Speedup (baseline step / its step)",
-        scale=_scale(rows, ceiling),
-    )
+    y = alt.Y("speedup:Q", title="Speedup (baseline step / its step)", scale=_scale(rows, ceiling))
     layers: list[Any] = [*_reference(noise_floor), *_ceiling(ceiling)]
     layers.append(data.mark_rule(strokeWidth=1.2, opacity=0.7, clip=True).encode(
         x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour,
@@ -173,7 +138,7 @@ def _spec(rows: Rows, x: alt.X, noise_floor: float | None, ceiling: float | None
     layers.append(data.mark_point(filled=True, opacity=0.9, clip=True, cursor="pointer").encode(
         x=x, y=y, color=colour, shape=shape, tooltip=_TOOLTIP,
         size=alt.condition(hover, alt.value(170), alt.value(60 if len(rows) < _CROWD else 24)),
-    ).add_params(hover, zoomable("zoom")))  # fmt: skip
+    ).add_params(hover, zoomable()))  # fmt: skip
     return finished(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT))
 
 

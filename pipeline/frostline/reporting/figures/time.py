@@ -14,7 +14,7 @@ from typing import Any
 import altair as alt
 
 from frostline.attribute.step_graph import PASSES
-from frostline.reporting.figures.figure import INK, WIDTH, Bands, Figure, finished, named
+from frostline.reporting.figures.figure import INK, WIDTH, Bands, Figure, finished
 from frostline.reporting.palette import IDLE, IDLE_LABEL, PASS_COLOURS, PASS_LABELS, Family
 
 _STEP = 18
@@ -61,12 +61,9 @@ def time_figure(bars: Sequence[Bar]) -> Figure:
                 "percent": round(whole - running, 3), "ms": None, "share": None,
             })  # fmt: skip
     there = {row["pass"] for row in rows}
-    shown = {
-        **{PASS_LABELS[each]: PASS_COLOURS[each] for each in PASSES},
-        IDLE_LABEL: IDLE,
-    }
-    shown = {label: colour for label, colour in shown.items() if label in there}
-    chart = alt.Chart(named("times")).mark_bar(height={"band": 0.8}).encode(
+    colours = {**{PASS_LABELS[each]: PASS_COLOURS[each] for each in PASSES}, IDLE_LABEL: IDLE}
+    shown = {label: colour for label, colour in colours.items() if label in there}
+    chart = alt.Chart(alt.NamedData("times")).mark_bar(height={"band": 0.8}).encode(
         x=alt.X("percent:Q", title="Step time (% of the baseline's step)", stack="zero",
               axis=alt.Axis(tickCount=8)),
         y=alt.Y(
