@@ -11,6 +11,7 @@ from rich.console import Console
 from frostline.analyse import summarise
 from frostline.analyse.busy import busy_fraction
 from frostline.cli.results import result
+from frostline.device_id import is_cpu
 from frostline.difference import diff
 from frostline.explanation import explain
 from frostline.explanation.terminal import rendered
@@ -156,3 +157,12 @@ def test_whoever_speaks_of_it_says_the_same(
     assert ("works during 40% of it" in section.answer) is bound
     assert ("during 60% of it no op runs" in printed(rendered(found))) is bound
     assert (found.reason("host_bound") is not None) is bound
+
+
+@pytest.mark.parametrize(
+    ("device_id", "on_cpu"),
+    [("cpu:0,1", True), ("cpu:", True), ("0-1", True), ("0", False), ("0,1", False),
+     ("GPU-5a-0b", False), ("MIG-1-2", False)],
+)  # fmt: skip
+def test_the_id_of_a_device_tells_a_cpu(device_id: str, on_cpu: bool) -> None:
+    assert is_cpu(device_id) is on_cpu

@@ -6,9 +6,12 @@ CUDA_VISIBLE_DEVICES lists them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 _CPU = "cpu:"
+_RANGE = re.compile(r"\d+-\d+")
+"""A range of cores, as it stands in the oldest tables; no GPU is called so."""
 
 
 def cpu_id(cores: Iterable[int]) -> str:
@@ -18,7 +21,7 @@ def cpu_id(cores: Iterable[int]) -> str:
 
 def is_cpu(device_id: str) -> bool:
     """Whether the trial's ops ran on a CPU."""
-    return device_id.startswith(_CPU)
+    return device_id.startswith(_CPU) or _RANGE.fullmatch(device_id) is not None
 
 
 def gpu_count(device_id: str) -> int:
