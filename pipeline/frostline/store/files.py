@@ -18,7 +18,7 @@ from typing import Self
 
 from pyarrow.fs import FileSystem
 
-from frostline.errors import StorageError
+from frostline.errors import DamagedError
 
 Source = bytes | Path
 """What is written: bytes, or the content of a local file."""
@@ -136,7 +136,7 @@ class Batch(ABC):
             self.close()
 
 
-class OutsideError(StorageError, ValueError):
+class OutsideError(DamagedError, ValueError):
     """A name, which may come from a table or from another file of OUT, leads out of OUT."""
 
 
