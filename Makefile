@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test lint chaos matrix bench bench-overhead bench-fit bench-attribution bench-held-out clean
+.PHONY: help setup demo test lint chaos fuzz matrix bench bench-overhead bench-fit bench-attribution bench-held-out clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ bench-held-out: $(VENV)/.installed-dev  ## predicted against measured speedups o
 
 chaos: $(VENV)/.installed-dev  ## sweeps that lose processes, a node, the driver and the head; SEEDS="1 2 3"
 	$(BIN)/python tests/chaos.py $(SEEDS) $(CHAOS_ARGS)
+
+fuzz: $(VENV)/.installed-dev  ## damaged sweeps, studies and commands by the thousand; FUZZ_ARGS="--count 5000"
+	$(BIN)/python tests/fuzz.py $(FUZZ_ARGS)
 
 matrix: $(VENV)/.installed-dev  ## short sweeps over every kind of model; MODELS="ResNet50 xla"; an hour on 2 cores
 	$(BIN)/python bench/matrix.py $(MODELS)
