@@ -256,6 +256,15 @@ def test_an_empty_sweep_and_a_trial_without_figures_show_themselves(tmp_path: Pa
     assert "<script" not in explained._repr_html_()
 
 
+def test_characters_that_act_or_leave_no_mark_are_shown_as_escapes(out: Path):
+    name = "a\x1b]0;title\x07\u202eb\nc"
+    study = parse_study((out / "study.toml").read_text(), check_builders=False)
+    named = replace(study, name=name)
+    assert "a\\x1b]0;title\\x07\\u202eb\\nc" in repr(named)
+    for shown in (repr(named), named._repr_html_(), notebook.html_text(name, "pre")):
+        assert not {"\x1b", "\x07", "\u202e"} & set(shown)
+
+
 def test_long_tables_are_cut():
     rows = [(str(number), "x") for number in range(10_000)]
     html = notebook.html_table(("number", "word"), rows)

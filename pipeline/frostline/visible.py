@@ -5,8 +5,8 @@ text with `\x1b` in place of an escape character and `\u202e` in place of an ove
 direction. Control characters move a terminal's cursor, change its title or fill its clipboard;
 bidirectional ones and those without width make one name look like another. Pure.
 
-Everything that is shown passes one of three places that use this: the consoles of the command line,
-the content of the report, and JSON.
+Everything that is shown passes one of four places that use this: the consoles of the command line,
+the content of the report, JSON, and what objects show of themselves (`frostline.notebook`).
 """
 
 from __future__ import annotations
