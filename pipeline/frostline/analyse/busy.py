@@ -24,15 +24,16 @@ def busy_fraction(row: TrialRow) -> float | None:
     over several GPUs by itself counts as one device, so that the share is a bound from above.
 
     Where `busy_ns` was not recorded, the sum of the op times bounds it from above, since ops may
-    overlap. The bound is given only below 1, where it says something.
+    overlap; so it does where the overhead is not known, since profiling shortens no step. The bound
+    is given only below 1, where it says something.
     """
     if not row.step_ns or row.device_id is None:
         return None
     whole_ns: float = row.step_ns
     if is_cpu(row.device_id):
-        if row.profiler_overhead is None:
+        if row.profiler_overhead is None and row.busy_ns is not None:
             return None
-        whole_ns *= row.profiler_overhead
+        whole_ns *= row.profiler_overhead or 1.0
     elif row.strategy == "mirrored":
         whole_ns *= gpu_count(row.device_id)
     if row.busy_ns is not None:
