@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -89,7 +90,11 @@ def refuse_foreign(files: Files, table: str, rows: pa.Table, names: Sequence[str
         ids = rows["trial_id"].to_pylist()
         if ids == list(names):
             return
-        wrong = next((name for name, each in zip(names, ids, strict=False) if name != each), None)
+        wrong = next(
+            found if len(ids) > len(names) else name
+            for name, found in zip_longest(names, ids)
+            if name != found
+        )
     else:
         others = set(rows["trial_id"].unique().to_pylist()) - set(names)
         if not others:
