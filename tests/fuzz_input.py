@@ -10,27 +10,21 @@ from __future__ import annotations
 import importlib
 import io
 import json
-import os
 import random
 import shutil
-import stat
-import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
-import fuzz_damage as damage
-from predict_kit import world, world_facts
+import fuzz_words as words
+from fuzz_damage import damage_out
+from fuzz_surroundings import captured, caught, digest, surroundings
+from predict_kit import world
 from test_any_sweep import profiled
 
 from frostline.cli import main
-from frostline.errors import StorageError
-from frostline.facts.model_facts import ModelFacts
 from frostline.visible import UNSEEN
 
 HERE = Path(__file__).parent
@@ -49,8 +43,6 @@ policies = ["prefix:*", "regex:l[12]"]
 [resources]
 cpus_per_trial = 1
 """
-_DRAWN = 0.03
-"""Share of reports whose figures are drawn: drawing takes seconds, and comes after all reading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +117,7 @@ def _of_out(chance: random.Random, sound: Path, place: Path) -> tuple[list[str],
     out = place / "out"
     base = chance.choice(("world", "world", "world", "v1", "traced"))
     shutil.copytree(sound / base, out)
-    done = [base, *damage.damage_out(chance, out)]
+    done = [base, *damage_out(chance, out)]
     command = chance.choice((*READERS, *WRITERS))
     return _command(chance, command, str(out), place), done
 
@@ -136,12 +128,12 @@ def _of_study(chance: random.Random, sound: Path, place: Path) -> tuple[list[str
         [_STUDY, *(each.read_text() for each in sorted(STUDIES.glob("*.toml")))]
     )
     if chance.random() < 0.4:  # a sound study of policies that are not
-        listed = json.dumps([damage.policy(chance) for _ in range(chance.choice((1, 1, 2, 5)))])
+        listed = json.dumps([words.policy(chance) for _ in range(chance.choice((1, 1, 2, 5)))])
         path.write_text(_STUDY.replace('["prefix:*", "regex:l[12]"]', listed))
     elif chance.random() < 0.6:
-        path.write_text(damage.mutated_lines(chance, content), errors="replace")
+        path.write_text(words.mutated_lines(chance, content), errors="replace")
     else:
-        path.write_bytes(damage.mutated_bytes(chance, content.encode()))
+        path.write_bytes(words.mutated_bytes(chance, content.encode()))
     if chance.random() < 0.3:
         out = place / "out"
         shutil.copytree(sound / "world", out)
@@ -160,7 +152,7 @@ def _of_arguments(chance: random.Random, sound: Path, place: Path) -> tuple[list
     for _ in range(chance.choice((1, 1, 2, 3))):
         at = chance.randrange(len(arguments) + 1)
         word = chance.choice((
-            damage.text(chance), damage.policy(chance), "--json", "--out", "--freeze", "--budget",
+            words.text(chance), words.policy(chance), "--json", "--out", "--freeze", "--budget",
             "--nosuch", "-h", "--", "-1", "1e400", "nan", "http://[::1", "s3://[x", "\udcff", "file://x",
             "--model", "--top", "--train", "--setting", "batch_size=8", "x=y", "--address",
         ))  # fmt: skip
@@ -212,15 +204,15 @@ def _judged(
     watched = [place / "outside", place / "home", place / "tmp"]
     if arguments and arguments[0] in READERS:
         watched += [place / "out", place / "here"]
-    before = [_digest(each) for each in watched]
+    before = [digest(each) for each in watched]
     said = {name: io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for name in ("out", "err")}
     code = None
     try:
-        with _surroundings(chance, place), _captured(said["out"], said["err"]):
+        with surroundings(chance, place), captured(said["out"], said["err"]):
             code = main(arguments)
     except BaseException as error:  # noqa: BLE001 - whatever comes out of `main` is what is looked for
         return code, "", "".join(traceback.format_exception(error))
-    texts = {name: _text(stream) for name, stream in said.items()}
+    texts = {name: caught(stream) for name, stream in said.items()}
     wrong = []
     if code not in (0, 1, 2):
         wrong.append(f"exit code {code}")
@@ -234,8 +226,8 @@ def _judged(
         wrong.append("not a word")
     if code == 0 and "--json" in arguments and arguments[0] in READERS:
         wrong += _no_json(texts["out"])
-    for each, digest in zip(watched, before, strict=True):
-        if _digest(each) != digest:
+    for each, was in zip(watched, before, strict=True):
+        if digest(each) != was:
             wrong.append(f"{each.name} has changed: {sorted(map(str, each.rglob('*')))[:20]}")
     return code, texts["err"], "\n".join(wrong)
 
@@ -249,86 +241,6 @@ def _no_json(shown: str) -> Iterator[str]:
     except ValueError as error:
         if "Usage" not in shown:
             yield f"no JSON ({error}): {shown[:200]!r}"
-
-
-@contextmanager
-def _captured(out: io.TextIOWrapper, err: io.TextIOWrapper) -> Iterator[None]:
-    with mock.patch.object(sys, "stdout", out), mock.patch.object(sys, "stderr", err):
-        yield
-
-
-def _text(stream: io.TextIOWrapper) -> str:
-    stream.flush()
-    content = stream.buffer.getvalue()  # type: ignore[attr-defined]
-    return str(content.decode("utf-8"))
-
-
-@contextmanager
-def _surroundings(chance: random.Random, place: Path) -> Iterator[None]:
-    """A place of its own; nothing is measured, served or inspected, and seldom anything drawn."""
-    from frostline.sweep import run as sweep_run
-
-    run_sweep = sweep_run.run_sweep
-
-    def swept(study: object, out: object, **options: object) -> object:
-        options |= {"inspect": lambda study, _logs: _facts(study), "make_executor": _no_executor}
-        return run_sweep(study, out, **options)  # type: ignore[arg-type]
-
-    environment = {"HOME": str(place / "home"), "TMPDIR": str(place / "tmp"), "COLUMNS": "100",
-                   "XDG_RUNTIME_DIR": str(place / "tmp")}  # fmt: skip
-    where = Path.cwd()
-    os.chdir(place / "here")
-    patches = [
-        mock.patch.dict(os.environ, environment),
-        mock.patch.object(tempfile, "tempdir", str(place / "tmp")),
-        mock.patch("frostline.tensorboard.server.TensorBoard", _NoTensorBoard),
-        mock.patch("frostline.cli.plan._inspect", lambda study: (_facts(study), [])),
-        mock.patch("frostline.sweep.run.run_sweep", swept),
-        mock.patch("frostline.reporting.make.make_report_apart", return_value="not drawn"),
-    ]
-    if chance.random() > _DRAWN:
-        patches.append(mock.patch("frostline.reporting.write.render_figures"))
-    try:
-        for patch in patches:
-            patch.start()
-        yield
-    finally:
-        for patch in reversed(patches):
-            patch.stop()
-        os.chdir(where)
-
-
-def _facts(study: object) -> dict[str, ModelFacts]:
-    return {each.name: replace(world_facts(), name=each.name) for each in study.models}  # type: ignore[attr-defined]
-
-
-def _no_executor(_resources: object) -> object:
-    raise StorageError("nothing is measured here")
-
-
-class _NoTensorBoard:
-    def __init__(self, log_dir: Path, *, port: int, log: Path) -> None:
-        self.port = port or 6006
-
-    def __enter__(self) -> _NoTensorBoard:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def wait(self) -> int:
-        return 0
-
-
-def _digest(folder: Path) -> str:
-    """What lies below a folder; opens regular files only."""
-    found = sha256()
-    for path in sorted(folder.rglob("*")):
-        mode = path.lstat().st_mode
-        found.update(f"{path} {stat.S_IFMT(mode)}".encode("utf-8", "surrogateescape"))
-        if stat.S_ISREG(mode):
-            found.update(path.read_bytes())
-    return found.hexdigest()
 
 
 def _keep(place: Path, target: Path) -> None:

@@ -354,3 +354,55 @@ def test_an_expanded_policy_is_a_policy_with_the_same_configuration(facts, polic
 def test_no_text_breaks_the_parser(text):
     with contextlib.suppress(PolicyError):
         parse(text)
+
+
+SLOW = chain("a" * 40 + "!", "head")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(a+)+$",
+        "(a|a)*$",
+        "(a|aa)+$",
+        r"(\w+\s?)*\$",
+        "(?:a*)*b",
+        "a.*.*.*.*.*.*.*.*.*=",
+        "(a*a*)*b",
+    ],
+)
+def test_an_expression_that_takes_for_ever_is_refused(expression: str):
+    with pytest.raises(PolicyError, match="avoid repetitions within a repetition"):
+        expand(f"regex:{expression}", SLOW)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["a+!", "(?!b)a+!", "(?i)A{40}", "(aa)+!", r"(a)\1+!", "(?P<x>a)(?P=x)", "[[a]+!", "a|b|c|d"],
+)
+def test_any_other_expression_is_found_as_python_finds_it(expression: str):
+    (one,) = expand(f"regex:{expression}", SLOW)
+    assert frozen_layers(SLOW, one.frozen_variables) == ("a" * 40 + "!",)
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ("regex:a{99999999999}", "it repeats something too often"),
+        ("regex:" + "(" * 5_000, "not a regular expression"),
+        ("regex:" + "(?:" * 5_000 + ")" * 5_000, "it is nested too deeply"),
+        ("prefix:" + "9" * 5_000, "a number of 5000 digits"),
+        ("suffix:*/" + "9" * 5_000, "a number of 5000 digits"),
+        ("random:" + "9" * 5_000 + "@0.5", "a number of 5000 digits"),
+        ("random:3@0.5#" + "9" * 5_000, "a number of 5000 digits"),
+    ],
+)
+def test_numbers_and_expressions_beyond_reason_are_refused(policy: str, says: str):
+    with pytest.raises(PolicyError, match=re.escape(says)):
+        parse(policy)
+
+
+def test_a_policy_of_more_configurations_than_anybody_measures_is_refused():
+    facts = chain(*(f"layer{i}" for i in range(20)))
+    with pytest.raises(PolicyError, match="stands for 47,045,881 configurations of model `m`"):
+        expand("+".join(["prefix:*"] * 6), facts)

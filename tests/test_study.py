@@ -337,3 +337,68 @@ def test_the_guide_names_every_key_and_policy():
         assert re.search(rf"\| `{policy}\b", guide)
     for path in STUDIES:
         assert f"`{path.name}`" in guide
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path):
+    path = tmp_path / "study.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert load_study(path).digest == parse_study(GOOD).digest
+    assert "line 1: nam " in refusal("\ufeff" + GOOD.replace("name = ", "nam = ", 1))
+
+
+@pytest.mark.parametrize(
+    ("right", "slip", "meant"),
+    [
+        ('name    = "vgg16"', 'nmae    = "vgg16"', "`name`"),
+        ("builder =", "buidler =", "`builder`"),
+        ("kwargs  =", "kwrags  =", "`kwargs`"),
+        ("[freeze]", "[freze]", "`freeze`"),
+        ("policies =", "polices =", "`policies`"),
+        ('["none", "prefix:*", ["dense", "norm"]]', '["nnoe"]', "`none`"),
+    ],
+)
+def test_one_slip_is_one_mistake(right: str, slip: str, meant: str):
+    said = refusal(GOOD.replace(right, slip, 1))
+    assert "1 mistake\n" in said
+    assert f"Did you mean {meant}?" in said
+    assert len(said.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("seed = " + "9" * 5_000, "line 1: a whole number beyond TOML's range of 64 bits"),
+        ("seed = 0x" + "f" * 5_000, "line 1: seed: a whole number beyond TOML's range"),
+        (f"seed = {2**63}", "line 1: seed: a whole number beyond TOML's range"),
+        ("x = " + "[" * 400 + "]" * 400, "line 1: x"),
+        ("x = " + "[" * 5_000 + "]" * 5_000, "nested too deeply"),
+        ("x" + ".a" * 400 + " = 1", "nested too deeply; a study has at most 20 tables"),
+        ("x = " + "{ a = " * 5_000 + "1" + " }" * 5_000, "nested too deeply"),
+    ],
+)
+def test_numbers_and_depths_beyond_reason_are_mistakes(line: str, says: str):
+    said = refusal(f"{line}\n{GOOD}")
+    assert says in said
+    assert len(said) < 300
+
+
+def test_tables_nested_in_a_models_arguments_are_told_with_their_line():
+    deep = "{ a = " * 30 + "1" + " }" * 30
+    said = refusal(GOOD.replace('{ weights = "none", input_shape = [64, 64, 3] }', deep))
+    assert said == (
+        "the study: line 7: model[0]: nested too deeply; "
+        "a study has at most 20 tables and lists in each other."
+    )
+
+
+@pytest.mark.parametrize(("letter", "fits"), [("a", 100), ("é", 100), ("漢", 66), ("𠀀", 50)])
+def test_a_models_name_fits_a_files_name(letter: str, fits: int):
+    assert parse_study(GOOD.replace('"vgg16"', f'"{letter * fits}"', 1)).models[0].name
+    assert "model[0].name" in refusal(GOOD.replace('"vgg16"', f'"{letter * (fits + 1)}"', 1))
+
+
+def test_a_file_without_end_is_no_study():
+    with pytest.raises(StudyError, match="larger than 4 MiB"):
+        load_study(Path("/dev/zero"))
+    with pytest.raises(StudyError, match="cannot be read"):
+        load_study(Path("a\0b"))

@@ -122,6 +122,13 @@ def test_addresses_of_another_kind_are_refused(address: str) -> None:
         normalised(address)
 
 
+@pytest.mark.parametrize("address", ["http://[::1", "[x", "http://user:secret@[x"])
+def test_what_is_no_address_is_refused_and_not_repeated(address: str) -> None:
+    with pytest.raises(UsageError, match="is no address") as refused:
+        normalised(address)
+    assert "secret" not in str(refused.value)
+
+
 def test_addresses_are_completed() -> None:
     assert normalised("head:8265") == "http://head:8265"
     assert normalised("https://head/ray/") == "https://head/ray"
