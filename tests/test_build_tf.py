@@ -112,7 +112,7 @@ def test_keras_applications_by_name(built: Any) -> None:
 
 
 def test_synthetic_batches_fit_structures_losses_and_vocabulary(built: Any) -> None:
-    from frostline.measure.batches import synthetic_batch
+    from frostline.measure.synthetic import synthetic_batch
 
     model, _ = built.build(spec("two_inputs"), SETTING, seed=0)
     x, y = synthetic_batch(model, 64, seed=1)
@@ -125,7 +125,7 @@ def test_synthetic_batches_fit_structures_losses_and_vocabulary(built: Any) -> N
 
 
 def test_one_hot_targets_for_a_softmax(built: Any) -> None:
-    from frostline.measure.batches import synthetic_batch
+    from frostline.measure.synthetic import synthetic_batch
 
     model, _ = built.build(spec("dense"), SETTING, seed=0)
     _, y = synthetic_batch(model, 16, seed=1)
@@ -134,7 +134,7 @@ def test_one_hot_targets_for_a_softmax(built: Any) -> None:
 
 
 def test_an_unknown_size_asks_for_data(built: Any) -> None:
-    from frostline.measure.batches import synthetic_batch
+    from frostline.measure.synthetic import synthetic_batch
 
     model, _ = built.build(spec("unknown_size"), SETTING, seed=0)
     with pytest.raises(TrialError, match=r"shape \(batch, \?, 3\)"):
@@ -145,12 +145,12 @@ def test_tracing_a_prepared_step_happens_once(built: Any) -> None:
     import tensorflow as tf
 
     from frostline.measure.arm import Arm
-    from frostline.measure.batches import batches
+    from frostline.measure.batches import feed
 
     for name in ("dense", "convnet", "two_inputs"):
         model, _ = built.build(spec(name), SETTING, seed=0)
         strategy = tf.distribute.get_strategy()
-        arm = Arm(model, batches(model, spec(name), SETTING, strategy, seed=0), strategy)
+        arm = Arm(model, feed(model, spec(name), SETTING, strategy, seed=0).batches, strategy)
         traces = []
         step = model.train_step
 
@@ -169,12 +169,12 @@ def test_a_loss_that_is_not_finite_is_an_error(built: Any) -> None:
     import tensorflow as tf
 
     from frostline.measure.arm import Arm
-    from frostline.measure.batches import batches
+    from frostline.measure.batches import feed
 
     entry = spec("explodes")
     model, _ = built.build(entry, SETTING, seed=0)
     strategy = tf.distribute.get_strategy()
-    arm = Arm(model, batches(model, entry, SETTING, strategy, seed=0), strategy)
+    arm = Arm(model, feed(model, entry, SETTING, strategy, seed=0).batches, strategy)
     model.make_train_function()
     with pytest.raises(TrialError, match="learning rate") as caught:
         arm.run(50)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from schedule_kit import watched
 
@@ -68,6 +69,15 @@ def trial_of(facts: ModelFacts, model: ModelSpec, frozen: tuple[str, ...]) -> Tr
         replicate=0,
         anchor=None,
     )
+
+
+def facts_of_untrained() -> ModelFacts:
+    """As the inspection of `untrained` would tell them."""
+    from sample_models import untrained
+
+    from frostline.measure.inspect.model import inspect
+
+    return inspect(untrained(), "untrained", np.zeros((4, 6), np.float32), build_s=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -209,8 +219,11 @@ def test_a_model_without_a_single_gradient_never_opens(session: Session) -> None
 def test_a_train_step_without_gradients_fails_its_trials(
     session: Session, asks: bool, words: str
 ) -> None:
+    """An inspection refuses such a model; a step that changes behind it is found all the same."""
     model = spec("untrained", asks=asks)
-    facts = session.inspect(model).facts
+    refused = session.inspect(model)
+    assert (refused.kind, refused.is_refusal) == ("NoGradients", True)
+    facts = facts_of_untrained()
     assert isinstance(session.open(model), Ready)
     failed = session.run(trial_of(facts, model, ("first/kernel", "first/bias")))
     assert isinstance(failed, Failed)

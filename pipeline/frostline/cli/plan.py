@@ -38,7 +38,7 @@ def plan(
     asked = load_study(study)
     facts, failures = _inspect(asked)
     if not facts:
-        raise StudyError("no model of the study can be built:\n  " + "\n  ".join(failures))
+        raise StudyError("nothing of the study can run:\n  " + "\n  ".join(failures))
     buildable = tuple(model for model in asked.models if model.name in facts)
     planned = plan_trials(replace(asked, models=buildable), facts)
     console = out()
@@ -71,7 +71,8 @@ def _inspect(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
     failures = []
     for name, each in found.items():
         if isinstance(each, Failed):
-            failures.append(f"model `{name}` failed in {each.stage}: {each.kind}: {each.message}")
+            why = "" if each.is_refusal else f" failed in {each.stage}: {each.kind}"
+            failures.append(f"model `{name}`{why}: {each.message}")
         else:
             facts[name] = each
     return facts, failures

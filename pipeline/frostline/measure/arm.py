@@ -45,16 +45,23 @@ class Arm:
     Attributes:
         model: the compiled model.
         batches: what the train function takes.
+        cycle: steps after which the batches' shapes repeat; blocks consist of whole cycles.
         steps: steps run so far.
         block_steps: steps in a block that lasts 20 ms or more; set by `warm_up`.
     """
 
     def __init__(
-        self, model: keras.Model, batches: Iterator[Any], strategy: tf.distribute.Strategy
+        self,
+        model: keras.Model,
+        batches: Iterator[Any],
+        strategy: tf.distribute.Strategy,
+        *,
+        cycle: int = 1,
     ) -> None:
         self.model = model
+        self.cycle = cycle
         self.steps = 0
-        self.block_steps = 1
+        self.block_steps = cycle
         self.batches = batches
         self._strategy = strategy
 
@@ -118,21 +125,25 @@ class Arm:
             )
         return Block(n_steps=n_steps, elapsed_ns=elapsed)
 
+    def whole(self, n_steps: int) -> int:
+        """At least so many steps, in whole cycles."""
+        return self.cycle * max(1, math.ceil(n_steps / self.cycle))
+
     def warm_up(self) -> list[Block]:
         """Run the steps that do not count, and choose the length of a block from them."""
-        blocks = [self.run(1) for _ in range(_WARM_STEPS)]
+        blocks = [self.run(self.cycle) for _ in range(_WARM_STEPS)]
         fastest = min(block.step_ns for block in blocks)
-        self.block_steps = max(1, math.ceil(MIN_BLOCK_NS / max(fastest, 1)))
-        if self.block_steps > 1:
+        self.block_steps = self.whole(math.ceil(MIN_BLOCK_NS / max(fastest, 1)))
+        if self.block_steps > self.cycle:
             block = self.run(self.block_steps)
             blocks.append(block)
-            self.block_steps = max(1, math.ceil(MIN_BLOCK_NS / max(block.step_ns, 1)))
+            self.block_steps = self.whole(math.ceil(MIN_BLOCK_NS / max(block.step_ns, 1)))
         return blocks
 
     def profile(self, n_steps: int) -> list[Block]:
-        """Run single steps, each marked for the profiler as a training step."""
+        """Run single steps in whole cycles, each marked for the profiler as a training step."""
         blocks = []
-        for number in range(n_steps):
+        for number in range(self.whole(n_steps)):
             with tf.profiler.experimental.Trace("train", step_num=number, _r=1):
                 blocks.append(self.run(1))
         return blocks

@@ -19,7 +19,7 @@ import tensorflow as tf
 from frostline.errors import TrialError
 from frostline.measure import device
 from frostline.measure.arm import Arm
-from frostline.measure.batches import batches
+from frostline.measure.batches import feed
 from frostline.measure.build import build, strategy_for
 from frostline.measure.gradient_norms import gradient_norms
 from frostline.measure.interleave import Comparison, interleave, median_ns, sample
@@ -29,6 +29,7 @@ from frostline.measure.messages import Measured, OpenGroup, Ready, Sample
 from frostline.measure.pairing import estimate, looks
 from frostline.measure.phase_times import Phases
 from frostline.measure.profiler import profile_trial
+from frostline.measure.short_error import short_error
 from frostline.measure.trial_arm import TracedArm, first_step, trace_trial
 from frostline.trial import Trial
 
@@ -47,6 +48,7 @@ class WarmBaseline:
         if not tf.config.list_logical_devices():
             raise TrialError("build", "NoDevice", "TensorFlow sees no device at all")
         self._strategy = strategy_for(self._setting)
+        self._examples_per_step: float | None = None
         self._baseline: Arm | None = self._warm_baseline()
         self._seconds_to_open = self._phases.seconds
         settle()
@@ -90,7 +92,7 @@ class WarmBaseline:
                 "measure",
                 "OutOfMemory",
                 f"the device's memory does not hold this model even alone; lower batch_size "
-                f"({self._setting.batch_size}): {error.message[:300]}",
+                f"({self._setting.batch_size}): {short_error(error)}",
             ) from error
         baseline = self._open_baseline()
         steps = measured.steps + max(0, baseline.steps - steps_before)
@@ -187,6 +189,7 @@ class WarmBaseline:
             seconds=self._phases.seconds,
             steps=traced.arm.steps,
             rss_bytes=device.resident_bytes(),
+            examples_per_step=self._examples_per_step,
             gradient_norms=norms,
         )
 
@@ -202,7 +205,7 @@ class WarmBaseline:
                     arm.model, arm.batches, self._strategy, owned_layers(arm.model)
                 )
         except Exception as error:  # noqa: BLE001 - foreign code; the timing is good without it
-            return None, (f"no gradient norms: {error}"[:500],)
+            return None, (f"no gradient norms: {short_error(error)}",)
         return dict(found), ()
 
     def _energy(self, arm: Arm) -> float | None:
@@ -232,10 +235,11 @@ class WarmBaseline:
         with self._phases.timed("build", "build"):
             model, warnings = build(self._spec, self._setting, seed=seed, strategy=self._strategy)
             with self._strategy.scope():
-                feed = batches(model, self._spec, self._setting, self._strategy, seed=seed)
-                arm = Arm(model, feed, self._strategy)
+                found = feed(model, self._spec, self._setting, self._strategy, seed=seed)
+                arm = Arm(model, found.batches, self._strategy, cycle=found.cycle)
                 arm.build_variables()
-        return arm, warnings
+        self._examples_per_step = found.examples_per_batch
+        return arm, (*warnings, *found.warnings)
 
     def _open_baseline(self) -> Arm:
         if self._baseline is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import keras
 import tensorflow as tf
 
 from frostline.errors import TrialError
+from frostline.measure.short_error import short_error
 from frostline.trial import ModelSpec, Setting
 
 DEFAULT_OPTIMIZER = "adam"
@@ -56,15 +58,11 @@ def build(
         kwargs = json.loads(spec.kwargs_json)
         if spec.builder.startswith("keras."):
             kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
-        with _user_code(spec.builder):
+        with user_code(spec.builder):
             model = builder(**kwargs)
+        _refuse_other_backend(spec)
         if not isinstance(model, keras.Model):
-            given = type(model).__name__
-            raise TrialError(
-                "build",
-                "NotAModel",
-                f"builder {spec.builder!r} returned {given}, not a keras.Model; return the model",
-            )
+            raise _not_a_model(model, spec)
         if not model.built and isinstance(model, keras.Sequential):
             raise TrialError(
                 "build",
@@ -75,6 +73,37 @@ def build(
         return model, _compile(model, spec, setting)
 
 
+def _refuse_other_backend(spec: ModelSpec) -> None:
+    """The builder's module may choose a backend, and Keras has been imported by then."""
+    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if chosen != "tensorflow":
+        raise TrialError(
+            "build",
+            "WrongBackend",
+            f"builder {spec.builder!r} sets KERAS_BACKEND to {chosen}, and what is measured here "
+            "are TensorFlow's training steps: leave that out, if the model trains under "
+            "TensorFlow as well",
+        )
+
+
+def _not_a_model(returned: Any, spec: ModelSpec) -> TrialError:
+    given = f"{type(returned).__module__}.{type(returned).__name__}".removeprefix("builtins.")
+    advice = "return the model"
+    if isinstance(returned, keras.Layer):
+        advice = "wrap the layer: keras.Sequential([keras.Input(shape), layer])"
+    elif given.startswith("torch."):
+        advice = "models of torch cannot be measured here"
+    elif isinstance(returned, tf.Module):
+        advice = "call it in the `call` of a keras.Model, and return that"
+    elif given.startswith("tf_keras."):
+        advice = "this is Keras 2; build it with `keras` (Keras 3)"
+    return TrialError(
+        "build",
+        "NotAModel",
+        f"builder {spec.builder!r} returned {given}, not a keras.Model; {advice}",
+    )
+
+
 def load_callable(path: str, search_path: tuple[str, ...], what: str) -> Any:
     """Import `module:callable`, the study's folder first on the module path.
 
@@ -83,7 +112,7 @@ def load_callable(path: str, search_path: tuple[str, ...], what: str) -> Any:
     """
     sys.path[:] = [*search_path, *(each for each in sys.path if each not in search_path)]
     module_name, _, attribute = path.partition(":")
-    with _user_code(f"import of {module_name}"):
+    with user_code(f"import of {module_name}"):
         module = importlib.import_module(module_name)
     found = getattr(module, attribute, None)
     if not callable(found):
@@ -101,7 +130,7 @@ def _keras_argument(name: str, value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _user_code(what: str) -> Iterator[None]:
+def user_code(what: str) -> Iterator[None]:
     """Turn what the user's code raises into a TrialError that says where it was raised."""
     try:
         yield
@@ -112,7 +141,8 @@ def _user_code(what: str) -> Iterator[None]:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         name = type(error).__name__
         where = f"{frame.filename}:{frame.lineno}"
-        raise TrialError("build", name, f"{what} raised {name} at {where}: {error}") from error
+        said = short_error(error)
+        raise TrialError("build", name, f"{what} raised {name} at {where}: {said}") from error
 
 
 def _compile(model: keras.Model, spec: ModelSpec, setting: Setting) -> tuple[str, ...]:
@@ -131,7 +161,7 @@ def _compile(model: keras.Model, spec: ModelSpec, setting: Setting) -> tuple[str
             model.jit_compile = jit
     else:
         loss = spec.loss or (model.loss if model.compiled else None) or default_loss(model)
-        with _user_code(f"compiling the model of {spec.builder!r}"):
+        with user_code(f"compiling the model of {spec.builder!r}"):
             model.compile(
                 optimizer=optimizer,
                 loss=loss,

@@ -134,6 +134,7 @@ class Measured:
         peak_memory_bytes, energy_joules_per_step: None where they were not measured.
         seconds: wall time by phase (`build`, `trace`, `step`, `check`, `profile`).
         steps: training steps run, all arms, warm-up and profile included.
+        examples_per_step: mean over the batches that ran; None where that is not known.
         gradient_norms: mean gradient norm by layer; None where the trial does not record them.
         rss_bytes: resident size of the process after the trial was taken down.
     """
@@ -157,6 +158,7 @@ class Measured:
     seconds: dict[str, float]
     steps: int
     rss_bytes: int
+    examples_per_step: float | None = None
     gradient_norms: dict[str, float] | None = None
 
 
@@ -175,6 +177,19 @@ class Failed:
     message: str
     fatal: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the study asks for what cannot work, so that it has to be changed."""
+        return self.kind in _REFUSALS
+
+
+_REFUSALS = frozenset(
+    {
+        "FixedBatch", "NeedsData", "NoBatch", "NoGradients", "NoLoss", "NotADataset", "NotAModel",
+        "NotBuilt", "StepFailed", "WrongBackend",
+    }
+)  # fmt: skip
 
 
 Reply = Progress | Inspected | Ready | Measured | Failed

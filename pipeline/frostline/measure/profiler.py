@@ -15,6 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from frostline.measure.arm import Arm
+from frostline.measure.short_error import short_error
 from frostline.trial import Trial
 
 _ANCHOR_STEPS = 2
@@ -27,7 +28,8 @@ class ProfiledWindow:
 
     Attributes:
         trace_file: the `.xplane.pb`; None with a reason in `error`.
-        step_ns: median time of a profiled step; None when no step was profiled.
+        step_ns: median time of a profiled step, the mean where steps differ within a cycle; None
+            when no step was profiled.
         error: why there is no trace.
     """
 
@@ -46,12 +48,16 @@ def profile(arm: Arm, n_steps: int, folder: Path) -> ProfiledWindow:
     try:
         tf.profiler.experimental.start(str(folder), options=options)
     except (tf.errors.OpError, RuntimeError) as error:
-        return ProfiledWindow(trace_file=None, step_ns=None, error=f"profiler: {error}")
+        return ProfiledWindow(
+            trace_file=None, step_ns=None, error=f"profiler: {short_error(error)}"
+        )
     try:
         blocks = arm.profile(n_steps)
     finally:
         stop_error = _stop()
-    step_ns = round(statistics.median(block.step_ns for block in blocks))
+    # The steps of a cycle differ, and all of them count.
+    typical = statistics.median if arm.cycle == 1 else statistics.fmean
+    step_ns = round(typical([block.step_ns for block in blocks]))
     if stop_error is not None:
         return ProfiledWindow(trace_file=None, step_ns=step_ns, error=stop_error)
     files = sorted(folder.rglob("*.xplane.pb"))
@@ -89,5 +95,5 @@ def _stop() -> str | None:
     try:
         tf.profiler.experimental.stop()
     except (tf.errors.OpError, RuntimeError) as error:
-        return f"profiler: {error}"
+        return f"profiler: {short_error(error)}"
     return None

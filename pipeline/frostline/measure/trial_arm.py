@@ -68,7 +68,7 @@ def trace_trial(trial: Trial, make: Make, phases: Phases) -> TracedArm:
                 facts.assigned_variables, expected - facts.unconnected_variables
             )
         device.reset_peak()
-        arm.run(2)
+        arm.run(arm.whole(2))
         peak = device.peak_bytes()
         after = freeze_check.digests(watched)
         if not recorder.tape_asked:

@@ -91,7 +91,11 @@ class TimingColumns(TableRow):
     profiler_overhead: Annotated[float | None, "Profiled / unprofiled step time.", "1"]
     peak_memory_bytes: Annotated[int | None, "Device memory of the trial alone; null on CPUs.", "B"]
     energy_joules_per_step: Annotated[float | None, "Device energy; null where not counted.", "J"]
-    examples_per_second: Annotated[float | None, "batch_size / step time.", "1/s"]
+    examples_per_second: Annotated[
+        float | None,
+        "Examples of the batches that ran / step time; null where not countable.",
+        "1/s",
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

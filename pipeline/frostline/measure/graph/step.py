@@ -9,7 +9,7 @@ is timed, and not attributed.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import keras
@@ -20,7 +20,7 @@ from frostline.attribute.step_ops import PlainOp, PlainStep, graph_ops
 from frostline.attribute.walk import StepFlow
 from frostline.measure.graph.captured_variables import CapturedVariables
 from frostline.measure.graph.flatten import FlatGraph, FlatOp, flatten
-from frostline.measure.graph.flops import flops_of
+from frostline.measure.graph.flops import OpenShapeError, flops_of
 from frostline.measure.graph.recorder import StepRecorder, TapeCall, TensorRef, variable_key
 from frostline.measure.layers import MODEL_PATH, OwnedLayer, OwnedVariable
 
@@ -87,10 +87,7 @@ def analyse_step(
     graph = StepGraph(
         variables=tuple(entry.path for entry in variables),
         trained=tuple(variables[position].path for position in sorted(returned)),
-        ops=tuple(
-            _with_flops(graph_op, flat_op)
-            for graph_op, flat_op in zip(graph_ops(step), flat.ops, strict=True)
-        ),
+        ops=_with_flops(graph_ops(step), flat.ops),
     )
     return graph, facts, (*flat.warnings, *_unseen(flat, calls))
 
@@ -119,7 +116,11 @@ def plain_ops(flat: FlatGraph, calls: list[str], top: str) -> list[PlainOp]:
 
 
 def total_flops(op: FlatOp) -> int | None:
-    """FLOPs of an op in one step, None where its count or how often it runs is not known."""
+    """FLOPs of an op in one step, None where its count or how often it runs is not known.
+
+    Raises:
+        OpenShapeError: its count depends on a size that is open.
+    """
     if op.trips is None:
         return None
     once = flops_of(op.operation)
@@ -228,8 +229,21 @@ def _facts(
     )
 
 
-def _with_flops(graph_op: GraphOp, flat_op: FlatOp) -> GraphOp:
-    if graph_op.pass_ != "forward":
-        return graph_op
-    flops = total_flops(flat_op)
-    return graph_op if flops is None else replace(graph_op, forward_flops=flops)
+def _with_flops(found: Iterable[GraphOp], flat: Iterable[FlatOp]) -> tuple[GraphOp, ...]:
+    """Forward ops with their FLOPs; none in a layer with an op whose FLOPs depend on open sizes."""
+    counted: list[tuple[GraphOp, int | None]] = []
+    open_layers = set()
+    for graph_op, flat_op in zip(found, flat, strict=True):
+        flops = None
+        if graph_op.pass_ == "forward":
+            try:
+                flops = total_flops(flat_op)
+            except OpenShapeError:
+                open_layers.add(graph_op.layer)
+        counted.append((graph_op, flops))
+    return tuple(
+        graph_op
+        if flops is None or graph_op.layer in open_layers
+        else replace(graph_op, forward_flops=flops)
+        for graph_op, flops in counted
+    )

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from frostline.facts.provenance import made_from
-from frostline.measure.batches import first_batch
+from frostline.measure.batches import first_batch, rows_of
 from frostline.measure.build import build
 from frostline.measure.inspect.files_read import Reads
 from frostline.measure.inspect.model import inspect
+from frostline.measure.inspect.rehearsal import rehearse
 from frostline.measure.memory_release import release_memory
 from frostline.measure.messages import Inspected, InspectModel
 
@@ -19,25 +20,28 @@ from frostline.measure.messages import Inspected, InspectModel
 def inspect_request(
     request: InspectModel, enter: Callable[[str], None], reads: Reads | None = None
 ) -> Inspected:
-    """Build the model under the request's setting and trace its forward pass.
+    """Build the model under the request's setting, trace its forward pass and train one step.
+
+    All on this process's device: strategies change neither layers nor wiring.
 
     `enter` is told the stages. `reads` has watched this process since before TensorFlow was
     imported; without it the facts do not record what they were made from.
 
     Raises:
-        TrialError: the builder failed, or the model cannot be fed.
+        TrialError: the builder failed, or the model cannot be fed or trained.
     """
     if reads is not None:
         reads.libraries_are_in()
     enter("build")
     started = time.perf_counter()
-    model, _ = build(request.model, request.setting, seed=request.seed)
+    setting = replace(request.setting, strategy="single")
+    model, _ = build(request.model, setting, seed=request.seed)
     build_s = time.perf_counter() - started
-    batch = first_batch(model, request.model, request.setting, seed=request.seed)
+    batch = first_batch(model, request.model, setting, seed=request.seed)
     enter("trace")
-    facts = inspect(
-        model, request.model.name, batch[0], build_s=build_s, batch_size=request.setting.batch_size
-    )
+    examples = rows_of(batch[0]) or setting.batch_size
+    facts = inspect(model, request.model.name, batch[0], build_s=build_s, batch_size=examples)
+    rehearse(model, request.model, batch)
     del model, batch
     release_memory()
     if reads is not None:

@@ -23,10 +23,12 @@ from frostline.errors import TrialError
 from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
 from frostline.measure.graph.captured_variables import CapturedVariables
 from frostline.measure.graph.flatten import FlatGraph, flatten
+from frostline.measure.graph.flops import OpenShapeError
 from frostline.measure.graph.recorder import OpCredits
 from frostline.measure.graph.step import model_path, plain_ops, total_flops
 from frostline.measure.inspect.layer_access import expressions
 from frostline.measure.layers import OwnedLayer, owned_layers
+from frostline.measure.short_error import short_error
 
 
 def inspect(
@@ -152,13 +154,17 @@ def _trace(model: keras.Model, spec: Any, recorded: OpCredits) -> Any:
     except Exception as error:
         name = type(error).__name__
         raise TrialError(
-            "trace", name, f"calling model {model.name!r} on a batch raised {name}: {error}"
+            "trace",
+            name,
+            f"calling model {model.name!r} on a batch raised {name}: {short_error(error)}",
         ) from error
 
 
 def _spec(value: Any) -> Any:
-    if isinstance(value, tf.TensorSpec):
+    if isinstance(value, tf.TypeSpec):
         return value
+    if isinstance(value, tf.RaggedTensor | tf.SparseTensor):
+        return tf.type_spec_from_value(value)
     tensor = tf.convert_to_tensor(value)
     return tf.TensorSpec(tensor.shape, tensor.dtype)
 
@@ -223,7 +229,10 @@ def _flops(
     adoptive: Mapping[int, str],
     live: Collection[int],
 ) -> dict[str, int]:
-    """Forward FLOPs by layer; a layer with an op that runs an unknown number of times has none."""
+    """Forward FLOPs by layer.
+
+    A layer has none where one of its ops runs an unknown number of times, or has an open shape.
+    """
     found: dict[str, int] = {}
     unknown: set[str] = set()
     for op in flat.ops:
@@ -232,6 +241,12 @@ def _flops(
             continue
         if op.trips is None:
             unknown.add(layer)
-        elif (flops := total_flops(op)) is not None:
+            continue
+        try:
+            flops = total_flops(op)
+        except OpenShapeError:
+            unknown.add(layer)
+            continue
+        if flops is not None:
             found[layer] = found.get(layer, 0) + flops
     return {layer: flops for layer, flops in found.items() if layer not in unknown}
