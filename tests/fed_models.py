@@ -178,3 +178,37 @@ def short_rows(model: Any, batch_size: int) -> Any:
     import tensorflow as tf
 
     return tf.data.Dataset.from_tensors((tf.zeros((batch_size, 5)), tf.zeros((batch_size, 4))))
+
+
+def set_up_by_builder(
+    policy: str = "",
+    head: str = "float32",
+    eagerly: bool = False,
+    functions: bool = False,
+    jit: bool = False,
+    frozen: bool = False,
+) -> Any:
+    """Two weighted outputs, compiled with everything that `compile` takes."""
+    import keras
+    import tensorflow as tf
+
+    if policy:
+        keras.config.set_dtype_policy(policy)
+    if functions:
+        tf.config.run_functions_eagerly(True)
+    inputs = keras.Input((6,), name="x")
+    trunk = keras.layers.Dense(8, activation="relu", name="trunk")
+    x = keras.layers.BatchNormalization(name="norm")(trunk(inputs))
+    trunk.trainable = not frozen
+    a = keras.layers.Dense(3, activation="softmax", dtype=head, name="cls")(x)
+    b = keras.layers.Dense(2, dtype=head, name="box")(x)
+    model = keras.Model(inputs, [a, b])
+    model.compile(
+        "sgd",
+        ["categorical_crossentropy", "mse"],
+        loss_weights=[1.0, 1e6],
+        weighted_metrics=[["accuracy"], ["mae"]],
+        run_eagerly=eagerly,
+        jit_compile=jit,
+    )
+    return model

@@ -64,6 +64,8 @@ class ModelSpec:
         data: `module:callable` giving the dataset, or None for synthetic batches.
         search_path: folders put first on the module path (the study file's folder).
         known_as: the builder's former name, where trials were measured under it.
+        called_under: the dtype policy that stands when the builder is called, where it sets
+            another one itself; None: that of the setting.
     """
 
     name: str
@@ -74,12 +76,13 @@ class ModelSpec:
     data: str | None
     search_path: tuple[str, ...] = ()
     known_as: str | None = None
+    called_under: str | None = None
 
     @property
     def identity(self) -> dict[str, object]:
         """What identifies the model in digests; where its files lie is not part of it."""
         said = asdict(self)
-        del said["search_path"], said["known_as"]
+        del said["search_path"], said["known_as"], said["called_under"]
         return {**said, "builder": self.known_as or self.builder}
 
 

@@ -17,7 +17,7 @@ from frostline.analyse.busy import busy_fraction
 from frostline.analyse.ceiling import REMOVABLE, ceiling
 from frostline.analyse.groups import GroupKey, Verdict, group_rows, noise_floor, verdict
 from frostline.analyse.placement import SIMILAR_FRACTION, similar
-from frostline.store.trial_row import TrialRow
+from frostline.store.trial_row import RUNS_EAGERLY, TrialRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,7 @@ class GroupSummary:
         removable_fraction: share of the baseline's op time in gradients and update: all that
             freezing can remove behind the forward pass; None without trace.
         ceiling: see `frostline.analyse.ceiling`; None without trace.
+        eager: why its steps run eagerly and what to change; None where they are compiled.
     """
 
     key: GroupKey
@@ -78,6 +79,7 @@ class GroupSummary:
     busy_fraction: float | None
     removable_fraction: float | None
     ceiling: float | None
+    eager: str | None = None
 
     @property
     def configurations(self) -> tuple[TrialRow, ...]:
@@ -169,6 +171,7 @@ def _group(
         busy_fraction=_median(busy_fraction(row) for row in baselines),
         removable_fraction=_median(_removable_fraction(row) for row in baselines),
         ceiling=ceiling(row for row in rows if not _freezes(row)),
+        eager=next((row.error_message for row in rows if row.error_type == RUNS_EAGERLY), None),
     )
 
 

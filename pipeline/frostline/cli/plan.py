@@ -45,7 +45,12 @@ def plan(
     for group in planned.groups:
         console.print(_heading(group, facts[group.model.name]))
         console.print(_table(group))
-    for notice in planned.notices:
+    of_models = [
+        f"model `{name}`: {warning}"
+        for name, known in facts.items()
+        for warning in known.facts_warnings
+    ]
+    for notice in (*planned.notices, *of_models):
         console.print(Text.assemble(("note: ", "yellow"), notice))
     console.print(Text(f"\n{len(planned.trials)} trials."))
     _print_estimate(console, estimate(planned, facts, asked, workers=workers))
@@ -80,10 +85,12 @@ def _inspect(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
 
 def _heading(group: TrialGroup, facts: ModelFacts) -> Text:
     own = "" if group.setting.optimizer else ", its own optimizer"
+    frozen = facts.builder_frozen_params
+    by_builder = f"; its builder froze {frozen:,} more" if frozen else ""
     return Text.assemble(
         (f"\n{group.model.name}", "bold"),
         f", {group.setting.words()}{own}: {len(facts.layers)} layers, "
-        f"{facts.total_params:,} parameters",
+        f"{facts.total_params:,} parameters{by_builder}",
     )
 
 

@@ -103,6 +103,9 @@ class ModelFacts:
         layers: in the order of first use; may be empty (a model without trainable weights).
         untrainable_params: elements of variables that do not train in the baseline (statistics,
             and what the builder froze).
+        builder_frozen_params: those among them that the builder froze.
+        own_precision: the dtype policy that the builder sets itself; None where it keeps the one
+            that it was called under.
         batch_size: the batch size the forward graph was traced with.
         build_s, trace_s: seconds to build the model and to trace its forward pass here.
         facts_warnings: what the inspection could not find out, in words.
@@ -117,6 +120,8 @@ class ModelFacts:
     trace_s: float
     facts_warnings: tuple[str, ...] = ()
     made_from: MadeFrom | None = None
+    builder_frozen_params: int = 0
+    own_precision: str | None = None
 
     @cached_property
     def by_name(self) -> dict[str, LayerFacts]:
@@ -193,6 +198,8 @@ def _wrong(facts: ModelFacts) -> Iterator[str]:
             yield f"layer {_short(layer.name)} has numbers out of range"
         if any(not 0 <= each.params <= _MOST for each in layer.variables):
             yield f"layer {_short(layer.name)} has variables whose size is out of range"
+    if not 0 <= facts.builder_frozen_params <= facts.untrainable_params <= _MOST:
+        yield "the parameters that the builder froze are out of range"
     if layers and facts.total_params == 0:
         yield "no layer has parameters"
     if facts.batch_size < 1 or not all(

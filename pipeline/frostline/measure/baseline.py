@@ -21,6 +21,7 @@ from frostline.measure import device
 from frostline.measure.arm import Arm
 from frostline.measure.batches import feed
 from frostline.measure.build import build, strategy_for
+from frostline.measure.eager import runs_eagerly, why_eager
 from frostline.measure.gradient_norms import gradient_norms
 from frostline.measure.interleave import Comparison, interleave, median_ns, sample
 from frostline.measure.layers import owned_layers
@@ -28,7 +29,7 @@ from frostline.measure.memory_release import release_memory, settle, transient_m
 from frostline.measure.messages import Measured, OpenGroup, Ready, Sample
 from frostline.measure.pairing import estimate, looks
 from frostline.measure.phase_times import Phases
-from frostline.measure.profiler import profile_trial
+from frostline.measure.profiler import ProfiledWindow, profile_trial
 from frostline.measure.short_error import short_error
 from frostline.measure.trial_arm import TracedArm, first_step, trace_trial
 from frostline.trial import Trial
@@ -58,7 +59,7 @@ class WarmBaseline:
         return Ready(
             device_kind=device.device_kind(),
             device_id=device.device_id(),
-            jit_compile=bool(self._open_baseline().model.jit_compile),
+            jit_compile=self._is_compiled_by_xla(),
             seconds={"import": import_s, **self._seconds_to_open},
             rss_bytes=device.resident_bytes(),
             tensorflow_version=tf.__version__,
@@ -160,8 +161,13 @@ class WarmBaseline:
     ) -> Measured:
         """Profile the trial, save its graph, and put everything into one message."""
         energy = self._energy(traced.arm)
+        eager = why_eager(traced.arm.model, self._spec)
         with self._phases.timed("profile", "profile"):
-            window = profile_trial(trial, traced.arm, self._measure.profile_steps, scratch)
+            window = (
+                profile_trial(trial, traced.arm, self._measure.profile_steps, scratch)
+                if eager is None
+                else ProfiledWindow(trace_file=None, step_ns=None, error=eager)
+            )
         norms, warnings = self._gradient_norms(trial, traced.arm)
         graph_file = None
         if traced.graph is not None:
@@ -191,6 +197,7 @@ class WarmBaseline:
             rss_bytes=device.resident_bytes(),
             examples_per_step=self._examples_per_step,
             gradient_norms=norms,
+            runs_eagerly=eager is not None,
         )
 
     def _gradient_norms(
@@ -207,6 +214,12 @@ class WarmBaseline:
         except Exception as error:  # noqa: BLE001 - foreign code; the timing is good without it
             return None, (f"no gradient norms: {short_error(error)}",)
         return dict(found), ()
+
+    def _is_compiled_by_xla(self) -> bool:
+        """Asked for by `compile`, or by the builder for every function of the process."""
+        model = self._open_baseline().model
+        everywhere = tf.config.optimizer.get_jit() == "autoclustering"
+        return not runs_eagerly(model) and (bool(model.jit_compile) or everywhere)
 
     def _energy(self, arm: Arm) -> float | None:
         """Joules per step over a window of its own, long enough for the counter's resolution."""

@@ -20,6 +20,7 @@ import keras
 import tensorflow as tf
 
 from frostline.errors import TrialError
+from frostline.measure.eager import forget_eager_functions, keep_eager_functions, why_eager
 from frostline.measure.short_error import short_error
 from frostline.trial import ModelSpec, Setting
 
@@ -51,15 +52,17 @@ def build(
     # The documented way to reset Keras's name counters; existing models go on working. It also
     # resets the dtype policy, which is therefore set afterwards.
     keras.utils.clear_session(free_memory=False)
-    keras.config.set_dtype_policy(setting.precision)
+    keras.config.set_dtype_policy(spec.called_under or setting.precision)
     keras.utils.set_random_seed(seed)
     with (strategy or strategy_for(setting)).scope():
+        forget_eager_functions()
         builder = load_callable(spec.builder, spec.search_path, "builder")
         kwargs = json.loads(spec.kwargs_json)
         if spec.builder.startswith("keras."):
             kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
         with user_code(spec.builder):
             model = builder(**kwargs)
+        keep_eager_functions(spec)
         _refuse_other_backend(spec)
         if not isinstance(model, keras.Model):
             raise _not_a_model(model, spec)
@@ -161,22 +164,43 @@ def _compile(model: keras.Model, spec: ModelSpec, setting: Setting) -> tuple[str
             model.jit_compile = jit
     else:
         loss = spec.loss or (model.loss if model.compiled else None) or default_loss(model)
+        kept = _compiled_with(model) if model.compiled else {}
+        if jit != "auto" or not kept:
+            kept["jit_compile"] = jit
+        if spec.metrics or not kept.get("metrics"):
+            kept["metrics"] = _metrics(model, spec)
         with user_code(f"compiling the model of {spec.builder!r}"):
-            model.compile(
-                optimizer=optimizer,
-                loss=loss,
-                metrics=list(spec.metrics) or None,
-                jit_compile=jit,
-                run_eagerly=bool(model.compiled and model.run_eagerly),
-            )
-    if model.run_eagerly:
-        warnings.append("the model is compiled with run_eagerly=True: its ops carry no layers")
+            model.compile(optimizer=optimizer, loss=loss, **kept)
+    if (eager := why_eager(model, spec)) is not None:
+        warnings.append(eager)
     if jit is True and not model.jit_compile:
         warnings.append("jit_compile = true, but a layer of the model does not support XLA")
     if model.steps_per_execution != 1:
         model.steps_per_execution = 1
         warnings.append("steps_per_execution was set to 1: a sample counts single steps")
     return tuple(warnings)
+
+
+def _compiled_with(model: keras.Model) -> dict[str, Any]:
+    """What the builder's own `compile` said beside optimizer and loss, to say it again."""
+    losses = getattr(model, "_compile_loss", None)
+    metrics = getattr(model, "_compile_metrics", None)
+    return {
+        "loss_weights": getattr(losses, "_user_loss_weights", None),
+        "metrics": getattr(metrics, "_user_metrics", None),
+        "weighted_metrics": getattr(metrics, "_user_weighted_metrics", None),
+        "run_eagerly": bool(model.run_eagerly),
+        "steps_per_execution": model.steps_per_execution,
+        "jit_compile": model.jit_compile,
+    }
+
+
+def _metrics(model: keras.Model, spec: ModelSpec) -> Any:
+    """The study's metrics, for each output of a model that has several."""
+    outputs = getattr(model, "output_names", None) or ()
+    if not spec.metrics or len(outputs) < 2:
+        return list(spec.metrics) or None
+    return [list(spec.metrics) for _ in outputs]
 
 
 def _optimizer(model: keras.Model, setting: Setting) -> keras.optimizers.Optimizer | None:

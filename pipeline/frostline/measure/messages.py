@@ -128,6 +128,7 @@ class Measured:
         profiled_step_ns: median time of a profiled step; None when nothing was profiled.
         trace_file: path of the `.xplane.pb` in `scratch`; None when there is none.
         profile_error: why there is no trace, in words; None when there is one.
+        runs_eagerly: the step is not compiled, and was not profiled for that reason.
         graph_file: the traced step's ops (`frostline.attribute.step_graph.StepGraph` as JSON) in
             `scratch`; None when the step could not be analysed (then a warning says why).
         warnings: legal findings of the check (a trainable value that did not move).
@@ -160,6 +161,7 @@ class Measured:
     rss_bytes: int
     examples_per_step: float | None = None
     gradient_norms: dict[str, float] | None = None
+    runs_eagerly: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

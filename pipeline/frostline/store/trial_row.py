@@ -17,6 +17,9 @@ from typing import Annotated, Literal
 from frostline.store.columns import TableRow
 from frostline.trial import Jit, Setting, Strategy
 
+RUNS_EAGERLY = "RunsEagerly"
+"""`error_type` of an ok row without passes, because its step is not compiled."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedColumns(TableRow):

@@ -221,13 +221,14 @@ def remaining(
     for name, reply in (inspect(replace(study, models=unknown), logs) if unknown else {}).items():
         if isinstance(reply, Failed):
             unbuilt[name] = reply
-            why = "" if reply.is_refusal else f"it failed in {reply.stage}: "
-            listener.on_notice(f"model `{name}` is left out, {why}{reply.message}")
         else:
             facts[name] = reply
     if not facts and not earlier and all(failed.is_refusal for failed in unbuilt.values()):
         refused = (f"\n  model `{name}`: {failed.message}" for name, failed in unbuilt.items())
         raise StudyError(f"nothing of the study can run:{''.join(refused)}")
+    for name, failed in unbuilt.items():
+        why = "" if failed.is_refusal else f"it failed in {failed.stage}: "
+        listener.on_notice(f"model `{name}` is left out, {why}{failed.message}")
     inspect_s = time.monotonic() - began
     plan = _planned(study, facts)
     for text in plan.notices:

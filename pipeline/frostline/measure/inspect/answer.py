@@ -10,11 +10,13 @@ from pathlib import Path
 from frostline.facts.provenance import made_from
 from frostline.measure.batches import first_batch, rows_of
 from frostline.measure.build import build
+from frostline.measure.eager import why_eager
 from frostline.measure.inspect.files_read import Reads
 from frostline.measure.inspect.model import inspect
 from frostline.measure.inspect.rehearsal import rehearse
 from frostline.measure.memory_release import release_memory
 from frostline.measure.messages import Inspected, InspectModel
+from frostline.measure.precision import own_precision
 
 
 def inspect_request(
@@ -37,10 +39,21 @@ def inspect_request(
     setting = replace(request.setting, strategy="single")
     model, _ = build(request.model, setting, seed=request.seed)
     build_s = time.perf_counter() - started
+    precision = own_precision(model, setting.precision)
+    eager = why_eager(model, request.model)
     batch = first_batch(model, request.model, setting, seed=request.seed)
     enter("trace")
     examples = rows_of(batch[0]) or setting.batch_size
-    facts = inspect(model, request.model.name, batch[0], build_s=build_s, batch_size=examples)
+    facts = inspect(
+        model,
+        request.model.name,
+        batch[0],
+        build_s=build_s,
+        batch_size=examples,
+        own_precision=precision,
+    )
+    if eager is not None:
+        facts = replace(facts, facts_warnings=(*facts.facts_warnings, eager))
     rehearse(model, request.model, batch)
     del model, batch
     release_memory()

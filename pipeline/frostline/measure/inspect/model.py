@@ -27,12 +27,18 @@ from frostline.measure.graph.flops import OpenShapeError
 from frostline.measure.graph.recorder import OpCredits
 from frostline.measure.graph.step import model_path, plain_ops, total_flops
 from frostline.measure.inspect.layer_access import expressions
-from frostline.measure.layers import OwnedLayer, owned_layers
+from frostline.measure.layers import OwnedLayer, frozen_by_builder, owned_layers
 from frostline.measure.short_error import short_error
 
 
 def inspect(
-    model: keras.Model, spec_name: str, batch: Any, build_s: float, *, batch_size: int | None = None
+    model: keras.Model,
+    spec_name: str,
+    batch: Any,
+    build_s: float,
+    *,
+    batch_size: int | None = None,
+    own_precision: str | None = None,
 ) -> ModelFacts:
     """Trace a model's forward pass in training mode, and say what is in it.
 
@@ -42,6 +48,7 @@ def inspect(
         batch: the model's inputs, tensors or `tf.TensorSpec`s, in the structure its call takes.
         build_s: seconds that building it took.
         batch_size: examples in the batch; the first dimension of the first input if left out.
+        own_precision: the dtype policy that the builder set itself.
 
     Raises:
         TrialError: the model cannot be called with the batch.
@@ -72,10 +79,12 @@ def inspect(
             for index, layer in enumerate(ordered)
         ),
         untrainable_params=sum(_size(variable) for variable in model.weights) - trains,
+        builder_frozen_params=sum(map(_size, frozen_by_builder(model))),
         batch_size=_batch_size(spec) if batch_size is None else batch_size,
         build_s=build_s,
         trace_s=time.perf_counter() - started,
         facts_warnings=tuple(warnings),
+        own_precision=own_precision,
     )
 
 

@@ -18,6 +18,7 @@ from frostline.errors import TrialError
 from frostline.measure import freeze_check
 from frostline.measure.arm import Arm
 from frostline.measure.batches import rows_of
+from frostline.measure.eager import runs_eagerly
 from frostline.measure.graph.recorder import StepRecorder, variable_key
 from frostline.measure.layers import owned_layers
 from frostline.measure.short_error import short_error
@@ -90,7 +91,7 @@ def _step(model: keras.Model, batch: tuple[Any, ...]) -> None:
     arm.build_state()
     with StepRecorder(model) as recorder:
         model.make_train_function(force=True)
-        before = {} if model.run_eagerly else freeze_check.digests(watched)
+        before = {} if runs_eagerly(model) else freeze_check.digests(watched)
         first_step(arm)
     paths = {variable_key(variable): path for path, variable in watched.items()}
     asked = [
