@@ -300,6 +300,30 @@ def test_freezing_a_layer_leaves_the_layers_inside_of_it_alone(zoo: Any) -> None
     assert len(branch.inner.trainable_variables) == 2
 
 
+@pytest.mark.parametrize("make", ["vgg", "shared", "tied", "bidirectional", "attention", "scaled"])
+def test_a_layers_name_freezes_what_its_trainable_freezes(zoo: Any, make: str) -> None:
+    from frostline.measure.layers import MODEL_PATH, all_layers, freeze
+    from frostline.policies import expand
+    from frostline.policies.units import layer_names
+
+    facts = inspected(zoo, getattr(zoo, make))
+    model = zoo.build(getattr(zoo, make))
+    assert {"", *layer_names(facts)} >= {
+        path for path, layers in all_layers(model).items() if layers[0].trainable_weights
+    }
+    for name in layer_names(facts):
+        by_policy, by_keras = zoo.build(getattr(zoo, make)), zoo.build(getattr(zoo, make))
+        for layer in all_layers(by_keras).get(name, all_layers(by_keras)[MODEL_PATH]):
+            layer.trainable = False
+        if not by_keras.trainable_variables:
+            continue
+        (one,) = expand(f"layer:{name}", facts)
+        freeze(by_policy, one.frozen_variables)
+        assert [v.path for v in by_policy.trainable_variables] == [
+            v.path for v in by_keras.trainable_variables
+        ], name
+
+
 def test_what_the_builder_froze_is_no_layer(zoo: Any) -> None:
     from frostline.measure.layers import owned_layers
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from pydantic import TypeAdapter
@@ -106,6 +106,8 @@ class ModelFacts:
         builder_frozen_params: those among them that the builder froze.
         own_precision: the dtype policy that the builder sets itself; None where it keeps the one
             that it was called under.
+        also_holds: by the name of a layer that holds others: paths of variables that it holds and
+            that go by another name, because another layer holds them as well.
         batch_size: the batch size the forward graph was traced with.
         build_s, trace_s: seconds to build the model and to trace its forward pass here.
         facts_warnings: what the inspection could not find out, in words.
@@ -122,6 +124,7 @@ class ModelFacts:
     made_from: MadeFrom | None = None
     builder_frozen_params: int = 0
     own_precision: str | None = None
+    also_holds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def by_name(self) -> dict[str, LayerFacts]:
@@ -198,6 +201,10 @@ def _wrong(facts: ModelFacts) -> Iterator[str]:
             yield f"layer {_short(layer.name)} has numbers out of range"
         if any(not 0 <= each.params <= _MOST for each in layer.variables):
             yield f"layer {_short(layer.name)} has variables whose size is out of range"
+    paths = {variable.path for variable in facts.variables}
+    for name, held in facts.also_holds.items():
+        if unknown := set(held) - paths:
+            yield f"layer {_short(name)} holds {_short(unknown.pop())}, which is no variable"
     if not 0 <= facts.builder_frozen_params <= facts.untrainable_params <= _MOST:
         yield "the parameters that the builder froze are out of range"
     if layers and facts.total_params == 0:

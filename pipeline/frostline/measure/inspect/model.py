@@ -27,7 +27,13 @@ from frostline.measure.graph.flops import OpenShapeError
 from frostline.measure.graph.recorder import OpCredits
 from frostline.measure.graph.step import model_path, plain_ops, total_flops
 from frostline.measure.inspect.layer_access import expressions
-from frostline.measure.layers import OwnedLayer, frozen_by_builder, owned_layers
+from frostline.measure.layers import (
+    MODEL_PATH,
+    OwnedLayer,
+    all_layers,
+    frozen_by_builder,
+    owned_layers,
+)
 from frostline.measure.short_error import short_error
 
 
@@ -85,6 +91,7 @@ def inspect(
         trace_s=time.perf_counter() - started,
         facts_warnings=tuple(warnings),
         own_precision=own_precision,
+        also_holds=_also_holds(model, owned),
     )
 
 
@@ -207,6 +214,23 @@ def _layer_facts(
         uses=forward.uses[layer.name],
         access=access,
     )
+
+
+def _also_holds(model: keras.Model, owned: Sequence[OwnedLayer]) -> dict[str, tuple[str, ...]]:
+    """Paths of variables that a layer holds though their names do not lie below its own."""
+    found: dict[str, tuple[str, ...]] = {}
+    for path, layers in all_layers(model).items():
+        held = {id(variable) for layer in layers for variable in layer.trainable_weights}
+        elsewhere = tuple(
+            variable.path
+            for layer in owned
+            if layer.name != path and not layer.name.startswith(f"{path}/")
+            for variable in layer.variables
+            if id(variable.variable) in held
+        )
+        if elsewhere and path != MODEL_PATH:
+            found[path] = elsewhere
+    return found
 
 
 def _size(variable: keras.Variable) -> int:
