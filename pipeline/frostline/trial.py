@@ -16,7 +16,8 @@ class Setting:
 
     Attributes:
         batch_size: examples per step.
-        optimizer: Keras identifier (`adam`), or None for the compiled model's own.
+        optimizer: Keras identifier (`adam`), also with arguments (`adamw(weight_decay=0.01)`), or
+            None for the compiled model's own.
         precision: Keras dtype policy (`float32`, `mixed_float16`, `mixed_bfloat16`).
         jit_compile: `true`, `false`, or `auto` = what Keras itself would do.
         strategy: `single` or `mirrored`.

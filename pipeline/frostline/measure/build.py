@@ -20,8 +20,9 @@ import keras
 import tensorflow as tf
 
 from frostline.errors import TrialError
-from frostline.measure.eager import forget_eager_functions, keep_eager_functions, why_eager
+from frostline.measure.eager import forget_eager_functions, keep_eager_functions
 from frostline.measure.short_error import short_error
+from frostline.optimizers import taken_apart
 from frostline.trial import ModelSpec, Setting
 
 DEFAULT_OPTIMIZER = "adam"
@@ -171,8 +172,6 @@ def _compile(model: keras.Model, spec: ModelSpec, setting: Setting) -> tuple[str
             kept["metrics"] = _metrics(model, spec)
         with user_code(f"compiling the model of {spec.builder!r}"):
             model.compile(optimizer=optimizer, loss=loss, **kept)
-    if (eager := why_eager(model, spec)) is not None:
-        warnings.append(eager)
     if jit is True and not model.jit_compile:
         warnings.append("jit_compile = true, but a layer of the model does not support XLA")
     if model.steps_per_execution != 1:
@@ -206,9 +205,12 @@ def _metrics(model: keras.Model, spec: ModelSpec) -> Any:
 def _optimizer(model: keras.Model, setting: Setting) -> keras.optimizers.Optimizer | None:
     if setting.optimizer is not None:
         try:
-            return keras.optimizers.get(setting.optimizer)
-        except ValueError as error:
-            message = f"optimizer {setting.optimizer!r} is none that Keras knows: {error}"
+            name, arguments = taken_apart(setting.optimizer)
+            if not arguments:
+                return keras.optimizers.get(name)
+            return keras.optimizers.get({"class_name": name, "config": dict(arguments)})
+        except (ValueError, TypeError) as error:
+            message = f"optimizer {setting.optimizer!r} cannot be made: {short_error(error)}"
             raise TrialError("build", "UnknownOptimizer", message) from error
     own = model.optimizer if model.compiled else None
     if own is None or not own.built:

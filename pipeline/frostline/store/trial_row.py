@@ -39,7 +39,9 @@ class PlannedColumns(TableRow):
         int | None, "Index of the first layer, in order of first use, that still trains."
     ]
     batch_size: Annotated[int, "Examples per step.", "examples"]
-    optimizer: Annotated[str | None, "Keras identifier; null: the compiled model's own."]
+    optimizer: Annotated[
+        str | None, "Keras identifier, with its arguments; null: the compiled model's own."
+    ]
     precision: Annotated[str, "Keras dtype policy."]
     jit_compile: Annotated[Jit, "What the study asked for: auto, true or false."]
     strategy: Annotated[Strategy, "single or mirrored."]
