@@ -212,3 +212,46 @@ def set_up_by_builder(
         jit_compile=jit,
     )
     return model
+
+
+def with_its_data() -> Any:
+    """A model and its dataset, of eight examples a batch."""
+    import keras
+    import tensorflow as tf
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="out")])
+    model.compile("sgd", "mse")
+    return model, tf.data.Dataset.from_tensors((tf.ones((8, 3)), tf.zeros((8, 2))))
+
+
+def autoencoder() -> Any:
+    """A train step that takes inputs and no targets."""
+    import keras
+    import tensorflow as tf
+
+    class Autoencoder(keras.Model):
+        def train_step(self, x: Any) -> Any:
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(x[0] - self(x[0], training=True)))
+            if len(x) > 1:
+                raise ValueError("targets have no place here")
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            return {"loss": loss}
+
+    inputs = keras.Input((6,))
+    model = Autoencoder(inputs, keras.layers.Dense(6, name="out")(inputs))
+    model.compile("sgd")
+    return model
+
+
+def speech() -> Any:
+    """Twelve time steps of five letters, under CTC; and a loss under another name."""
+    import keras
+
+    inputs = keras.Input((12, 3))
+    letters = keras.layers.Dense(5, activation="softmax", name="letters")(inputs)
+    speaker = keras.layers.Dense(4, activation="softmax", name="speaker")(letters[:, 0])
+    model = keras.Model(inputs, [letters, speaker])
+    model.compile("adam", ["ctc", keras.losses.SparseCategoricalCrossentropy(name="who")])
+    return model

@@ -96,6 +96,41 @@ def test_targets_are_what_a_loss_of_the_builders_own_takes(
         assert 0.4 < float(y.numpy().mean()) < 0.6
 
 
+def test_losses_of_keras_go_by_what_they_are_and_not_by_the_name_they_were_given() -> None:
+    _, (letters, speaker) = synthetic("speech")
+    assert tuple(letters.shape) == (200, 4)
+    assert set(np.unique(letters.numpy())) == {1, 2, 3, 4}, "0 is blank"
+    assert tuple(speaker.shape) == (200,)
+    assert set(np.unique(speaker.numpy())) == {0, 1, 2, 3}
+    assert len(inspected(spec("speech")).layers) == 2
+
+
+def test_a_train_step_that_takes_no_targets_gets_none() -> None:
+    from frostline.measure.batches import first_batch
+    from frostline.measure.build import build
+
+    entry = spec("autoencoder")
+    assert inspected(entry).inputs_alone
+    assert not inspected(spec("many_inputs")).inputs_alone
+    alone = replace(entry, inputs_alone=True)
+    assert alone.identity == entry.identity, "trials keep their ids"
+    model, _ = build(alone, SETTING, seed=0)
+    assert len(first_batch(model, alone, SETTING, seed=0)) == 1
+
+
+def test_a_builder_may_return_its_dataset() -> None:
+    import tensorflow as tf
+
+    from frostline.measure.batches import feed
+    from frostline.measure.build import build
+
+    entry = spec("with_its_data")
+    assert inspected(entry).batch_size == 8
+    model, _ = build(entry, SETTING, seed=0)
+    found = feed(model, entry, SETTING, tf.distribute.get_strategy(), seed=0)
+    assert found.examples_per_batch == 8
+
+
 @pytest.mark.parametrize(
     ("entry", "words"),
     [

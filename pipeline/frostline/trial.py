@@ -67,6 +67,8 @@ class ModelSpec:
         known_as: the builder's former name, where trials were measured under it.
         called_under: the dtype policy that stands when the builder is called, where it sets
             another one itself; None: that of the setting.
+        inputs_alone: synthetic batches have no targets, because the model's own `train_step` takes
+            none.
     """
 
     name: str
@@ -78,12 +80,13 @@ class ModelSpec:
     search_path: tuple[str, ...] = ()
     known_as: str | None = None
     called_under: str | None = None
+    inputs_alone: bool = False
 
     @property
     def identity(self) -> dict[str, object]:
         """What identifies the model in digests; where its files lie is not part of it."""
         said = asdict(self)
-        del said["search_path"], said["known_as"], said["called_under"]
+        del said["search_path"], said["known_as"], said["called_under"], said["inputs_alone"]
         return {**said, "builder": self.known_as or self.builder}
 
 

@@ -106,6 +106,7 @@ class ModelFacts:
         builder_frozen_params: those among them that the builder froze.
         own_precision: the dtype policy that the builder sets itself; None where it keeps the one
             that it was called under.
+        inputs_alone: its own `train_step` takes inputs and no targets.
         also_holds: by the name of a layer that holds others: paths of variables that it holds and
             that go by another name, because another layer holds them as well.
         batch_size: the batch size the forward graph was traced with.
@@ -124,6 +125,7 @@ class ModelFacts:
     made_from: MadeFrom | None = None
     builder_frozen_params: int = 0
     own_precision: str | None = None
+    inputs_alone: bool = False
     also_holds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property

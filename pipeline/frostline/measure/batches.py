@@ -20,7 +20,7 @@ import keras
 import tensorflow as tf
 
 from frostline.errors import TrialError
-from frostline.measure.build import load_callable, user_code
+from frostline.measure.build import load_callable, returned_dataset, user_code
 from frostline.measure.synthetic import synthetic_batch
 from frostline.trial import ModelSpec, Setting
 
@@ -63,11 +63,11 @@ def feed(
     Raises:
         TrialError: there is no dataset, or what to feed is not known.
     """
-    if spec.data is not None:
-        dataset = users_dataset(model, spec, setting.batch_size)
+    dataset = users_dataset(model, spec, setting.batch_size)
+    if dataset is not None:
         shapes = _shapes(dataset)
         return replace(shapes, batches=iter(_distributed(strategy, dataset.repeat())))
-    batch = synthetic_batch(model, setting.batch_size, seed=seed)
+    batch = _synthetic(model, spec, setting, seed)
     endless: Iterator[Any] = itertools.repeat(batch)
     if setting.strategy != "single":
         # tf.data takes a list for a tensor; a model takes a tuple wherever it takes a list.
@@ -84,23 +84,28 @@ def first_batch(
     Raises:
         TrialError: as `feed`.
     """
-    if spec.data is None:
-        return synthetic_batch(model, setting.batch_size, seed=seed)
     dataset = users_dataset(model, spec, setting.batch_size)
-    with user_code(f"data {spec.data!r}"):
+    if dataset is None:
+        return _synthetic(model, spec, setting, seed)
+    source = f"data {spec.data!r}" if spec.data else f"builder {spec.builder!r}"
+    with user_code(source):
         batch = next(iter(dataset), None)
     if batch is None:
-        raise TrialError("build", "NoBatch", f"data {spec.data!r} returned an empty dataset")
+        raise TrialError("build", "NoBatch", f"{source} returned an empty dataset")
     return batch if isinstance(batch, tuple) else (batch,)
 
 
-def users_dataset(model: keras.Model, spec: ModelSpec, batch_size: int) -> tf.data.Dataset:
-    """What the `data` callable of a model's entry returns.
+def users_dataset(model: keras.Model, spec: ModelSpec, batch_size: int) -> tf.data.Dataset | None:
+    """What the `data` callable of a model's entry returns, else what the builder returned.
+
+    None where there is neither.
 
     Raises:
         TrialError: it raised, or returned no dataset.
     """
-    path = str(spec.data)
+    if spec.data is None:
+        return returned_dataset(model)
+    path = spec.data
     make = load_callable(path, spec.search_path, "data")
     with user_code(f"data {path!r}"):
         dataset = make(model, batch_size)
@@ -113,6 +118,11 @@ def users_dataset(model: keras.Model, spec: ModelSpec, batch_size: int) -> tf.da
             "tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)",
         )
     return dataset
+
+
+def _synthetic(model: keras.Model, spec: ModelSpec, setting: Setting, seed: int) -> tuple[Any, ...]:
+    x, y = synthetic_batch(model, setting.batch_size, seed=seed)
+    return (x,) if spec.inputs_alone else (x, y)
 
 
 def rows_of(value: Any) -> int | None:

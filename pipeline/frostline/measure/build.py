@@ -1,7 +1,8 @@
 """From a study's model entry to a compiled Keras model, the same at each call.
 
 In: the model spec and the training setting. Out: the model, compiled as `fit` would find it, with
-everything trainable that its builder left trainable. Refuses (TrialError, stage `build`): a builder
+everything trainable that its builder left trainable. A builder may return its dataset beside the
+model, as `(model, dataset)`. Refuses (TrialError, stage `build`): a builder
 that cannot be found or raises, one that returns no `keras.Model`, a model that was never built.
 """
 
@@ -13,6 +14,7 @@ import json
 import os
 import sys
 import traceback
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +28,8 @@ from frostline.optimizers import taken_apart
 from frostline.trial import ModelSpec, Setting
 
 DEFAULT_OPTIMIZER = "adam"
+
+_datasets: weakref.WeakKeyDictionary[keras.Model, tf.data.Dataset] = weakref.WeakKeyDictionary()
 
 
 def strategy_for(setting: Setting) -> tf.distribute.Strategy:
@@ -64,6 +68,7 @@ def build(
         with user_code(spec.builder):
             model = builder(**kwargs)
         keep_eager_functions(spec)
+        model, dataset = _with_dataset(model)
         _refuse_other_backend(spec)
         if not isinstance(model, keras.Model):
             raise _not_a_model(model, spec)
@@ -74,7 +79,21 @@ def build(
                 f"builder {spec.builder!r} returned a Sequential model without an input shape; "
                 "start it with keras.Input(shape), or call it once on a batch",
             )
+        if dataset is not None:
+            _datasets[model] = dataset
         return model, _compile(model, spec, setting)
+
+
+def returned_dataset(model: keras.Model) -> tf.data.Dataset | None:
+    """The dataset that a builder returned beside the model, as `(model, dataset)`."""
+    return _datasets.get(model)
+
+
+def _with_dataset(returned: Any) -> tuple[Any, tf.data.Dataset | None]:
+    match returned:
+        case (keras.Model() as model, tf.data.Dataset() as dataset):
+            return model, dataset
+    return returned, None
 
 
 def _refuse_other_backend(spec: ModelSpec) -> None:

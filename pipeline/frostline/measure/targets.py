@@ -7,6 +7,7 @@ fed into one-hot, are indices. Refuses (TrialError, stage `build`) a loss for wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -69,13 +70,20 @@ def _is_kerass_own(loss: Any) -> bool:
 
 
 def _loss_name(loss: Any) -> str:
-    """Keras identifier of a loss in snake case; "" where there is none."""
-    return str(getattr(loss, "__name__", None) or getattr(loss, "name", None) or "")
+    """Keras identifier of one of its losses in snake case, whatever name it was given; "": none."""
+    if isinstance(loss, keras.losses.Loss):
+        function = getattr(loss, "fn", None)
+        loss = function if function is not None else type(loss)
+    name = str(getattr(loss, "__name__", ""))
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def _by_name(rng: np.random.Generator, shape: tuple[int, ...], loss: str) -> tf.Tensor:
     if loss in _CLASS_INDEX:
         return tf.constant(rng.integers(0, shape[-1], shape[:-1]), dtype=tf.int32)
+    if loss == "ctc" and len(shape) == 3:  # labels are shorter than the output, and 0 is blank
+        examples, steps, classes = shape
+        return tf.constant(rng.integers(1, classes, (examples, max(1, steps // 3))), dtype=tf.int32)
     if loss in _ONE_HOT:
         return tf.one_hot(rng.integers(0, shape[-1], shape[:-1]), shape[-1])
     if loss in _BINARY:

@@ -87,7 +87,7 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
         asked = asked or listed
         groups += [
             TrialGroup(
-                model=_called_under(model, asked_setting, setting),
+                model=_as_found(model, asked_setting, setting, known),
                 setting=setting,
                 trials=_in_run_order(study, model, asked_setting, setting, known, configurations),
             )
@@ -124,9 +124,14 @@ def _settings_of(study: Study, facts: ModelFacts, notices: list[str]) -> dict[Se
     return found
 
 
-def _called_under(model: ModelSpec, asked: Setting, setting: Setting) -> ModelSpec:
+def _as_found(model: ModelSpec, asked: Setting, setting: Setting, facts: ModelFacts) -> ModelSpec:
+    """The model's entry with what its inspection found out about building and feeding it."""
     same = asked.precision == setting.precision
-    return model if same else replace(model, called_under=asked.precision)
+    return replace(
+        model,
+        called_under=None if same else asked.precision,
+        inputs_alone=facts.inputs_alone,
+    )
 
 
 def _in_run_order(
@@ -168,7 +173,7 @@ def _trial(
     return Trial(
         trial_id=_trial_id(study, model, asked, facts, frozen, len(layers), replicate),
         study=study.name,
-        model=_called_under(model, asked, setting),
+        model=_as_found(model, asked, setting, facts),
         setting=setting,
         policy=configuration.policy,
         aliases=tuple(configuration.aliases),

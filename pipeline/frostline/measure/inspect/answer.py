@@ -54,7 +54,8 @@ def inspect_request(
     )
     if eager is not None:
         facts = replace(facts, facts_warnings=(*facts.facts_warnings, eager))
-    rehearse(model, request.model, batch)
+    taken = rehearse(model, request.model, batch)
+    facts = replace(facts, inputs_alone=len(taken) < len(batch))
     del model, batch
     release_memory()
     if reads is not None:

@@ -18,6 +18,7 @@ from frostline.errors import TrialError
 from frostline.measure import freeze_check
 from frostline.measure.arm import Arm
 from frostline.measure.batches import rows_of
+from frostline.measure.build import returned_dataset
 from frostline.measure.eager import runs_eagerly
 from frostline.measure.graph.recorder import StepRecorder, variable_key
 from frostline.measure.layers import owned_layers
@@ -38,7 +39,7 @@ _OF_THIS_DEVICE = (
 )
 
 
-def rehearse(model: keras.Model, spec: ModelSpec, batch: tuple[Any, ...]) -> None:
+def rehearse(model: keras.Model, spec: ModelSpec, batch: tuple[Any, ...]) -> tuple[Any, ...]:
     """Train one step; the model's weights are others afterwards.
 
     Args:
@@ -46,39 +47,64 @@ def rehearse(model: keras.Model, spec: ModelSpec, batch: tuple[Any, ...]) -> Non
         spec: the model's entry in the study.
         batch: what a step takes.
 
+    Returns:
+        The batch; of a synthetic one the inputs alone, where a `train_step` of the model's own
+        takes these and no targets.
+
     Raises:
         TrialError: the step does not run, or computes no gradients.
     """
     if not owned_layers(model) or model.count_params() > MOST_PARAMETERS:
-        return
+        return batch
     if model.jit_compile:
         model.jit_compile = False
-    few = _first_examples(batch)
+    is_synthetic = spec.data is None and returned_dataset(model) is None
     try:
-        try:
-            _step(model, few if few is not None else batch)
-        except Exception:
-            if few is None:
-                raise
-            _step(model, batch)  # a step may rely on the number of examples
+        _few_or_all(model, batch)
     except TrialError:
         raise
     except _OF_THIS_DEVICE:
-        return
+        return batch
     except Exception as error:
         said = f"{type(error).__name__}: {short_error(error)}"
         if "OpKernel" in said:
-            return
-        if spec.data is None:
-            raise needs_data(
-                "a training step fails on synthetic batches, and what the model takes cannot be "
-                f"guessed ({said})"
+            return batch
+        if not is_synthetic:
+            source = f"`data` ({spec.data})" if spec.data else f"the dataset of {spec.builder}"
+            raise TrialError(
+                "build",
+                "StepFailed",
+                f"a training step fails on the first batch of {source}: {said}",
             ) from error
-        raise TrialError(
-            "build",
-            "StepFailed",
-            f"a training step fails on the first batch of `data` ({spec.data}): {said}",
+        if _takes_inputs_alone(model, batch):
+            return batch[:1]
+        raise needs_data(
+            "a training step fails on synthetic batches, and what the model takes cannot be "
+            f"guessed ({said})"
         ) from error
+    return batch
+
+
+def _few_or_all(model: keras.Model, batch: tuple[Any, ...]) -> None:
+    """A step on a few examples; on all where that fails, since a step may rely on their number."""
+    few = _first_examples(batch)
+    if few is None:
+        _step(model, batch)
+        return
+    try:
+        _step(model, few)
+    except Exception:  # noqa: BLE001 - foreign code; what counts is the whole batch
+        _step(model, batch)
+
+
+def _takes_inputs_alone(model: keras.Model, batch: tuple[Any, ...]) -> bool:
+    if type(model).train_step is keras.Model.train_step:
+        return False
+    try:
+        _few_or_all(model, batch[:1])
+    except Exception:  # noqa: BLE001 - foreign code; the first error is the one that is told
+        return False
+    return True
 
 
 def _step(model: keras.Model, batch: tuple[Any, ...]) -> None:
