@@ -255,3 +255,31 @@ def speech() -> Any:
     model = keras.Model(inputs, [letters, speaker])
     model.compile("adam", ["ctc", keras.losses.SparseCategoricalCrossentropy(name="who")])
     return model
+
+
+def strict_lookup() -> Any:
+    """Ids that a layer refuses unless they are in its vocabulary."""
+    import keras
+
+    ids = keras.Input((1,), dtype="int64", name="ids")
+    found = keras.layers.IntegerLookup(vocabulary=[300, 500], num_oov_indices=0)(ids)
+    x = keras.layers.Flatten()(keras.layers.Embedding(2, 2)(found))
+    return keras.Model(ids, keras.layers.Dense(1)(x))
+
+
+def pairs_of_ids() -> Any:
+    """Pairs of ids, looked up in a table of 9 by 4."""
+    import keras
+    import tensorflow as tf
+
+    class Table(keras.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.table = self.add_weight(shape=(9, 4, 2), name="table")
+
+        def call(self, pairs: Any) -> Any:
+            return tf.gather_nd(self.table, pairs)
+
+    pairs = keras.Input((2,), dtype="int32", name="pairs")
+    model = keras.Model(pairs, keras.layers.Dense(1)(Table(name="pairs_of")(pairs)))
+    model.compile("adam", "mse")
+    return model

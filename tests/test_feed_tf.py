@@ -67,6 +67,24 @@ def test_one_hot_bytes_and_hashes_have_ranges_of_their_own() -> None:
     assert set(np.unique(x["user"].numpy())) == set(range(16))
 
 
+def test_an_id_for_each_axis_of_a_table() -> None:
+    ids, _ = synthetic("pairs_of_ids")
+    assert set(np.unique(ids.numpy())) == {0, 1, 2, 3}, "the shorter of 9 and 4"
+
+
+def test_a_batch_that_is_known_is_not_found_out_again() -> None:
+    import tensorflow as tf
+
+    from frostline.measure.batches import feed
+    from frostline.measure.build import build
+
+    entry, strategy = spec("ids_with_offset"), tf.distribute.get_strategy()
+    model, _ = build(entry, SETTING, seed=0)
+    first = feed(model, entry, SETTING, strategy, seed=0)
+    again = feed(model, entry, SETTING, strategy, seed=0, known=first.synthetic)
+    assert next(again.batches) is next(first.batches)
+
+
 def test_a_sparse_input_is_sparse() -> None:
     import tensorflow as tf
 
@@ -135,6 +153,7 @@ def test_a_builder_may_return_its_dataset() -> None:
     ("entry", "words"),
     [
         (spec("strings"), "input 'words' takes strings"),
+        (spec("strict_lookup"), "are ids, but no id stays inside"),
         (spec("loss_of", kwargs='{"kind": "pairs"}'), "what targets the loss `pairs` of output"),
         (spec("asks_for_more"), "not enough values to unpack"),
         (spec("ragged"), "Padded is a subclassed model"),

@@ -50,6 +50,7 @@ class WarmBaseline:
             raise TrialError("build", "NoDevice", "TensorFlow sees no device at all")
         self._strategy = strategy_for(self._setting)
         self._examples_per_step: float | None = None
+        self._synthetic: tuple[Any, ...] | None = None
         self._baseline: Arm | None = self._warm_baseline()
         self._seconds_to_open = self._phases.seconds
         settle()
@@ -248,10 +249,18 @@ class WarmBaseline:
         with self._phases.timed("build", "build"):
             model, warnings = build(self._spec, self._setting, seed=seed, strategy=self._strategy)
             with self._strategy.scope():
-                found = feed(model, self._spec, self._setting, self._strategy, seed=seed)
+                found = feed(
+                    model,
+                    self._spec,
+                    self._setting,
+                    self._strategy,
+                    seed=seed,
+                    known=self._synthetic,
+                )
                 arm = Arm(model, found.batches, self._strategy, cycle=found.cycle)
                 arm.build_variables()
         self._examples_per_step = found.examples_per_batch
+        self._synthetic = found.synthetic
         return arm, (*warnings, *found.warnings)
 
     def _open_baseline(self) -> Arm:

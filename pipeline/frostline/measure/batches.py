@@ -38,12 +38,14 @@ class Feed:
         batches: without end.
         cycle: batches after which their shapes repeat; 1 where all are alike.
         examples_per_batch: mean over a cycle; None where that is not known.
+        synthetic: the batch, where it is always the same synthetic one.
         warnings: what the user should know of them.
     """
 
     batches: Iterator[Any]
     cycle: int = 1
     examples_per_batch: float | None = None
+    synthetic: tuple[Any, ...] | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -54,11 +56,13 @@ def feed(
     strategy: tf.distribute.Strategy,
     *,
     seed: int,
+    known: tuple[Any, ...] | None = None,
 ) -> Feed:
     """The batches of a model under a setting.
 
-    With a `data` callable the input pipeline runs in every step, as in `fit`; synthetic batches
-    cost nothing per step.
+    `known` is the synthetic batch of an earlier feed of the same model, setting and seed, which
+    saves finding it out again. With a `data` callable the input pipeline runs in every step, as in
+    `fit`; synthetic batches cost nothing per step.
 
     Raises:
         TrialError: there is no dataset, or what to feed is not known.
@@ -67,13 +71,13 @@ def feed(
     if dataset is not None:
         shapes = _shapes(dataset)
         return replace(shapes, batches=iter(_distributed(strategy, dataset.repeat())))
-    batch = _synthetic(model, spec, setting, seed)
+    batch = _synthetic(model, spec, setting, seed) if known is None else known
     endless: Iterator[Any] = itertools.repeat(batch)
     if setting.strategy != "single":
         # tf.data takes a list for a tensor; a model takes a tuple wherever it takes a list.
         resident = tf.data.Dataset.from_tensors(_tuples(batch)).repeat()
         endless = iter(_distributed(strategy, resident))
-    return Feed(batches=endless, examples_per_batch=float(setting.batch_size))
+    return Feed(batches=endless, examples_per_batch=float(setting.batch_size), synthetic=batch)
 
 
 def first_batch(

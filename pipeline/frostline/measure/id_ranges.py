@@ -90,11 +90,12 @@ def id_ranges(
             else tf.fill(spec.shape, "")
             for at, spec in enumerate(given)
         ]
+        try:
+            arrived = [found.numpy() for found in traced(*filled)]
+        except tf.errors.InvalidArgumentError:  # a layer checks its ids itself
+            return False
         return all(
-            low >= 0 and high < size
-            for (low, high), size in zip(
-                (found.numpy() for found in traced(*filled)), sizes, strict=True
-            )
+            low >= 0 and high < size for (low, high), size in zip(arrived, sizes, strict=True)
         )
 
     return _searched(inside, reached, sizes, given, seed)
@@ -157,6 +158,9 @@ def _lookup(operation: tf.Operation) -> _Lookup | None:
             ids = inputs[1]
         case "ResourceGather":
             ids, size = inputs[1], _rows(inputs[0])
+        case "GatherNd":  # an id for each of the first axes
+            ids, axes = inputs[1], inputs[1].shape[-1]
+            size = min((inputs[0].shape[axis] or 0 for axis in range(axes or 0)), default=None)
         case "OneHot":
             ids, size = inputs[0], tf.get_static_value(inputs[1])
         case "SparseSoftmaxCrossEntropyWithLogits":

@@ -23,13 +23,16 @@ GIVE_DATA = (
     "give the model entry `data`, a callable (model, batch_size) that returns a tf.data.Dataset"
 )
 
+_MOST_AXES_OF_IDS = 3
+
 _NONZERO = 0.1
 """Share of the entries of a sparse input that are not zero."""
 
 
-def needs_data(why: str) -> TrialError:
-    """The error of a model that synthetic batches do not suit; `why` is a clause."""
-    return TrialError("build", "NeedsData", f"{why}: {GIVE_DATA}")
+def needs_data(why: str, *, rather: str = "") -> TrialError:
+    """The error of a model that synthetic batches do not suit; `why` and `rather` are clauses."""
+    instead = f"{rather}, or " if rather else ""
+    return TrialError("build", "NeedsData", f"{why}: {instead}{GIVE_DATA}")
 
 
 def synthetic_batch(model: keras.Model, batch_size: int, *, seed: int) -> tuple[Any, Any]:
@@ -82,8 +85,8 @@ def _shape(tensor: Any, batch_size: int, what: str) -> tuple[int, ...]:
     if any(size is None for size in rest):
         shown = ", ".join("?" if size is None else str(size) for size in rest)
         raise needs_data(
-            f"{what} {tensor.name!r} has the shape (batch, {shown}), whose open size could be any; "
-            "fix it in the builder's kwargs"
+            f"{what} {tensor.name!r} has the shape (batch, {shown}), of which a size is open",
+            rather="fix it in the builder's kwargs",
         )
     if first is not None and first != batch_size and what == "input":
         raise TrialError(
@@ -109,7 +112,9 @@ def _ids(
         else tf.TensorSpec(shape, tensor.dtype)
         for tensor, shape in zip(flat, shapes, strict=True)
     ]
-    if any(isinstance(spec, tf.SparseTensorSpec) for spec in specs):
+    if not any(_may_be_ids(spec) for spec in specs) or any(
+        isinstance(spec, tf.SparseTensorSpec) for spec in specs
+    ):
         return (None,) * len(specs)
 
     def forward(*given: Any) -> Any:
@@ -119,6 +124,11 @@ def _ids(
         return id_ranges(forward, specs)
     except UnknownIdsError as error:
         raise needs_data(f"the inputs of {model.name!r} are ids, but {error}") from error
+
+
+def _may_be_ids(spec: Any) -> bool:
+    """Integers, and numbers in rows; images and the like are no ids."""
+    return bool(spec.dtype.is_integer) or len(spec.shape) <= _MOST_AXES_OF_IDS
 
 
 def _draw_input(
