@@ -61,8 +61,9 @@ def rehearse(model: keras.Model, spec: ModelSpec, batch: tuple[Any, ...]) -> tup
     is_synthetic = spec.data is None and returned_dataset(model) is None
     try:
         _few_or_all(model, batch)
-    except TrialError:
-        raise
+    except TrialError as error:
+        if error.kind != "NonFiniteLoss":  # a few examples may be unlike a whole batch
+            raise
     except _OF_THIS_DEVICE:
         return batch
     except Exception as error:
