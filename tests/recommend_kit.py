@@ -107,6 +107,7 @@ def measured(facts: ModelFacts, seed: int, *, largest_ns: int = 50) -> list[Anch
             frozen_variables=anchor.frozen_variables,
             relative_step=1.0 if anchor.name == "trainable" else rng.uniform(0.2, 1.1),
             ops=tuple(_profiled(facts, step, anchor.frozen_variables, rng, largest_ns)),
+            idle_share=rng.choice((0.0, rng.uniform(0.0, 0.9))),
             graph=step,
         )
         for anchor in anchors(facts)
@@ -118,7 +119,10 @@ def _profiled(
 ) -> Iterator[ProfiledOp]:
     def op(layer: str | None, pass_: Pass, graph_op: str | None = None) -> ProfiledOp:
         ns = rng.choice((0, 1, rng.randint(0, largest_ns), rng.randint(0, largest_ns)))
-        return ProfiledOp(layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns)
+        wait_ns = rng.choice((0, rng.randint(0, largest_ns)))
+        return ProfiledOp(
+            layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns, wait_ns_per_step=wait_ns
+        )
 
     modes = layer_modes(facts, frozen)
     for layer in facts.layers:
@@ -134,7 +138,7 @@ def _profiled(
             yield op(traced.layer, traced.pass_, traced.op_name)
     for pass_ in ("forward", "optimizer", "input", "other"):
         yield op(None, pass_)
-    yield ProfiledOp(layer=None, pass_="input", graph_op=None, ns_per_step=5)
+    yield ProfiledOp(layer=None, pass_="input", graph_op=None, ns_per_step=5, wait_ns_per_step=0)
 
 
 def group_of(facts: ModelFacts, seed: int, **changes: int) -> PredictedGroup:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from frostline.analyse import summarise
 from frostline.analyse.busy import busy_fraction
+from frostline.attribute.step_graph import PASSES
 from frostline.cli.results import result
 from frostline.device_id import is_cpu
 from frostline.difference import diff
@@ -86,7 +87,7 @@ def test_a_share_is_at_most_the_whole_step():
         {"step_ns": 0},
         {"device_id": None},
         {"profiler_overhead": None},  # nobody knows how long the step was in which the ops ran
-        {"busy_ns": None, "forward_ns": None},
+        {"busy_ns": None} | dict.fromkeys(f"{name}_ns" for name in PASSES),
     ],
 )
 def test_what_is_not_known_is_no_share(changes: dict):

@@ -2,8 +2,9 @@
 
 In: an anchor's profiled ops, and its measured step time relative to the baseline. Out: ops with a
 price, a unit, and the variables that need them. Times become shares of a baseline step: one factor
-per anchor scales its ops' total to its unprofiled step. So neither the machine's drift between
-anchors nor the profiler's overhead affects the prices.
+per anchor scales its ops' work to the busy part of its unprofiled step, another one their waits to
+the idle part. So neither the machine's drift between anchors nor the profiler's overhead affects
+the prices, and an op that never waits pays for no wait.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from frostline.policies.modes import Mode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfiledOp:
-    """What the cost model needs of an `op_costs` row."""
+    """What the cost model needs of an `op_costs` row: times per step, in nanoseconds."""
 
     layer: str | None
     pass_: Pass
     graph_op: str | None
     ns_per_step: int
+    wait_ns_per_step: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,8 @@ class AnchorRun:
         frozen_variables: paths of the frozen variables.
         relative_step: its unprofiled step time / the baseline's, from paired ratios.
         ops: everything that was profiled.
+        idle_share: share of its unprofiled step in which the device waits, 0 to 1; it is shared out
+            by the ops' waits.
         graph: its traced step; only that of `trainable` is needed.
     """
 
@@ -45,6 +49,7 @@ class AnchorRun:
     frozen_variables: frozenset[str]
     relative_step: float
     ops: tuple[ProfiledOp, ...]
+    idle_share: float
     graph: StepGraph | None = None
 
 
@@ -91,7 +96,10 @@ def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> Price
     total_ns = sum(op.ns_per_step for op in run.ops)
     if total_ns <= 0:
         raise UsageError(f"anchor {run.name} has no profiled op time; profile_steps must be > 0")
-    factor = run.relative_step / total_ns
+    wait_ns = sum(op.wait_ns_per_step for op in run.ops)
+    idle = run.relative_step * run.idle_share if wait_ns else 0.0
+    factor = (run.relative_step - idle) / total_ns
+    wait_factor = idle / wait_ns if wait_ns else 0.0
     needs = _needs(run.graph) if run.graph is not None else {}
     everything = {variable.path for variable in facts.variables}
     return PricedAnchor(
@@ -103,7 +111,7 @@ def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> Price
                 unit=units.get(op.layer or FIXED, FIXED),
                 pass_=op.pass_,
                 needed_by=needs.get(op.graph_op or "", frozenset()),
-                price=op.ns_per_step * factor,
+                price=op.ns_per_step * factor + op.wait_ns_per_step * wait_factor,
                 graph_op=op.graph_op,
             )
             for op in run.ops

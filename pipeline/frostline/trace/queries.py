@@ -83,12 +83,27 @@ SELECT CASE WHEN host THEN '/host:' || upper(split_part(plane, ':', 1))
 FROM annotated
 """
 
+# The traced steps, by the number that the program gave them.
 STEPS = """
-SELECT count(DISTINCT regexp_extract(trace_args, '(?:^|,)step_num=(-?\\d+)', 1)),
-    min(start_ns)::BIGINT, max(end_ns)::BIGINT
+CREATE TEMP TABLE steps AS
+SELECT regexp_extract(trace_args, '(?:^|,)step_num=(-?\\d+)', 1)::BIGINT AS number,
+    min(start_ns)::BIGINT AS opened_ns, max(end_ns)::BIGINT AS closed_ns
 FROM read_parquet($parquet)
 WHERE category = 'host' AND kernel_name = 'train'
     AND regexp_matches(trace_args, '(?:^|,)step_num=-?\\d+')
+GROUP BY ALL
+"""
+
+# Events that carry no step's number are of the step that had begun last.
+KEPT = """
+CREATE TEMP TABLE kept AS
+SELECT found.*,
+    CASE WHEN op_name = '' AND hlo_op = '' AND NOT host THEN kernel_name ELSE '' END AS kernel,
+    coalesce(labelled.number, begun.number, (SELECT min(number) FROM steps), 0) AS number
+FROM found
+LEFT JOIN steps AS labelled ON found.step = 'train ' || labelled.number
+ASOF LEFT JOIN steps AS begun ON found.start_ns >= begun.opened_ns
+WHERE coalesce({inside}, false)
 """
 
 # Threads of the host on which some op began before an earlier one had ended.
@@ -100,14 +115,53 @@ SELECT DISTINCT line FROM (
 WHERE start_ns < before
 """
 
-BUSY = """
-SELECT coalesce(
-    sum(greatest(0, end_ns - greatest(start_ns, coalesce(before, start_ns)))), 0)::BIGINT
-FROM (SELECT start_ns, end_ns, max(end_ns) OVER (PARTITION BY device ORDER BY start_ns, end_ns DESC
-    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM kept)
+# `before`: when the device's work so far had ended, None for its first event.
+_ORDER = "ORDER BY start_ns, end_ns DESC, line, op_name, hlo_op, kernel_name"
+_GAPS = f"""
+SELECT *, max(end_ns) OVER (PARTITION BY device {_ORDER}
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
+    row_number() OVER (PARTITION BY device, number {_ORDER}) = 1 AS opens_step
+FROM kept
 """
 
+# The idle time before an event is that op's wait; before the first event of a step it is the
+# step's own.
+WAITS = f"""
+CREATE TEMP TABLE waited AS
+SELECT * EXCLUDE (before, opens_step),
+    CASE WHEN opens_step THEN 0 ELSE greatest(0, start_ns - coalesce(before, start_ns)) END
+        AS wait_ns,
+    CASE WHEN opens_step THEN greatest(0, start_ns - coalesce(before, start_ns)) ELSE 0 END
+        AS between_ns,
+    greatest(0, end_ns - greatest(start_ns, coalesce(before, start_ns))) AS busy_ns
+FROM ({_GAPS})
+"""
+
+# Over devices: busy time, the steps' own idle time, and the whole from the first step's start to
+# the last one's end. A device's clock is read apart from the host's, so its events may begin
+# before the step that the host marked; the window then begins with them.
+TIMELINE = """
+SELECT sum(busy)::BIGINT,
+    sum(between_steps + first - least(first, $opened) + greatest(last, $closed) - last)::BIGINT,
+    sum(greatest(last, $closed) - least(first, $opened))::BIGINT
+FROM (SELECT sum(busy_ns) AS busy, sum(between_ns) AS between_steps,
+        min(start_ns) AS first, max(end_ns) AS last
+    FROM waited GROUP BY device)
+"""
+
+# Start of the first event and end of the last one, where no step was marked.
+EXTENT = "SELECT min(start_ns), max(end_ns) FROM waited"
+
 KEY = "device, op_name, op_type, hlo_op, hlo_module, kernel, in_input"
+
+# By op, lists over the steps in which it ran.
+BY_STEP = f"""
+SELECT {KEY}, list(number), list(calls), list(ns), list(wait), list(short)
+FROM (SELECT {KEY}, number, count(*) AS calls, sum(self_ns)::BIGINT AS ns,
+        sum(wait_ns)::BIGINT AS wait, count(*) FILTER (end_ns - start_ns < $short) AS short
+    FROM waited GROUP BY ALL)
+GROUP BY ALL ORDER BY ALL
+"""
 
 # The launching op holds its thread from before the program starts until it has ended.
 LAUNCHES_AWAY = """
