@@ -14,6 +14,7 @@ from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
 from frostline.costmodel.anchor import AnchorRun, ProfiledOp
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.naive import NaiveInputs
+from frostline.costmodel.waits import NEVER_IDLE, IdleShares
 from frostline.facts.model_facts import (
     LayerFacts,
     ModelFacts,
@@ -107,7 +108,9 @@ def measured(facts: ModelFacts, seed: int, *, largest_ns: int = 50) -> list[Anch
             frozen_variables=anchor.frozen_variables,
             relative_step=1.0 if anchor.name == "trainable" else rng.uniform(0.2, 1.1),
             ops=tuple(_profiled(facts, step, anchor.frozen_variables, rng, largest_ns)),
-            idle_share=rng.choice((0.0, rng.uniform(0.0, 0.9))),
+            idle=rng.choice(
+                (NEVER_IDLE, IdleShares(waits=rng.uniform(0, 0.6), between=rng.uniform(0, 0.3)))
+            ),
             graph=step,
         )
         for anchor in anchors(facts)

@@ -68,6 +68,9 @@ def share_dispatch(costs: Sequence[OpCost], graph: StepGraph) -> tuple[OpCost, .
     Returns:
         The costs and the groups; their `wait_ns_per_step` adds up to what it was.
     """
+    waits_ns = [cost.wait_ns_per_step for cost in costs]
+    known = [cost.typical_wait_ns_per_step for cost in costs]
+    costs = [cost for cost in costs if cost.rule != RULE]
     if not costs:
         return ()
     groups: dict[tuple[str | None, Pass, tuple[int, ...]], list[GraphOp]] = defaultdict(list)
@@ -76,9 +79,8 @@ def share_dispatch(costs: Sequence[OpCost], graph: StepGraph) -> tuple[OpCost, .
     device = costs[0].device
     rows = [*costs, *(_row(ops, device) for ops in groups.values())]
     weights = [max(1, round(row.calls_per_step)) for row in rows]
-    waits = apportion(sum(cost.wait_ns_per_step for cost in costs), weights)
+    waits = apportion(sum(waits_ns), weights)
     typical: Sequence[int | None] = [None] * len(rows)
-    known = [cost.typical_wait_ns_per_step for cost in costs]
     if None not in known:
         typical = apportion(sum(wait or 0 for wait in known), weights)
     return tuple(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from frostline.attribute.step_graph import Pass, StepGraph
 from frostline.costmodel.units import FIXED
+from frostline.costmodel.waits import IdleShares
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.policies import layer_modes
@@ -40,8 +41,7 @@ class AnchorRun:
         frozen_variables: paths of the frozen variables.
         relative_step: its unprofiled step time / the baseline's, from paired ratios.
         ops: everything that was profiled.
-        idle_share: share of its unprofiled step in which the device waits, 0 to 1; it is shared out
-            by the ops' waits.
+        idle: what of its unprofiled step the device is idle.
         graph: its traced step; only that of `trainable` is needed.
     """
 
@@ -49,7 +49,7 @@ class AnchorRun:
     frozen_variables: frozenset[str]
     relative_step: float
     ops: tuple[ProfiledOp, ...]
-    idle_share: float
+    idle: IdleShares
     graph: StepGraph | None = None
 
 
@@ -62,7 +62,8 @@ class PricedOp:
         pass_: the pass.
         needed_by: variables whose gradient needs it; empty outside the backward pass, where the op
             could not be matched to the graph, and where there is no graph.
-        price: in baseline steps.
+        price: in baseline steps, its wait included.
+        wait: the part of the price for which the device waits.
         graph_op: its name in the traced step; None where the op was not matched.
     """
 
@@ -70,6 +71,7 @@ class PricedOp:
     pass_: Pass
     needed_by: frozenset[str]
     price: float
+    wait: float
     graph_op: str | None
 
 
@@ -97,24 +99,36 @@ def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> Price
     if total_ns <= 0:
         raise UsageError(f"anchor {run.name} has no profiled op time; profile_steps must be > 0")
     wait_ns = sum(op.wait_ns_per_step for op in run.ops)
-    idle = run.relative_step * run.idle_share if wait_ns else 0.0
-    factor = (run.relative_step - idle) / total_ns
-    wait_factor = idle / wait_ns if wait_ns else 0.0
+    waits = run.idle.waits if wait_ns else 0.0
+    factor = run.relative_step * (1 - waits - run.idle.between) / total_ns
+    wait_factor = run.relative_step * waits / wait_ns if wait_ns else 0.0
+    between = PricedOp(
+        unit=FIXED,
+        pass_="other",
+        needed_by=frozenset(),
+        price=run.relative_step * run.idle.between,
+        wait=0.0,
+        graph_op=None,
+    )
     needs = _needs(run.graph) if run.graph is not None else {}
     everything = {variable.path for variable in facts.variables}
     return PricedAnchor(
         name=run.name,
         modes=layer_modes(facts, run.frozen_variables),
         trained=frozenset(everything - run.frozen_variables),
-        ops=tuple(
-            PricedOp(
-                unit=units.get(op.layer or FIXED, FIXED),
-                pass_=op.pass_,
-                needed_by=needs.get(op.graph_op or "", frozenset()),
-                price=op.ns_per_step * factor + op.wait_ns_per_step * wait_factor,
-                graph_op=op.graph_op,
-            )
-            for op in run.ops
+        ops=(
+            between,
+            *(
+                PricedOp(
+                    unit=units.get(op.layer or FIXED, FIXED),
+                    pass_=op.pass_,
+                    needed_by=needs.get(op.graph_op or "", frozenset()),
+                    price=op.ns_per_step * factor + op.wait_ns_per_step * wait_factor,
+                    wait=op.wait_ns_per_step * wait_factor,
+                    graph_op=op.graph_op,
+                )
+                for op in run.ops
+            ),
         ),
     )
 

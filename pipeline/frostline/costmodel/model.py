@@ -9,9 +9,9 @@ The sum (docs/method.md, The cost model). A layer is `trainable`, `pass_through`
 - dX: nothing when pruned; when passed through, its price in the anchor that shows it so; when
   trainable, the layer's ops in the trainable anchor that a variable which still trains needs;
 - dW: the layer's ops in the trainable anchor that a variable which still trains needs;
-- optimizer: the layer's price in the trainable anchor, in proportion to its parameters that still
-  train; optimizer ops that serve all layers at once are interpolated between two anchors by the
-  number of trained parameters;
+- optimizer: the layer's price in the trainable anchor, its work in proportion to the parameters
+  that still train, its waits in proportion to the variables; optimizer ops that serve all layers
+  at once are interpolated between two anchors by the number of trained parameters;
 - everything that no layer decides about (input, loss and its gradient, memory sets, copies) is
   a straight line in the sum of the others, through what the anchors measured: `Rest`.
 
@@ -223,21 +223,28 @@ class CostModel:
         return terms
 
     def _updates(self) -> list[Term]:
-        """The optimizer's price of each layer, shared out over its variables by their size."""
-        prices: dict[str, float] = defaultdict(float)
+        """The optimizer's price of each layer, shared out over its variables.
+
+        Work goes by their size. Waits are the same for each: an optimizer launches as many ops for
+        a bias as for a kernel.
+        """
+        work: dict[str, float] = defaultdict(float)
+        waits: dict[str, float] = defaultdict(float)
         for op in self._base.ops:
             if op.pass_ == "optimizer":
-                prices[op.unit] += op.price
+                work[op.unit] += op.price - op.wait
+                waits[op.unit] += op.wait
         return [
             Term(
                 unit=layer.name,
                 part="optimizer",
-                price=prices[layer.name] * variable.params / layer.params,
+                price=work[layer.name] * variable.params / layer.params
+                + waits[layer.name] / len(layer.variables),
                 needed_by=frozenset((variable.path,)),
             )
             for layer in self.facts.layers
             for variable in layer.variables
-            if variable.params
+            if layer.params
         ]
 
     def _rest(self) -> Rest:

@@ -20,7 +20,13 @@ from frostline.analyse.stored_model import read_graph
 from frostline.costmodel.anchor import AnchorRun, ProfiledOp
 from frostline.costmodel.model import BACKWARD
 from frostline.costmodel.naive import LayerProfile
-from frostline.costmodel.waits import StepTimes, idle_share, remaining_waits
+from frostline.costmodel.waits import (
+    NEVER_IDLE,
+    IdleShares,
+    StepTimes,
+    idle_on_accelerator,
+    idle_on_host,
+)
 from frostline.device_id import is_cpu
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
@@ -67,7 +73,7 @@ def evidence_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> An
             frozen_variables=frozenset(row.frozen_variables),
             relative_step=_relative_step(name, row),
             ops=_profiled(costs[row.trial_id]),
-            idle_share=idle[name],
+            idle=idle[name],
             graph=read_graph(sweep, row.trial_id, facts) if row is base else None,
         )
         for name, row in chosen.items()
@@ -164,26 +170,32 @@ def _profiled(costs: pa.Table) -> tuple[ProfiledOp, ...]:
     )
 
 
-def _idle_shares(chosen: Mapping[str, TrialRow], costs: Mapping[str, pa.Table]) -> dict[str, float]:
-    """The share of each anchor's unprofiled step in which its device waits.
+def _idle_shares(
+    chosen: Mapping[str, TrialRow], costs: Mapping[str, pa.Table]
+) -> dict[str, IdleShares]:
+    """What of each anchor's unprofiled step its device is idle.
 
-    On a CPU, ops and idle time share what else the machine did while it was profiled, so the
-    profile's own share holds. On an accelerator, see `frostline.costmodel.waits`.
+    On a CPU, ops and idle time share what else the machine did while it was profiled, so that the
+    profile's own share of work holds. Rows of schema version 1 know no waits.
     """
-    if any(row.device_id is None or is_cpu(row.device_id) for row in chosen.values()):
-        return {name: 1.0 - (busy_fraction(row) or 1.0) for name, row in chosen.items()}
-    known = [row.baseline_step_ns for row in chosen.values() if row.baseline_step_ns]
-    baseline_ns = median(known) if known else 0
-    times = {
-        name: StepTimes(
-            step_ns=baseline_ns * _relative_step(name, row),
-            work_ns=_sum(costs[row.trial_id], "ns_sum"),
-            wait_ns=_sum(costs[row.trial_id], "wait_sum"),
+    rows = chosen.values()
+    if any(row.waiting_ns is None or row.device_id is None for row in rows):
+        return dict.fromkeys(chosen, NEVER_IDLE)
+    on_host = all(is_cpu(row.device_id or "") for row in rows)
+    baseline_ns = median(row.baseline_step_ns or 0 for row in rows) or 1
+    times = []
+    for name, row in chosen.items():
+        step_ns = baseline_ns * _relative_step(name, row)
+        work_ns = _sum(costs[row.trial_id], "ns_sum")
+        times.append(
+            StepTimes(
+                step=step_ns,
+                work=step_ns * (busy_fraction(row) or 1.0) if on_host else work_ns,
+                wait_ns=_sum(costs[row.trial_id], "wait_sum"),
+            )
         )
-        for name, row in chosen.items()
-    }
-    remaining = remaining_waits(tuple(times.values())) if baseline_ns else 0.0
-    return {name: idle_share(one, remaining) for name, one in times.items()}
+    shares = idle_on_host(times) if on_host else idle_on_accelerator(times)
+    return dict(zip(chosen, shares, strict=True))
 
 
 def _relative_step(name: str, row: TrialRow) -> float:

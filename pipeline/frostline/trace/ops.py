@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EXECUTOR_TYPE = "Executor"
+"""Type of the op that stands for TensorFlow's executor on the host; it takes no time, and its wait
+is what the executor did after the last event of a step."""
+
 SHORT_NS = 5_000
 """A kernel that ends sooner takes about as long to launch as to run (NVIDIA's and TensorFlow's
 guides give 2 to 10 us for a launch)."""

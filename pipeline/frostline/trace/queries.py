@@ -19,6 +19,8 @@ step number, so for events without one the time decides.
 
 from __future__ import annotations
 
+from frostline.trace.ops import EXECUTOR_TYPE
+
 # A kernel's annotation, outermost scope first: `scope::scope/op:Type#key=value,...#`. The parts
 # between `#` go first, because copies name other ops there.
 _ANNOTATION = r"""
@@ -113,6 +115,22 @@ SELECT DISTINCT line FROM (
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM kept WHERE host)
 WHERE start_ns < before
+"""
+
+# Where the host ran the ops, its executor works from before the first op of a step until after the
+# last one: it dispatches ops that leave no event, too. Two events without a length mark that.
+EXECUTOR = f"""
+INSERT INTO kept BY NAME
+SELECT '/host:CPU' AS device, '' AS op_name, '{EXECUTOR_TYPE}' AS op_type, '' AS hlo_op,
+    '' AS hlo_module, '' AS kernel_name, '' AS kernel, true AS host, false AS in_input,
+    false AS eager_call, -1 AS line, mark AS start_ns, mark AS end_ns, 0 AS self_ns, number
+FROM (
+    SELECT number, unnest([min(start_ns), max(end_ns)])::BIGINT AS mark
+    FROM read_parquet($parquet) AS event
+    JOIN steps ON event.step = 'train ' || steps.number
+    WHERE category = 'host' AND kernel_name = 'ExecutorState::Process'
+    GROUP BY number)
+WHERE EXISTS (FROM kept) AND NOT EXISTS (FROM kept WHERE NOT host)
 """
 
 # `before`: when the device's work so far had ended, None for its first event.
