@@ -97,15 +97,17 @@ GROUP BY ALL
 """
 
 # Events that carry no step's number are of the step that had begun last.
-KEPT = """
+_STEP_OF = """
+LEFT JOIN steps AS labelled ON found.step = 'train ' || labelled.number
+ASOF LEFT JOIN steps AS begun ON found.start_ns >= begun.opened_ns
+"""
+KEPT = f"""
 CREATE TEMP TABLE kept AS
 SELECT found.*,
     CASE WHEN op_name = '' AND hlo_op = '' AND NOT host THEN kernel_name ELSE '' END AS kernel,
     coalesce(labelled.number, begun.number, (SELECT min(number) FROM steps), 0) AS number
-FROM found
-LEFT JOIN steps AS labelled ON found.step = 'train ' || labelled.number
-ASOF LEFT JOIN steps AS begun ON found.start_ns >= begun.opened_ns
-WHERE coalesce({inside}, false)
+FROM found {_STEP_OF}
+WHERE coalesce({{inside}}, false)
 """
 
 # Threads of the host on which some op began before an earlier one had ended.
@@ -123,13 +125,15 @@ EXECUTOR = f"""
 INSERT INTO kept BY NAME
 SELECT '/host:CPU' AS device, '' AS op_name, '{EXECUTOR_TYPE}' AS op_type, '' AS hlo_op,
     '' AS hlo_module, '' AS kernel_name, '' AS kernel, true AS host, false AS in_input,
-    false AS eager_call, -1 AS line, mark AS start_ns, mark AS end_ns, 0 AS self_ns, number
+    false AS eager_call, -1 AS line, mark AS start_ns, mark AS end_ns, 0 AS self_ns,
+    of_step AS number
 FROM (
-    SELECT number, unnest([min(start_ns), max(end_ns)])::BIGINT AS mark
-    FROM read_parquet($parquet) AS event
-    JOIN steps ON event.step = 'train ' || steps.number
+    SELECT coalesce(labelled.number, begun.number) AS of_step,
+        unnest([min(start_ns), max(end_ns)])::BIGINT AS mark
+    FROM read_parquet($parquet) AS found {_STEP_OF}
     WHERE category = 'host' AND kernel_name = 'ExecutorState::Process'
-    GROUP BY number)
+        AND start_ns BETWEEN begun.opened_ns AND begun.closed_ns
+    GROUP BY of_step)
 WHERE EXISTS (FROM kept) AND NOT EXISTS (FROM kept WHERE NOT host)
 """
 
@@ -176,7 +180,8 @@ KEY = "device, op_name, op_type, hlo_op, hlo_module, kernel, in_input"
 BY_STEP = f"""
 SELECT {KEY}, list(number), list(calls), list(ns), list(wait), list(short)
 FROM (SELECT {KEY}, number, count(*) AS calls, sum(self_ns)::BIGINT AS ns,
-        sum(wait_ns)::BIGINT AS wait, count(*) FILTER (end_ns - start_ns < $short) AS short
+        sum(wait_ns)::BIGINT AS wait,
+        count(*) FILTER (end_ns - start_ns < $short AND op_type != '{EXECUTOR_TYPE}') AS short
     FROM waited GROUP BY ALL)
 GROUP BY ALL ORDER BY ALL
 """
