@@ -41,7 +41,8 @@ ReasonKind = Literal[
     "no_baseline_profile", "waiting_not_recorded", "backward_ends", "gradients_changed",
     "weight_gradients_gone", "update_large", "update_small", "norms_in_inference",
     "forward_changed", "waiting_changed", "gradient_flows_through", "still_trains",
-    "forward_dominates", "communication", "input_bound", "host_bound", "unattributed",
+    "forward_dominates", "communication", "input_bound", "host_bound", "device_waits",
+    "unattributed",
 ]  # fmt: skip
 
 Effect = Literal["verdict", "saved", "remains", "unknown"]
