@@ -191,11 +191,9 @@ class Case:
         speedup = ceiling(self.control_rows)
         if baseline is None or step_ns is None or speedup is None:
             return None
-        forward_ns = baseline.total(lambda cell: cell.pass_ == "forward")
-        gradients_ns = baseline.total(
-            lambda cell: cell.pass_ in ("activation_gradient", "weight_gradient")
-        )
-        update_ns = baseline.total(lambda cell: cell.pass_ == "optimizer")
+        forward_ns = baseline.with_waits("forward")
+        gradients_ns = baseline.with_waits("activation_gradient", "weight_gradient")
+        update_ns = baseline.with_waits("optimizer")
         kept_ns = step_ns - gradients_ns - update_ns
         if not kept_ns:
             return None

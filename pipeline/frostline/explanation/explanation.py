@@ -118,10 +118,11 @@ class Ceiling:
 
     Attributes:
         speedup: 1 + (B + U) / F: only the forward pass is left, as it is in the baseline.
-        with_rest: the speedup with input, unattributed and waiting time kept as well, which a
-            whole step could reach if freezing changed only gradients and updates.
-        forward_ns, gradients_ns, update_ns: F, B (dX and dW), U; communication counts with the
-            pass that it belongs to.
+        with_rest: the speedup with input, unattributed time and waiting that belongs to no pass
+            kept as well, which a whole step could reach if freezing changed only gradients and
+            updates.
+        forward_ns, gradients_ns, update_ns: F, B (dX and dW), U, each with what the device waits
+            for its ops, where that is known; communication counts with the pass that it belongs to.
         controls: ids of the controls that were profiled.
     """
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from frostline.analyse.profiles import ProfileCell, StepProfile
 from frostline.analyse.waits import between_weight_ns, waiting_ns
 from frostline.attribute.costs import apportion
+from frostline.attribute.step_graph import Pass
 
 WAITING = ProfileCell(layer=None, pass_=None)
 
@@ -41,6 +42,15 @@ class Ledger:
     def total(self, wanted: Callable[[ProfileCell], bool]) -> int:
         """Nanoseconds in the wanted cells."""
         return sum(ns for cell, ns in self.cells.items() if wanted(cell))
+
+    def with_waits(self, *passes: Pass) -> int:
+        """Nanoseconds of the ops of some passes, and of what the device waits for them."""
+        return sum(
+            ns
+            for times in (self.cells, self.waits)
+            for cell, ns in times.items()
+            if cell.pass_ in passes
+        )
 
 
 def step_ledger(profile: StepProfile, step_ns: int) -> Ledger:

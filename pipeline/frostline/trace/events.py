@@ -72,6 +72,7 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
         _drop_what_is_repeated(connection, where)
         warnings = _keep(connection, (first_ns, last_ns) if steps else None)
         connection.execute(queries.EXECUTOR, where)
+        connection.execute(queries.RUNNING_ON, where)
         connection.execute(queries.WAITS)
         groups = _groups(connection, max(steps, 1))
         if not groups:

@@ -9,8 +9,9 @@ What counts as an op, and what would count its time twice:
 - Host, graph mode: TensorFlow op events and `Iterator::` events. The `ExecutorState::Process` that
   contains them is not an op. Time of an op inside another on the same thread counts for the inner
   one.
-- Host, XLA: events with an `hlo_op`, which the export leaves in `trace_args`. The TensorFlow op
-  that launched the program and waited for it is left out.
+- Host, XLA: events with an `hlo_op`, which the export leaves in `trace_args`, and what goes on of
+  them on threads of Eigen's pool after they ended. The TensorFlow op that launched the program and
+  waited for it is left out.
 - Host, eager: TensorFlow writes no op events, only `EagerLocalExecute: <op type>`.
 
 Events outside of the traced steps are left out. Events of the input pipeline's threads carry no
@@ -105,7 +106,8 @@ KEPT = f"""
 CREATE TEMP TABLE kept AS
 SELECT found.*,
     CASE WHEN op_name = '' AND hlo_op = '' AND NOT host THEN kernel_name ELSE '' END AS kernel,
-    coalesce(labelled.number, begun.number, (SELECT min(number) FROM steps), 0) AS number
+    coalesce(labelled.number, begun.number, (SELECT min(number) FROM steps), 0) AS number,
+    false AS goes_on
 FROM found {_STEP_OF}
 WHERE coalesce({{inside}}, false)
 """
@@ -126,7 +128,7 @@ INSERT INTO kept BY NAME
 SELECT '/host:CPU' AS device, '' AS op_name, '{EXECUTOR_TYPE}' AS op_type, '' AS hlo_op,
     '' AS hlo_module, '' AS kernel_name, '' AS kernel, true AS host, false AS in_input,
     false AS eager_call, -1 AS line, mark AS start_ns, mark AS end_ns, 0 AS self_ns,
-    of_step AS number
+    of_step AS number, false AS goes_on
 FROM (
     SELECT coalesce(labelled.number, begun.number) AS of_step,
         unnest([min(start_ns), max(end_ns)])::BIGINT AS mark
@@ -144,6 +146,31 @@ SELECT *, max(end_ns) OVER (PARTITION BY device {_ORDER}
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
     row_number() OVER (PARTITION BY device, number {_ORDER}) = 1 AS opens_step
 FROM kept
+"""
+
+# XLA on a CPU starts convolutions and products without waiting for them: their events end early,
+# and a mark `end: <instruction>` tells when they were found to be done. In a time of a step that no
+# event covers, the instruction that was started last and is not done yet runs on other threads.
+RUNNING_ON = f"""
+INSERT INTO kept BY NAME
+WITH gaps AS (
+    SELECT device, number, before AS opened, start_ns AS closed FROM ({_GAPS})
+    WHERE host AND NOT opens_step AND start_ns > before
+), marks AS (
+    SELECT substr(kernel_name, length('end: ') + 1) AS name, end_ns::BIGINT AS done_ns
+    FROM read_parquet($parquet) WHERE category = 'host' AND starts_with(kernel_name, 'end: ')
+), pending AS (
+    SELECT kept.*, marks.done_ns
+    FROM kept ASOF JOIN marks ON kept.kernel_name = marks.name AND marks.done_ns >= kept.start_ns
+    WHERE kept.host AND kept.hlo_op != ''
+)
+SELECT pending.* EXCLUDE (start_ns, end_ns, self_ns, line, goes_on, done_ns),
+    -2 AS line,
+    opened AS start_ns, closed AS end_ns, closed - opened AS self_ns, true AS goes_on
+FROM gaps JOIN pending ON pending.device = gaps.device AND pending.number = gaps.number
+    AND pending.start_ns < opened AND pending.done_ns > opened
+QUALIFY row_number() OVER (
+    PARTITION BY gaps.device, opened ORDER BY pending.start_ns DESC, pending.kernel_name) = 1
 """
 
 # The idle time before an event is that op's wait; before the first event of a step it is the
@@ -179,9 +206,11 @@ KEY = "device, op_name, op_type, hlo_op, hlo_module, kernel, in_input"
 # By op, lists over the steps in which it ran.
 BY_STEP = f"""
 SELECT {KEY}, list(number), list(calls), list(ns), list(wait), list(short)
-FROM (SELECT {KEY}, number, count(*) AS calls, sum(self_ns)::BIGINT AS ns,
+FROM (SELECT {KEY}, number, sum(self_ns)::BIGINT AS ns,
+        count(*) FILTER (NOT goes_on) AS calls,
         sum(wait_ns)::BIGINT AS wait,
-        count(*) FILTER (end_ns - start_ns < $short AND op_type != '{EXECUTOR_TYPE}') AS short
+        count(*) FILTER (
+            end_ns - start_ns < $short AND NOT goes_on AND op_type != '{EXECUTOR_TYPE}') AS short
     FROM waited GROUP BY ALL)
 GROUP BY ALL ORDER BY ALL
 """
