@@ -14,6 +14,7 @@ from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
 from frostline.costmodel.anchor import AnchorRun, ProfiledOp
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.naive import NaiveInputs
+from frostline.costmodel.waits import NEVER_IDLE, IdleShares
 from frostline.facts.model_facts import (
     LayerFacts,
     ModelFacts,
@@ -107,6 +108,9 @@ def measured(facts: ModelFacts, seed: int, *, largest_ns: int = 50) -> list[Anch
             frozen_variables=anchor.frozen_variables,
             relative_step=1.0 if anchor.name == "trainable" else rng.uniform(0.2, 1.1),
             ops=tuple(_profiled(facts, step, anchor.frozen_variables, rng, largest_ns)),
+            idle=rng.choice(
+                (NEVER_IDLE, IdleShares(waits=rng.uniform(0, 0.6), between=rng.uniform(0, 0.3)))
+            ),
             graph=step,
         )
         for anchor in anchors(facts)
@@ -118,7 +122,10 @@ def _profiled(
 ) -> Iterator[ProfiledOp]:
     def op(layer: str | None, pass_: Pass, graph_op: str | None = None) -> ProfiledOp:
         ns = rng.choice((0, 1, rng.randint(0, largest_ns), rng.randint(0, largest_ns)))
-        return ProfiledOp(layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns)
+        wait_ns = rng.choice((0, rng.randint(0, largest_ns)))
+        return ProfiledOp(
+            layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns, wait_ns_per_step=wait_ns
+        )
 
     modes = layer_modes(facts, frozen)
     for layer in facts.layers:
@@ -134,7 +141,7 @@ def _profiled(
             yield op(traced.layer, traced.pass_, traced.op_name)
     for pass_ in ("forward", "optimizer", "input", "other"):
         yield op(None, pass_)
-    yield ProfiledOp(layer=None, pass_="input", graph_op=None, ns_per_step=5)
+    yield ProfiledOp(layer=None, pass_="input", graph_op=None, ns_per_step=5, wait_ns_per_step=0)
 
 
 def group_of(facts: ModelFacts, seed: int, **changes: int) -> PredictedGroup:

@@ -1,5 +1,6 @@
 """Nothing is lost and nothing invented: apportioning, rounding, and attribution as a whole."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frostline.attribute.attribute import attribute, attributed_fraction
-from frostline.attribute.costs import OpCost, apportion, check_conserved, per_step
+from frostline.attribute.costs import OpCost, apportion, check_conserved, device_time, per_step
 from frostline.attribute.frozen import check_frozen
 from frostline.attribute.step_graph import PASSES, GraphOp, StepGraph
 from frostline.errors import ConservationError, CreditError
@@ -61,6 +62,7 @@ OPS = st.lists(
         kernel=st.just(""),
         calls=st.integers(1, 50),
         self_ns=st.integers(0, 10**10),
+        wait_ns=st.integers(0, 10**10),
         shares=SHARES,
     ),
     max_size=12,
@@ -86,7 +88,9 @@ def trace_of(ops: list[TraceOp], steps: int = 1, *, eager: bool = False) -> Trac
         ops=tuple(ops),
         steps=steps,
         total_ns=sum(op.self_ns for op in ops),
-        busy_ns=0,
+        busy_ns=5,
+        between_ns=3,
+        device_ns=8 + sum(op.wait_ns for op in ops),
         eager=eager,
         warnings=(),
     )
@@ -106,7 +110,13 @@ def test_every_nanosecond_is_somewhere(
     assert sum(cost.ns_per_step for cost in costs) == round(Fraction(trace.total_ns, steps))
     assert all(cost.ns_per_step >= 0 and cost.pass_ in PASSES and cost.rule for cost in costs)
     calls = sum(op.calls * max(len(op.shares), 1) for op in ops)
-    assert sum(cost.calls_per_step for cost in costs) == pytest.approx(calls / steps)
+    observed = [cost for cost in costs if cost.rule != "dispatch"]
+    assert sum(cost.calls_per_step for cost in observed) == pytest.approx(calls / steps)
+    device = device_time(trace)
+    assert device.busy_ns + device.wait_ns + device.between_ns == per_step(trace.device_ns, steps)
+    # Without an op there is nobody to wait.
+    assert sum(cost.wait_ns_per_step for cost in costs) == (device.wait_ns if ops else 0)
+    assert all(cost.wait_ns_per_step >= 0 for cost in costs)
 
 
 def op(name: str, self_ns: int, **changes: object) -> TraceOp:
@@ -132,10 +142,18 @@ def test_what_does_not_add_up_is_refused():
 
 def test_a_trace_that_contradicts_itself_is_refused():
     trace = Trace(
-        ops=(op("a", 5),), steps=1, total_ns=6, busy_ns=0, eager=False, warnings=()
+        ops=(op("a", 5),), steps=1, total_ns=6, busy_ns=0, between_ns=0, device_ns=0, eager=False,
+        warnings=(),
     )  # fmt: skip
     with pytest.raises(ConservationError):
         attribute(trace, None)
+
+
+def test_idle_time_that_is_nobodys_is_refused():
+    trace = trace_of([op("a", 5, wait_ns=4)])
+    attribute(trace, None)
+    with pytest.raises(ConservationError):
+        attribute(replace(trace, device_ns=trace.device_ns + 1), None)
 
 
 def test_a_fusion_is_split_by_weight_and_its_parts_keep_its_calls():

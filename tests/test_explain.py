@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schedule_kit import with_variables
 
-from frostline.analyse.profiles import ProfileCell, StepProfile
+from frostline.analyse.profiles import ProfileCell, StepProfile, Waits
 from frostline.cli import main
 from frostline.errors import UsageError
 from frostline.explanation import Explanation, explain
 from frostline.explanation.explanation import ReasonKind
-from frostline.explanation.ledger import mean_ledger, step_ledger
+from frostline.explanation.ledger import WAITING, mean_ledger, step_ledger
 from frostline.facts.model_facts import dump_facts, facts_path
 from frostline.store.sweep import open_sweep
 
@@ -432,6 +432,12 @@ CELLS = st.dictionaries(
 ).filter(lambda cells: sum(cells.values()) > 0)
 
 
+WAITS = st.dictionaries(
+    st.builds(ProfileCell, layer=st.sampled_from([None, "a"]), pass_=st.just("optimizer")),
+    st.builds(Waits, wait_ns=st.integers(0, 10**9), calls=st.just(1.0), short_calls=st.just(1.0)),
+)
+
+
 @given(
     cells=st.lists(CELLS, min_size=1, max_size=3),
     step_ns=st.integers(1, 10**10),
@@ -445,12 +451,24 @@ def test_ledgers_add_up_to_the_step_whatever_the_profile(cells, step_ns, busy, d
         profiler_overhead=1.0,
     )
     ledgers = [
-        step_ledger(StepProfile(row=row, cells=each, devices=("/host:CPU",), layers=()), step_ns)
+        step_ledger(
+            StepProfile(
+                row=row,
+                cells=each,
+                waits=data.draw(WAITS),
+                devices=("/host:CPU",),
+                layers=(),
+            ),
+            step_ns,
+        )
         for each in cells
     ]
     for ledger in (*ledgers, mean_ledger(ledgers, step_ns)):
         assert sum(ledger.cells.values()) == step_ns
         assert min(ledger.cells.values()) >= 0
+        if ledger.waits:
+            assert sum(ledger.waits.values()) == ledger.cells[WAITING]
+            assert min(ledger.waits.values()) >= 0
 
 
 def test_every_trial_of_the_stored_sweep_is_explained(capsys, monkeypatch):

@@ -21,6 +21,7 @@ from frostline.analyse.placement import (
     similar,
 )
 from frostline.analyse.prediction_error import PredictedTrial, predictor_errors
+from frostline.attribute.step_graph import PASSES
 from frostline.costmodel.held_out import HeldOut
 from frostline.store.trial_row import TrialRow
 
@@ -237,7 +238,7 @@ def test_layers_and_the_rest_add_up_to_the_passes_of_the_baseline() -> None:
 
 
 def test_without_a_profile_layers_are_there_without_costs() -> None:
-    control = replace(ROWS[-1], is_control=True, forward_ns=None)
+    control = replace(ROWS[-1], is_control=True, **dict.fromkeys(f"{name}_ns" for name in PASSES))
     layer = {
         "trial_id": control.trial_id, "layer": "a", "index": 0, "kind": "Dense", "params": 3,
         "forward_flops": None, "forward_ns": None, "activation_gradient_ns": None,

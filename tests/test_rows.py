@@ -76,8 +76,9 @@ def cost(layer: str | None, pass_: str, ns: int) -> OpCost:
 
 def trace(total_ns: int, steps: int) -> Trace:
     return Trace(
-        ops=(), steps=steps, total_ns=total_ns, busy_ns=total_ns, eager=False, warnings=("a hole",)
-    )
+        ops=(), steps=steps, total_ns=total_ns, busy_ns=total_ns, between_ns=0, device_ns=total_ns,
+        eager=False, warnings=("a hole",),
+    )  # fmt: skip
 
 
 def run(**changes: object) -> TrialRun:

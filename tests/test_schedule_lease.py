@@ -55,11 +55,12 @@ class FakeConverter:
     def convert(self, xplane: Path, *, deadline_s: float) -> Trace:
         op = TraceOp(
             device="/host:CPU", op_name="net/a/MatMul", op_type="MatMul", hlo_op="",
-            kernel="", calls=10, self_ns=1_000_001,
+            kernel="", calls=10, self_ns=1_000_001, wait_ns=50_000,
         )  # fmt: skip
         return Trace(
-            ops=(op,), steps=2, total_ns=1_000_001, busy_ns=900_000, eager=False, warnings=()
-        )
+            ops=(op,), steps=2, total_ns=1_000_001, busy_ns=900_000, between_ns=20_000,
+            device_ns=970_000, eager=False, warnings=(),
+        )  # fmt: skip
 
 
 @contextmanager

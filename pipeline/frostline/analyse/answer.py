@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 
 from frostline.analyse.association import Association
 from frostline.analyse.summary import GroupSummary, Summary
+from frostline.analyse.waits import HOST_BOUND, waiting_words
 from frostline.words import counted, duration_ns, percent, placement, speedup
 
 _STRONG = 0.8
 _WEAK = 0.5
-_HOST_BOUND = 0.5
 _NOISY = 0.05
 
 
@@ -166,14 +166,8 @@ def _why_nothing(group: GroupSummary) -> str:
     if any(item.verdict != "no measurable difference" for item in group.candidates):
         return ""
     busy, removable, step = group.busy_fraction, group.removable_fraction, group.baseline_step_ns
-    if busy is not None and busy < _HOST_BOUND and step is not None:
-        return (
-            f"All differences lie within the noise because the step is host-bound: the device "
-            f"works during {percent(busy)} of it ({duration_ns(busy * step)} of "
-            f"{duration_ns(step)}) and otherwise waits for work to be dispatched, "
-            "so the ops that freezing removes are not what the step waits for. A larger batch "
-            "or jit_compile = true gives the device more to do per dispatch."
-        )
+    if busy is not None and busy <= 1 - HOST_BOUND and step is not None:
+        return f"All differences lie within the noise, and {_host_bound(group, busy, step)}"
     floor = group.noise_floor
     if removable is not None and floor is not None and removable <= floor:
         return (
@@ -202,16 +196,26 @@ def _eager(group: GroupSummary) -> str:
 
 
 def _why_little(group: GroupSummary) -> str:
-    """There are differences, but the device is idle for most of the step."""
+    """There are differences, but the device is idle for part of the step."""
     busy, step = group.busy_fraction, group.baseline_step_ns
-    if group.best is None or busy is None or step is None or busy >= _HOST_BOUND:
+    if group.best is None or busy is None or step is None or busy > 1 - HOST_BOUND:
         return ""
-    return (
-        f"Do not expect more: the step is host-bound. Of its {duration_ns(step)}, ops that take "
-        f"long enough to be profiled are {duration_ns(busy * step)} ({percent(busy)}); the rest is "
-        "dispatch, which shrinks only with the number of ops. A larger batch or "
-        "jit_compile = true gives the device more to do per dispatch."
-    )
+    said = _host_bound(group, busy, step)
+    return said[:1].upper() + said[1:]
+
+
+def _host_bound(group: GroupSummary, busy: float, step_ns: int) -> str:
+    """That the step is host-bound, what it waits for, and what would help."""
+    works = f"{duration_ns(busy * step_ns)} ({percent(busy)})"
+    of = f"the step is host-bound: of its {duration_ns(step_ns)}, "
+    if group.waits_modelled:
+        text = f"{of}ops that take long enough to be profiled are {works}; the rest is dispatch"
+    else:
+        text = f"{of}the device works during {works}, and otherwise waits for its host"
+    if group.waits:
+        by = ", by the number of ops that ran" if group.waits_modelled else ""
+        text += f"{by}: {waiting_words(group.waits)}"
+    return f"{text}. A larger batch or jit_compile = true gives the device more to do per dispatch."
 
 
 def _failures(group: GroupSummary) -> str:

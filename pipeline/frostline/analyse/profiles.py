@@ -38,6 +38,29 @@ class ProfileCell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """The idle time of the device before some ops, per profiled step.
+
+    Attributes:
+        wait_ns: nanoseconds.
+        calls: how often an op of them ran: kernels on an accelerator.
+        short_calls: calls that lasted less than 5 microseconds; those of XLA's fusions count for
+            each of the ops inside.
+    """
+
+    wait_ns: int
+    calls: float
+    short_calls: float
+
+    def __add__(self, other: Waits) -> Waits:
+        return Waits(
+            wait_ns=self.wait_ns + other.wait_ns,
+            calls=self.calls + other.calls,
+            short_calls=self.short_calls + other.short_calls,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerMode:
     """A layer of a trial; a row of `layers` without its times."""
 
@@ -54,12 +77,14 @@ class StepProfile:
     Attributes:
         row: the trial.
         cells: op time per profiled step, nanoseconds; their sum is the trace's total.
+        waits: what the device waited before these ops; empty where it was not recorded.
         devices: planes of the trace that ran ops, ascending.
         layers: in the order of first use.
     """
 
     row: TrialRow
     cells: Mapping[ProfileCell, int]
+    waits: Mapping[ProfileCell, Waits]
     devices: tuple[str, ...]
     layers: tuple[LayerMode, ...]
 
@@ -80,7 +105,11 @@ def read_profiles(sweep: Sweep, rows: Iterable[TrialRow]) -> dict[str, StepProfi
         return {}
     cells: dict[str, dict[ProfileCell, int]] = defaultdict(lambda: defaultdict(int))
     devices: dict[str, set[str]] = defaultdict(set)
-    columns = ["trial_id", "layer", "pass", "op_type", "op_name", "device", "ns_per_step"]
+    waits: dict[str, dict[ProfileCell, Waits]] = defaultdict(dict)
+    columns = [
+        "trial_id", "layer", "pass", "op_type", "op_name", "device", "ns_per_step",
+        "wait_ns_per_step", "calls_per_step", "short_calls_per_step",
+    ]  # fmt: skip
     for op in sweep.table("op_costs", columns, trials=wanted).to_pylist():
         cell = ProfileCell(
             layer=op["layer"],
@@ -88,6 +117,14 @@ def read_profiles(sweep: Sweep, rows: Iterable[TrialRow]) -> dict[str, StepProfi
             exchange=is_exchange(op["op_type"], op["op_name"]),
         )
         cells[op["trial_id"]][cell] += op["ns_per_step"]
+        if op["wait_ns_per_step"] is not None:
+            before = waits[op["trial_id"]].get(cell)
+            wait = Waits(
+                wait_ns=op["wait_ns_per_step"],
+                calls=op["calls_per_step"],
+                short_calls=op["short_calls_per_step"] or 0.0,
+            )
+            waits[op["trial_id"]][cell] = wait if before is None else before + wait
         devices[op["trial_id"]].add(op["device"])
     modes: dict[str, list[LayerMode]] = defaultdict(list)
     columns = ["trial_id", "layer", "index", "kind", "mode"]
@@ -97,6 +134,7 @@ def read_profiles(sweep: Sweep, rows: Iterable[TrialRow]) -> dict[str, StepProfi
         trial_id: StepProfile(
             row=wanted[trial_id],
             cells=dict(found),
+            waits=waits.get(trial_id, {}),
             devices=tuple(sorted(devices[trial_id])),
             layers=tuple(sorted(modes[trial_id], key=lambda layer: layer.index)),
         )

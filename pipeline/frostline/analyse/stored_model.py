@@ -8,7 +8,8 @@ up by column, and equal sets of them are kept once.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -84,14 +85,33 @@ def read_graph(
         for part in np.split(positions.to_numpy(), ends[:-1])
     ]
     columns = (table[name].to_pylist() for name in _COLUMNS)
+    ops = [
+        GraphOp(
+            op_name=name, op_type=kind, layer=layer, pass_=pass_, needed_by=needed,
+            forward_flops=flops,
+        )
+        for name, kind, layer, pass_, flops, needed in zip(*columns, needed_by, strict=True)
+    ]  # fmt: skip
     return StepGraph(
         variables=variables,
         trained=tuple(path for path in variables if path not in frozen),
-        ops=tuple(
-            GraphOp(
-                op_name=name, op_type=kind, layer=layer, pass_=pass_, needed_by=needed,
-                forward_flops=flops,
-            )
-            for name, kind, layer, pass_, flops, needed in zip(*columns, needed_by, strict=True)
-        ),
-    )  # fmt: skip
+        ops=tuple(_sums_with_norms(ops, facts)),
+    )
+
+
+def _sums_with_norms(ops: Iterable[GraphOp], facts: ModelFacts) -> Iterator[GraphOp]:
+    """Credit sums of gradients that a normalisation makes to the normalisation.
+
+    Until version 0.2, a sum went with the layer below that reads it, even where all summands come
+    from one layer. Ops are in creation order, and the tape adds gradients up right after the last
+    op of what it has just differentiated. So where that op is a normalisation's, the sum is.
+    """
+    norms = {layer.name for layer in facts.layers if layer.is_norm}
+    last: str | None = None
+    for op in ops:
+        if op.op_type == "AddN" and op.needed_by and last in norms and op.layer != last:
+            yield replace(op, layer=last, pass_="activation_gradient")
+            continue
+        if op.needed_by and op.layer is not None:
+            last = op.layer
+        yield op

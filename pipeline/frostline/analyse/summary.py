@@ -7,7 +7,7 @@ of it. Numbers that the data do not support are None.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from frostline.analyse.busy import busy_fraction
 from frostline.analyse.ceiling import REMOVABLE, ceiling
 from frostline.analyse.groups import GroupKey, Verdict, group_rows, noise_floor, verdict
 from frostline.analyse.placement import SIMILAR_FRACTION, similar
+from frostline.analyse.waits import waits_by_pass
 from frostline.store.trial_row import RUNS_EAGERLY, TrialRow
 
 
@@ -59,6 +60,9 @@ class GroupSummary:
         contrast: the clearest pair at similar frozen fraction; None when there is none.
         busy_fraction: share of the baseline's step in which the device works, see
             `frostline.analyse.busy`; None without trace.
+        waits: what the baseline's step waits for, nanoseconds by pass, see
+            `frostline.analyse.waits`; None where it is not known.
+        waits_modelled: the waits are shared out by the number of ops that ran, which is a model.
         removable_fraction: share of the baseline's op time in gradients and update: all that
             freezing can remove behind the forward pass; None without trace.
         ceiling: see `frostline.analyse.ceiling`; None without trace.
@@ -77,6 +81,8 @@ class GroupSummary:
     best: TrialRow | None
     contrast: Contrast | None
     busy_fraction: float | None
+    waits: Mapping[str, int] | None
+    waits_modelled: bool
     removable_fraction: float | None
     ceiling: float | None
     eager: str | None = None
@@ -169,10 +175,19 @@ def _group(
         best=max(faster, key=lambda row: row.speedup or 0.0, default=None),
         contrast=_contrast(configurations, floor or 0.0),
         busy_fraction=_median(busy_fraction(row) for row in baselines),
+        waits=_waits(baselines),
+        waits_modelled=any(row.unobserved_ops is not None for row in baselines),
         removable_fraction=_median(_removable_fraction(row) for row in baselines),
         ceiling=ceiling(row for row in rows if not _freezes(row)),
         eager=next((row.error_message for row in rows if row.error_type == RUNS_EAGERLY), None),
     )
+
+
+def _waits(baselines: Iterable[TrialRow]) -> dict[str, int] | None:
+    known = [waits for row in baselines if (waits := waits_by_pass(row)) is not None]
+    if not known:
+        return None
+    return {name: round(statistics.median(waits[name] for waits in known)) for name in known[0]}
 
 
 def _freezes(row: TrialRow) -> bool:

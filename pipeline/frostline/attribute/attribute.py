@@ -1,7 +1,8 @@
 """Attribution: every nanosecond of a trace to a layer and a pass, or visibly to `other`.
 
 In: a `Trace`, and the `StepGraph` of the step that was traced. Out: `OpCost` rows whose times add
-up to the trace's time per step. Refuses (`ConservationError`) to lose or invent time, and
+up to the trace's time per step, and whose waits add up to the devices' idle time within steps.
+Refuses (`ConservationError`) to lose or invent time, and
 (`CreditError`) to credit weight gradients to variables that have none. Pure.
 """
 
@@ -9,9 +10,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from frostline.attribute.costs import OpCost, apportion, check_conserved, per_step
+from frostline.attribute.costs import OpCost, apportion, check_conserved, device_time, per_step
+from frostline.attribute.dispatch import dispatched, share_dispatch
 from frostline.attribute.frozen import check_frozen
 from frostline.attribute.index import GraphIndex, Match
 from frostline.attribute.rules import Context, Piece, place
@@ -36,39 +38,60 @@ def attribute(trace: Trace, graph: StepGraph | None) -> tuple[OpCost, ...]:
             matching.
     """
     check_conserved(trace.total_ns, [op.self_ns for op in trace.ops])
-    pieces = [piece for op in trace.ops for piece in _pieces(op)]
-    totals = [total_ns for _, _, total_ns in pieces]
-    check_conserved(trace.total_ns, totals)
-    index = GraphIndex(graph, (piece.op_name for _, piece, _ in pieces)) if graph else None
+    wait_step_ns = device_time(trace).wait_ns
+    shares = [share for op in trace.ops for share in _shares(op)]
+    check_conserved(trace.total_ns, [share.total_ns for share in shares])
+    check_conserved(trace.waiting_ns, [share.wait_ns for share in shares])
+    index = GraphIndex(graph, (share.piece.op_name for share in shares)) if graph else None
     context = Context(index=index, eager=trace.eager)
     step_ns = per_step(trace.total_ns, trace.steps)
     costs = tuple(
-        _cost(op, piece, place(piece, context), total_ns, ns, trace.steps)
-        for (op, piece, total_ns), ns in zip(pieces, apportion(step_ns, totals), strict=True)
+        _cost(share, place(share.piece, context), ns, wait_ns, trace.steps)
+        for share, ns, wait_ns in zip(
+            shares,
+            apportion(step_ns, [share.total_ns for share in shares]),
+            apportion(wait_step_ns, [share.wait_ns for share in shares]),
+            strict=True,
+        )
     )
     check_conserved(step_ns, costs)
     merged = _merged(costs)
+    if graph is not None and dispatched(trace, graph):
+        merged = share_dispatch(merged, graph)
     check_conserved(step_ns, merged)
+    check_conserved(wait_step_ns, [cost.wait_ns_per_step for cost in merged])
     if graph is not None:
         untrained = frozenset(graph.variables) - frozenset(graph.trained)
         check_frozen(merged, graph, frozen_variables=untrained)
     return merged
 
 
-def _pieces(op: TraceOp) -> list[tuple[TraceOp, Piece, int]]:
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """The part of an op that is one TensorFlow op's; times over all steps, in nanoseconds."""
+
+    op: TraceOp
+    piece: Piece
+    total_ns: int
+    wait_ns: int
+
+
+def _shares(op: TraceOp) -> list[_Share]:
     if not op.shares:
         piece = Piece(op_name=op.op_name, op_type=op.op_type, in_input=op.in_input)
-        return [(op, piece, op.self_ns)]
-    parts = apportion(op.self_ns, [share.weight for share in op.shares])
+        return [_Share(op, piece, op.self_ns, op.wait_ns)]
+    weights = [share.weight for share in op.shares]
+    parts = zip(
+        op.shares, apportion(op.self_ns, weights), apportion(op.wait_ns, weights), strict=True
+    )
     return [
-        (op, Piece(op_name=share.op_name, op_type=share.op_type, in_input=op.in_input), part)
-        for share, part in zip(op.shares, parts, strict=True)
+        _Share(op, Piece(op_name=of.op_name, op_type=of.op_type, in_input=op.in_input), ns, wait_ns)
+        for of, ns, wait_ns in parts
     ]
 
 
-def _cost(
-    op: TraceOp, piece: Piece, match: Match, total_ns: int, ns_per_step: int, steps: int
-) -> OpCost:
+def _cost(share: _Share, match: Match, ns_per_step: int, wait_ns: int, steps: int) -> OpCost:
+    op, piece = share.op, share.piece
     return OpCost(
         layer=match.layer,
         pass_=match.pass_,
@@ -79,16 +102,18 @@ def _cost(
         ns_per_step=ns_per_step,
         rule=f"hlo:{match.rule}" if op.shares else match.rule,
         graph_op=match.graph_op,
-        typical_ns_per_step=_typical(op, total_ns, steps),
+        typical_ns_per_step=_part(op.typical_ns, share.total_ns, op.self_ns),
+        wait_ns_per_step=wait_ns,
+        typical_wait_ns_per_step=_part(op.typical_wait_ns, share.wait_ns, op.wait_ns),
+        short_calls_per_step=op.short_calls / steps,
     )
 
 
-def _typical(op: TraceOp, total_ns: int, steps: int) -> int | None:
-    """A piece's share of its op's median events in a step."""
-    if op.median_ns is None:
+def _part(typical_ns: int | None, part_ns: int, whole_ns: int) -> int | None:
+    """A share's part of what its op typically takes."""
+    if typical_ns is None:
         return None
-    share = total_ns / op.self_ns if op.self_ns else 0.0
-    return round(op.median_ns * op.calls / steps * share)
+    return round(typical_ns * part_ns / whole_ns) if whole_ns else 0
 
 
 def _merged(costs: Sequence[OpCost]) -> tuple[OpCost, ...]:
@@ -110,6 +135,9 @@ def _sum_of(same: Sequence[OpCost]) -> OpCost:
         calls_per_step=sum(cost.calls_per_step for cost in same),
         ns_per_step=sum(cost.ns_per_step for cost in same),
         typical_ns_per_step=_sum(cost.typical_ns_per_step for cost in same),
+        wait_ns_per_step=sum(cost.wait_ns_per_step for cost in same),
+        typical_wait_ns_per_step=_sum(cost.typical_wait_ns_per_step for cost in same),
+        short_calls_per_step=sum(cost.short_calls_per_step for cost in same),
     )
 
 

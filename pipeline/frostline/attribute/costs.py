@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from frostline.attribute.step_graph import Pass
 from frostline.errors import ConservationError
+from frostline.trace.ops import Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +30,14 @@ class OpCost:
         rule: how it was attributed, see `frostline.attribute.rules`.
         graph_op: name of the traced step's op that it was matched to; None where it was placed by
             other means.
-        typical_ns_per_step: calls per step x the median event, so that a step which was disturbed
-            while it was profiled does not count; None where medians are not known.
+        typical_ns_per_step: median over the profiled steps of its self time in a step, so that a
+            step which was disturbed while it was profiled does not count; None where not known.
+        wait_ns_per_step: idle time of the device before its events, within steps, per step; sums
+            exactly to the trace's idle time within steps.
+        typical_wait_ns_per_step: median over the profiled steps of that wait in a step; None where
+            not known.
+        short_calls_per_step: events per step that last less than
+            `frostline.trace.ops.SHORT_NS`.
     """
 
     layer: str | None
@@ -43,6 +50,9 @@ class OpCost:
     rule: str
     graph_op: str | None = None
     typical_ns_per_step: int | None = None
+    wait_ns_per_step: int = 0
+    typical_wait_ns_per_step: int | None = None
+    short_calls_per_step: float = 0.0
 
 
 def apportion(total: int, weights: Sequence[int]) -> list[int]:
@@ -76,6 +86,33 @@ def per_step(total_ns: int, steps: int) -> int:
     """Total time / steps, rounded half to even."""
     quotient, remainder = divmod(total_ns, steps)
     return quotient + (2 * remainder > steps or (2 * remainder == steps and quotient % 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceTime:
+    """Where the devices' time of a step goes, in nanoseconds per step, summed over devices.
+
+    Attributes:
+        busy_ns: at least one op ran.
+        wait_ns: idle within the step, each time before some op.
+        between_ns: idle between steps.
+    """
+
+    busy_ns: int
+    wait_ns: int
+    between_ns: int
+
+
+def device_time(trace: Trace) -> DeviceTime:
+    """Split the devices' time per step; the parts add up to it exactly.
+
+    Raises:
+        ConservationError: the trace's own busy and idle times do not add up to its device time.
+    """
+    parts = (trace.busy_ns, trace.waiting_ns, trace.between_ns)
+    check_conserved(trace.device_ns, parts)
+    busy, wait, between = apportion(per_step(trace.device_ns, trace.steps), parts)
+    return DeviceTime(busy_ns=busy, wait_ns=wait, between_ns=between)
 
 
 def check_conserved(before_ns: int, costs: Iterable[OpCost | int]) -> None:

@@ -4,14 +4,16 @@ In: the names of forward ops with their layers, and the backward ops with what t
 layer per backward op, or None. TensorFlow names the ops of a gradient after the scope of the op
 that they differentiate: `gradient_tape/<scope>/...`, and inside of functions and loops
 `gradients/<op>_grad/...`. Such a name counts only if it leads back to a forward op or scope
-that was seen while tracing. Ops without such a name (sums of gradients, constants) take the layer
-of the op that reads them, since a sum of gradients is read by the op that differentiates the summed
-value's creator; failing that, the layer of the op that they read.
+that was seen while tracing. A sum of gradients has no such name. Where all summands come from one
+layer, the sum is that layer's: a normalisation that trains uses its input three times, and one that
+is frozen once, so that only the former has a sum. A sum over several layers (where a residual
+branch joins), and any other op without such a name, takes the layer of the op that reads it;
+failing that, the layer of the op that it reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 _TAPE = "gradient_tape/"
@@ -80,22 +82,29 @@ class BackwardOps:
         readers: backward ops that read an op.
         reads: backward ops that an op reads.
         owner: the single layer whose variables alone need the op, or None.
+        sums: the ops that add gradients up.
     """
 
     named: Mapping[int, Credit]
     readers: Callable[[int], Sequence[int]]
     reads: Callable[[int], Sequence[int]]
     owner: Callable[[int], str | None]
+    sums: Collection[int] = ()
 
 
 def credit_backward(ops: BackwardOps) -> dict[int, str | None]:
     """A layer, or None, for every backward op.
 
-    Ops whose name tells a layer keep that layer. The others take the layer of the first reader that
-    has one. A gradient that nothing in the backward pass reads belongs to the layer whose variables
-    it is for. Every remaining op takes the layer of the first op that it reads.
+    Ops whose name tells a layer keep that layer. A sum takes the layer that all its summands have.
+    The others take the layer of the first reader that has one. A gradient that nothing in the
+    backward pass reads belongs to the layer whose variables it is for. Every remaining op takes the
+    layer of the first op that it reads.
     """
     credits: dict[int, Credit] = dict(ops.named)
+    for op in ops.sums:
+        summands = {ops.named.get(read, UNKNOWN) for read in ops.reads(op)}
+        if len(summands) == 1 and isinstance(layer := summands.pop(), str):
+            credits[op] = layer
     nameless = [op for op, credit in credits.items() if credit is UNKNOWN]
     for op in reversed(nameless):
         readers = ops.readers(op)

@@ -13,6 +13,7 @@ trace's `Context` to a `Match`, or to None when it does not apply. Names given b
 | `grappler:fused` | the convolution or product inside an op named after the last op fused into it |
 | `scope` | a new op in a scope whose ops all have one layer and pass |
 | `name:...` | without a graph only: by name, as far as names decide |
+| `dispatch` | what the executor did on the host where no op left an event |
 | `nameless` | a kernel, copy or instruction that names no op: other |
 | `unmatched` | nothing fits: other |
 
@@ -29,6 +30,7 @@ from dataclasses import dataclass
 from frostline.attribute.index import GraphIndex, Match
 from frostline.attribute.name_rules import by_name
 from frostline.attribute.names import canonical
+from frostline.trace.ops import EXECUTOR_TYPE
 
 _INPUT_PREFIXES = ("Iterator::", "Iterator", "MultiDeviceIterator")
 _INPUT_TYPES = frozenset(
@@ -78,6 +80,11 @@ def eager_op(_: Piece, context: Context) -> Match | None:
     return Match(None, "other", "eager") if context.eager else None
 
 
+def executor(piece: Piece, _: Context) -> Match | None:
+    """The marks of the executor: what it dispatched after the last event of a step."""
+    return Match(None, "other", "dispatch") if piece.op_type == EXECUTOR_TYPE else None
+
+
 def no_op_known(piece: Piece, _: Context) -> Match | None:
     """Kernels, copies and instructions that name no op."""
     return Match(None, "other", "nameless") if not piece.op_name else None
@@ -109,6 +116,7 @@ def name_only(piece: Piece, context: Context) -> Match | None:
 RULES: tuple[Rule, ...] = (
     copy_to_device,
     input_pipeline,
+    executor,
     eager_op,
     no_op_known,
     in_graph,

@@ -217,6 +217,7 @@ def _backward_layers(
             readers=lambda op: neighbours(op, readers),
             reads=lambda op: neighbours(op, step.flow.sources),
             owner=owner,
+            sums=[op for op in backward if step.ops[op].op_type == "AddN"],
         )
     )
 

@@ -2,8 +2,9 @@
 
 In: an anchor's profiled ops, and its measured step time relative to the baseline. Out: ops with a
 price, a unit, and the variables that need them. Times become shares of a baseline step: one factor
-per anchor scales its ops' total to its unprofiled step. So neither the machine's drift between
-anchors nor the profiler's overhead affects the prices.
+per anchor scales its ops' work to the busy part of its unprofiled step, another one their waits to
+the idle part. So neither the machine's drift between anchors nor the profiler's overhead affects
+the prices, and an op that never waits pays for no wait.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 from frostline.attribute.step_graph import Pass, StepGraph
 from frostline.costmodel.units import FIXED
+from frostline.costmodel.waits import IdleShares
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.policies import layer_modes
@@ -21,12 +23,13 @@ from frostline.policies.modes import Mode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfiledOp:
-    """What the cost model needs of an `op_costs` row."""
+    """What the cost model needs of an `op_costs` row: times per step, in nanoseconds."""
 
     layer: str | None
     pass_: Pass
     graph_op: str | None
     ns_per_step: int
+    wait_ns_per_step: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,7 @@ class AnchorRun:
         frozen_variables: paths of the frozen variables.
         relative_step: its unprofiled step time / the baseline's, from paired ratios.
         ops: everything that was profiled.
+        idle: what of its unprofiled step the device is idle.
         graph: its traced step; only that of `trainable` is needed.
     """
 
@@ -45,6 +49,7 @@ class AnchorRun:
     frozen_variables: frozenset[str]
     relative_step: float
     ops: tuple[ProfiledOp, ...]
+    idle: IdleShares
     graph: StepGraph | None = None
 
 
@@ -57,7 +62,8 @@ class PricedOp:
         pass_: the pass.
         needed_by: variables whose gradient needs it; empty outside the backward pass, where the op
             could not be matched to the graph, and where there is no graph.
-        price: in baseline steps.
+        price: in baseline steps, its wait included.
+        wait: the part of the price for which the device waits.
         graph_op: its name in the traced step; None where the op was not matched.
     """
 
@@ -65,6 +71,7 @@ class PricedOp:
     pass_: Pass
     needed_by: frozenset[str]
     price: float
+    wait: float
     graph_op: str | None
 
 
@@ -91,22 +98,37 @@ def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> Price
     total_ns = sum(op.ns_per_step for op in run.ops)
     if total_ns <= 0:
         raise UsageError(f"anchor {run.name} has no profiled op time; profile_steps must be > 0")
-    factor = run.relative_step / total_ns
+    wait_ns = sum(op.wait_ns_per_step for op in run.ops)
+    waits = run.idle.waits if wait_ns else 0.0
+    factor = run.relative_step * (1 - waits - run.idle.between) / total_ns
+    wait_factor = run.relative_step * waits / wait_ns if wait_ns else 0.0
+    between = PricedOp(
+        unit=FIXED,
+        pass_="other",
+        needed_by=frozenset(),
+        price=run.relative_step * run.idle.between,
+        wait=0.0,
+        graph_op=None,
+    )
     needs = _needs(run.graph) if run.graph is not None else {}
     everything = {variable.path for variable in facts.variables}
     return PricedAnchor(
         name=run.name,
         modes=layer_modes(facts, run.frozen_variables),
         trained=frozenset(everything - run.frozen_variables),
-        ops=tuple(
-            PricedOp(
-                unit=units.get(op.layer or FIXED, FIXED),
-                pass_=op.pass_,
-                needed_by=needs.get(op.graph_op or "", frozenset()),
-                price=op.ns_per_step * factor,
-                graph_op=op.graph_op,
-            )
-            for op in run.ops
+        ops=(
+            between,
+            *(
+                PricedOp(
+                    unit=units.get(op.layer or FIXED, FIXED),
+                    pass_=op.pass_,
+                    needed_by=needs.get(op.graph_op or "", frozenset()),
+                    price=op.ns_per_step * factor + op.wait_ns_per_step * wait_factor,
+                    wait=op.wait_ns_per_step * wait_factor,
+                    graph_op=op.graph_op,
+                )
+                for op in run.ops
+            ),
         ),
     )
 

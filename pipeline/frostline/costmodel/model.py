@@ -9,10 +9,11 @@ The sum (docs/method.md, The cost model). A layer is `trainable`, `pass_through`
 - dX: nothing when pruned; when passed through, its price in the anchor that shows it so; when
   trainable, the layer's ops in the trainable anchor that a variable which still trains needs;
 - dW: the layer's ops in the trainable anchor that a variable which still trains needs;
-- optimizer: the layer's price in the trainable anchor, in proportion to its parameters that still
-  train; optimizer ops that serve all layers at once are interpolated between two anchors by the
-  number of trained parameters;
-- everything else costs the same in all configurations: the mean over the anchors.
+- optimizer: the layer's price in the trainable anchor, its work in proportion to the parameters
+  that still train, its waits in proportion to the variables; optimizer ops that serve all layers
+  at once are interpolated between two anchors by the number of trained parameters;
+- everything that no layer decides about (input, loss and its gradient, memory sets, copies) is
+  a straight line in the sum of the others, through what the anchors measured: `Rest`.
 
 Each of these is a `Term`: a price and the condition under which it is paid. Predictions are sums of
 terms, and so is the program by which `frostline.recommendation` searches for configurations.
@@ -22,11 +23,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import dataclass, replace
 
 from frostline.attribute.step_graph import Pass
 from frostline.costmodel.anchor import AnchorRun, PricedAnchor, priced
+from frostline.costmodel.rest import Rest, rest_of
 from frostline.costmodel.terms import PARTS, Part, SharedOptimizer, Term
 from frostline.costmodel.units import FIXED, units_of
 from frostline.errors import UsageError
@@ -98,19 +99,23 @@ class CostModel:
         self._params = {variable.path: variable.params for variable in facts.variables}
         forward = self._forward()
         self.priced_modes = frozenset(forward)
+        of_layers = [
+            Term(unit=layer, part="forward", price=price, mode=mode)
+            for (layer, mode), price in forward.items()
+        ]
+        of_layers += [*self._backward(), *self._passing(), *self._updates()]
+        self.terms = tuple(_merged(of_layers))
+        self.shared_optimizer = self._shared_optimizer()
+        rest = self._rest()
         self.terms = tuple(
             _merged(
                 [
-                    Term(unit=layer, part="forward", price=price, mode=mode)
-                    for (layer, mode), price in forward.items()
+                    *(replace(term, price=term.price * rest.factor) for term in self.terms),
+                    Term(unit=FIXED, part="forward", price=rest.constant),
                 ]
-                + self._backward()
-                + self._passing()
-                + self._updates()
-                + [Term(unit=FIXED, part="forward", price=self._rest())]
             )
         )
-        self.shared_optimizer = self._shared_optimizer()
+        self.shared_optimizer = self.shared_optimizer.scaled(rest.factor)
         self._baseline = self.total(())
 
     def predict(self, frozen_variables: Collection[str]) -> float:
@@ -188,13 +193,11 @@ class CostModel:
                 unit=op.unit,
                 part=op.pass_,
                 price=op.price,
-                mode=(
-                    "trainable" if op.pass_ == "activation_gradient" and op.unit != FIXED else None
-                ),
+                mode="trainable" if op.pass_ == "activation_gradient" else None,
                 needed_by=op.needed_by,
             )
             for op in self._base.ops
-            if op.pass_ in ("activation_gradient", "weight_gradient")
+            if op.pass_ in ("activation_gradient", "weight_gradient") and op.unit != FIXED
         ]
 
     def _passing(self) -> list[Term]:
@@ -220,29 +223,38 @@ class CostModel:
         return terms
 
     def _updates(self) -> list[Term]:
-        """The optimizer's price of each layer, shared out over its variables by their size."""
-        prices: dict[str, float] = defaultdict(float)
+        """The optimizer's price of each layer, shared out over its variables.
+
+        Work goes by their size. Waits are the same for each: an optimizer launches as many ops for
+        a bias as for a kernel.
+        """
+        work: dict[str, float] = defaultdict(float)
+        waits: dict[str, float] = defaultdict(float)
         for op in self._base.ops:
             if op.pass_ == "optimizer":
-                prices[op.unit] += op.price
+                work[op.unit] += op.price - op.wait
+                waits[op.unit] += op.wait
         return [
             Term(
                 unit=layer.name,
                 part="optimizer",
-                price=prices[layer.name] * variable.params / layer.params,
+                price=work[layer.name] * variable.params / layer.params
+                + waits[layer.name] / len(layer.variables),
                 needed_by=frozenset((variable.path,)),
             )
             for layer in self.facts.layers
             for variable in layer.variables
-            if variable.params
+            if layer.params
         ]
 
-    def _rest(self) -> float:
-        """Prices that depend on no layer: input, loss and metrics."""
-        return fmean(
-            anchor.price(FIXED, "forward")
-            + sum(op.price for op in anchor.ops if op.pass_ in ("input", "other"))
-            for anchor in self._anchors
+    def _rest(self) -> Rest:
+        """What the anchors took beside what the terms so far say of them."""
+        everything = self._params.keys()
+        return rest_of(
+            [
+                (self.total(everything - anchor.trained), sum(op.price for op in anchor.ops))
+                for anchor in self._anchors
+            ]
         )
 
     def _shared_optimizer(self) -> SharedOptimizer:

@@ -57,3 +57,7 @@ class SharedOptimizer:
     def at(self, trained_params: float) -> float:
         """Price when that many parameters train."""
         return max(0.0, self.base + self.slope * trained_params)
+
+    def scaled(self, factor: float) -> SharedOptimizer:
+        """The same, times a factor."""
+        return SharedOptimizer(base=self.base * factor, slope=self.slope * factor)

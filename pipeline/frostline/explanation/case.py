@@ -13,7 +13,7 @@ from typing import get_args
 
 from frostline.analyse import Verdict
 from frostline.analyse.ceiling import ceiling
-from frostline.analyse.profiles import LayerMode, ProfileCell
+from frostline.analyse.profiles import LayerMode, ProfileCell, Waits
 from frostline.explanation.explanation import Ceiling, Part, PartKind, Quantity, Reason
 from frostline.explanation.ledger import Ledger, mean_ledger
 from frostline.store.trial_row import TrialRow
@@ -66,6 +66,7 @@ class Case:
         controls: the baseline's step as each profiled control splits it; may be empty.
         control_rows: rows of these controls, in the same order.
         trial: the trial's step; None without a profile.
+        launches: the trial's ops by cell, with the waits of its profile; empty where not recorded.
         layers: the trial's layers in the order of first use; empty where they are not known.
         stands_for: the layer with weights that each layer counts with, as in the cost model.
         devices: planes in the trial's profile.
@@ -78,6 +79,7 @@ class Case:
     controls: tuple[Ledger, ...]
     control_rows: tuple[TrialRow, ...]
     trial: Ledger | None
+    launches: Mapping[ProfileCell, Waits]
     layers: tuple[LayerMode, ...]
     stands_for: Mapping[str, str]
     devices: tuple[str, ...]
@@ -189,11 +191,9 @@ class Case:
         speedup = ceiling(self.control_rows)
         if baseline is None or step_ns is None or speedup is None:
             return None
-        forward_ns = baseline.total(lambda cell: cell.pass_ == "forward")
-        gradients_ns = baseline.total(
-            lambda cell: cell.pass_ in ("activation_gradient", "weight_gradient")
-        )
-        update_ns = baseline.total(lambda cell: cell.pass_ == "optimizer")
+        forward_ns = baseline.with_waits("forward")
+        gradients_ns = baseline.with_waits("activation_gradient", "weight_gradient")
+        update_ns = baseline.with_waits("optimizer")
         kept_ns = step_ns - gradients_ns - update_ns
         if not kept_ns:
             return None

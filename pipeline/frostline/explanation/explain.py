@@ -91,6 +91,7 @@ def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
         controls=tuple(step_ledger(profile, baseline_ns or 0) for profile in controls),
         control_rows=tuple(profile.row for profile in controls),
         trial=step_ledger(own, step_ns) if own and step_ns else None,
+        launches=own.waits if own else {},
         layers=layers,
         stands_for=_stands_for(sweep, row.model, controls),
         devices=own.devices if own else (),

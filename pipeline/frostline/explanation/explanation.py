@@ -41,7 +41,8 @@ ReasonKind = Literal[
     "no_baseline_profile", "waiting_not_recorded", "backward_ends", "gradients_changed",
     "weight_gradients_gone", "update_large", "update_small", "norms_in_inference",
     "forward_changed", "waiting_changed", "gradient_flows_through", "still_trains",
-    "forward_dominates", "communication", "input_bound", "host_bound", "unattributed",
+    "forward_dominates", "communication", "input_bound", "host_bound", "device_waits",
+    "unattributed",
 ]  # fmt: skip
 
 Effect = Literal["verdict", "saved", "remains", "unknown"]
@@ -117,10 +118,11 @@ class Ceiling:
 
     Attributes:
         speedup: 1 + (B + U) / F: only the forward pass is left, as it is in the baseline.
-        with_rest: the speedup with input, unattributed and waiting time kept as well, which a
-            whole step could reach if freezing changed only gradients and updates.
-        forward_ns, gradients_ns, update_ns: F, B (dX and dW), U; communication counts with the
-            pass that it belongs to.
+        with_rest: the speedup with input, unattributed time and waiting that belongs to no pass
+            kept as well, which a whole step could reach if freezing changed only gradients and
+            updates.
+        forward_ns, gradients_ns, update_ns: F, B (dX and dW), U, each with what the device waits
+            for its ops, where that is known; communication counts with the pass that it belongs to.
         controls: ids of the controls that were profiled.
     """
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from frostline.explanation.case import Case, Rule, layer_words
 from frostline.explanation.explanation import PartKind, Quantity, Reason
+from frostline.explanation.waiting import device_waits
 from frostline.store.trial_row import RUNS_EAGERLY
 from frostline.words import counted, duration_ns, percent
 
 NAMED = 0.02
 """The least share of the trial's step at which a remaining part is named."""
 BOUND = 0.20
-"""The least share of the trial's step at which waiting or input is called what bounds it."""
+"""The least share of the trial's step at which input is called what bounds it."""
 UNATTRIBUTED = 0.10
 DOMINATES = 0.50
 
@@ -142,37 +143,6 @@ def input_bound(case: Case) -> Reason | None:
     )
 
 
-def host_bound(case: Case) -> Reason | None:
-    """The device waits for the host during a large part of the step."""
-    step_ns = case.step_ns
-    share_ns = case.remaining("waiting")
-    if not step_ns or share_ns < BOUND * step_ns:
-        return None
-    found = case.change(lambda cell: cell.pass_ is None)
-    before = f" ({duration_ns(found.baseline_ns)} in the baseline)" if found else ""
-    return Reason(
-        kind="host_bound",
-        effect="remains",
-        share_ns=share_ns,
-        text=(
-            f"the step is host-bound: during {percent(share_ns / step_ns)} of it no op runs"
-            f"{before}, the device waits for work to be dispatched or for its input; removing "
-            "ops by freezing does not shorten this waiting"
-        ),
-        figures=(
-            Quantity(name="busy", value=step_ns - share_ns, unit="ns"),
-            Quantity(name="waiting", value=share_ns, unit="ns"),
-        ),
-        advice=(
-            "A larger batch or jit_compile = true gives the device more to do per dispatch; where "
-            "the study feeds its own `data`, see whether that keeps up."
-            if not case.row.jit_resolved
-            else "A larger batch gives the device more to do per dispatch; where the study feeds "
-            "its own `data`, see whether that keeps up."
-        ),
-    )
-
-
 def unattributed(case: Case) -> Reason | None:
     """A large part of the ops could not be attributed to a pass."""
     share_ns = case.remaining("other", "dx_elsewhere", "dw_elsewhere")
@@ -266,7 +236,8 @@ def waiting_not_recorded(case: Case) -> Reason | None:
 
 REMAINS: tuple[Rule, ...] = (
     gradient_flows_through, still_trains, forward_dominates, communication, input_bound,
-    host_bound, unattributed, runs_eagerly, no_trace, no_baseline_profile, waiting_not_recorded,
+    device_waits, unattributed, runs_eagerly, no_trace, no_baseline_profile,
+    waiting_not_recorded,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from frostline.analyse.profiles import ProfileCell
 from frostline.explanation.case import Case, Rule
 from frostline.explanation.explanation import Quantity, Reason
+from frostline.explanation.waiting import waiting_changed
 from frostline.words import counted, duration_ns, percent
 
 UPDATE_LARGE = 0.10
@@ -86,6 +87,8 @@ def update(case: Case) -> Reason | None:
     step_ns, fraction = case.row.baseline_step_ns, case.row.frozen_fraction
     if found is None or not step_ns or not case.freezes or fraction is None:
         return None
+    if not found.baseline_ns and any(row.unobserved_optimizer_ops for row in case.control_rows):
+        return None  # it ran, and left no event
     share = found.baseline_ns / step_ns
     figures = (*found.figures("update"), Quantity(name="frozen fraction", value=fraction, unit="1"))
     if share >= UPDATE_LARGE:
@@ -171,29 +174,6 @@ def forward_changed(case: Case) -> Reason | None:
         ),
         figures=found.figures("forward"),
         advice="`frostline diff` with a control shows which ops they are.",
-    )
-
-
-def waiting_changed(case: Case) -> Reason | None:
-    """The device waits less or more than in the baseline."""
-    found = case.change(lambda cell: cell.pass_ is None)
-    if found is None or not case.freezes or not found.is_real:
-        return None
-    less = found.saved_ns > 0
-    return Reason(
-        kind="waiting_changed",
-        effect="saved",
-        share_ns=found.saved_ns,
-        text=(
-            f"no op runs during {'less' if less else 'more'} of the step: "
-            + (
-                "there is less to dispatch, or the machine was doing less beside it"
-                if less
-                else "the device's work got shorter and the host's work for it did not, or the "
-                "machine was doing more beside it"
-            )
-        ),
-        figures=found.figures("waiting"),
     )
 
 

@@ -8,16 +8,26 @@ prediction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from frostline.analyse.busy import busy_fraction
 from frostline.analyse.stored_model import read_graph
 from frostline.costmodel.anchor import AnchorRun, ProfiledOp
 from frostline.costmodel.model import BACKWARD
 from frostline.costmodel.naive import LayerProfile
+from frostline.costmodel.waits import (
+    NEVER_IDLE,
+    IdleShares,
+    StepTimes,
+    idle_on_accelerator,
+    idle_on_host,
+)
+from frostline.device_id import is_cpu
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.store.sweep import Sweep
@@ -59,12 +69,14 @@ def evidence_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> An
             "no control of it left a trace; run the study with profile_steps > 0, and see "
             "`frostline doctor` where profiling fails"
         )
+    idle = _idle_shares(chosen, costs)
     runs = [
         AnchorRun(
             name=name,
             frozen_variables=frozenset(row.frozen_variables),
-            relative_step=1.0 if name == TRAINABLE or not row.speedup else 1 / row.speedup,
+            relative_step=_relative_step(name, row),
             ops=_profiled(costs[row.trial_id]),
+            idle=idle[name],
             graph=read_graph(sweep, row.trial_id, facts) if row is base else None,
         )
         for name, row in chosen.items()
@@ -96,41 +108,99 @@ def _anchor_of(row: TrialRow) -> str | None:
 
 
 def _costs(sweep: Sweep, row: TrialRow) -> pa.Table:
-    """A trial's ops with the time that each typically takes, where that is known.
+    """A trial's ops with the time and the wait that each typically has, where that is known.
 
     Outside the backward pass an op's price depends on its layer and pass alone, so such ops are
     summed.
     """
     table = sweep.table(
         "op_costs",
-        ["layer", "pass", "graph_op", "ns_per_step", "typical_ns_per_step"],
+        [
+            "layer", "pass", "graph_op", "ns_per_step", "typical_ns_per_step", "wait_ns_per_step",
+            "typical_wait_ns_per_step",
+        ],
         trials=[row.trial_id],
-    )
-    typical = pc.coalesce(table["typical_ns_per_step"], table["ns_per_step"])
+    )  # fmt: skip
+    nothing = pa.scalar(0, pa.int64())
     backward = pc.is_in(table["pass"], pa.array(BACKWARD))
-    graph_op = pc.if_else(backward, table["graph_op"], pa.scalar(None, pa.string()))
     ops = pa.table(
-        {"layer": table["layer"], "pass": table["pass"], "graph_op": graph_op, "ns": typical}
+        {
+            "layer": table["layer"],
+            "pass": table["pass"],
+            "graph_op": pc.if_else(backward, table["graph_op"], pa.scalar(None, pa.string())),
+            "ns": pc.coalesce(table["typical_ns_per_step"], table["ns_per_step"]),
+            "wait": pc.coalesce(
+                table["typical_wait_ns_per_step"], table["wait_ns_per_step"], nothing
+            ),
+        }
     )
-    return ops.group_by(["layer", "pass", "graph_op"], use_threads=False).aggregate([("ns", "sum")])
+    return ops.group_by(["layer", "pass", "graph_op"], use_threads=False).aggregate(
+        [("ns", "sum"), ("wait", "sum")]
+    )
+
+
+def _sum(costs: pa.Table, name: str) -> int:
+    return pc.sum(costs[name]).as_py() or 0
 
 
 def _least_disturbed(
-    candidates: Sequence[TrialRow], costs: dict[str, pa.Table]
+    candidates: Sequence[TrialRow], costs: Mapping[str, pa.Table]
 ) -> dict[str, TrialRow]:
-    """The trial that stands for each anchor: of several, the one with the least op time."""
-    found: dict[str, tuple[int, TrialRow]] = {}
+    """The trial that stands for each anchor: of several, the one with the least op time.
+
+    In tables of schema version 1 an op's typical time is another statistic, so rows of version 2,
+    which know waits, go first.
+    """
+    found: dict[str, tuple[bool, int, TrialRow]] = {}
     for row in candidates:
         name = str(_anchor_of(row))
-        total_ns = pc.sum(costs[row.trial_id]["ns_sum"]).as_py() or 0
-        if total_ns and (name not in found or total_ns < found[name][0]):
-            found[name] = (total_ns, row)
-    return {name: row for name, (_, row) in found.items()}
+        total_ns = _sum(costs[row.trial_id], "ns_sum")
+        rank = (row.waiting_ns is None, total_ns)
+        if total_ns and (name not in found or rank < found[name][:2]):
+            found[name] = (*rank, row)
+    return {name: row for name, (_, _, row) in found.items()}
 
 
 def _profiled(costs: pa.Table) -> tuple[ProfiledOp, ...]:
-    columns = (costs[name].to_pylist() for name in ("layer", "pass", "graph_op", "ns_sum"))
+    columns = ("layer", "pass", "graph_op", "ns_sum", "wait_sum")
     return tuple(
-        ProfiledOp(layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns)
-        for layer, pass_, graph_op, ns in zip(*columns, strict=True)
+        ProfiledOp(
+            layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns, wait_ns_per_step=wait_ns
+        )
+        for layer, pass_, graph_op, ns, wait_ns in zip(
+            *(costs[name].to_pylist() for name in columns), strict=True
+        )
     )
+
+
+def _idle_shares(
+    chosen: Mapping[str, TrialRow], costs: Mapping[str, pa.Table]
+) -> dict[str, IdleShares]:
+    """What of each anchor's unprofiled step its device is idle.
+
+    On a CPU, ops and idle time share what else the machine did while it was profiled, so that the
+    profile's own share of work holds. Rows of schema version 1 know no waits.
+    """
+    rows = chosen.values()
+    if any(row.waiting_ns is None or row.device_id is None for row in rows):
+        return dict.fromkeys(chosen, NEVER_IDLE)
+    on_host = all(is_cpu(row.device_id or "") for row in rows)
+    baseline_ns = median(row.baseline_step_ns or 0 for row in rows) or 1
+    times = []
+    for name, row in chosen.items():
+        step_ns = baseline_ns * _relative_step(name, row)
+        work_ns = _sum(costs[row.trial_id], "ns_sum")
+        times.append(
+            StepTimes(
+                step=step_ns,
+                work=step_ns * (busy_fraction(row) or 1.0) if on_host else work_ns,
+                wait_ns=_sum(costs[row.trial_id], "wait_sum"),
+            )
+        )
+    shares = idle_on_host(times) if on_host else idle_on_accelerator(times)
+    return dict(zip(chosen, shares, strict=True))
+
+
+def _relative_step(name: str, row: TrialRow) -> float:
+    """Step time / the baseline's; that of a control is 1 by definition, whatever was measured."""
+    return 1.0 if name == TRAINABLE or not row.speedup else 1 / row.speedup

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from frostline.attribute.costs import OpCost
+from frostline.attribute.dispatch import RULE as DISPATCH
 from frostline.attribute.step_graph import Pass, StepGraph
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Sample
@@ -44,8 +45,13 @@ def layer_rows(
     trial recorded them.
     """
     times: dict[tuple[str | None, Pass], int] = defaultdict(int)
+    waits: dict[tuple[str | None, Pass], int] = defaultdict(int)
+    unseen: set[tuple[str | None, Pass]] = set()
     for cost in costs or ():
         times[cost.layer, cost.pass_] += cost.ns_per_step
+        waits[cost.layer, cost.pass_] += cost.wait_ns_per_step
+        if cost.rule == DISPATCH:
+            unseen.add((cost.layer, cost.pass_))
     # Fused and grouped updates belong to no layer; then no layer's share is known.
     optimizer_known = any(layer is not None and name == "optimizer" for layer, name in times)
     modes = layer_modes(facts, frozen_variables)
@@ -53,7 +59,12 @@ def layer_rows(
     def time_ns(layer: str, name: Pass) -> int | None:
         if costs is None or (name == "optimizer" and not optimizer_known):
             return None
-        return times[layer, name]
+        return times[layer, name] or (None if (layer, name) in unseen else 0)
+
+    def wait_ns(layer: str, name: Pass) -> int | None:
+        if costs is None or (name == "optimizer" and not optimizer_known):
+            return None
+        return waits[layer, name]
 
     return [
         LayerRow(
@@ -68,6 +79,10 @@ def layer_rows(
             activation_gradient_ns=time_ns(layer.name, "activation_gradient"),
             weight_gradient_ns=time_ns(layer.name, "weight_gradient"),
             optimizer_ns=time_ns(layer.name, "optimizer"),
+            forward_wait_ns=wait_ns(layer.name, "forward"),
+            activation_gradient_wait_ns=wait_ns(layer.name, "activation_gradient"),
+            weight_gradient_wait_ns=wait_ns(layer.name, "weight_gradient"),
+            optimizer_wait_ns=wait_ns(layer.name, "optimizer"),
             forward_flops=forward_flops.get(layer.name),
             gradient_norm=(gradient_norms or {}).get(layer.name),
         )

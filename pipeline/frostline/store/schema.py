@@ -14,7 +14,8 @@ from typing import Annotated
 from frostline.store.columns import Column, TableRow
 from frostline.store.trial_row import TrialRow
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: `op_costs.typical_ns_per_step` is the median step; in 1 it was calls x the median event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,24 @@ class OpCostRow(TableRow):
     ns_per_step: Annotated[int, "Self time per step; sums exactly to the trial's total.", "ns"]
     rule: Annotated[str, "How it was attributed; docs/method.md lists the rules."]
     graph_op: Annotated[str | None, "Op of graph_ops that it was matched to, if any."]
-    typical_ns_per_step: Annotated[int | None, "Calls per step x the median event.", "ns"]
+    typical_ns_per_step: Annotated[
+        int | None,
+        "Median over the profiled steps of its self time in a step "
+        "(schema version 1: calls per step x the median event).",
+        "ns",
+    ]
+    wait_ns_per_step: Annotated[
+        int | None,
+        "Idle time of the device before its events, within steps; on CPUs without XLA its share "
+        "of the dispatch. Null in schema version 1.",
+        "ns",
+    ]
+    typical_wait_ns_per_step: Annotated[
+        int | None, "Median over the profiled steps of its wait in a step.", "ns"
+    ]
+    short_calls_per_step: Annotated[
+        float | None, "Events per step that last less than 5 microseconds.", "1"
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +76,23 @@ class LayerRow(TableRow):
     params: Annotated[int, "Parameters trainable in the baseline.", "parameters"]
     trainable: Annotated[bool, "At least one of its variables still trains."]
     mode: Annotated[str, "trainable, pass_through or pruned."]
-    forward_ns: Annotated[int | None, "Profiled op time per step; null without a trace.", "ns"]
+    forward_ns: Annotated[
+        int | None,
+        "Profiled op time per step; like the next three null without a trace, and where its ops "
+        "ran and none left an event.",
+        "ns",
+    ]
     activation_gradient_ns: Annotated[int | None, "Profiled op time per step, dX.", "ns"]
     weight_gradient_ns: Annotated[int | None, "Profiled op time per step, dW.", "ns"]
     optimizer_ns: Annotated[
         int | None, "Profiled op time per step, update; null where not known by layer.", "ns"
     ]
+    forward_wait_ns: Annotated[
+        int | None, "Idle time of the device before its forward ops; see trials.", "ns"
+    ]
+    activation_gradient_wait_ns: Annotated[int | None, "Idle time before its dX ops.", "ns"]
+    weight_gradient_wait_ns: Annotated[int | None, "Idle time before its dW ops.", "ns"]
+    optimizer_wait_ns: Annotated[int | None, "Idle time before its updates.", "ns"]
     forward_flops: Annotated[
         int | None, "Forward FLOPs per step, where a count is registered.", "FLOP"
     ]

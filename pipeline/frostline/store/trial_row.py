@@ -20,6 +20,10 @@ from frostline.trial import Jit, Setting, Strategy
 RUNS_EAGERLY = "RunsEagerly"
 """`error_type` of an ok row without passes, because its step is not compiled."""
 
+_PASSES = (
+    "forward", "activation_gradient", "weight_gradient", "optimizer", "input", "other",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedColumns(TableRow):
@@ -107,7 +111,12 @@ class TimingColumns(TableRow):
 class ProfileColumns(TableRow):
     """What a trace says, and its attribution."""
 
-    forward_ns: Annotated[int | None, "Profiled op time per step, forward.", "ns"]
+    forward_ns: Annotated[
+        int | None,
+        "Profiled op time per step, forward; like the next three a lower bound where some of its "
+        "ops left no event (unobserved_forward_ops), and null where none did.",
+        "ns",
+    ]
     activation_gradient_ns: Annotated[
         int | None, "Profiled op time per step, gradients passed on (dX).", "ns"
     ]
@@ -121,25 +130,60 @@ class ProfileColumns(TableRow):
         int | None, "Profiled op time per step, input pipeline and host-to-device copies.", "ns"
     ]
     other_ns: Annotated[int | None, "Profiled op time per step that belongs to no pass.", "ns"]
+    forward_wait_ns: Annotated[
+        int | None,
+        "Idle time of the device per profiled step, before ops of the forward pass; like the next "
+        "five a model on CPUs without XLA: idle time shared out over all ops that ran.",
+        "ns",
+    ]
+    activation_gradient_wait_ns: Annotated[int | None, "Idle time before ops of dX.", "ns"]
+    weight_gradient_wait_ns: Annotated[int | None, "Idle time before ops of dW.", "ns"]
+    optimizer_wait_ns: Annotated[int | None, "Idle time before ops of the optimizer.", "ns"]
+    input_wait_ns: Annotated[int | None, "Idle time before ops of the input.", "ns"]
+    other_wait_ns: Annotated[int | None, "Idle time before ops of no pass.", "ns"]
     busy_ns: Annotated[
         int | None, "Per step, union of the ops' intervals on a device, summed over devices.", "ns"
     ]
+    waiting_ns: Annotated[
+        int | None,
+        "Per profiled step, time in which a device was idle, summed over devices; busy_ns and "
+        "waiting_ns are the devices' whole time. Null in schema version 1.",
+        "ns",
+    ]
+    between_steps_ns: Annotated[
+        int | None, "Part of waiting_ns between steps; the waits by pass are the others.", "ns"
+    ]
+    unobserved_ops: Annotated[
+        int | None,
+        "Ops of the traced step that ran and left no event, as TensorFlow's cheap ops on CPUs do; "
+        "null under XLA, on accelerators, and where the step's graph is not known.",
+    ]
+    unobserved_forward_ops: Annotated[int | None, "Those of the forward pass."]
+    unobserved_activation_gradient_ops: Annotated[int | None, "Those of dX."]
+    unobserved_weight_gradient_ops: Annotated[int | None, "Those of dW."]
+    unobserved_optimizer_ops: Annotated[int | None, "Those of the optimizer."]
     attributed_fraction: Annotated[float | None, "Share of op time whose pass is not other.", "1"]
     trace_steps: Annotated[int | None, "Steps found in the trace."]
 
     @property
     def passes_ns(self) -> dict[str, int] | None:
-        """Profiled op time per step by pass, in nanoseconds; None without a trace."""
-        times = {
-            "forward": self.forward_ns,
-            "activation_gradient": self.activation_gradient_ns,
-            "weight_gradient": self.weight_gradient_ns,
-            "optimizer": self.optimizer_ns,
-            "input": self.input_ns,
-            "other": self.other_ns,
-        }
-        known = {name: time for name, time in times.items() if time is not None}
-        return known if len(known) == len(times) else None
+        """Profiled op time per step by pass, in nanoseconds; None without a trace.
+
+        A pass of which no op left an event counts with 0: nothing of it was observed.
+        """
+        return _by_pass(self, "ns")
+
+    @property
+    def waits_ns(self) -> dict[str, int] | None:
+        """Idle time of the devices per profiled step by pass; None where it is not known."""
+        return _by_pass(self, "wait_ns")
+
+
+def _by_pass(row: ProfileColumns, unit: str) -> dict[str, int] | None:
+    found = {name: getattr(row, f"{name}_{unit}") for name in _PASSES}
+    if all(value is None for value in found.values()):
+        return None
+    return {name: value or 0 for name, value in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,7 +119,7 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter) -> str | No
         except TraceError as error:
             return f"its trace cannot be used: {error}"
     check_conserved(per_step(trace.total_ns, trace.steps), costs)
-    columns = profile_columns(trace, costs).values()
+    columns = profile_columns(trace, costs, graph).values()
     if row.error_stage == "profile":  # it has a usable trace after all
         columns |= _without_error(row).values()
     before = sweep.rows(LayerRow, trials=[row.trial_id])

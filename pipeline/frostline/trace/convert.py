@@ -69,6 +69,8 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
         steps=aggregate.steps,
         total_ns=sum(op.self_ns for op in ops),
         busy_ns=aggregate.busy_ns,
+        between_ns=aggregate.between_ns,
+        device_ns=aggregate.device_ns,
         eager=aggregate.eager,
         warnings=(*empty, *space.complaints, *aggregate.warnings, *undescribed),
     )

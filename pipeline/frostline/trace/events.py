@@ -9,16 +9,17 @@ an op.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import NamedTuple
 
 import duckdb
 
 from frostline.errors import TraceError
 from frostline.trace import queries
-from frostline.trace.ops import TraceOp
+from frostline.trace.ops import SHORT_NS, TraceOp
 
 _MEMORY_LIMIT = "512MB"
 
@@ -38,6 +39,8 @@ class Aggregate:
     groups: tuple[EventGroup, ...]
     steps: int
     busy_ns: int
+    between_ns: int
+    device_ns: int
     eager: bool
     warnings: tuple[str, ...]
 
@@ -56,7 +59,10 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
     with duckdb.connect(config=config) as connection:
         connection.execute("SET preserve_insertion_order = false")
         where = {"parquet": str(parquet)}
-        steps, first_ns, last_ns = _one(connection, queries.STEPS, where)
+        connection.execute(queries.STEPS, where)
+        steps, first_ns, last_ns = _one(
+            connection, "SELECT count(*), min(opened_ns), max(closed_ns) FROM steps"
+        )
         if steps == 0 and require_steps:
             raise TraceError(
                 "the trace has no training steps; run each step inside "
@@ -65,13 +71,19 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
         connection.execute(queries.EVENTS, where)
         _drop_what_is_repeated(connection, where)
         warnings = _keep(connection, (first_ns, last_ns) if steps else None)
-        groups = _groups(connection)
+        connection.execute(queries.EXECUTOR, where)
+        connection.execute(queries.RUNNING_ON, where)
+        connection.execute(queries.WAITS)
+        groups = _groups(connection, max(steps, 1))
         if not groups:
             raise TraceError(
                 "the trace has no op events; was the profiler running while steps ran? On a GPU, "
                 "reading kernels needs permission for the CUPTI counters"
             )
-        (busy_ns,) = _one(connection, queries.BUSY)
+        opened, closed = (first_ns, last_ns) if steps else _one(connection, queries.EXTENT)
+        busy_ns, between_ns, device_ns = _one(
+            connection, queries.TIMELINE, {"opened": opened, "closed": closed}
+        )
     eager = _is_eager(groups)
     if eager:
         warnings.append(
@@ -81,13 +93,17 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
         groups=groups,
         steps=max(steps, 1),
         busy_ns=busy_ns,
+        between_ns=between_ns,
+        device_ns=device_ns,
         eager=eager,
         warnings=tuple(warnings),
     )
 
 
 def _one(
-    connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, str] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    parameters: Mapping[str, str | int] | None = None,
 ) -> tuple[int, ...]:
     row: tuple[int, ...] | None = connection.execute(query, parameters).fetchone()
     return row or ()
@@ -135,76 +151,89 @@ def _keep(connection: duckdb.DuckDBPyConnection, window: tuple[int, int] | None)
         "SELECT count(*), coalesce(sum(self_ns), 0)::BIGINT "
         f"FROM found WHERE NOT coalesce({inside}, false)",
     )
-    connection.execute(
-        f"""
-        CREATE TEMP TABLE kept AS
-        SELECT *, CASE WHEN op_name = '' AND hlo_op = '' AND NOT host THEN kernel_name
-            ELSE '' END AS kernel
-        FROM found WHERE coalesce({inside}, false)
-        """
-    )
+    connection.execute(queries.KEPT.format(inside=inside))
     return [f"{left} op events ({left_ns} ns) ran outside the traced steps"] if left else []
 
 
-def _groups(connection: duckdb.DuckDBPyConnection) -> tuple[EventGroup, ...]:
-    rows = connection.execute(
-        f"SELECT {queries.KEY}, count(*), sum(self_ns)::BIGINT, median(self_ns)::BIGINT "
-        "FROM kept GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
+def _groups(connection: duckdb.DuckDBPyConnection, steps: int) -> tuple[EventGroup, ...]:
+    rows = connection.execute(queries.BY_STEP, {"short": SHORT_NS}).fetchall()
     nested = [line for (line,) in connection.execute(queries.NESTED_LINES).fetchall()]
     inner = _inner_times(connection, nested) if nested else {}
-    return tuple(
-        _group(tuple(key), calls, total_ns, median_ns, inner)
-        for *key, calls, total_ns, median_ns in rows
-    )
+    return tuple(_group(_Key(*row[:-5]), *row[-5:], inner=inner, steps=steps) for row in rows)
+
+
+class _Key(NamedTuple):
+    """What tells ops apart; the columns of `queries.KEY`."""
+
+    device: str
+    op_name: str
+    op_type: str
+    hlo_op: str
+    hlo_module: str
+    kernel: str
+    in_input: bool
 
 
 def _group(
-    key: tuple[Any, ...],
-    calls: int,
-    total_ns: int,
-    median_ns: int,
-    inner: Mapping[tuple[str | bool, ...], int],
+    key: _Key,
+    numbers: Sequence[int],
+    calls: Sequence[int],
+    times_ns: Sequence[int],
+    waits_ns: Sequence[int],
+    short_calls: Sequence[int],
+    *,
+    inner: Mapping[tuple[_Key, int], int],
+    steps: int,
 ) -> EventGroup:
-    device, op_name, op_type, hlo_op, hlo_module, kernel, in_input = key
-    self_ns = total_ns - inner.get(key, 0)
+    """An op from lists over the steps in which it ran."""
+    own_ns = [
+        time_ns - inner.get((key, number), 0)
+        for number, time_ns in zip(numbers, times_ns, strict=True)
+    ]
     op = TraceOp(
-        device=device,
-        op_name=op_name,
-        op_type=op_type,
-        hlo_op=hlo_op,
-        kernel=kernel,
-        in_input=in_input,
-        calls=calls,
-        self_ns=self_ns,
-        # Time of ops inside leaves the median in proportion: which events held them is not kept.
-        median_ns=median_ns * self_ns // total_ns if total_ns else 0,
+        device=key.device,
+        op_name=key.op_name,
+        op_type=key.op_type,
+        hlo_op=key.hlo_op,
+        kernel=key.kernel,
+        in_input=key.in_input,
+        calls=sum(calls),
+        self_ns=sum(own_ns),
+        typical_ns=_median_step(own_ns, steps),
+        wait_ns=sum(waits_ns),
+        typical_wait_ns=_median_step(waits_ns, steps),
+        short_calls=sum(short_calls),
     )
-    return EventGroup(op=op, hlo_module=hlo_module)
+    return EventGroup(op=op, hlo_module=key.hlo_module)
+
+
+def _median_step(times_ns: Sequence[int], steps: int) -> int:
+    """Median over all traced steps of a total per step, where the steps left out had none."""
+    return round(median([*times_ns, *[0] * (steps - len(times_ns))]))
 
 
 def _inner_times(
     connection: duckdb.DuckDBPyConnection, lines: list[int]
-) -> dict[tuple[str | bool, ...], int]:
-    """Time that each host op spent in ops inside it, by op; children of children count once."""
+) -> dict[tuple[_Key, int], int]:
+    """Time that each host op spent in ops inside it, by op and step; only children count."""
     cursor = connection.execute(
         f"""
-        SELECT {queries.KEY}, line, start_ns, end_ns FROM kept
+        SELECT {queries.KEY}, number, line, start_ns, end_ns FROM kept
         WHERE host AND list_contains($lines, line)
         ORDER BY line, start_ns, end_ns DESC
         """,
         {"lines": lines},
     )
-    inner: dict[tuple[str | bool, ...], int] = defaultdict(int)
+    inner: dict[tuple[_Key, int], int] = defaultdict(int)
     line: int | None = None
-    stack: list[tuple[int, tuple[str | bool, ...]]] = []
+    stack: list[tuple[int, tuple[_Key, int]]] = []
     while rows := cursor.fetchmany(65536):
-        for *key, on_line, start_ns, end_ns in rows:
+        for *key, number, on_line, start_ns, end_ns in rows:
             if on_line != line:
                 line, stack = on_line, []
             while stack and stack[-1][0] <= start_ns:
                 stack.pop()
             if stack and end_ns <= stack[-1][0]:
                 inner[stack[-1][1]] += end_ns - start_ns
-            stack.append((end_ns, tuple(key)))
+            stack.append((end_ns, (_Key(*key), number)))
     return inner

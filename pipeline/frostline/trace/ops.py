@@ -7,6 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EXECUTOR_TYPE = "Executor"
+"""Type of the op that stands for TensorFlow's executor on the host; it takes no time, and its wait
+is what the executor did after the last event of a step."""
+
+SHORT_NS = 5_000
+"""A kernel that ends sooner takes about as long to launch as to run (NVIDIA's and TensorFlow's
+guides give 2 to 10 us for a launch)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpShare:
@@ -37,8 +45,13 @@ class TraceOp:
         self_ns: sum of self times, integer nanoseconds.
         shares: what an XLA instruction computes, from the HLO; empty outside XLA.
         in_input: True for ops that the input pipeline ran on threads of its own.
-        median_ns: median self time of an event, what the op takes when nothing disturbs it; None
-            where it is not known.
+        typical_ns: median over the traced steps of its total self time in a step, what the op takes
+            in a step that nothing disturbs; None where it is not known.
+        wait_ns: sum over all steps of the time that its device was idle before one of its events,
+            within a step; integer nanoseconds.
+        typical_wait_ns: median over the traced steps of that wait in a step; None where it is not
+            known.
+        short_calls: those of its events that last less than `SHORT_NS`.
     """
 
     device: str
@@ -50,7 +63,10 @@ class TraceOp:
     self_ns: int
     shares: tuple[OpShare, ...] = ()
     in_input: bool = False
-    median_ns: int | None = None
+    typical_ns: int | None = None
+    wait_ns: int = 0
+    typical_wait_ns: int | None = None
+    short_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +78,11 @@ class Trace:
         steps: traced training steps; at least 1.
         total_ns: sum of op self times over all steps and devices.
         busy_ns: union of the ops' intervals, summed over devices, all steps.
+        between_ns: idle time that belongs to no op, summed over devices: before the first op of a
+            step, and after the last op of the last one. The ops' `wait_ns`, `between_ns` and
+            `busy_ns` add up to `device_ns` exactly.
+        device_ns: from the start of the first traced step to the end of the last one, times the
+            devices that ran an op.
         eager: True when op names carry no layer scope because the step ran eagerly.
         warnings: holes that were met, in words (an empty device plane, for instance).
     """
@@ -70,5 +91,12 @@ class Trace:
     steps: int
     total_ns: int
     busy_ns: int
+    between_ns: int
+    device_ns: int
     eager: bool
     warnings: tuple[str, ...]
+
+    @property
+    def waiting_ns(self) -> int:
+        """Idle time of the devices within steps, which ops waited; over all steps."""
+        return sum(op.wait_ns for op in self.ops)
