@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -89,7 +90,104 @@ def explodes() -> Any:
     return model
 
 
-def ignores_freezing() -> Any:
+def keeps_training() -> Any:
+    """A train step that trains a list of variables made by the builder, whatever is frozen."""
+    import keras
+    import tensorflow as tf
+
+    class Kept(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+            changes = tape.gradient(loss, self.kept.value)
+            for variable, change in zip(self.kept.value, changes, strict=True):
+                variable.assign_sub(0.01 * change)
+            return {"loss": loss}
+
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(5, name="first")(inputs)
+    model = Kept(inputs, keras.layers.Dense(2, name="head")(x))
+    model.compile("sgd", "mse")
+    # Inside something that Keras does not look into.
+    model.kept = SimpleNamespace(value=list(model.trainable_variables))
+    return model
+
+
+def trained_by_builder(own_function: bool = False) -> Any:
+    """Fitted with a frozen layer that trains again afterwards; its step may be a tf.function."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    class Compiled(keras.Model):
+        @tf.function
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(5, name="first")(inputs)
+    kind = Compiled if own_function else keras.Model
+    model = kind(inputs, keras.layers.Dense(2, name="head")(x))
+    model.get_layer("first").trainable = False
+    model.compile("sgd", "mse", metrics=["mae"], steps_per_execution=2)
+    batch = np.ones((4, 6)), np.zeros((4, 2))
+    model.fit(*batch, epochs=2, batch_size=2, validation_data=batch, verbose=0)
+    model.predict(batch[0], verbose=0)
+    model.get_layer("first").trainable = True
+    return model
+
+
+def trained_out_of_reach() -> Any:
+    """As above, with the step in a tf.function that nothing of the model leads to."""
+    import keras
+    import tensorflow as tf
+
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(5, name="first")(inputs)
+
+    @tf.function
+    def step(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
+        for variable, change in zip(
+            model.trainable_variables,
+            tape.gradient(loss, model.trainable_variables),
+            strict=True,
+        ):
+            variable.assign_sub(0.01 * change)
+        return loss
+
+    class Elsewhere(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            return {"loss": step(*data)}
+
+    model = Elsewhere(inputs, keras.layers.Dense(2, name="head")(x))
+    model.compile("sgd", "mse")
+    model.get_layer("first").trainable = False
+    step(tf.ones((4, 6)), tf.zeros((4, 2)))
+    model.get_layer("first").trainable = True
+    return model
+
+
+def in_cycles(accumulate: int = 4, per_call: int = 2) -> Any:
+    """Updates in every n-th step only, and several steps in a call of the train function."""
+    import keras
+
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(5, name="first"),
+            keras.layers.Dense(2, name="head"),
+        ]
+    )
+    steps = accumulate if accumulate > 1 else None
+    optimizer = keras.optimizers.Adam(gradient_accumulation_steps=steps)
+    model.compile(optimizer, "mse", steps_per_execution=per_call)
+    return model
+
+
+def assigns_itself() -> Any:
     """A layer that assigns its own weight in call(), frozen or not."""
     import keras
 

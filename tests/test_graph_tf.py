@@ -230,7 +230,9 @@ def test_statistics_of_a_norm_are_forward_and_its_freezing_shows_in_the_facts(zo
 def test_an_eager_step_gives_no_graph_but_a_reason(zoo: Any) -> None:
     step = zoo.trace(zoo.towers, eager=True)
     assert step.graph is None
-    assert step.facts is None
+    assert step.facts.assigned_variables is None
+    assert step.facts.gradient_variables is not None
+    assert "head/kernel" in step.facts.gradient_variables
     assert "not traced" in step.warnings[0]
 
 

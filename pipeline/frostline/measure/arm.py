@@ -19,6 +19,8 @@ from frostline.errors import TrialError
 
 MIN_BLOCK_NS = 20_000_000
 _WARM_STEPS = 3
+LONGEST_CYCLE = 128
+_MARKS = 3  # cycles in a profile; a median needs some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,9 @@ class Arm:
         batches: what the train function takes.
         steps: steps run so far.
         block_steps: steps in a block that lasts 20 ms or more; set by `warm_up`.
+        cycle: steps after which the work repeats. A call of the train function may run several
+            steps, and the work may alternate from step to step; every sample and every profiled
+            window is a multiple of it.
     """
 
     def __init__(
@@ -57,6 +62,23 @@ class Arm:
         self.block_steps = 1
         self.batches = batches
         self._strategy = strategy
+        self._steps_per_call = max(1, int(getattr(model, "steps_per_execution", None) or 1))
+        self.cycle = self._steps_per_call
+
+    def repeat_after(self, steps: int) -> tuple[str, ...]:
+        """Take note after how many steps the work repeats.
+
+        Returns:
+            A warning where that is too long for samples of whole cycles.
+        """
+        if steps > LONGEST_CYCLE:
+            return (
+                f"the work of the training step repeats after {steps} steps only; samples and "
+                f"profiles cover whole cycles of {LONGEST_CYCLE} steps at most, so what happens "
+                "less often is seen by chance",
+            )
+        self.cycle = math.lcm(self._steps_per_call, steps)
+        return ()
 
     def build_variables(self) -> None:
         """Give a subclassed model its variables, which it has only once it has been called.
@@ -99,15 +121,19 @@ class Arm:
     def run(self, n_steps: int) -> Block:
         """Run `n_steps` training steps and wait for the last one's loss.
 
+        Where a call of the train function runs several steps, the number is rounded up.
+
         Raises:
             TrialError: the loss is not finite.
         """
         step = self.model.train_function
+        calls = math.ceil(n_steps / self._steps_per_call)
         start = time.perf_counter_ns()
-        for _ in range(n_steps):
+        for _ in range(calls):
             logs = step(self.batches)
         value = _to_host(logs)
         elapsed = time.perf_counter_ns() - start
+        n_steps = calls * self._steps_per_call
         self.steps += n_steps
         if not math.isfinite(value):
             raise TrialError(
@@ -118,23 +144,31 @@ class Arm:
             )
         return Block(n_steps=n_steps, elapsed_ns=elapsed)
 
+    def whole_cycles(self, n_steps: int) -> int:
+        """The number of steps, rounded up to whole cycles."""
+        return math.ceil(n_steps / self.cycle) * self.cycle
+
     def warm_up(self) -> list[Block]:
         """Run the steps that do not count, and choose the length of a block from them."""
-        blocks = [self.run(1) for _ in range(_WARM_STEPS)]
+        blocks = [self.run(self.cycle) for _ in range(_WARM_STEPS)]
         fastest = min(block.step_ns for block in blocks)
-        self.block_steps = max(1, math.ceil(MIN_BLOCK_NS / max(fastest, 1)))
-        if self.block_steps > 1:
+        self.block_steps = self.whole_cycles(math.ceil(MIN_BLOCK_NS / max(fastest, 1)))
+        if self.block_steps > self.cycle:
             block = self.run(self.block_steps)
             blocks.append(block)
-            self.block_steps = max(1, math.ceil(MIN_BLOCK_NS / max(block.step_ns, 1)))
+            self.block_steps = self.whole_cycles(math.ceil(MIN_BLOCK_NS / max(block.step_ns, 1)))
         return blocks
 
     def profile(self, n_steps: int) -> list[Block]:
-        """Run single steps, each marked for the profiler as a training step."""
+        """Run at least `n_steps` steps, each whole cycle marked for the profiler as one step.
+
+        What a cycle does once stands in every mark, so that a median over them finds it.
+        """
+        marks = n_steps if self.cycle == 1 else max(_MARKS, math.ceil(n_steps / self.cycle))
         blocks = []
-        for number in range(n_steps):
+        for number in range(marks):
             with tf.profiler.experimental.Trace("train", step_num=number, _r=1):
-                blocks.append(self.run(1))
+                blocks.append(self.run(self.cycle))
         return blocks
 
 

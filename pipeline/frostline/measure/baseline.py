@@ -29,7 +29,7 @@ from frostline.measure.messages import Measured, OpenGroup, Ready, Sample
 from frostline.measure.pairing import estimate, looks
 from frostline.measure.phase_times import Phases
 from frostline.measure.profiler import profile_trial
-from frostline.measure.trial_arm import TracedArm, first_step, trace_trial
+from frostline.measure.trial_arm import TracedArm, trace_baseline, trace_trial
 from frostline.trial import Trial
 
 _SANDWICH_PAIRS = 22
@@ -47,6 +47,7 @@ class WarmBaseline:
         if not tf.config.list_logical_devices():
             raise TrialError("build", "NoDevice", "TensorFlow sees no device at all")
         self._strategy = strategy_for(self._setting)
+        self._trains: frozenset[str] = frozenset()
         self._baseline: Arm | None = self._warm_baseline()
         self._seconds_to_open = self._phases.seconds
         settle()
@@ -98,7 +99,7 @@ class WarmBaseline:
 
     def _interleaved(self, trial: Trial, scratch: Path) -> Measured:
         baseline = self._open_baseline()
-        traced = trace_trial(trial, self._build, self._phases)
+        traced = trace_trial(trial, self._build, self._phases, trains=self._trains)
         with self._phases.timed("step", "measure"):
             warm = [
                 sample(block, "trial", -1, position, warmup=True)
@@ -115,7 +116,7 @@ class WarmBaseline:
         unsettle()
         release_memory()
         with transient_models():
-            traced = trace_trial(trial, self._build, self._phases)
+            traced = trace_trial(trial, self._build, self._phases, trains=self._trains)
             with self._phases.timed("step", "measure"):
                 traced.arm.warm_up()
             own = self._blocks(traced.arm, "trial", pairs, position=1)
@@ -178,6 +179,7 @@ class WarmBaseline:
             step_ns=own_ns,
             baseline_step_ns=base_ns,
             profiled_step_ns=window.step_ns,
+            steps_per_mark=traced.arm.cycle,
             trace_file=window.trace_file,
             profile_error=window.error,
             graph_file=None if graph_file is None else str(graph_file),
@@ -218,14 +220,11 @@ class WarmBaseline:
         return None if after is None else (after - before) / 1000 / steps
 
     def _warm_baseline(self) -> Arm:
-        arm, _ = self._build()
-        with self._phases.timed("trace", "trace"):
-            arm.build_state()
-            arm.model.make_train_function()
-            first_step(arm)
+        traced = trace_baseline(self._build, self._phases)
+        self._trains = traced.trains
         with self._phases.timed("step", "measure"):
-            arm.warm_up()
-        return arm
+            traced.arm.warm_up()
+        return traced.arm
 
     def _build(self) -> tuple[Arm, tuple[str, ...]]:
         seed = self._measure.seed

@@ -53,7 +53,7 @@ def batches(
         endless: Iterator[Any] = iter(_distributed(strategy, dataset.repeat()))
         return endless
     x, y = synthetic_batch(model, setting.batch_size, seed=seed)
-    if setting.strategy != "single":
+    if setting.strategy != "single" or model.steps_per_execution > 1:
         resident = tf.data.Dataset.from_tensors((x, y)).repeat()
         return iter(_distributed(strategy, resident))
     return itertools.repeat((x, y))

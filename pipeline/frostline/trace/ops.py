@@ -5,7 +5,7 @@ Made by `frostline.trace` in a process of its own, consumed by `frostline.attrib
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,3 +72,8 @@ class Trace:
     busy_ns: int
     eager: bool
     warnings: tuple[str, ...]
+
+
+def in_training_steps(trace: Trace, steps_per_mark: int) -> Trace:
+    """A trace of which each marked step held so many training steps, counted in training steps."""
+    return replace(trace, steps=trace.steps * steps_per_mark)

@@ -83,6 +83,14 @@ class FlatGraph:
             if tensor.op_name in scope.values
         )
 
+    def vertices_of(self, tensor: tf.Tensor) -> tuple[int, ...]:
+        """Vertices of a tensor in a function of this graph; several where it is called often."""
+        return tuple(
+            scope.vertex(tensor)
+            for scope in self._scopes.get(id(tensor.graph), ())
+            if tensor.op.name in scope.values
+        )
+
     def captured_by(self, vertex: int) -> frozenset[int]:
         """Captured tensors that a resource handle may stand for, as vertices of `captures`."""
         found, seen, waiting = set(), {vertex}, [vertex]
