@@ -31,7 +31,7 @@ from frostline.costmodel.terms import PARTS, Part, SharedOptimizer, Term
 from frostline.costmodel.units import FIXED, units_of
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
-from frostline.policies import layer_modes
+from frostline.policies import layer_modes, why_not
 from frostline.policies.modes import Mode
 
 BACKWARD: tuple[Pass, Pass] = ("activation_gradient", "weight_gradient")
@@ -130,6 +130,8 @@ class CostModel:
     def prices(self, frozen_variables: Collection[str]) -> tuple[LayerPrice, ...]:
         """Every layer's price in a configuration, in layer order, and the fixed rest last."""
         frozen = frozenset(frozen_variables)
+        if reason := why_not(self.facts, frozen):
+            raise UsageError(f"it cannot be run: {reason}")
         modes = layer_modes(self.facts, frozen)
         self.refuse_unpriced(modes.items())
         training = self._params.keys() - frozen

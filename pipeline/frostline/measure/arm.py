@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from frostline.errors import TrialError
+from frostline.measure.graph.recorder import without_updates
 
 MIN_BLOCK_NS = 20_000_000
 _WARM_STEPS = 3
@@ -83,14 +84,23 @@ class Arm:
     def build_variables(self) -> None:
         """Give a subclassed model its variables, which it has only once it has been called.
 
-        Layers are named and frozen before the first step, so the variables are needed by then.
+        Layers are named and frozen before the first step, so the variables are needed by then. What
+        the model's `call` does not reach, or a model without one, gets them from a training step
+        that is traced and never run.
         """
-        if self.model.built:
-            return
-        batch = next(self.batches)
-        inputs = batch[0] if isinstance(batch, tuple) else batch
-        with self._strategy.scope():
-            self.model(inputs)
+        model = self.model
+        if not model.built and type(model).call is not keras.Model.call:
+            batch = next(self.batches)
+            inputs = batch[0] if isinstance(batch, tuple) else batch
+            with self._strategy.scope():
+                model(inputs)
+        layers = model._flatten_layers(include_self=False)
+        if not all(layer.built for layer in layers):
+            try:
+                with self._strategy.scope(), without_updates():
+                    trace_step(model, next(self.batches), self._strategy)
+            except Exception as error:  # noqa: BLE001 - foreign code; the first step will say
+                print(f"variables are built during the first step: {error}", flush=True)
 
     def build_state(self) -> None:
         """Create metric and optimizer variables before the step is traced.
@@ -170,6 +180,15 @@ class Arm:
             with tf.profiler.experimental.Trace("train", step_num=number, _r=1):
                 blocks.append(self.run(self.cycle))
         return blocks
+
+
+def trace_step(model: keras.Model, batch: Any, strategy: tf.distribute.Strategy) -> Any:
+    """The function that a model's training step on a batch is traced into; nothing is run."""
+
+    def step(data: Any) -> Any:
+        return strategy.run(model.train_step, args=(data,))
+
+    return tf.function(step, autograph=False).get_concrete_function(batch)
 
 
 def _to_host(logs: Any) -> float:

@@ -186,9 +186,8 @@ class StepRecorder:
         with ExitStack() as stack:
             stack.enter_context(self.credits)
             stack.enter_context(_wrapped(tf.GradientTape, "gradient", self._gradient))
-            for kind in _classes(keras.Optimizer):
-                if "apply" in vars(kind):
-                    stack.enter_context(_wrapped(kind, "apply", self._apply))
+            for kind in _optimizers():
+                stack.enter_context(_wrapped(kind, "apply", self._apply))
             self._patches = stack.pop_all()
         return self
 
@@ -247,9 +246,27 @@ def _wrapped(
         setattr(holder, name, original)
 
 
-def _classes(kind: type) -> Iterator[type]:
-    """A class, those it inherits from, and those that inherit from it."""
-    yield from dict.fromkeys((*kind.__mro__[:-1], *_below(kind)))
+@contextmanager
+def without_updates() -> Iterator[None]:
+    """Let optimizers do nothing inside the block, so that a step makes no variables of theirs."""
+
+    def idle(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def apply(*args: Any, **kwargs: Any) -> None:
+            """Does nothing."""
+
+        return apply
+
+    with ExitStack() as stack:
+        for kind in _optimizers():
+            stack.enter_context(_wrapped(kind, "apply", idle))
+        yield
+
+
+def _optimizers() -> Iterator[type]:
+    """Classes of optimizers that define how gradients are applied."""
+    kinds = dict.fromkeys((*keras.Optimizer.__mro__[:-1], *_below(keras.Optimizer)))
+    return (kind for kind in kinds if "apply" in vars(kind))
 
 
 def _below(kind: type) -> Iterator[type]:

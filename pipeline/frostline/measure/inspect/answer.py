@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from frostline.facts.provenance import made_from
-from frostline.measure.batches import first_batch
-from frostline.measure.build import build
+from frostline.measure.arm import Arm
+from frostline.measure.batches import batches
+from frostline.measure.build import build, strategy_for
 from frostline.measure.inspect.files_read import Reads
-from frostline.measure.inspect.model import inspect
+from frostline.measure.inspect.training import inspect_training
 from frostline.measure.memory_release import release_memory
 from frostline.measure.messages import Inspected, InspectModel
 
@@ -19,7 +20,7 @@ from frostline.measure.messages import Inspected, InspectModel
 def inspect_request(
     request: InspectModel, enter: Callable[[str], None], reads: Reads | None = None
 ) -> Inspected:
-    """Build the model under the request's setting and trace its forward pass.
+    """Build the model under the request's setting and trace its training step.
 
     `enter` is told the stages. `reads` has watched this process since before TensorFlow was
     imported; without it the facts do not record what they were made from.
@@ -31,14 +32,20 @@ def inspect_request(
         reads.libraries_are_in()
     enter("build")
     started = time.perf_counter()
-    model, _ = build(request.model, request.setting, seed=request.seed)
+    # Layers and wiring are those of one replica.
+    setting = replace(request.setting, strategy="single")
+
+    def make() -> Arm:
+        strategy = strategy_for(setting)
+        model, _ = build(request.model, setting, seed=request.seed, strategy=strategy)
+        feed = batches(model, request.model, setting, strategy, seed=request.seed)
+        return Arm(model, feed, strategy)
+
+    arm = make()
     build_s = time.perf_counter() - started
-    batch = first_batch(model, request.model, request.setting, seed=request.seed)
     enter("trace")
-    facts = inspect(
-        model, request.model.name, batch[0], build_s=build_s, batch_size=request.setting.batch_size
-    )
-    del model, batch
+    facts = inspect_training(arm, make, request.model.name, build_s, setting.batch_size)
+    del arm
     release_memory()
     if reads is not None:
         origin = made_from(
