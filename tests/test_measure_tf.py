@@ -145,6 +145,48 @@ def test_a_mirrored_step_is_measured_and_checked(session: Session) -> None:
     assert graph.trained == ("second/kernel", "second/bias", "head/kernel", "head/bias")
 
 
+def test_half_of_a_gan_is_frozen_and_the_updates_are_the_optimizers(session: Session) -> None:
+    """GIVEN optimizers in a dict in an object, one of them wrapped, and a step wired otherwise."""
+    model = replace(spec("gan"), data="sample_models:pairs_of_six")
+    own = replace(SETTING, optimizer=None)
+    facts = session.inspect(model, own).facts
+    assert isinstance(session.open(model, own), Ready)
+    frozen = tuple(v.path for v in facts.variables if v.layer in ("disc/d1", "gen/g2"))
+    got = session.run(replace(trial_of(facts, model, frozen), setting=own))
+    assert isinstance(got, Measured), got
+    graph = StepGraph.load(Path(got.graph_file or ""))
+    assert set(graph.trained) == {
+        "gen/g1/kernel", "gen/g1/bias", "disc/d2/kernel", "disc/d2/bias",
+    }  # fmt: skip
+    updates = [op for op in graph.ops if op.op_type.startswith("Assign")]
+    seeds = {op.pass_ for op in updates if op.pass_ != "optimizer"}
+    assert seeds == {"forward"}, "the generator's seed moves on with each draw"
+    assert sum(op.pass_ == "optimizer" for op in updates) >= 4 * 3 + 2, "slots and counters too"
+    gradients = {op.layer for op in graph.ops if op.pass_ == "weight_gradient"}
+    assert gradients <= {"gen/g1", "disc/d2"}
+
+
+def test_a_teacher_that_the_step_never_trains_is_no_failed_freeze(session: Session) -> None:
+    model = replace(spec("distiller"), data="sample_models:pairs_of_six")
+    facts = session.inspect(model).facts
+    assert isinstance(session.open(model), Ready)
+    got = session.run(trial_of(facts, model, ("student/low/kernel", "student/low/bias")))
+    assert isinstance(got, Measured), got
+
+
+def test_a_frozen_spectral_normalisation_is_measured_and_said_to_go_on(session: Session) -> None:
+    model = spec("siamese_spectral")
+    facts = session.inspect(model).facts
+    assert isinstance(session.open(model), Ready)
+    frozen = tuple(v.path for v in facts.variables if v.layer == "enc/spectral/inner")
+    got = session.run(trial_of(facts, model, frozen))
+    assert isinstance(got, Measured), got
+    assert (
+        "their layer assigns them itself in every step: enc/spectral/inner/kernel"
+        in (got.warnings[0])
+    )
+
+
 def test_a_bias_alone_can_be_frozen(session: Session) -> None:
     model = spec("dense")
     facts = session.inspect(model).facts

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework import ops, smart_cond
+from tensorflow.python.framework import ops
 
 from frostline.attribute.step_ops import INPUT_OPS
 from frostline.attribute.walk import upstream
@@ -84,17 +84,16 @@ def _inverted_flags(flat: FlatGraph) -> set[int]:
 
 def _constant(flat: FlatGraph, tensor: tf.Tensor) -> int | None:
     """A whole number that is fixed when the step is traced, through casts and functions."""
-    for vertex in flat.vertices_of(tensor):
-        for above in sorted(upstream(flat.sources, [vertex])):
-            if above in flat.captures:
-                outside = flat.captures[above]
-                value = outside.numpy() if isinstance(outside, ops.EagerTensor) else None
-            else:
-                position = flat.op_of[above]
-                if position is None or flat.ops[position].op_type != "Const":
-                    continue
-                value = smart_cond.smart_constant_value(flat.ops[position].operation.outputs[0])
-            if value is not None and getattr(value, "ndim", 0) == 0 and value == int(value):
-                return int(value)
-            return None
-    return None
+    above = upstream(flat.sources, flat.vertices_of(tensor))
+    outside = [flat.captures[vertex] for vertex in above if vertex in flat.captures]
+    if above & flat.arguments or any(each.dtype == tf.resource for each in outside):
+        return None
+    values = [each.numpy() for each in outside if isinstance(each, ops.EagerTensor)]
+    inside = {flat.op_of[vertex] for vertex in above}
+    values += [
+        tf.get_static_value(op.operation.outputs[0])
+        for op in (flat.ops[position] for position in inside if position is not None)
+        if op.op_type == "Const"
+    ]
+    numbers = {int(value) for value in values if value.ndim == 0 and value == int(value)}
+    return numbers.pop() if len(numbers) == 1 else None

@@ -73,6 +73,10 @@ class FlatGraph:
     warnings: list[str] = field(default_factory=list)
     _scopes: dict[int, list[_Scope]] = field(default_factory=dict)
 
+    def holds(self, graph: object) -> bool:
+        """Whether a function's body is part of this graph."""
+        return id(graph) in self._scopes
+
     def find(self, tensor: TensorRef) -> tuple[int, ...]:
         """Vertices of a recorded tensor; none where its function is not part of the graph."""
         graph = tensor.graph()

@@ -117,6 +117,7 @@ def flat_step(recorder: StepRecorder, owned: tuple[OwnedLayer, ...]) -> FlatStep
     if root is None or model is None or model.run_eagerly:
         return None
     flat = flatten(root, recorder.credits)
+    calls = _without_repeats(flat, calls)
     captured = CapturedVariables(flat)
     variables = tuple(entry for layer in owned for entry in layer.variables)
     positions = {variable_key(entry.variable): i for i, entry in enumerate(variables)}
@@ -196,6 +197,19 @@ def _last_step(recorder: StepRecorder) -> tuple[list[TapeCall], func_graph.FuncG
         return [], None
     last = alive[-1][1]
     return [call for call, root in alive if root is last], last
+
+
+def _without_repeats(flat: FlatGraph, calls: list[TapeCall]) -> list[TapeCall]:
+    """Tape calls without those of a function's first trace, where it was traced again.
+
+    A function that makes variables is traced twice, and only the second trace is called.
+    """
+    here = [call for call in calls if call.graph is not None and flat.holds(call.graph())]
+    asked = {gradient.variable for call in here for gradient in call.gradients}
+    elsewhere = (
+        call for call in calls if not asked.issuperset(each.variable for each in call.gradients)
+    )
+    return [*here, *elsewhere]
 
 
 def _root(reference: weakref.ReferenceType[ops.Graph] | None) -> func_graph.FuncGraph | None:
