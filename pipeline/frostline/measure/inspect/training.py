@@ -70,8 +70,8 @@ def inspect_training(
         [entry.path for layer in trained for entry in layer.variables],
         step.facts.unconnected_variables,
     )
-    # The step again, of what it trains alone: positions follow the layers.
-    step = flat_step(recorder, trained) or step
+    if trained != owned:  # the step again, of what it trains alone: positions follow the layers
+        step = flat_step(recorder, trained) or step
     ops = graph_ops(step.plain)
     wiring = Wiring.read(step.flat, recorder.credits, model, trained, ops)
     trace_s = time.perf_counter() - started
