@@ -81,7 +81,7 @@ def test_a_batch_that_is_known_is_not_found_out_again() -> None:
     entry, strategy = spec("ids_with_offset"), tf.distribute.get_strategy()
     model, _ = build(entry, SETTING, seed=0)
     first = feed(model, entry, SETTING, strategy, seed=0)
-    again = feed(model, entry, SETTING, strategy, seed=0, known=first.synthetic)
+    again = feed(model, entry, SETTING, strategy, seed=0, known=first)
     assert next(again.batches) is next(first.batches)
 
 
@@ -224,7 +224,9 @@ def test_a_dataset_without_drop_remainder_is_fed_in_whole_cycles() -> None:
     blocks = arm.warm_up()
     assert arm.block_steps % 3 == 0
     assert all(block.n_steps % 3 == 0 for block in blocks)
-    assert (arm.whole(1), arm.whole(3), arm.whole(4)) == (3, 3, 6)
+    assert (arm.whole_cycles(1), arm.whole_cycles(3), arm.whole_cycles(4)) == (3, 3, 6)
+    assert arm.repeat_after(2) == ()
+    assert arm.cycle == 6, "a step that alternates, on batches of three shapes"
 
     alike = feed(model, entry, replace(SETTING, batch_size=5), strategy, seed=0)
     assert (alike.cycle, alike.examples_per_batch, alike.warnings) == (1, 5, ())

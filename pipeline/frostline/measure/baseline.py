@@ -19,7 +19,7 @@ import tensorflow as tf
 from frostline.errors import TrialError
 from frostline.measure import device
 from frostline.measure.arm import Arm
-from frostline.measure.batches import feed
+from frostline.measure.batches import Feed, feed
 from frostline.measure.build import build, strategy_for
 from frostline.measure.eager import runs_eagerly, why_eager
 from frostline.measure.gradient_norms import gradient_norms
@@ -31,7 +31,7 @@ from frostline.measure.pairing import estimate, looks
 from frostline.measure.phase_times import Phases
 from frostline.measure.profiler import ProfiledWindow, profile_trial
 from frostline.measure.short_error import short_error
-from frostline.measure.trial_arm import TracedArm, first_step, trace_trial
+from frostline.measure.trial_arm import TracedArm, trace_baseline, trace_trial
 from frostline.trial import Trial
 
 _SANDWICH_PAIRS = 22
@@ -49,8 +49,8 @@ class WarmBaseline:
         if not tf.config.list_logical_devices():
             raise TrialError("build", "NoDevice", "TensorFlow sees no device at all")
         self._strategy = strategy_for(self._setting)
-        self._examples_per_step: float | None = None
-        self._synthetic: tuple[Any, ...] | None = None
+        self._feed: Feed | None = None
+        self._trains: frozenset[str] = frozenset()
         self._baseline: Arm | None = self._warm_baseline()
         self._seconds_to_open = self._phases.seconds
         settle()
@@ -102,7 +102,7 @@ class WarmBaseline:
 
     def _interleaved(self, trial: Trial, scratch: Path) -> Measured:
         baseline = self._open_baseline()
-        traced = trace_trial(trial, self._build, self._phases)
+        traced = trace_trial(trial, self._build, self._phases, trains=self._trains)
         with self._phases.timed("step", "measure"):
             warm = [
                 sample(block, "trial", -1, position, warmup=True)
@@ -119,7 +119,7 @@ class WarmBaseline:
         unsettle()
         release_memory()
         with transient_models():
-            traced = trace_trial(trial, self._build, self._phases)
+            traced = trace_trial(trial, self._build, self._phases, trains=self._trains)
             with self._phases.timed("step", "measure"):
                 traced.arm.warm_up()
             own = self._blocks(traced.arm, "trial", pairs, position=1)
@@ -187,6 +187,7 @@ class WarmBaseline:
             step_ns=own_ns,
             baseline_step_ns=base_ns,
             profiled_step_ns=window.step_ns,
+            steps_per_mark=traced.arm.cycle,
             trace_file=window.trace_file,
             profile_error=window.error,
             graph_file=None if graph_file is None else str(graph_file),
@@ -196,7 +197,7 @@ class WarmBaseline:
             seconds=self._phases.seconds,
             steps=traced.arm.steps,
             rss_bytes=device.resident_bytes(),
-            examples_per_step=self._examples_per_step,
+            examples_per_step=None if self._feed is None else self._feed.examples_per_batch,
             gradient_norms=norms,
             runs_eagerly=eager is not None,
         )
@@ -235,14 +236,11 @@ class WarmBaseline:
         return None if after is None else (after - before) / 1000 / steps
 
     def _warm_baseline(self) -> Arm:
-        arm, _ = self._build()
-        with self._phases.timed("trace", "trace"):
-            arm.build_state()
-            arm.model.make_train_function()
-            first_step(arm)
+        traced = trace_baseline(self._build, self._phases)
+        self._trains = traced.trains
         with self._phases.timed("step", "measure"):
-            arm.warm_up()
-        return arm
+            traced.arm.warm_up()
+        return traced.arm
 
     def _build(self) -> tuple[Arm, tuple[str, ...]]:
         seed = self._measure.seed
@@ -255,12 +253,11 @@ class WarmBaseline:
                     self._setting,
                     self._strategy,
                     seed=seed,
-                    known=self._synthetic,
+                    known=self._feed,
                 )
                 arm = Arm(model, found.batches, self._strategy, cycle=found.cycle)
                 arm.build_variables()
-        self._examples_per_step = found.examples_per_batch
-        self._synthetic = found.synthetic
+        self._feed = replace(found, batches=iter(()))
         return arm, (*warnings, *found.warnings)
 
     def _open_baseline(self) -> Arm:

@@ -20,11 +20,12 @@ import keras
 import tensorflow as tf
 
 from frostline.errors import TrialError
+from frostline.measure.arm import LONGEST_CYCLE
 from frostline.measure.build import load_callable, returned_dataset, user_code
 from frostline.measure.synthetic import synthetic_batch
 from frostline.trial import ModelSpec, Setting
 
-MOST_IN_A_CYCLE = 200
+MOST_IN_A_CYCLE = LONGEST_CYCLE
 """Batches of a longer dataset are timed as they come: a block of so many steps takes too long."""
 
 _COUNTED_S = 20.0
@@ -56,24 +57,35 @@ def feed(
     strategy: tf.distribute.Strategy,
     *,
     seed: int,
-    known: tuple[Any, ...] | None = None,
+    known: Feed | None = None,
+    counted: bool = True,
 ) -> Feed:
     """The batches of a model under a setting.
 
-    `known` is the synthetic batch of an earlier feed of the same model, setting and seed, which
-    saves finding it out again. With a `data` callable the input pipeline runs in every step, as in
-    `fit`; synthetic batches cost nothing per step.
+    With a `data` callable the input pipeline runs in every step, as in `fit`; synthetic batches
+    cost nothing per step.
+
+    Args:
+        model: compiled.
+        spec: its entry in the study.
+        setting: what it was built under.
+        strategy: where the batches go.
+        seed: of synthetic batches.
+        known: an earlier feed of the same, which saves finding it out again.
+        counted: False where one batch is enough: nothing is found out about a dataset's cycle.
 
     Raises:
         TrialError: there is no dataset, or what to feed is not known.
     """
     dataset = users_dataset(model, spec, setting.batch_size)
     if dataset is not None:
-        shapes = _shapes(dataset)
+        shapes = known or (_shapes(dataset) if counted else Feed(batches=iter(())))
         return replace(shapes, batches=iter(_distributed(strategy, dataset.repeat())))
-    batch = _synthetic(model, spec, setting, seed) if known is None else known
+    batch = None if known is None else known.synthetic
+    if batch is None:
+        batch = _synthetic(model, spec, setting, seed)
     endless: Iterator[Any] = itertools.repeat(batch)
-    if setting.strategy != "single":
+    if setting.strategy != "single" or model.steps_per_execution > 1:
         # tf.data takes a list for a tensor; a model takes a tuple wherever it takes a list.
         resident = tf.data.Dataset.from_tensors(_tuples(batch)).repeat()
         endless = iter(_distributed(strategy, resident))

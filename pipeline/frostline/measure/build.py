@@ -193,9 +193,6 @@ def _compile(model: keras.Model, spec: ModelSpec, setting: Setting) -> tuple[str
             model.compile(optimizer=optimizer, loss=loss, **kept)
     if jit is True and not model.jit_compile:
         warnings.append("jit_compile = true, but a layer of the model does not support XLA")
-    if model.steps_per_execution != 1:
-        model.steps_per_execution = 1
-        warnings.append("steps_per_execution was set to 1: a sample counts single steps")
     return tuple(warnings)
 
 

@@ -126,6 +126,7 @@ class Measured:
         speedup, speedup_low, speedup_high: median of the paired ratios and its 95% interval.
         step_ns, baseline_step_ns: medians of the samples.
         profiled_step_ns: median time of a profiled step; None when nothing was profiled.
+        steps_per_mark: training steps inside each step that the trace marks: a whole cycle of work.
         trace_file: path of the `.xplane.pb` in `scratch`; None when there is none.
         profile_error: why there is no trace, in words; None when there is one.
         runs_eagerly: the step is not compiled, and was not profiled for that reason.
@@ -162,6 +163,7 @@ class Measured:
     examples_per_step: float | None = None
     gradient_norms: dict[str, float] | None = None
     runs_eagerly: bool = False
+    steps_per_mark: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

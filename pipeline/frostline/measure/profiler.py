@@ -28,8 +28,7 @@ class ProfiledWindow:
 
     Attributes:
         trace_file: the `.xplane.pb`; None with a reason in `error`.
-        step_ns: median time of a profiled step, the mean where steps differ within a cycle; None
-            when no step was profiled.
+        step_ns: median time of a profiled step; None when no step was profiled.
         error: why there is no trace.
     """
 
@@ -55,9 +54,7 @@ def profile(arm: Arm, n_steps: int, folder: Path) -> ProfiledWindow:
         blocks = arm.profile(n_steps)
     finally:
         stop_error = _stop()
-    # The steps of a cycle differ, and all of them count.
-    typical = statistics.median if arm.cycle == 1 else statistics.fmean
-    step_ns = round(typical([block.step_ns for block in blocks]))
+    step_ns = round(statistics.median(block.step_ns for block in blocks))
     if stop_error is not None:
         return ProfiledWindow(trace_file=None, step_ns=step_ns, error=stop_error)
     files = sorted(folder.rglob("*.xplane.pb"))

@@ -23,7 +23,7 @@ from frostline.measure.messages import Measured
 from frostline.results.rows import Failure
 from frostline.store.trial_row import RUNS_EAGERLY
 from frostline.trace.converter import TraceConverter
-from frostline.trace.ops import Trace
+from frostline.trace.ops import Trace, in_training_steps
 from frostline.trial import Trial
 
 
@@ -88,6 +88,7 @@ def read_profile(
         try:
             trace = converter().convert(Path(measured.trace_file), deadline_s=deadline_s)
             _check_device(trace, device_id, Path(measured.trace_file).name)
+            trace = in_training_steps(trace, measured.steps_per_mark)
             costs = attribute(trace, graph)
             check_conserved(per_step(trace.total_ns, trace.steps), costs)
             check_frozen(

@@ -1,9 +1,9 @@
 """One training step of a model before anything is planned, on a few examples and without XLA.
 
-In: a built model and a batch. Out: nothing; or a `TrialError` that says what to change: the step
-fails on its batch, has no loss, or computes no gradients. So a study that cannot work is refused
-before its first trial. A failure that another device may not have (an op without a kernel for CPUs,
-too little memory) is none.
+In: a built model and a batch. Out: nothing; or a `TrialError` that says what is wrong: the step
+fails on its batch, has no loss, or trains nothing. So a study that cannot work is refused before
+its first trial. A failure that another device may not have (an op without a kernel for CPUs, too
+little memory) is none.
 """
 
 from __future__ import annotations
@@ -18,14 +18,11 @@ from frostline.errors import TrialError
 from frostline.measure import freeze_check
 from frostline.measure.arm import Arm
 from frostline.measure.batches import rows_of
-from frostline.measure.build import returned_dataset
-from frostline.measure.eager import runs_eagerly
-from frostline.measure.graph.recorder import StepRecorder, variable_key
+from frostline.measure.fresh_step import fresh_train_function
+from frostline.measure.graph.recorder import StepRecorder
 from frostline.measure.layers import owned_layers
 from frostline.measure.short_error import short_error
-from frostline.measure.synthetic import needs_data
 from frostline.measure.trial_arm import first_step
-from frostline.trial import ModelSpec
 
 _EXAMPLES = 2
 
@@ -39,51 +36,38 @@ _OF_THIS_DEVICE = (
 )
 
 
-def rehearse(model: keras.Model, spec: ModelSpec, batch: tuple[Any, ...]) -> tuple[Any, ...]:
+def rehearse(model: keras.Model, batch: tuple[Any, ...], *, source: str | None) -> None:
     """Train one step; the model's weights are others afterwards.
 
     Args:
         model: compiled, its variables built.
-        spec: the model's entry in the study.
         batch: what a step takes.
-
-    Returns:
-        The batch; of a synthetic one the inputs alone, where a `train_step` of the model's own
-        takes these and no targets.
+        source: where the batch comes from, for messages; None for a synthetic one.
 
     Raises:
-        TrialError: the step does not run, or computes no gradients.
+        TrialError: the step does not run on a synthetic batch (stage `rehearse`) or on another one
+            (stage `build`), or it trains nothing.
     """
     if not owned_layers(model) or model.count_params() > MOST_PARAMETERS:
-        return batch
+        return
     if model.jit_compile:
         model.jit_compile = False
-    is_synthetic = spec.data is None and returned_dataset(model) is None
     try:
         _few_or_all(model, batch)
     except TrialError as error:
         if error.kind != "NonFiniteLoss":  # a few examples may be unlike a whole batch
             raise
     except _OF_THIS_DEVICE:
-        return batch
+        return
     except Exception as error:
         said = f"{type(error).__name__}: {short_error(error)}"
         if "OpKernel" in said:
-            return batch
-        if not is_synthetic:
-            source = f"`data` ({spec.data})" if spec.data else f"the dataset of {spec.builder}"
-            raise TrialError(
-                "build",
-                "StepFailed",
-                f"a training step fails on the first batch of {source}: {said}",
-            ) from error
-        if _takes_inputs_alone(model, batch):
-            return batch[:1]
-        raise needs_data(
-            "a training step fails on synthetic batches, and what the model takes cannot be "
-            f"guessed ({said})"
+            return
+        if source is None:
+            raise TrialError("rehearse", type(error).__name__, said) from error
+        raise TrialError(
+            "build", "StepFailed", f"a training step fails on the first batch of {source}: {said}"
         ) from error
-    return batch
 
 
 def _few_or_all(model: keras.Model, batch: tuple[Any, ...]) -> None:
@@ -98,16 +82,6 @@ def _few_or_all(model: keras.Model, batch: tuple[Any, ...]) -> None:
         _step(model, batch)
 
 
-def _takes_inputs_alone(model: keras.Model, batch: tuple[Any, ...]) -> bool:
-    if type(model).train_step is keras.Model.train_step:
-        return False
-    try:
-        _few_or_all(model, batch[:1])
-    except Exception:  # noqa: BLE001 - foreign code; the first error is the one that is told
-        return False
-    return True
-
-
 def _step(model: keras.Model, batch: tuple[Any, ...]) -> None:
     arm = Arm(model, itertools.repeat(batch), tf.distribute.get_strategy())
     watched = {
@@ -117,22 +91,11 @@ def _step(model: keras.Model, batch: tuple[Any, ...]) -> None:
     }
     arm.build_state()
     with StepRecorder(model) as recorder:
-        model.make_train_function(force=True)
-        before = {} if runs_eagerly(model) else freeze_check.digests(watched)
+        fresh_train_function(model)
+        before = freeze_check.digests(watched)
         first_step(arm)
-    paths = {variable_key(variable): path for path, variable in watched.items()}
-    asked = [
-        gradient
-        for call in recorder.tape_calls
-        for gradient in call.gradients
-        if gradient.variable in paths
-    ]
-    if asked:
-        none = [paths[gradient.variable] for gradient in asked if not gradient.tensors]
-        freeze_check.check_differentiable([paths[each.variable] for each in asked], none)
-    elif before:
-        arm.run(1)
-        freeze_check.check_some_gradient(before, freeze_check.digests(watched))
+    if not recorder.tape_calls and freeze_check.digests(watched) == before:
+        raise freeze_check.no_gradients("no gradient tape is asked, and no trainable value moves")
 
 
 def _first_examples(batch: tuple[Any, ...]) -> tuple[Any, ...] | None:
