@@ -78,21 +78,27 @@ def _name(tensor: Any) -> str:
     return str(getattr(tensor, "name", "") or "")
 
 
+def _called(tensor: Any, what: str) -> str:
+    """`input 'tokens'`; without the names that Keras makes up, which say nothing."""
+    name = _name(tensor)
+    return f"an {what} of the model" if name.startswith("keras_tensor") else f"{what} {name!r}"
+
+
 def _shape(tensor: Any, batch_size: int, what: str) -> tuple[int, ...]:
     first, *rest = tuple(tensor.shape) or (None,)
     if getattr(tensor, "ragged", False):
-        raise needs_data(f"{what} {tensor.name!r} is ragged, and its rows may have any length")
+        raise needs_data(f"{_called(tensor, what)} is ragged, and its rows may have any length")
     if any(size is None for size in rest):
         shown = ", ".join("?" if size is None else str(size) for size in rest)
         raise needs_data(
-            f"{what} {tensor.name!r} has the shape (batch, {shown}), of which a size is open",
+            f"{_called(tensor, what)} has the shape (batch, {shown}), of which a size is open",
             rather="fix it in the builder's kwargs",
         )
     if first is not None and first != batch_size and what == "input":
         raise TrialError(
             "build",
             "FixedBatch",
-            f"input {tensor.name!r} takes batches of {first} only, and the study asks for "
+            f"{_called(tensor, 'input')} takes batches of {first} only, and the study asks for "
             f"{batch_size}: write batch_size = [{first}] under [train]",
         )
     return (batch_size, *rest)
@@ -105,7 +111,9 @@ def _ids(
     flat = keras.tree.flatten(inputs)
     for tensor in flat:
         if keras.backend.standardize_dtype(tensor.dtype) == "string":
-            raise needs_data(f"input {tensor.name!r} takes strings, and what they say is not known")
+            raise needs_data(
+                f"{_called(tensor, 'input')} takes strings, and what they say is unknown"
+            )
     specs = [
         tf.SparseTensorSpec(shape, tensor.dtype)
         if getattr(tensor, "sparse", False)
