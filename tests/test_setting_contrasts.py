@@ -68,6 +68,12 @@ def test_a_ratio_within_the_noise_of_both_is_none() -> None:
     assert "1.05x (within the noise of both)" in found.words
 
 
+def test_several_devices_are_held_against_one() -> None:
+    rows = [*group(300.0, strategy="mirrored"), *group(200.0, strategy="single")]
+    (found,) = setting_contrasts(summarise(rows).groups)
+    assert (found.title, found.ratio) == ("mirrored against a single device", 1.5)
+
+
 def test_what_was_not_measured_is_not_said() -> None:
     rows = [*group(100.0, optimizer=None), *group(100.0, optimizer="sgd")[:3]]
     (found,) = setting_contrasts(summarise(rows).groups)

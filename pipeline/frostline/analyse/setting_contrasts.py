@@ -96,11 +96,12 @@ class SettingContrast:
 
 
 def setting_contrasts(groups: Sequence[GroupSummary]) -> tuple[SettingContrast, ...]:
-    """Every contrast, in the order of the groups."""
+    """Every contrast, in the order of the groups; several devices are held against one."""
     found = []
-    for position, group in enumerate(groups):
+    ordered = sorted(groups, key=lambda group: group.key.setting.strategy != "single")
+    for position, group in enumerate(ordered):
         seen: set[str] = set()
-        for other in groups[:position]:
+        for other in ordered[:position]:
             axis = _only_axis(group, other)
             if axis is not None and axis not in seen:
                 seen.add(axis)
