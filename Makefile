@@ -15,8 +15,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
+TRACES ?= $(wildcard ../shared/gpu-h200/*/)
 
-.PHONY: help setup demo test lint chaos fuzz matrix bench bench-overhead bench-fit bench-attribution bench-held-out clean
+.PHONY: help setup demo test lint chaos fuzz matrix bench bench-overhead bench-fit bench-attribution bench-held-out bench-gpu-traces clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +51,9 @@ bench-attribution: $(VENV)/.installed-dev  ## reading a million events compared 
 bench-held-out: $(VENV)/.installed-dev  ## predicted against measured speedups on real models; hours
 	$(BIN)/python bench/held_out.py --out bench-out $(STUDIES)
 	$(BIN)/python bench/frozen_gradients.py $$(dirname bench-out/*/manifest.json)
+
+bench-gpu-traces: $(VENV)/.installed-dev  ## predictions from recorded GPU sweeps: TRACES="OUT ..."; seconds
+	$(BIN)/python bench/gpu_traces.py $(TRACES)
 
 chaos: $(VENV)/.installed-dev  ## sweeps that lose processes, a node, the driver and the head; SEEDS="1 2 3"
 	$(BIN)/python tests/chaos.py $(SEEDS) $(CHAOS_ARGS)

@@ -18,7 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from frostline import prediction
+from frostline.analyse.groups import noise_floor
 from frostline.costmodel.held_out import HeldOut, HeldOutError, held_out_error
+from frostline.prediction import PredictedGroup
 from frostline.store.sweep import open_sweep
 from frostline.store.trial_row import TrialRow
 from frostline.study.study import Study, load_study, parse_study
@@ -69,20 +71,14 @@ def _row(own: Path, alone: Path) -> list[str]:
     if not groups:
         return [f"nothing to evaluate: {'; '.join(each.notice for each in rest)}"]
     group = groups[0]
-    by_predictor: dict[str, list[HeldOut]] = defaultdict(list)
-    rows = {row.trial_id: row for row in group.held_out}
-    floor = None
-    for each in prediction.predictions(group):
-        floor = each.noise_floor
-        if each.trial_id in rows and each.predicted_speedup:
-            by_predictor[each.predictor].append(held(rows[each.trial_id], each.predicted_speedup))
-    errors = {name: held_out_error(found) for name, found in by_predictor.items()}
-    ours = errors.pop(prediction.THREE_ANCHOR)
-    naive = min((e.mean_abs, name) for name, e in errors.items() if e is not None)
-    separate = _separate(alone, list(rows.values()))
+    floor = noise_floor(group.rows)
+    errors = errors_of(group)
+    separate = _separate(alone, list(group.held_out))
     fractions = [row.attributed_fraction for row in group.rows if row.attributed_fraction]
-    if ours is None:
+    if prediction.THREE_ANCHOR not in errors:
         return ["nothing held out"]
+    ours = errors.pop(prediction.THREE_ANCHOR)
+    naive = min((error.mean_abs, name) for name, error in errors.items())
     return [
         str(ours.count),
         f"{floor:.1%}" if floor is not None else "-",
@@ -94,6 +90,17 @@ def _row(own: Path, alone: Path) -> list[str]:
         "-" if separate is None else f"{separate.mean_abs:.1%} (max {separate.max_abs:.1%})",
         f"{min(fractions):.2%}" if fractions else "-",
     ]
+
+
+def errors_of(group: PredictedGroup) -> dict[str, HeldOutError]:
+    """The error of each predictor over the held-out configurations of a group."""
+    by_predictor: dict[str, list[HeldOut]] = defaultdict(list)
+    rows = {row.trial_id: row for row in group.held_out}
+    for each in prediction.predictions(group):
+        if each.trial_id in rows and each.predicted_speedup:
+            by_predictor[each.predictor].append(held(rows[each.trial_id], each.predicted_speedup))
+    errors = {name: held_out_error(found) for name, found in by_predictor.items()}
+    return {name: error for name, error in errors.items() if error is not None}
 
 
 def _separate(alone: Path, rows: list[TrialRow]) -> HeldOutError | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from conftest import trial_row
@@ -206,7 +207,8 @@ def publish(
         gradient_norms: what the control recorded.
         traced: False: nothing was profiled.
     """
-    runs = measured(facts, seed)
+    # The tables of this kit know no waits.
+    runs = [replace(run, idle=NEVER_IDLE) for run in measured(facts, seed)]
     model = CostModel(facts, runs)
     tables = []
     for batch_size in batch_sizes:

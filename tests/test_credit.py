@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from frostline.attribute.credit import UNKNOWN, BackwardOps, ForwardNames, credit_backward
+from frostline.attribute.credit import (
+    UNKNOWN,
+    BackwardOps,
+    ForwardNames,
+    Unknown,
+    credit_backward,
+)
 from frostline.attribute.uses import ALIAS, ParameterFlow, adopted, uses
 
 
@@ -133,3 +139,33 @@ def test_nameless_ops_go_with_their_reader_then_with_their_variable_then_with_wh
         )
     )
     assert credits == {0: "dense", 1: "conv", 2: "conv", 3: "shared", 4: "dense"}
+
+
+def backward(
+    named: dict[int, str | Unknown | None], reads: dict[int, list[int]], sums: tuple[int, ...]
+) -> dict[int, str | None]:
+    """Credits of backward ops that read each other; nothing is owned by variables alone."""
+    readers = {op: [other for other, of in reads.items() if op in of] for op in named}
+    return credit_backward(
+        BackwardOps(
+            named=named,
+            readers=lambda op: readers.get(op, []),
+            reads=lambda op: reads.get(op, []),
+            owner=lambda op: None,
+            sums=sums,
+        )
+    )
+
+
+def test_a_sum_whose_summands_come_from_one_layer_is_that_layers() -> None:
+    # GIVEN a normalisation whose input has three gradients, their sum, and the convolution below
+    named = {0: "norm", 1: "norm", 2: "norm", 3: UNKNOWN, 4: "conv"}
+    credits = backward(named, {3: [0, 1, 2], 4: [3]}, sums=(3,))
+    assert credits[3] == "norm"
+
+
+def test_a_sum_over_several_layers_is_the_readers() -> None:
+    # GIVEN two branches that join: the gradient of the layer below is summed over both
+    named = {0: "branch_a", 1: "branch_b", 2: UNKNOWN, 3: "stem"}
+    credits = backward(named, {2: [0, 1], 3: [2]}, sums=(2,))
+    assert credits[2] == "stem"

@@ -98,3 +98,39 @@ def test_predictions_of_a_model_that_was_changed_since_say_why(tmp_path: Path):
     fitted, (group,) = sort_groups(open_sweep(str(folder)))
     assert fitted == ()
     assert "the model was changed after this trial" in group.notice
+
+
+def test_in_an_older_graph_a_normalisations_sum_is_the_normalisations(make_sweep, make_row) -> None:
+    # GIVEN what was kept before sums were credited by their summands: the reader's layer
+    about = facts(["conv", "norm", "add"])
+    about = replace(
+        about,
+        layers=tuple(replace(layer, is_norm=layer.name == "norm") for layer in about.layers),
+    )
+    conv, norm, add = (layer.variables[0].path for layer in about.layers)
+    ops = [
+        ("grad/add", "Mul", "add", "weight_gradient", [add]),
+        ("AddN", "AddN", "add", "activation_gradient", [conv, norm]),  # two branches join
+        ("grad/norm/mul", "Mul", "norm", "activation_gradient", [conv]),
+        ("grad/norm/shape", "Shape", None, "other", []),
+        ("AddN_1", "AddN", "conv", "weight_gradient", [conv]),  # the norm's input, used thrice
+        ("grad/conv", "Conv2DBackpropFilter", "conv", "weight_gradient", [conv]),
+    ]
+    folder = make_sweep([])
+    trial = make_row("layer:2", [1], 1.5, trial_id=KEPT)
+    rows = [
+        {
+            "trial_id": KEPT, "op_name": name, "op_type": kind, "layer": layer, "pass": pass_,
+            "needed_by": needed, "forward_flops": None,
+        }
+        for name, kind, layer, pass_, needed in ops
+    ]  # fmt: skip
+    OutDir.open(str(folder), create=False).publish(
+        TrialTables(trial_id=KEPT, trials=[trial], graph_ops=rows)
+    )
+    graph = read_graph(open_sweep(str(folder)), KEPT, about)
+    assert graph is not None
+    found = {op.op_name: (op.layer, op.pass_) for op in graph.ops}
+    assert found["AddN_1"] == ("norm", "activation_gradient")
+    assert found["AddN"] == ("add", "activation_gradient")
+    assert found["grad/conv"] == ("conv", "weight_gradient")

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from frostline.attribute.step_graph import Pass
 from frostline.costmodel.anchor import AnchorRun, PricedAnchor, priced
@@ -266,12 +267,15 @@ class CostModel:
         def size(anchor: PricedAnchor) -> int:
             return sum(self._params[path] for path in anchor.trained)
 
-        least = min(self._anchors, key=size)
-        low, high = least.price(FIXED, "optimizer"), self._base.price(FIXED, "optimizer")
-        if size(least) == size(self._base):
+        least = min(map(size, self._anchors))
+        low = fmean(
+            anchor.price(FIXED, "optimizer") for anchor in self._anchors if size(anchor) == least
+        )
+        high = self._base.price(FIXED, "optimizer")
+        if least == size(self._base):
             return SharedOptimizer(base=high, slope=0.0)
-        slope = (high - low) / (size(self._base) - size(least))
-        return SharedOptimizer(base=low - slope * size(least), slope=slope)
+        slope = (high - low) / (size(self._base) - least)
+        return SharedOptimizer(base=low - slope * least, slope=slope)
 
 
 def _merged(terms: Iterable[Term]) -> Iterator[Term]:
