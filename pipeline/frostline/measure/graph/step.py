@@ -23,7 +23,13 @@ from frostline.measure.graph.captured_variables import CapturedVariables
 from frostline.measure.graph.cycles import cycle_of_graph, cycle_of_optimizers
 from frostline.measure.graph.flatten import FlatGraph, FlatOp, flatten
 from frostline.measure.graph.flops import flops_of
-from frostline.measure.graph.recorder import StepRecorder, TapeCall, TensorRef, variable_key
+from frostline.measure.graph.recorder import (
+    Gradient,
+    StepRecorder,
+    TapeCall,
+    TensorRef,
+    variable_key,
+)
 from frostline.measure.layers import MODEL_PATH, OwnedLayer, OwnedVariable
 
 _EFFECTFUL_OPS = frozenset({"Case", "If", "StatefulPartitionedCall", "While"})
@@ -117,7 +123,7 @@ def flat_step(recorder: StepRecorder, owned: tuple[OwnedLayer, ...]) -> FlatStep
     if root is None or model is None or model.run_eagerly:
         return None
     flat = flatten(root, recorder.credits)
-    calls = _without_repeats(flat, calls)
+    calls = _without_inner(flat, _without_repeats(flat, calls))
     captured = CapturedVariables(flat)
     variables = tuple(entry for layer in owned for entry in layer.variables)
     positions = {variable_key(entry.variable): i for i, entry in enumerate(variables)}
@@ -197,6 +203,21 @@ def _last_step(recorder: StepRecorder) -> tuple[list[TapeCall], func_graph.FuncG
         return [], None
     last = alive[-1][1]
     return [call for call, root in alive if root is last], last
+
+
+def _without_inner(flat: FlatGraph, calls: list[TapeCall]) -> list[TapeCall]:
+    """Tape calls without gradients that are part of a loss themselves, as in meta-learning.
+
+    They are computed whether their variables train or not, and nothing is updated by them.
+    """
+    losses = (vertex for call in calls for vertex in _found(flat, call.targets))
+    forward = upstream(flat.sources, losses)
+
+    def counts(gradient: Gradient) -> bool:
+        vertices = set(_found(flat, gradient.tensors))
+        return not vertices or not vertices <= forward
+
+    return [replace(call, gradients=tuple(filter(counts, call.gradients))) for call in calls]
 
 
 def _without_repeats(flat: FlatGraph, calls: list[TapeCall]) -> list[TapeCall]:
