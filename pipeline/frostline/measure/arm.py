@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from frostline.errors import TrialError
-from frostline.measure.graph.recorder import without_updates
+from frostline.measure.graph.wrapped_methods import without_updates
 
 MIN_BLOCK_NS = 20_000_000
 _WARM_STEPS = 3
