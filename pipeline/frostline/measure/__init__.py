@@ -4,7 +4,9 @@ The rest of the program uses `messages`, `client` and `inspect_client`, which im
 
 process         the measuring process: requests in, replies out
 baseline        a warm baseline, and the trials measured against it
-build           a study's model entry -> a compiled Keras model; `batches` to feed it
+build           a study's model entry -> a compiled Keras model
+batches         what feeds it: a dataset of the user's, or `synthetic` batches
+synthetic       batches that suit a model: `id_ranges` of its inputs, `targets` of its losses
 layers          which layers own what trains, and how to freeze it
 arm, trial_arm  one side of the comparison: model, train function, batches
 freeze_check    whether the freeze took effect
@@ -13,6 +15,10 @@ profiler        a profiled window of steps, separate from every sample
 gradient_norms  how large each layer's gradient is
 graph           the traced step -> a `StepGraph`
 inspect         what planning needs to know of a model
+eager           whether a step runs eagerly, and which line to change
+precision       the dtype policy that a builder sets itself
+backend         which backend Keras was told to use
+short_error     what an error of TensorFlow says, in a line or two
 device          the device of the process: its kind, memory, energy, threads
 memory_release  frees what a trial held
 phase_times     wall time by phase
