@@ -229,6 +229,7 @@ def test_what_the_builder_froze_is_counted(built: Any) -> None:
     [
         ("float32", {"policy": "mixed_bfloat16"}, "mixed_bfloat16"),
         ("mixed_float16", {"policy": "float32"}, "float32"),
+        ("float32", {"policy": "float64"}, "float64"),  # by `floatx`
         ("mixed_bfloat16", {}, None),
         ("float32", {}, None),
         ("float32", {"policy": "mixed_bfloat16", "head": "mixed_bfloat16"}, "mixed_bfloat16"),

@@ -133,7 +133,13 @@ def test_a_train_step_that_takes_no_targets_gets_none() -> None:
     alone = replace(entry, inputs_alone=True)
     assert alone.identity == entry.identity, "trials keep their ids"
     model, _ = build(alone, SETTING, seed=0)
-    assert len(first_batch(model, alone, SETTING, seed=0)) == 1
+    assert tuple(first_batch(model, alone, SETTING, seed=0).shape) == (4, 6), "bare, as in fit"
+
+
+def test_a_dataset_of_inputs_alone_is_fed_as_it_is() -> None:
+    facts = inspected(spec("autoencoder", data="inputs_data"))
+    assert [layer.name for layer in facts.layers] == ["out"]
+    assert (facts.batch_size, facts.inputs_alone) == (4, False)
 
 
 def test_a_builder_may_return_its_dataset() -> None:

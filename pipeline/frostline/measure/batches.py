@@ -39,14 +39,14 @@ class Feed:
         batches: without end.
         cycle: batches after which their shapes repeat; 1 where all are alike.
         examples_per_batch: mean over a cycle; None where that is not known.
-        synthetic: the batch, where it is always the same synthetic one.
+        synthetic: the batch, where it is always the same synthetic one; as a step takes it.
         warnings: what the user should know of them.
     """
 
     batches: Iterator[Any]
     cycle: int = 1
     examples_per_batch: float | None = None
-    synthetic: tuple[Any, ...] | None = None
+    synthetic: Any = None
     warnings: tuple[str, ...] = ()
 
 
@@ -92,13 +92,11 @@ def feed(
     return Feed(batches=endless, examples_per_batch=float(setting.batch_size), synthetic=batch)
 
 
-def first_batch(
-    model: keras.Model, spec: ModelSpec, setting: Setting, *, seed: int
-) -> tuple[Any, ...]:
-    """One `(x, y)` or `(x, y, sample_weight)` batch.
+def first_batch(model: keras.Model, spec: ModelSpec, setting: Setting, *, seed: int) -> Any:
+    """One batch as a training step takes it: mostly `(x, y)` or `(x, y, sample_weight)`.
 
     Raises:
-        TrialError: as `feed`.
+        TrialError: as `feed`; or the dataset is empty.
     """
     dataset = users_dataset(model, spec, setting.batch_size)
     if dataset is None:
@@ -108,7 +106,7 @@ def first_batch(
         batch = next(iter(dataset), None)
     if batch is None:
         raise TrialError("build", "NoBatch", f"{source} returned an empty dataset")
-    return batch if isinstance(batch, tuple) else (batch,)
+    return batch
 
 
 def users_dataset(model: keras.Model, spec: ModelSpec, batch_size: int) -> tf.data.Dataset | None:
@@ -136,9 +134,11 @@ def users_dataset(model: keras.Model, spec: ModelSpec, batch_size: int) -> tf.da
     return dataset
 
 
-def _synthetic(model: keras.Model, spec: ModelSpec, setting: Setting, seed: int) -> tuple[Any, ...]:
+def _synthetic(model: keras.Model, spec: ModelSpec, setting: Setting, seed: int) -> Any:
     x, y = synthetic_batch(model, setting.batch_size, seed=seed)
-    return (x,) if spec.inputs_alone else (x, y)
+    if not spec.inputs_alone:
+        return x, y
+    return (x,) if isinstance(x, list | tuple) else x  # as `fit` gives inputs without targets
 
 
 def rows_of(value: Any) -> int | None:

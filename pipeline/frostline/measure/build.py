@@ -29,6 +29,8 @@ from frostline.trial import ModelSpec, Setting
 
 DEFAULT_OPTIMIZER = "adam"
 
+_IMAGE_DATA_FORMAT = keras.config.image_data_format()
+
 _datasets: weakref.WeakKeyDictionary[keras.Model, tf.data.Dataset] = weakref.WeakKeyDictionary()
 
 
@@ -57,7 +59,7 @@ def build(
     # The documented way to reset Keras's name counters; existing models go on working. It also
     # resets the dtype policy, which is therefore set afterwards.
     keras.utils.clear_session(free_memory=False)
-    keras.config.set_dtype_policy(spec.called_under or setting.precision)
+    _set_precision(spec.called_under or setting.precision)
     keras.utils.set_random_seed(seed)
     with (strategy or strategy_for(setting)).scope():
         forget_eager_functions()
@@ -82,6 +84,17 @@ def build(
         if dataset is not None:
             _datasets[model] = dataset
         return model, _compile(model, spec, setting)
+
+
+def _set_precision(policy: str) -> None:
+    """What a builder finds; an earlier one in this process may have changed it.
+
+    Without a policy of its own Keras follows `floatx`, which the builder may set.
+    """
+    keras.config.set_image_data_format(_IMAGE_DATA_FORMAT)
+    keras.config.set_floatx("float32")
+    if policy != "float32":
+        keras.config.set_dtype_policy(policy)
 
 
 def returned_dataset(model: keras.Model) -> tf.data.Dataset | None:

@@ -36,7 +36,7 @@ _OF_THIS_DEVICE = (
 )
 
 
-def rehearse(model: keras.Model, batch: tuple[Any, ...], *, source: str | None) -> None:
+def rehearse(model: keras.Model, batch: Any, *, source: str | None) -> None:
     """Train one step; the model's weights are others afterwards.
 
     Args:
@@ -70,7 +70,7 @@ def rehearse(model: keras.Model, batch: tuple[Any, ...], *, source: str | None) 
         ) from error
 
 
-def _few_or_all(model: keras.Model, batch: tuple[Any, ...]) -> None:
+def _few_or_all(model: keras.Model, batch: Any) -> None:
     """A step on a few examples; on all where that fails, since a step may rely on their number."""
     few = _first_examples(batch)
     if few is None:
@@ -82,7 +82,7 @@ def _few_or_all(model: keras.Model, batch: tuple[Any, ...]) -> None:
         _step(model, batch)
 
 
-def _step(model: keras.Model, batch: tuple[Any, ...]) -> None:
+def _step(model: keras.Model, batch: Any) -> None:
     arm = Arm(model, itertools.repeat(batch), tf.distribute.get_strategy())
     watched = {
         variable.path: variable.variable
@@ -98,12 +98,12 @@ def _step(model: keras.Model, batch: tuple[Any, ...]) -> None:
         raise freeze_check.no_gradients("no gradient tape is asked, and no trainable value moves")
 
 
-def _first_examples(batch: tuple[Any, ...]) -> tuple[Any, ...] | None:
+def _first_examples(batch: Any) -> Any:
     """A few examples of a batch; None where it has no more, or its parts are not of one length."""
     rows = {rows_of(part) for part in tf.nest.flatten(batch)}
     if len(rows) != 1 or (rows.pop() or 0) <= _EXAMPLES:
         return None
-    return tuple(tf.nest.map_structure(_cut, part) for part in batch)
+    return tf.nest.map_structure(_cut, batch)
 
 
 def _cut(value: Any) -> Any:
