@@ -56,6 +56,11 @@ def milliseconds(nanoseconds: int | None) -> str:
     return _three_digits(nanoseconds / 1e6)
 
 
+def rate(per_second: float) -> str:
+    """A number of things per second: `25,685`, `4.56`."""
+    return f"{per_second:,.0f}" if per_second >= 100 else f"{per_second:.3g}"
+
+
 def megabytes(count: int | None) -> str:
     """A size in megabytes (10^6 bytes), without the unit."""
     return DASH if count is None else f"{count / 1e6:.0f}"

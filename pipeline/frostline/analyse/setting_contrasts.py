@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from frostline.analyse.summary import GroupSummary
 from frostline.store.trial_row import TrialRow
 from frostline.trial import AXES, Setting
-from frostline.words import counted, ratio
+from frostline.words import counted, rate, ratio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class SettingContrast:
         found = self.ratio
         if found is None or self.throughput is None or self.throughput_against is None:
             return ("no baseline was measured under both.",)
-        rates = f"{_rate(self.throughput)} against {_rate(self.throughput_against)} examples/s"
+        rates = f"{rate(self.throughput)} against {rate(self.throughput_against)} examples/s"
         noise = " (within the noise of both)" if self.is_clear is False else ""
         said = [f"the baseline does {rates}, {ratio(found)}{noise}."]
         best, other = self.best, self.best_against
@@ -85,8 +85,8 @@ class SettingContrast:
             rates = ""
             if best.examples_per_second is not None and other.examples_per_second is not None:
                 rates = (
-                    f", {_rate(best.examples_per_second)} against "
-                    f"{_rate(other.examples_per_second)} examples/s"
+                    f", {rate(best.examples_per_second)} against "
+                    f"{rate(other.examples_per_second)} examples/s"
                 )
             said.append(
                 f"Freezing {best.policy} gives {ratio(best.speedup)} against "
@@ -167,7 +167,3 @@ def _best_of_both(
 def _value_words(setting: Setting, axis: str) -> str:
     unsaid = {"optimizer": "the model's own optimizer", "strategy": "a single device"}
     return setting.words([axis]) or unsaid[axis]
-
-
-def _rate(per_second: float) -> str:
-    return f"{per_second:,.0f}" if per_second >= 100 else f"{per_second:.3g}"

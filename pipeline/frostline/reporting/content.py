@@ -39,7 +39,7 @@ from frostline.reporting.section_names import anchor_names
 from frostline.reporting.trial_table import COLUMNS, TableColumn, TableRow, table_rows
 from frostline.store.manifest import Manifest
 from frostline.visible import visible_in
-from frostline.words import ratio, share
+from frostline.words import rate, ratio, share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +191,7 @@ def _contrast_row(found: SettingContrast) -> ContrastRow:
     return ContrastRow(
         title=found.title,
         shared=found.shared,
-        throughput="" if here is None or there is None else f"{here:,.4g} / {there:,.4g}",
+        throughput="" if here is None or there is None else f"{rate(here)} / {rate(there)}",
         ratio=ratio(found.ratio),
         noise=noise[found.is_clear],
         policy="" if best is None else best.policy,
