@@ -247,6 +247,18 @@ def test_without_busy_time_the_pass_sum_bounds_it_from_above() -> None:
 NO_TRACE = dict.fromkeys(f"{name}_ns" for name in PASSES)
 
 
+def test_an_eager_step_is_answered_with_what_to_change() -> None:
+    eager = NO_TRACE | {
+        "error_type": "RunsEagerly",
+        "error_message": "the step runs eagerly. Compile it: leave run_eagerly=True out",
+    }
+    rows = [control(1.0, **eager), frozen(0.5, 1.5, policy="prefix:1", **eager)]
+    said = answer(summarise(rows))
+    assert "Fastest is prefix:1" in said
+    assert "The step runs eagerly. Compile it: leave run_eagerly=True out; a compiled step" in said
+    assert "without a trace" not in said
+
+
 def test_little_to_save_a_noisy_machine_and_no_trace_are_reasons_too() -> None:
     busy = {"step_ns": 10_000_000, "busy_ns": 9_900_000, "profiler_overhead": 1.0}
     passes = {

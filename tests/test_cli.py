@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,6 +20,7 @@ from frostline.cli import main
 from frostline.cli.progress import SweepProgress
 from frostline.cli.results import result, time_words
 from frostline.errors import StorageError
+from frostline.measure.messages import Failed
 from frostline.results.outcome import TrialOutcome
 from frostline.store.sweep import open_sweep
 from frostline.sweep.run import SweepResult
@@ -204,6 +206,19 @@ def test_a_wrong_study_is_two_and_names_the_nearest_key(study, tmp_path, capsys)
     assert main(["sweep", study, "--out", str(tmp_path / "out")]) == 2
     assert "polic" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_of_what_cannot_work_is_two_and_says_what_to_change(study, monkeypatch, capsys):
+    def refused(models: Any, *_: object, **__: object) -> dict[str, Failed]:
+        said = "input 'x' takes strings: give the model entry `data`"
+        return {each.name: Failed(stage="build", kind="NeedsData", message=said) for each in models}
+
+    monkeypatch.setattr("frostline.measure.inspect_client.inspect_models", refused)
+    assert main(["plan", study]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "nothing of the study can run: model `" in said
+    assert "`: input 'x' takes strings: give the model entry `data`" in said
+    assert "failed in" not in said
 
 
 def outcome(trial_id: str, **changes: object) -> TrialOutcome:

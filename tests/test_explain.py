@@ -382,6 +382,23 @@ def test_a_failed_trial_says_error_stage_and_log(built: Built, capsys):
     assert f"logs/{trial_id}.log" in said
 
 
+EAGER = NO_TRACE | {
+    "error_stage": "profile", "error_type": "RunsEagerly",
+    "error_message": "the step runs eagerly. Compile it: leave run_eagerly=True out (m.py, line 5)",
+}  # fmt: skip
+
+
+def test_an_eager_step_is_told_to_be_compiled_and_nothing_else(built: Built):
+    built.controls(**EAGER).trial("prefix:2", [0, 1], **EAGER)
+    found = explain(built.sweep(), "prefix:2")
+    reason = found.reason("runs_eagerly")
+    assert reason is not None
+    assert reason.text.startswith("the step runs eagerly. Step time and speedup hold")
+    assert reason.advice == "Compile it: leave run_eagerly=True out (m.py, line 5)."
+    assert not kinds(found) & {"no_trace", "no_baseline_profile"}
+    assert found.ceiling is None
+
+
 def test_a_trial_without_a_trace_says_what_cannot_be_known(built: Built):
     built.controls().trial(
         "prefix:2", [0, 1],

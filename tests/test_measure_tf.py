@@ -145,6 +145,23 @@ def test_a_mirrored_step_is_measured_and_checked(session: Session) -> None:
     assert graph.trained == ("second/kernel", "second/bias", "head/kernel", "head/bias")
 
 
+def test_an_eager_step_is_timed_and_not_profiled(session: Session) -> None:
+    model = replace(spec("set_up_by_builder", eagerly=True), builder="fed_models:set_up_by_builder")
+    own = replace(SETTING, optimizer=None)
+    inspected = session.inspect(model, own)
+    assert isinstance(inspected, Inspected), inspected
+    assert "Compile it" in inspected.facts.facts_warnings[-1]
+    assert isinstance(session.open(model, own), Ready)
+    got = session.run(replace(trial_of(inspected.facts, model, ("trunk/kernel",)), setting=own))
+    assert isinstance(got, Measured), got
+    assert (got.runs_eagerly, got.trace_file, got.profiled_step_ns) == (True, None, None)
+    assert "leave run_eagerly=True out" in (got.profile_error or "")
+    assert got.step_ns > 0
+    # The second output's loss counts a million times, and the rate is SGD's own.
+    assert got.warnings[0].startswith("the loss is not finite on synthetic batches")
+    assert "at the learning rate 0.01: measured at 1e-08" in got.warnings[0]
+
+
 def test_half_of_a_gan_is_frozen_and_the_updates_are_the_optimizers(session: Session) -> None:
     """GIVEN optimizers in a dict in an object, one of them wrapped, and a step wired otherwise."""
     model = replace(spec("gan"), data="sample_models:pairs_of_six")

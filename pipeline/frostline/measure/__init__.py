@@ -16,6 +16,7 @@ gradient_norms  how large each layer's gradient is
 graph           the traced step -> a `StepGraph`
 inspect         what planning needs to know of a model
 eager           whether a step runs eagerly, and which line to change
+learning_rate   a smaller one where synthetic batches make a model diverge
 precision       the dtype policy that a builder sets itself
 backend         which backend Keras was told to use
 short_error     what an error of TensorFlow says, in a line or two

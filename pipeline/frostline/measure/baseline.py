@@ -25,6 +25,7 @@ from frostline.measure.eager import runs_eagerly, why_eager
 from frostline.measure.gradient_norms import gradient_norms
 from frostline.measure.interleave import Comparison, interleave, median_ns, sample
 from frostline.measure.layers import owned_layers
+from frostline.measure.learning_rate import slow_down
 from frostline.measure.memory_release import release_memory, settle, transient_models, unsettle
 from frostline.measure.messages import Measured, OpenGroup, Ready, Sample
 from frostline.measure.pairing import estimate, looks
@@ -51,7 +52,8 @@ class WarmBaseline:
         self._strategy = strategy_for(self._setting)
         self._feed: Feed | None = None
         self._trains: frozenset[str] = frozenset()
-        self._baseline: Arm | None = self._warm_baseline()
+        self._slowed = False
+        self._baseline: Arm | None = self._first_baseline()
         self._seconds_to_open = self._phases.seconds
         settle()
 
@@ -235,6 +237,17 @@ class WarmBaseline:
         after = device.energy_millijoules()
         return None if after is None else (after - before) / 1000 / steps
 
+    def _first_baseline(self) -> Arm:
+        """The baseline; at a smaller learning rate where synthetic batches make it diverge."""
+        try:
+            return self._warm_baseline()
+        except TrialError as error:
+            is_synthetic = self._feed is not None and self._feed.synthetic is not None
+            if error.kind != "NonFiniteLoss" or not is_synthetic:
+                raise
+        self._slowed = True
+        return self._warm_baseline()
+
     def _warm_baseline(self) -> Arm:
         traced = trace_baseline(self._build, self._phases)
         self._trains = traced.trains
@@ -246,6 +259,8 @@ class WarmBaseline:
         seed = self._measure.seed
         with self._phases.timed("build", "build"):
             model, warnings = build(self._spec, self._setting, seed=seed, strategy=self._strategy)
+            if self._slowed and (slower := slow_down(model)) is not None:
+                warnings = (*warnings, slower)
             with self._strategy.scope():
                 found = feed(
                     model,
