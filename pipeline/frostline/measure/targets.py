@@ -59,12 +59,13 @@ def draw_target(
         TrialError: no targets were found that the loss takes.
     """
     found = keras.losses.get(loss) if isinstance(loss, str) else loss
-    if found is None or _is_kerass_own(found):
+    if found is None or is_kerass_own(found):
         return _by_name(rng, shape, _loss_name(found))
     return _as_traced(rng, shape, found, name)
 
 
-def _is_kerass_own(loss: Any) -> bool:
+def is_kerass_own(loss: Any) -> bool:
+    """Whether a loss object or function is one of Keras's."""
     origin = type(loss) if isinstance(loss, keras.losses.Loss) else loss
     return str(getattr(origin, "__module__", "")).startswith("keras.src.losses")
 

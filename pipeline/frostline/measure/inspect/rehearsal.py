@@ -1,5 +1,7 @@
 """One training step of a model before anything is planned, on a few examples and without XLA.
 
+Where only Keras's own parts are in a step, tracing it has shown enough, and nothing is run.
+
 In: a built model and a batch. Out: nothing; or a `TrialError` that says what is wrong: the step
 fails on its batch, has no loss, or trains nothing. So a study that cannot work is refused before
 its first trial. A failure that another device may not have (an op without a kernel for CPUs, too
@@ -22,6 +24,7 @@ from frostline.measure.fresh_step import fresh_train_function
 from frostline.measure.graph.recorder import StepRecorder
 from frostline.measure.layers import owned_layers
 from frostline.measure.short_error import short_error
+from frostline.measure.targets import is_kerass_own, losses_of
 from frostline.measure.trial_arm import first_step
 
 _EXAMPLES = 2
@@ -50,6 +53,8 @@ def rehearse(model: keras.Model, batch: Any, *, source: str | None) -> None:
     """
     if not owned_layers(model) or model.count_params() > MOST_PARAMETERS:
         return
+    if source is None and _is_all_of_keras(model, batch):
+        return
     if model.jit_compile:
         model.jit_compile = False
     try:
@@ -68,6 +73,29 @@ def rehearse(model: keras.Model, batch: Any, *, source: str | None) -> None:
         raise TrialError(
             "build", "StepFailed", f"a training step fails on the first batch of {source}: {said}"
         ) from error
+
+
+def _is_all_of_keras(model: keras.Model, batch: Any) -> bool:
+    """Whether a step on a synthetic batch can only do what tracing it has shown.
+
+    So it is where layers, losses and the step are Keras's own and no input holds ids: values that
+    are drawn can break nothing then. A large model takes long to trace once more.
+    """
+    if type(model).train_step is not keras.Model.train_step or not isinstance(batch, tuple):
+        return False
+    layers = [model, *model._flatten_layers(include_self=False)]
+    losses = losses_of(model, getattr(model, "output", None))
+    return (
+        all(type(layer).__module__.startswith("keras.src.") for layer in layers)
+        and all(each is None or isinstance(each, str) or is_kerass_own(each) for each in losses)
+        and not any(_may_hold_ids(part) for part in tf.nest.flatten(batch[0]))
+    )
+
+
+def _may_hold_ids(value: Any) -> bool:
+    if isinstance(value, tf.SparseTensor) or not value.dtype.is_floating:
+        return True
+    return bool(tf.reduce_all(tf.round(value) == value))
 
 
 def _few_or_all(model: keras.Model, batch: Any) -> None:
