@@ -99,9 +99,9 @@ def _unobserved(a: TrialRow, b: TrialRow) -> list[str]:
     if not a.unobserved_ops or b.unobserved_ops is None:
         return []
     return [
-        f"{a.unobserved_ops} ops of A and {b.unobserved_ops} of B ran and left no event, as ops that "
-        "TensorFlow deems cheap on a CPU: they are not listed, and `frostline explain` says what "
-        "dispatching them takes"
+        f"{a.unobserved_ops} ops of A and {b.unobserved_ops} of B ran and left no event, as ops do "
+        "that TensorFlow deems cheap on a CPU: they are not listed, and `frostline explain` says "
+        "what dispatching them takes"
     ]
 
 
