@@ -29,9 +29,9 @@ def main(out: str, *policies: str) -> int:
     from frostline.measure.device import configure_threads
 
     configure_threads()
-    from frostline.measure.batches import synthetic_batch
     from frostline.measure.build import build
     from frostline.measure.layers import freeze
+    from frostline.measure.synthetic import synthetic_batch
 
     model = ModelSpec(
         name="convnet",

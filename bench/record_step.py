@@ -29,7 +29,7 @@ def main(target: str, events: str) -> None:
     import keras
 
     from frostline.measure.arm import Arm
-    from frostline.measure.batches import batches
+    from frostline.measure.batches import feed
     from frostline.measure.build import build, strategy_for
     from frostline.measure.device import configure_threads
     from frostline.measure.graph.recorder import StepRecorder
@@ -50,7 +50,7 @@ def main(target: str, events: str) -> None:
     )
     strategy = strategy_for(setting)
     model, _ = build(model_spec, setting, seed=0)
-    arm = Arm(model, batches(model, model_spec, setting, strategy, seed=0), strategy)
+    arm = Arm(model, feed(model, model_spec, setting, strategy, seed=0).batches, strategy)
     arm.build_variables()
     owned = owned_layers(model)
     arm.build_state()

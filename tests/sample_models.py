@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -89,7 +90,104 @@ def explodes() -> Any:
     return model
 
 
-def ignores_freezing() -> Any:
+def keeps_training() -> Any:
+    """A train step that trains a list of variables made by the builder, whatever is frozen."""
+    import keras
+    import tensorflow as tf
+
+    class Kept(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+            changes = tape.gradient(loss, self.kept.value)
+            for variable, change in zip(self.kept.value, changes, strict=True):
+                variable.assign_sub(0.01 * change)
+            return {"loss": loss}
+
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(5, name="first")(inputs)
+    model = Kept(inputs, keras.layers.Dense(2, name="head")(x))
+    model.compile("sgd", "mse")
+    # Inside something that Keras does not look into.
+    model.kept = SimpleNamespace(value=list(model.trainable_variables))
+    return model
+
+
+def trained_by_builder(own_function: bool = False) -> Any:
+    """Fitted with a frozen layer that trains again afterwards; its step may be a tf.function."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    class Compiled(keras.Model):
+        @tf.function
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(5, name="first")(inputs)
+    kind = Compiled if own_function else keras.Model
+    model = kind(inputs, keras.layers.Dense(2, name="head")(x))
+    model.get_layer("first").trainable = False
+    model.compile("sgd", "mse", metrics=["mae"], steps_per_execution=2)
+    batch = np.ones((4, 6)), np.zeros((4, 2))
+    model.fit(*batch, epochs=2, batch_size=2, validation_data=batch, verbose=0)
+    model.predict(batch[0], verbose=0)
+    model.get_layer("first").trainable = True
+    return model
+
+
+def trained_out_of_reach() -> Any:
+    """As above, with the step in a tf.function that nothing of the model leads to."""
+    import keras
+    import tensorflow as tf
+
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(5, name="first")(inputs)
+
+    @tf.function
+    def step(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
+        for variable, change in zip(
+            model.trainable_variables,
+            tape.gradient(loss, model.trainable_variables),
+            strict=True,
+        ):
+            variable.assign_sub(0.01 * change)
+        return loss
+
+    class Elsewhere(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            return {"loss": step(*data)}
+
+    model = Elsewhere(inputs, keras.layers.Dense(2, name="head")(x))
+    model.compile("sgd", "mse")
+    model.get_layer("first").trainable = False
+    step(tf.ones((4, 6)), tf.zeros((4, 2)))
+    model.get_layer("first").trainable = True
+    return model
+
+
+def in_cycles(accumulate: int = 4, per_call: int = 2) -> Any:
+    """Updates in every n-th step only, and several steps in a call of the train function."""
+    import keras
+
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(5, name="first"),
+            keras.layers.Dense(2, name="head"),
+        ]
+    )
+    steps = accumulate if accumulate > 1 else None
+    optimizer = keras.optimizers.Adam(gradient_accumulation_steps=steps)
+    model.compile(optimizer, "mse", steps_per_execution=per_call)
+    return model
+
+
+def assigns_itself() -> Any:
     """A layer that assigns its own weight in call(), frozen or not."""
     import keras
 
@@ -140,3 +238,147 @@ def untrained(asks: bool = False) -> Any:
     inputs = keras.Input((6,))
     x = keras.layers.Dense(4, name="first")(inputs)
     return Untrained(inputs, keras.layers.Dense(2, name="second")(x))
+
+
+def gan() -> Any:
+    """A discriminator and a generator, each with a loss and an optimizer of its own.
+
+    `call()` uses the discriminator alone; the generator draws its input itself.
+    """
+    import keras
+    import tensorflow as tf
+
+    dense = keras.layers.Dense
+    discriminator = keras.Sequential(
+        [keras.Input((6,)), dense(5, activation="relu", name="d1"), dense(1, name="d2")],
+        name="disc",
+    )
+    generator = keras.Sequential(
+        [keras.Input((3,)), dense(5, activation="relu", name="g1"), dense(6, name="g2")], name="gen"
+    )
+
+    class Adversarial(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="gan")
+            self.discriminator, self.generator = discriminator, generator
+            self.noise = keras.random.SeedGenerator(1)
+            self.built = True
+
+        def call(self, x: Any) -> Any:
+            return self.discriminator(x)
+
+        def compile(self, optimizers: Any) -> None:
+            super().compile(loss="mse")
+            self.own = SimpleNamespace(optimizers=optimizers)
+
+        def train_step(self, data: Any) -> Any:
+            judge = keras.losses.BinaryCrossentropy(from_logits=True)
+            drawn = keras.random.normal((4, 3), seed=self.noise)
+            both = tf.concat([self.generator(drawn), data[0]], 0)
+            labels = tf.concat([tf.ones((4, 1)), tf.zeros((4, 1))], 0)
+            with tf.GradientTape() as tape:
+                d_loss = judge(labels, self.discriminator(both))
+            weights = self.discriminator.trainable_weights
+            gradients = tape.gradient(d_loss, weights)
+            self.own.optimizers["d"].apply_gradients(zip(gradients, weights, strict=True))
+            with tf.GradientTape() as tape:
+                made = self.generator(keras.random.normal((4, 3), seed=self.noise))
+                g_loss = judge(tf.zeros((4, 1)), self.discriminator(made))
+            weights = self.generator.trainable_weights
+            gradients = tape.gradient(g_loss, weights)
+            self.own.optimizers["g"].apply_gradients(zip(gradients, weights, strict=True))
+            return {"d_loss": d_loss, "g_loss": g_loss}
+
+    model = Adversarial()
+    adam = keras.optimizers.Adam
+    model.compile({"d": adam(1e-3), "g": keras.optimizers.LossScaleOptimizer(adam(1e-3))})
+    return model
+
+
+def pairs_of_six(model: Any, batch_size: int) -> Any:
+    """Data for models of 6 features without inputs of their own."""
+    import tensorflow as tf
+
+    x = tf.random.stateless_normal((batch_size, 6), seed=(1, 2))
+    return tf.data.Dataset.from_tensors((x, tf.zeros((batch_size, 2))))
+
+
+def autoencoder() -> Any:
+    """A train step and no `call()`; its parts have no variables before they are called."""
+    import keras
+    import tensorflow as tf
+
+    class Autoencoder(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="ae")
+            self.decoder = keras.Sequential([keras.layers.Dense(6, name="out")], name="decoder")
+            self.encoder = keras.Sequential([keras.layers.Dense(3, name="code")], name="encoder")
+
+        def train_step(self, data: Any) -> Any:
+            x = data[0]
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self.decoder(self.encoder(x)) - x) ** 2)
+            weights = self.trainable_weights
+            self.optimizer.apply(tape.gradient(loss, weights), weights)
+            return {"loss": loss}
+
+    model = Autoencoder()
+    model.compile("adam")
+    return model
+
+
+def behind_stop_gradient() -> Any:
+    """The first layer has no gradient; the last two are an ordinary chain."""
+    import keras
+
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(5, name="cut")(inputs)
+    x = keras.layers.Lambda(keras.ops.stop_gradient, output_shape=(5,))(x)
+    x = keras.layers.Dense(5, name="middle")(x)
+    return keras.Model(inputs, keras.layers.Dense(2, name="head")(x))
+
+
+def distiller() -> Any:
+    """A teacher that Keras calls trainable and that the step never trains."""
+    import keras
+    import tensorflow as tf
+
+    def chain(name: str) -> Any:
+        layers = [keras.layers.Dense(5, name="low"), keras.layers.Dense(2, name="high")]
+        return keras.Sequential([keras.Input((6,)), *layers], name=name)
+
+    class Distiller(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="distiller")
+            self.teacher, self.student = chain("teacher"), chain("student")
+            self.built = True
+
+        def call(self, x: Any) -> Any:
+            return self.student(x)
+
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            wanted = self.teacher(x, training=False)
+            with tf.GradientTape() as tape:
+                found = self.student(x, training=True)
+                loss = tf.reduce_mean((found - y) ** 2) + tf.reduce_mean((found - wanted) ** 2)
+            weights = self.student.trainable_variables
+            gradients = tape.gradient(loss, weights)
+            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+            return {"loss": loss}
+
+    model = Distiller()
+    model.compile("adam")
+    return model
+
+
+def siamese_spectral() -> Any:
+    """An encoder with a spectrally normalised layer, called twice."""
+    import keras
+
+    dense = keras.layers.Dense
+    normalised = keras.layers.SpectralNormalization(dense(5, name="inner"), name="spectral")
+    encoder = keras.Sequential([keras.Input((6,)), normalised, dense(3, name="low")], name="enc")
+    a, b = keras.Input((6,), name="a"), keras.Input((6,), name="b")
+    apart = keras.layers.Subtract()([encoder(a), encoder(b)])
+    return keras.Model([a, b], dense(1, activation="sigmoid", name="head")(apart))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,19 @@ def test_the_studys_optimizer_overrides_it(built: Any) -> None:
     assert model.loss == "categorical_crossentropy"
 
 
+def test_the_studys_optimizer_has_its_arguments(built: Any) -> None:
+    text = "adamw(clipnorm=1.0, gradient_accumulation_steps=4, use_ema=True, weight_decay=0.25)"
+    model, _ = built.build(spec("dense"), replace(SETTING, optimizer=text), seed=0)
+    found = model.optimizer
+    assert type(found).__name__ == "AdamW"
+    assert (found.weight_decay, found.clipnorm) == (0.25, 1.0)
+    assert (found.use_ema, found.gradient_accumulation_steps) == (True, 4)
+    for wrong in ("adamw(clipnorm=1.0, clipvalue=1.0)", "adamw(nothing=1)"):
+        with pytest.raises(TrialError, match="cannot be made") as caught:
+            built.build(spec("dense"), replace(SETTING, optimizer=wrong), seed=0)
+        assert caught.value.kind == "UnknownOptimizer"
+
+
 def test_what_nobody_chose_is_chosen_and_said(built: Any) -> None:
     model, warnings = built.build(spec("convnet"), SETTING, seed=0)
     assert model.loss == "categorical_crossentropy"
@@ -112,7 +126,7 @@ def test_keras_applications_by_name(built: Any) -> None:
 
 
 def test_synthetic_batches_fit_structures_losses_and_vocabulary(built: Any) -> None:
-    from frostline.measure.batches import synthetic_batch
+    from frostline.measure.synthetic import synthetic_batch
 
     model, _ = built.build(spec("two_inputs"), SETTING, seed=0)
     x, y = synthetic_batch(model, 64, seed=1)
@@ -125,7 +139,7 @@ def test_synthetic_batches_fit_structures_losses_and_vocabulary(built: Any) -> N
 
 
 def test_one_hot_targets_for_a_softmax(built: Any) -> None:
-    from frostline.measure.batches import synthetic_batch
+    from frostline.measure.synthetic import synthetic_batch
 
     model, _ = built.build(spec("dense"), SETTING, seed=0)
     _, y = synthetic_batch(model, 16, seed=1)
@@ -134,7 +148,7 @@ def test_one_hot_targets_for_a_softmax(built: Any) -> None:
 
 
 def test_an_unknown_size_asks_for_data(built: Any) -> None:
-    from frostline.measure.batches import synthetic_batch
+    from frostline.measure.synthetic import synthetic_batch
 
     model, _ = built.build(spec("unknown_size"), SETTING, seed=0)
     with pytest.raises(TrialError, match=r"shape \(batch, \?, 3\)"):
@@ -145,12 +159,12 @@ def test_tracing_a_prepared_step_happens_once(built: Any) -> None:
     import tensorflow as tf
 
     from frostline.measure.arm import Arm
-    from frostline.measure.batches import batches
+    from frostline.measure.batches import feed
 
     for name in ("dense", "convnet", "two_inputs"):
         model, _ = built.build(spec(name), SETTING, seed=0)
         strategy = tf.distribute.get_strategy()
-        arm = Arm(model, batches(model, spec(name), SETTING, strategy, seed=0), strategy)
+        arm = Arm(model, feed(model, spec(name), SETTING, strategy, seed=0).batches, strategy)
         traces = []
         step = model.train_step
 
@@ -169,13 +183,96 @@ def test_a_loss_that_is_not_finite_is_an_error(built: Any) -> None:
     import tensorflow as tf
 
     from frostline.measure.arm import Arm
-    from frostline.measure.batches import batches
+    from frostline.measure.batches import feed
 
     entry = spec("explodes")
     model, _ = built.build(entry, SETTING, seed=0)
     strategy = tf.distribute.get_strategy()
-    arm = Arm(model, batches(model, entry, SETTING, strategy, seed=0), strategy)
+    arm = Arm(model, feed(model, entry, SETTING, strategy, seed=0).batches, strategy)
     model.make_train_function()
     with pytest.raises(TrialError, match="learning rate") as caught:
         arm.run(50)
     assert caught.value.kind == "NonFiniteLoss"
+
+
+def test_what_the_builder_compiled_with_stays_beside_the_studys_metrics(built: Any) -> None:
+    """A loss of 1e6 times the second output's shows whether the weights are there."""
+    import keras
+
+    entry = replace(spec("set_up_by_builder", jit=True), builder="fed_models:set_up_by_builder")
+    plain, _ = built.build(entry, SETTING, seed=0)
+    model, _ = built.build(replace(entry, metrics=("mse",)), SETTING, seed=0)
+    x, y = np.ones((4, 6), "float32"), [np.eye(4, 3, dtype="float32"), np.ones((4, 2), "float32")]
+    losses = [
+        float(one.evaluate(x, y, verbose=0, return_dict=True)["loss"]) for one in (plain, model)
+    ]
+    assert losses[0] == pytest.approx(losses[1])
+    assert losses[0] > 1e4
+    names = model.get_metrics_result().keys()
+    assert {"cls_mse", "box_mse", "cls_accuracy", "box_mae"} <= names
+    assert model.jit_compile
+    assert isinstance(model.optimizer, keras.optimizers.SGD)
+
+
+def test_what_the_builder_froze_is_counted(built: Any) -> None:
+    from frostline.measure.layers import frozen_by_builder
+
+    entry = replace(spec("set_up_by_builder", frozen=True), builder="fed_models:set_up_by_builder")
+    model, _ = built.build(entry, SETTING, seed=0)
+    frozen = frozen_by_builder(model)
+    assert sorted(variable.name for variable in frozen) == ["bias", "kernel"], "no statistics"
+    assert sum(variable.numpy().size for variable in frozen) == 6 * 8 + 8
+
+
+@pytest.mark.parametrize(
+    ("called_under", "kwargs", "own"),
+    [
+        ("float32", {"policy": "mixed_bfloat16"}, "mixed_bfloat16"),
+        ("mixed_float16", {"policy": "float32"}, "float32"),
+        ("mixed_bfloat16", {}, None),
+        ("float32", {}, None),
+        ("float32", {"policy": "mixed_bfloat16", "head": "mixed_bfloat16"}, "mixed_bfloat16"),
+    ],
+)
+def test_a_dtype_policy_that_the_builder_sets_is_found(
+    built: Any, called_under: str, kwargs: dict[str, str], own: str | None
+) -> None:
+    from frostline.measure.precision import own_precision
+
+    entry = replace(spec("set_up_by_builder", **kwargs), builder="fed_models:set_up_by_builder")
+    model, _ = built.build(entry, replace(SETTING, precision=called_under), seed=0)
+    assert own_precision(model, called_under) == own
+    policy = kwargs.get("policy", called_under)
+    assert model.get_layer("trunk").dtype_policy.name == policy
+
+    again, _ = built.build(
+        replace(entry, called_under=called_under), replace(SETTING, precision=policy), seed=0
+    )
+    assert again.get_layer("trunk").dtype_policy.name == policy
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "leave_out"),
+    [
+        ({"eagerly": True}, r"leave run_eagerly=True out .*: `run_eagerly=eagerly,`\)$"),
+        (
+            {"functions": True},
+            r"leave tf.config.run_functions_eagerly\(True\) out \(fed_models.py, line \d+: `tf.con",
+        ),
+    ],
+)
+def test_an_eager_step_says_which_line_to_change(
+    built: Any, kwargs: dict[str, bool], leave_out: str
+) -> None:
+    import tensorflow as tf
+
+    from frostline.measure.eager import why_eager
+
+    entry = replace(spec("set_up_by_builder", **kwargs), builder="fed_models:set_up_by_builder")
+    model, warnings = built.build(entry, SETTING, seed=0)
+    assert re.search(leave_out, str(why_eager(model, entry)))
+    assert warnings == (), "the row has the reason already"
+
+    compiled, _ = built.build(spec("dense"), SETTING, seed=0)
+    assert not tf.config.functions_run_eagerly(), "one model's choice is no other model's"
+    assert why_eager(compiled, spec("dense")) is None

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.tf
 
 def test_a_measured_speedup_is_what_fit_shows(tmp_path: Path) -> None:
     from frostline.measure.baseline import WarmBaseline
-    from frostline.measure.batches import synthetic_batch
     from frostline.measure.build import build
     from frostline.measure.inspect.answer import inspect_request
     from frostline.measure.layers import freeze
+    from frostline.measure.synthetic import synthetic_batch
 
     model = ModelSpec(
         name="convnet",

@@ -230,7 +230,9 @@ def test_statistics_of_a_norm_are_forward_and_its_freezing_shows_in_the_facts(zo
 def test_an_eager_step_gives_no_graph_but_a_reason(zoo: Any) -> None:
     step = zoo.trace(zoo.towers, eager=True)
     assert step.graph is None
-    assert step.facts is None
+    assert step.facts.assigned_variables is None
+    assert step.facts.gradient_variables is not None
+    assert "head/kernel" in step.facts.gradient_variables
     assert "not traced" in step.warnings[0]
 
 
@@ -437,3 +439,46 @@ def owned_variables(zoo: Any, make: Any) -> dict[str, str]:
         for layer in zoo.owned_layers(zoo.build(make))
         for variable in layer.variables
     }
+
+
+@pytest.mark.parametrize(("kind", "cycle"), [("remainder", 3), ("mask", 4), ("flag", 2), ("no", 1)])
+def test_a_step_that_alternates_says_after_how_many_steps_it_repeats(
+    zoo: Any, kind: str, cycle: int
+) -> None:
+    import keras
+    import tensorflow as tf
+
+    class Alternating(keras.Model):
+        def build_counters(self) -> None:
+            self.counter = tf.Variable(0, trainable=False)
+            self.flag = tf.Variable(False, trainable=False)
+
+        def train_step(self, data: Any) -> Any:
+            turn = {
+                "remainder": lambda: self.counter % 3 == 0,
+                "mask": lambda: tf.bitwise.bitwise_and(self.counter, 3) == 0,
+                "flag": lambda: self.flag.value(),
+                "no": lambda: tf.shape(data[0])[0] % 5 == 0,
+            }[kind]()
+            self.counter.assign_add(1)
+            self.flag.assign(tf.logical_not(self.flag))
+            tf.cond(turn, lambda: tf.constant(1), lambda: tf.constant(2))
+            return super().train_step(data)
+
+    def make() -> Any:
+        inputs = keras.Input((4,))
+        model = Alternating(inputs, keras.layers.Dense(2, name="head")(inputs))
+        model.build_counters()
+        return model
+
+    assert zoo.trace(make).facts.cycle == cycle
+
+
+def test_accumulated_gradients_are_the_optimizers_and_repeat(zoo: Any) -> None:
+    import keras
+
+    adam = keras.optimizers.Adam(gradient_accumulation_steps=6)
+    step = zoo.trace(zoo.towers, optimizer=keras.optimizers.LossScaleOptimizer(adam))
+    assert step.facts.cycle == 6
+    moments = [op for op in step.graph.ops if op.op_type == "AssignAddVariableOp"]
+    assert {op.pass_ for op in moments if op.layer in ("left", "right", "head")} == {"optimizer"}

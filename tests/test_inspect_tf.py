@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from pydantic import TypeAdapter
 from frostline.costmodel.units import units_of
 from frostline.errors import TrialError
 from frostline.facts.model_facts import LayerFacts, ModelFacts
+from frostline.policies import anchors, why_not
 
 pytestmark = pytest.mark.tf
 
@@ -300,6 +302,30 @@ def test_freezing_a_layer_leaves_the_layers_inside_of_it_alone(zoo: Any) -> None
     assert len(branch.inner.trainable_variables) == 2
 
 
+@pytest.mark.parametrize("make", ["vgg", "shared", "tied", "bidirectional", "attention", "scaled"])
+def test_a_layers_name_freezes_what_its_trainable_freezes(zoo: Any, make: str) -> None:
+    from frostline.measure.layers import MODEL_PATH, all_layers, freeze
+    from frostline.policies import expand
+    from frostline.policies.units import layer_names
+
+    facts = inspected(zoo, getattr(zoo, make))
+    model = zoo.build(getattr(zoo, make))
+    assert {"", *layer_names(facts)} >= {
+        path for path, layers in all_layers(model).items() if layers[0].trainable_weights
+    }
+    for name in layer_names(facts):
+        by_policy, by_keras = zoo.build(getattr(zoo, make)), zoo.build(getattr(zoo, make))
+        for layer in all_layers(by_keras).get(name, all_layers(by_keras)[MODEL_PATH]):
+            layer.trainable = False
+        if not by_keras.trainable_variables:
+            continue
+        (one,) = expand(f"layer:{name}", facts)
+        freeze(by_policy, one.frozen_variables)
+        assert [v.path for v in by_policy.trainable_variables] == [
+            v.path for v in by_keras.trainable_variables
+        ], name
+
+
 def test_what_the_builder_froze_is_no_layer(zoo: Any) -> None:
     from frostline.measure.layers import owned_layers
 
@@ -313,3 +339,118 @@ def test_freezing_what_is_not_there_is_refused_by_name(zoo: Any) -> None:
 
     with pytest.raises(TrialError, match="nowhere/kernel"):
         freeze(zoo.build(zoo.vgg), ["nowhere/kernel"])
+
+
+def of_step(name: str, data: str | None = None) -> ModelFacts:
+    """Facts of a sample model, from its training step."""
+    from frostline.measure.inspect.answer import inspect_request
+    from frostline.measure.messages import InspectModel
+    from frostline.trial import ModelSpec, Setting
+
+    model = ModelSpec(
+        name=name,
+        builder=f"sample_models:{name}",
+        kwargs_json="{}",
+        loss=None,
+        metrics=(),
+        data=None if data is None else f"sample_models:{data}",
+        search_path=(str(Path(__file__).parent),),
+    )
+    setting = Setting(
+        batch_size=4, optimizer=None, precision="float32", jit_compile="auto", strategy="single"
+    )
+    request = InspectModel(model=model, setting=setting, seed=5, log_path="x")
+    return inspect_request(request, lambda stage: None).facts
+
+
+def wiring_of(facts: ModelFacts) -> dict[str, tuple[str, ...]]:
+    return {layer.name: layer.upstream for layer in facts.layers}
+
+
+def trained_by(facts: ModelFacts) -> dict[str, set[str]]:
+    """What each anchor trains."""
+    return {
+        anchor.name: {v.layer for v in facts.variables if v.path not in anchor.frozen_variables}
+        for anchor in anchors(facts)
+    }
+
+
+def test_a_gan_is_wired_as_its_step_trains_it_and_not_as_it_is_called(zoo: Any) -> None:
+    facts = of_step("gan", "pairs_of_six")
+    assert wiring_of(facts) == {
+        "gen/g1": (),
+        "gen/g2": ("gen/g1",),
+        "disc/d1": ("gen/g1", "gen/g2"),
+        "disc/d2": ("disc/d1", "gen/g1", "gen/g2"),
+    }
+    assert [layer.uses for layer in facts.layers] == [2, 2, 2, 2]
+    assert facts.head is not None
+    assert facts.head.name == "disc/d2"
+    assert facts.facts_warnings == (), "no alarm about a step that was traced twice"
+
+
+def test_each_optimizer_of_a_gan_is_left_something_by_every_anchor(zoo: Any) -> None:
+    """The step gives an optimizer no gradient where nothing of its part trains, and fails."""
+    facts = of_step("gan", "pairs_of_six")
+    parts = [{name.split("/")[0] for name in group} for group in facts.must_train]
+    assert parts == [{"disc"}, {"gen"}]
+    for trained in trained_by(facts).values():
+        assert {name.split("/")[0] for name in trained} == {"disc", "gen"}
+    generator = frozenset(v.path for v in facts.variables if v.layer.startswith("gen/"))
+    assert why_not(facts, generator) == (
+        "the training step fails where none of `gen/g1`, `gen/g2` trains"
+    )
+    assert why_not(facts, generator - {"gen/g1/bias"}) is None
+
+
+def test_a_model_without_call_is_inspected_by_its_step(zoo: Any) -> None:
+    facts = of_step("autoencoder", "pairs_of_six")
+    assert wiring_of(facts) == {"encoder/code": (), "decoder/out": ("encoder/code",)}
+    assert facts.layers[0].forward_flops is not None
+    assert facts.must_train == ()
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_behind_a_stop_gradient_nothing_is_upstream_and_no_anchor_trains_it_alone(zoo: Any) -> None:
+    facts = of_step("behind_stop_gradient")
+    assert wiring_of(facts) == {"cut": (), "middle": (), "head": ("middle",)}
+    assert [layer.has_gradient for layer in facts.layers] == [False, True, True]
+    assert trained_by(facts) == {
+        "trainable": {"cut", "middle", "head"},
+        "pruned": {"head"},
+        "pass_through": {"middle"},
+    }
+    assert facts.facts_warnings == (
+        "no gradient reaches these layers, so freezing them saves no backward pass: cut",
+    )
+    rest = frozenset(v.path for v in facts.variables if v.layer != "cut")
+    assert why_not(facts, rest) == (
+        "it leaves nothing to train that the loss depends on (no gradient reaches `cut`)"
+    )
+
+
+def test_what_the_step_never_trains_is_no_layer(zoo: Any) -> None:
+    """GIVEN a teacher whose `trainable` nobody has set to False."""
+    facts = of_step("distiller", "pairs_of_six")
+    assert [layer.name for layer in facts.layers] == ["student/low", "student/high"]
+    assert facts.untrainable_params == facts.total_params, "the teacher is as large"
+    assert facts.facts_warnings == (
+        "the training step asks for no gradients of these layers, so they count as frozen: "
+        "teacher/low, teacher/high",
+    )
+
+
+def test_a_layer_that_assigns_its_own_kernel_is_said_to(zoo: Any) -> None:
+    facts = of_step("siamese_spectral")
+    assert wiring_of(facts)["enc/low"] == ("enc/spectral/inner",)
+    assert facts.facts_warnings == (
+        "these variables are assigned by their own layer in every step, frozen or not: "
+        "enc/spectral/inner/kernel",
+    )
+    assert set(trained_by(facts)) == {"trainable", "pruned", "pass_through"}
+
+
+def test_a_step_without_a_gradient_is_refused_before_anything_runs(zoo: Any) -> None:
+    with pytest.raises(TrialError) as caught:
+        of_step("cut_off")
+    assert (caught.value.stage, caught.value.kind) == ("check", "NoGradients")

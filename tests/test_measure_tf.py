@@ -145,6 +145,48 @@ def test_a_mirrored_step_is_measured_and_checked(session: Session) -> None:
     assert graph.trained == ("second/kernel", "second/bias", "head/kernel", "head/bias")
 
 
+def test_half_of_a_gan_is_frozen_and_the_updates_are_the_optimizers(session: Session) -> None:
+    """GIVEN optimizers in a dict in an object, one of them wrapped, and a step wired otherwise."""
+    model = replace(spec("gan"), data="sample_models:pairs_of_six")
+    own = replace(SETTING, optimizer=None)
+    facts = session.inspect(model, own).facts
+    assert isinstance(session.open(model, own), Ready)
+    frozen = tuple(v.path for v in facts.variables if v.layer in ("disc/d1", "gen/g2"))
+    got = session.run(replace(trial_of(facts, model, frozen), setting=own))
+    assert isinstance(got, Measured), got
+    graph = StepGraph.load(Path(got.graph_file or ""))
+    assert set(graph.trained) == {
+        "gen/g1/kernel", "gen/g1/bias", "disc/d2/kernel", "disc/d2/bias",
+    }  # fmt: skip
+    updates = [op for op in graph.ops if op.op_type.startswith("Assign")]
+    seeds = {op.pass_ for op in updates if op.pass_ != "optimizer"}
+    assert seeds == {"forward"}, "the generator's seed moves on with each draw"
+    assert sum(op.pass_ == "optimizer" for op in updates) >= 4 * 3 + 2, "slots and counters too"
+    gradients = {op.layer for op in graph.ops if op.pass_ == "weight_gradient"}
+    assert gradients <= {"gen/g1", "disc/d2"}
+
+
+def test_a_teacher_that_the_step_never_trains_is_no_failed_freeze(session: Session) -> None:
+    model = replace(spec("distiller"), data="sample_models:pairs_of_six")
+    facts = session.inspect(model).facts
+    assert isinstance(session.open(model), Ready)
+    got = session.run(trial_of(facts, model, ("student/low/kernel", "student/low/bias")))
+    assert isinstance(got, Measured), got
+
+
+def test_a_frozen_spectral_normalisation_is_measured_and_said_to_go_on(session: Session) -> None:
+    model = spec("siamese_spectral")
+    facts = session.inspect(model).facts
+    assert isinstance(session.open(model), Ready)
+    frozen = tuple(v.path for v in facts.variables if v.layer == "enc/spectral/inner")
+    got = session.run(trial_of(facts, model, frozen))
+    assert isinstance(got, Measured), got
+    assert (
+        "their layer assigns them itself in every step: enc/spectral/inner/kernel"
+        in (got.warnings[0])
+    )
+
+
 def test_a_bias_alone_can_be_frozen(session: Session) -> None:
     model = spec("dense")
     facts = session.inspect(model).facts
@@ -165,14 +207,71 @@ def test_a_frozen_batch_normalisation_keeps_its_statistics(session: Session) -> 
 
 
 def test_freezing_without_effect_fails_the_trial(session: Session) -> None:
-    model = spec("ignores_freezing")
+    """GIVEN a train step with a list of variables of its own, made before anything was frozen."""
+    model = spec("keeps_training")
     facts = session.inspect(model).facts
     assert isinstance(session.open(model), Ready)
-    failed = session.run(trial_of(facts, model, ("drifting/kernel", "drifting/bias")))
+    failed = session.run(trial_of(facts, model, ("first/kernel", "first/bias")))
     assert isinstance(failed, Failed)
     assert failed.stage == "check"
     assert failed.kind == "FreezeCheckFailed"
-    assert "drifting/kernel" in failed.message
+    assert "computes gradients of frozen variables: first/bias, first/kernel" in failed.message
+
+
+def test_a_layer_that_assigns_its_own_frozen_kernel_is_measured_and_named(session: Session) -> None:
+    model = spec("assigns_itself")
+    facts = session.inspect(model).facts
+    assert isinstance(session.open(model), Ready)
+    got = session.run(trial_of(facts, model, ("drifting/kernel", "drifting/bias")))
+    assert isinstance(got, Measured), got
+    (warning,) = got.warnings
+    assert "frozen, but their layer assigns them itself in every step: drifting/kernel" in warning
+    graph = StepGraph.load(Path(got.graph_file or ""))
+    assert graph.trained == ("head/kernel", "head/bias")
+    assigned = [op for op in graph.ops if op.op_type == "AssignVariableOp"]
+    assert {op.pass_ for op in assigned if op.layer == "drifting"} == {"forward"}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_step_that_the_builder_trained_with_is_made_anew(
+    session: Session, compiled: bool
+) -> None:
+    """GIVEN a builder that fits with a frozen layer and unfreezes it, in a function of its own too.
+
+    THEN everything trains in the baseline, and the trial's step is the trial's.
+    """
+    model = spec("trained_by_builder", own_function=compiled)
+    facts = session.inspect(model).facts
+    every = ("first/kernel", "first/bias", "head/kernel", "head/bias")
+    assert tuple(v.path for v in facts.variables) == every
+    assert isinstance(session.open(model), Ready)
+    got = session.run(trial_of(facts, model, ()))
+    assert isinstance(got, Measured), got
+    assert StepGraph.load(Path(got.graph_file or "")).trained == every
+    assert got.warnings == ()
+
+
+def test_a_step_out_of_reach_that_was_traced_before_is_refused(session: Session) -> None:
+    """GIVEN a tf.function outside of the model, traced while the first layer was frozen."""
+    failed = session.open(spec("trained_out_of_reach"))
+    assert isinstance(failed, Failed)
+    assert (failed.stage, failed.kind) == ("check", "FreezeCheckFailed")
+    assert "first/bias, first/kernel" in failed.message
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_samples_and_profiles_are_whole_cycles(session: Session, accumulate: int) -> None:
+    """GIVEN updates in every 4th step, or calls that run 2 steps each."""
+    model = spec("in_cycles", accumulate=accumulate, per_call=2)
+    cycle = max(accumulate, 2)
+    facts = session.inspect(model).facts
+    own = replace(SETTING, optimizer=None)
+    assert isinstance(session.open(model, own), Ready)
+    got = session.run(replace(trial_of(facts, model, ("first/kernel", "first/bias")), setting=own))
+    assert isinstance(got, Measured), got
+    assert got.steps_per_mark == cycle
+    assert all(each.n_steps % cycle == 0 for each in got.samples)
+    assert got.warnings == (), "every trainable value moved within the cycle"
 
 
 def test_a_builder_that_raises_is_a_failure_with_its_place(session: Session) -> None:
@@ -204,15 +303,12 @@ def test_a_model_without_a_single_gradient_never_opens(session: Session) -> None
 
 @pytest.mark.parametrize(
     ("asks", "words"),
-    [(False, "no trainable value moves"), (True, "the loss depends on none of second/bias")],
+    [(False, "no trainable value moves"), (True, "the loss depends on none of first/bias")],
 )
-def test_a_train_step_without_gradients_fails_its_trials(
+def test_a_train_step_without_gradients_never_opens(
     session: Session, asks: bool, words: str
 ) -> None:
-    model = spec("untrained", asks=asks)
-    facts = session.inspect(model).facts
-    assert isinstance(session.open(model), Ready)
-    failed = session.run(trial_of(facts, model, ("first/kernel", "first/bias")))
+    failed = session.open(spec("untrained", asks=asks))
     assert isinstance(failed, Failed)
     assert (failed.stage, failed.kind) == ("check", "NoGradients")
     assert words in failed.message

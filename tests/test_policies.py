@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -140,6 +141,38 @@ def test_names():
     twice = chain("a/query", "b/query", "head")
     with pytest.raises(PolicyError, match=r"end of 2 names.*`a/query`, `b/query`"):
         expand("layer:query", twice)
+
+
+def test_a_layer_that_owns_variables_and_holds_layers_means_all_of_them():
+    held = model(
+        layer("net/embeddings/tok", 0),
+        layer("net/embeddings", 1),
+        layer("net/block/att/query", 2),
+        layer("net/block/att/key", 3),
+        layer("net/other/gate", 4),
+        layer("head", 5),
+    )
+    held = replace(held, also_holds={"net/other": ("net/block/att/key/bias",)})
+    for name in ("embeddings", "net/embeddings"):
+        (one,) = expand(f"layer:{name}", held)
+        assert one.policy == "layer:net/embeddings"
+        assert frozen_layers(held, one.frozen_variables) == ("net/embeddings/tok", "net/embeddings")
+    (listed,) = expand("list:embeddings,tok/kernel", held)
+    assert len(listed.frozen_variables) == 4
+    (inside,) = expand("layer:att", held)
+    assert inside.policy == "layer:net/block/att"
+    assert frozen_layers(held, inside.frozen_variables) == (
+        "net/block/att/query",
+        "net/block/att/key",
+    )
+    (shared,) = expand("layer:other", held)
+    assert shared.frozen_variables == {
+        "net/other/gate/kernel",
+        "net/other/gate/bias",
+        "net/block/att/key/bias",
+    }
+    (counted,) = expand("layer:2", held)
+    assert frozen_layers(held, counted.frozen_variables) == ("net/embeddings",)
 
 
 def test_regex_searches_layers_and_variables():

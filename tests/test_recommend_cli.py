@@ -159,6 +159,38 @@ def test_importance_files_are_checked_line_by_line(tmp_path: Path, text: str, sa
     assert path in str(raised.value)
 
 
+def test_the_importance_of_a_layer_that_holds_others_is_shared_out(tmp_path: Path) -> None:
+    """By parameters, among those that the file does not list: itself, if it owns any, included."""
+    from test_policies import layer, model
+
+    facts = model(
+        layer("net/emb/tok", 0, params=(8, 2)),
+        layer("net/emb", 1, params=(20, 10)),
+        layer("net/a", 2),
+        layer("head", 3),
+    )
+    listed = {
+        "layer,importance\nemb,8\na,1\nhead,2\n": (2, 6, 1, 2),
+        "layer,importance\nnet/emb,8\ntok,4\na,1\nhead,2\n": (4, 8, 1, 2),
+        "layer,importance\nnet,5\nemb,8\nhead,2\n": (2, 6, 5, 2),
+    }
+    for text, values in listed.items():
+        found = read_importance(Path(importance_file(tmp_path, text)), facts)
+        assert tuple(found.by_layer[each.name] for each in facts.layers) == values
+    twice = importance_file(tmp_path, "layer,importance\nemb,8\ntok,1\nemb,1\na,1\nhead,2\n")
+    with pytest.raises(UsageError, match="line 4: `net/emb` is listed twice"):
+        read_importance(Path(twice), facts)
+
+
+def test_a_picked_layer_that_holds_others_is_frozen_alone(tmp_path: Path) -> None:
+    from test_policies import layer, model
+
+    facts = model(layer("emb/tok", 0), layer("emb", 1), layer("head", 2))
+    for picked in (("emb",), ("emb/tok", "emb"), ("emb/tok",)):
+        (one,) = expand(policy_of(picked, facts), facts)
+        assert one.frozen_variables == {v.path for n in picked for v in facts.by_name[n].variables}
+
+
 def test_importances_come_from_csv_or_parquet_and_decide(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -473,6 +473,23 @@ def test_settings_of_one_model_are_sections_of_their_own(make_sweep: MakeSweep, 
         "net-batch-size-32-adam-float32-jit-compile-auto",
     ]
     assert content.answer.startswith("2 models and settings: 2 of 2 configurations")
+    (contrast,) = content.contrasts
+    assert (contrast.title, contrast.ratio) == ("batch size 32 against 8", "–"), "no control"
+    assert contrast.shared == "net, adam, float32, jit_compile auto"
+
+
+def test_the_page_compares_settings_with_their_throughput(make_sweep: MakeSweep, make_row):
+    rows = [
+        make_row(policy, layers, speedup, batch_size=size, replicate=number, is_control=not layers,
+                 examples_per_second=rate * speedup)
+        for number, (size, rate) in enumerate(((8, 50.0), (32, 125.0)))
+        for policy, layers, speedup in (("none", [], 1.0), ("prefix:2", [0, 1], 1.5 + number))
+    ]  # fmt: skip
+    content = content_with(make_sweep, rows)
+    (contrast,) = content.contrasts
+    assert (contrast.throughput, contrast.ratio) == ("125 / 50", "2.50x")
+    assert (contrast.policy, contrast.speedups) == ("prefix:2", "2.50x / 1.50x")
+    assert "<td>batch size 32 against 8</td>" in page(content)
 
 
 def test_models_whose_names_look_alike_in_an_address_are_kept_apart(

@@ -16,6 +16,7 @@ from schedule_kit import FAKE, Fake, Heard, facts, install_fake
 import frostline.facts.provenance
 import frostline.installed
 import frostline.sweep.run_record
+from frostline.errors import StudyError
 from frostline.facts.model_facts import MadeFrom, ModelFacts, dump_facts, facts_path
 from frostline.facts.provenance import made_from, outdated
 from frostline.measure.messages import Failed
@@ -269,6 +270,22 @@ def test_trials_of_a_model_that_cannot_be_built_now_are_still_asked_for(run: Run
     (run.folder / "mine.py").write_text("# mine.py\n")
     run()  # the row that stood for the model goes, and is not said to stay
     assert not any("no longer asked for" in notice for notice in run.heard.notices)
+
+
+def test_a_study_that_cannot_work_is_refused_before_anything_is_written(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs = Failed(stage="build", kind="NeedsData", message="input 'x' takes strings: give `data`")
+    monkeypatch.setattr(run, "_broken", lambda asked, _: {"net": needs})
+    with pytest.raises(StudyError, match="model `net`: input 'x' takes strings: give `data`"):
+        run(broken=True)
+    assert not (run.out / "tables").exists()
+    assert not (run.out / "manifest.json").exists()
+
+    run()  # once there are results, the model's failure is a row beside them
+    (run.folder / "mine.py").write_text("raise ValueError\n")
+    assert run(broken=True).exit_code == 1
+    assert any(notice.startswith("model `net` is left out, input") for notice in run.heard.notices)
 
 
 def test_another_version_is_recorded_and_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,7 @@ def measured(**changes: object) -> Measured:
         "seconds": {"build": 1.0, "trace": 2.0, "step": 3.0, "check": 0.5, "profile": 0.25},
         "steps": 99,
         "rss_bytes": 7,
+        "examples_per_step": 8.0,
     }
     return Measured(**(values | changes))  # type: ignore[arg-type]
 
@@ -199,6 +200,12 @@ def test_a_trial_without_a_trace_is_ok_with_its_passes_null() -> None:
     assert row["attributed_fraction"] is None
     assert [one["forward_ns"] for one in rows_of(result, "layers")] == [None, None]
     assert rows_of(result, "op_costs") == []
+
+
+def test_examples_are_counted_from_the_batches_that_ran() -> None:
+    for examples, per_second in ((10 / 3, 10 / 3 / 2e-3), (None, None)):
+        (row,) = rows_of(run(measured=measured(examples_per_step=examples)), "trials")
+        assert row["examples_per_second"] == per_second
 
 
 def test_a_failed_trial_has_one_row_that_says_why() -> None:

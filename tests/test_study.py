@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frostline.errors import StudyError
+from frostline.optimizers import taken_apart
 from frostline.policies import POLICY_NAMES
 from frostline.study.keras_names import keras_names
 from frostline.study.study import load_study, parse_study
@@ -74,6 +75,26 @@ def test_without_an_optimizer_the_models_own_is_used():
     assert {setting.optimizer for setting in study.settings()} == {None}
 
 
+def test_an_optimizer_has_its_arguments():
+    tables = '[{ name = "adamw", weight_decay = 0.01, use_ema = true }, { name = "SGD" }, "adam"]'
+    asked = parse_study(GOOD.replace('["adam", "SGD"]', tables))
+    optimizers = [setting.optimizer for setting in asked.settings()][::2]
+    assert optimizers[:3] == ["adamw(use_ema=True, weight_decay=0.01)", "SGD", "adam"]
+    assert taken_apart(optimizers[0]) == ("adamw", {"use_ema": True, "weight_decay": 0.01})
+    text = '["adamw(weight_decay=0.01,use_ema=True)", "SGD", "adam"]'
+    assert parse_study(GOOD.replace('["adam", "SGD"]', text)).digest == asked.digest
+    plain = parse_study(GOOD)
+    assert [setting.optimizer for setting in plain.settings()] == ["adam"] * 2 + ["SGD"] * 2 + [
+        "adam"
+    ] * 2 + ["SGD"] * 2
+
+
+@pytest.mark.parametrize("text", ["", "sgd(", "sgd(0.1)", "sgd(**{})", "sgd(x=[1])", "a(x=f())"])
+def test_what_is_no_optimizer_is_refused(text):
+    with pytest.raises(ValueError, match="is no optimizer; write its name"):
+        taken_apart(text)
+
+
 def test_the_digest_follows_what_is_said_not_how():
     same = parse_study("# a remark\n" + GOOD.replace("   = [16, 32]", "=[16,\n  32,\n]"))
     assert same.digest == parse_study(GOOD).digest
@@ -119,6 +140,13 @@ def test_every_mistake_is_named_at_once_with_its_line():
         ("[16, 32]", "[true]", "must be a whole number"),
         ('["auto", true]', '["true"]', "must be true, false (both without quotes)"),
         ('["adam", "SGD"]', '["adma"]', "Did you mean `adam`?"),
+        ('["adam", "SGD"]', '[{ name = "adma" }]', "Did you mean `adam`?"),
+        ('"SGD"', '{ name = "adamw", weight_decy = 0.1 }', "Did you mean `weight_decay`?"),
+        ('"SGD"', '"adamw(weight_decy=0.1)"', "Did you mean `weight_decay`?"),
+        ('"SGD"', "{ weight_decay = 0.1 }", "needs the optimizer's name"),
+        ('"SGD"', '{ name = "sgd", clipnorm = inf }', "`clipnorm` must be a finite number"),
+        ('"SGD"', "3", "must be an optimizer's name in quotes, or a table"),
+        ('"SGD"', '"sgd(0.1)"', "`sgd(0.1)` is no optimizer; write its name"),
         ("[train]", '[train]\nprecision = ["mixed_float32"]', "Did you mean `mixed_float16`?"),
         ("[train]", '[train]\nstrategy = ["mirored"]', "Did you mean `mirrored`?"),
         ("[train]", "[trian]", "unknown key. Did you mean `train`?"),

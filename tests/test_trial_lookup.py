@@ -1,5 +1,7 @@
 """Trials by what people call them, and advice where nobody is called so."""
 
+from dataclasses import replace
+
 import pytest
 
 from frostline.analyse.lookup import find_trial
@@ -67,3 +69,27 @@ def test_the_nearest_is_suggested(rows, typed, meant):
 def test_a_sweep_without_a_trial_says_so():
     with pytest.raises(UsageError, match="no trial of this sweep is committed yet"):
         find_trial([], "prefix:3")
+
+
+def test_a_layer_goes_by_any_name_that_a_study_takes(rows):
+    """GIVEN a trial of `layer:base/a` WHEN it is asked for by `layer:a` THEN it is found."""
+    from test_policies import layer, model
+
+    known = model(layer("base/a", 0), layer("base/b", 1), layer("head", 2), name="net")
+    paths = {
+        "layer:base/a": ("base/a/kernel", "base/a/bias"),
+        "layer:base": ("base/a/kernel", "base/a/bias", "base/b/kernel", "base/b/bias"),
+    }
+    named = [
+        replace(rows[0], trial_id=f"net-{number}", policy=policy, frozen_variables=frozen,
+                model="net", aliases=())
+        for number, (policy, frozen) in enumerate(paths.items())
+    ]  # fmt: skip
+    for asked in ("layer:a", "list:a", "layer:base/a", "regex:base/a"):
+        assert find_trial(named, asked, lambda _: known).policy == "layer:base/a"
+    assert find_trial(named, "list:b,a", lambda _: known).policy == "layer:base"
+    for asked in ("layer:b", "layer:nowhere", "prefix:1", "layer:("):
+        with pytest.raises(UsageError, match="no trial of this sweep is called"):
+            find_trial(named, asked, lambda _: known)
+    with pytest.raises(UsageError, match="no trial of this sweep is called"):
+        find_trial(named, "layer:a", lambda _: None)

@@ -239,3 +239,34 @@ def test_a_model_in_which_nothing_trains_is_named():
     )
     with pytest.raises(StudyError, match="nothing in it trains"):
         plan_trials(study, {"m": bare})
+
+
+def test_a_dtype_policy_that_the_builder_sets_is_the_settings_and_the_ids_stay():
+    """GIVEN a builder with a policy of its own WHEN two are asked for THEN one runs: its own."""
+    own = dataclasses.replace(CONV, own_precision="mixed_bfloat16")
+    both = 'precision = ["float32", "mixed_float16"]'
+    found = plan("prefix:1", facts=own, train=both)
+    (group,) = found.groups
+    assert group.setting.precision == "mixed_bfloat16"
+    assert {trial.setting.precision for trial in found.trials} == {"mixed_bfloat16"}
+    assert {trial.model.called_under for trial in found.trials} == {"float32"}
+    assert any("its builder sets the dtype policy mixed_bfloat16" in each for each in found.notices)
+    asked = plan("prefix:1", train='precision = ["float32"]')
+    assert [trial.trial_id for trial in found.trials] == [trial.trial_id for trial in asked.trials]
+
+
+def test_an_optimizers_arguments_make_another_trial():
+    ids = {
+        optimizer: plan("prefix:1", train=f"optimizer = [{optimizer}]").trials[0].trial_id
+        for optimizer in (
+            '"adamw"',
+            '{ name = "adamw" }',
+            '{ name = "adamw", clipnorm = 1.0, weight_decay = 0.1 }',
+            '{ name = "adamw", weight_decay = 0.1, clipnorm = 1.0 }',
+            '{ name = "adamw", weight_decay = 0.2, clipnorm = 1.0 }',
+        )
+    }
+    plain, table, one, same, other = ids.values()
+    assert plain == table
+    assert one == same
+    assert len({plain, one, other}) == 3

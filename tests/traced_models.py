@@ -28,7 +28,7 @@ class Traced:
     recorder: StepRecorder
     owned: tuple[OwnedLayer, ...]
     graph: StepGraph | None
-    facts: StepFacts | None
+    facts: StepFacts
     warnings: tuple[str, ...]
 
     def passes(self, op_type: str) -> dict[str | None, set[str]]:

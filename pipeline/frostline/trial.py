@@ -16,7 +16,8 @@ class Setting:
 
     Attributes:
         batch_size: examples per step.
-        optimizer: Keras identifier (`adam`), or None for the compiled model's own.
+        optimizer: Keras identifier (`adam`), also with arguments (`adamw(weight_decay=0.01)`), or
+            None for the compiled model's own.
         precision: Keras dtype policy (`float32`, `mixed_float16`, `mixed_bfloat16`).
         jit_compile: `true`, `false`, or `auto` = what Keras itself would do.
         strategy: `single` or `mirrored`.
@@ -64,6 +65,10 @@ class ModelSpec:
         data: `module:callable` giving the dataset, or None for synthetic batches.
         search_path: folders put first on the module path (the study file's folder).
         known_as: the builder's former name, where trials were measured under it.
+        called_under: the dtype policy that stands when the builder is called, where it sets
+            another one itself; None: that of the setting.
+        inputs_alone: synthetic batches have no targets, because the model's own `train_step` takes
+            none.
     """
 
     name: str
@@ -74,12 +79,14 @@ class ModelSpec:
     data: str | None
     search_path: tuple[str, ...] = ()
     known_as: str | None = None
+    called_under: str | None = None
+    inputs_alone: bool = False
 
     @property
     def identity(self) -> dict[str, object]:
         """What identifies the model in digests; where its files lie is not part of it."""
         said = asdict(self)
-        del said["search_path"], said["known_as"]
+        del said["search_path"], said["known_as"], said["called_under"], said["inputs_alone"]
         return {**said, "builder": self.known_as or self.builder}
 
 

@@ -9,6 +9,11 @@ from frostline.analyse.groups import (
     noise_floors,
     verdict,
 )
+from frostline.analyse.setting_contrasts import (
+    SettingContrast,
+    contrast_words,
+    setting_contrasts,
+)
 from frostline.analyse.summary import GroupSummary, Summary, TrialSummary, summarise
 from frostline.analyse.time_split import TimeSplit, time_split
 
@@ -16,15 +21,18 @@ __all__ = [
     "Association",
     "GroupKey",
     "GroupSummary",
+    "SettingContrast",
     "Summary",
     "TimeSplit",
     "TrialSummary",
     "Verdict",
     "answer",
     "associate",
+    "contrast_words",
     "group_answer",
     "noise_floor",
     "noise_floors",
+    "setting_contrasts",
     "summarise",
     "time_split",
     "verdict",

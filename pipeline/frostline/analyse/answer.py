@@ -35,7 +35,7 @@ def group_answer(group: GroupSummary, further: Iterable[str] = ()) -> str:
     """
     if group.candidates:
         sentences = [_count(group), _best(group), _explained(group), _contrast(group)]
-        sentences += [_why_nothing(group), _why_little(group)]
+        sentences += [_eager(group) or _why_nothing(group), _why_little(group)]
     elif group.controls:
         floor = percent(group.noise_floor or 0.0)
         sentences = [
@@ -185,6 +185,14 @@ def _why_nothing(group: GroupSummary) -> str:
         f"All differences lie within the noise, although gradients and update are "
         f"{percent(removable)} of the op time: these configurations leave most of it in place."
     )
+
+
+def _eager(group: GroupSummary) -> str:
+    """The step is not compiled: nothing else about it is worth knowing first."""
+    if group.eager is None:
+        return ""
+    said = group.eager[:1].upper() + group.eager[1:]
+    return f"{said.rstrip('.')}; a compiled step takes other times, and its passes can be told."
 
 
 def _why_little(group: GroupSummary) -> str:

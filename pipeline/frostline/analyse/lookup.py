@@ -6,10 +6,13 @@ no trial has, with the nearest name, and a name that several trials have, with a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from frostline.analyse import GroupKey
-from frostline.errors import UsageError
+from frostline.errors import PolicyError, UsageError
+from frostline.facts.model_facts import ModelFacts
+from frostline.policies.expand import expand
+from frostline.policies.grammar import Listed, Named, Regex, parse
 from frostline.store.trial_row import TrialRow
 from frostline.suggest import nearest
 from frostline.words import policy_words
@@ -17,11 +20,18 @@ from frostline.words import policy_words
 _LISTED = 12
 
 
-def find_trial(rows: Sequence[TrialRow], asked: str) -> TrialRow:
+KnownFacts = Callable[[str], ModelFacts | None]
+"""The facts of a model by its name; None where they are not known."""
+
+
+def find_trial(
+    rows: Sequence[TrialRow], asked: str, facts_of: KnownFacts = lambda model: None
+) -> TrialRow:
     """The one committed trial of this name, failed ones included.
 
     The name is tried in this order: as a trial's id; as its expanded policy, one of its aliases, or
-    its name in tables (`control 2`); as the start of its id.
+    its name in tables (`control 2`); as the start of its id; as a policy that names layers or
+    variables in another way (`layer:conv1` for `layer:base/conv1`), where `facts_of` knows them.
 
     Raises:
         UsageError: there is no trial yet, or the name fits none or several.
@@ -36,6 +46,7 @@ def find_trial(rows: Sequence[TrialRow], asked: str) -> TrialRow:
         [row for row in rows if row.trial_id == asked],
         [row for row in rows if asked in _names(row)],
         [row for row in rows if asked and row.trial_id.startswith(asked)],
+        _with_the_same_frozen(rows, asked, facts_of),
     ):
         if len(matches) == 1:
             return matches[0]
@@ -49,6 +60,27 @@ def find_trial(rows: Sequence[TrialRow], asked: str) -> TrialRow:
 
 def _names(row: TrialRow) -> set[str]:
     return {row.policy, *row.aliases, policy_words(row)}
+
+
+def _with_the_same_frozen(
+    rows: Sequence[TrialRow], asked: str, facts_of: KnownFacts
+) -> list[TrialRow]:
+    """Trials of what a policy freezes, if it names what it freezes; counts depend on the study."""
+    try:
+        terms = parse(asked)
+    except PolicyError:
+        return []
+    if not all(isinstance(term, Named | Listed | Regex) for term in terms):
+        return []
+    wanted: dict[str, frozenset[str]] = {}
+    for model in {row.model for row in rows}:
+        facts = facts_of(model)
+        try:
+            for one in expand(asked, facts) if facts is not None else ():
+                wanted[model] = one.frozen_variables
+        except PolicyError:
+            continue
+    return [row for row in rows if wanted.get(row.model) == frozenset(row.frozen_variables)]
 
 
 def _unknown(rows: Sequence[TrialRow], asked: str) -> str:

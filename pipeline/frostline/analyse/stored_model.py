@@ -47,6 +47,14 @@ def load_facts(sweep: Sweep, model: str) -> ModelFacts:
     return facts
 
 
+def facts_if_known(sweep: Sweep, model: str) -> ModelFacts | None:
+    """Facts of a model of the sweep; None where it could not be built, or they are damaged."""
+    try:
+        return load_facts(sweep, model)
+    except SweepError:
+        return None
+
+
 def read_graph(
     sweep: Sweep, trial_id: str, facts: ModelFacts, *, frozen: Collection[str] = ()
 ) -> StepGraph | None:

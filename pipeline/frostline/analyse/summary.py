@@ -18,7 +18,7 @@ from frostline.analyse.ceiling import REMOVABLE, ceiling
 from frostline.analyse.groups import GroupKey, Verdict, group_rows, noise_floor, verdict
 from frostline.analyse.placement import SIMILAR_FRACTION, similar
 from frostline.analyse.waits import waits_by_pass
-from frostline.store.trial_row import TrialRow
+from frostline.store.trial_row import RUNS_EAGERLY, TrialRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,7 @@ class GroupSummary:
         removable_fraction: share of the baseline's op time in gradients and update: all that
             freezing can remove behind the forward pass; None without trace.
         ceiling: see `frostline.analyse.ceiling`; None without trace.
+        eager: why its steps run eagerly and what to change; None where they are compiled.
     """
 
     key: GroupKey
@@ -84,6 +85,7 @@ class GroupSummary:
     waits_modelled: bool
     removable_fraction: float | None
     ceiling: float | None
+    eager: str | None = None
 
     @property
     def configurations(self) -> tuple[TrialRow, ...]:
@@ -177,6 +179,7 @@ def _group(
         waits_modelled=any(row.unobserved_ops is not None for row in baselines),
         removable_fraction=_median(_removable_fraction(row) for row in baselines),
         ceiling=ceiling(row for row in rows if not _freezes(row)),
+        eager=next((row.error_message for row in rows if row.error_type == RUNS_EAGERLY), None),
     )
 
 

@@ -54,7 +54,8 @@ class PlainStep:
 
     Attributes:
         ops: in creation order.
-        flow: the data flow and its landmarks; variables are numbered as in `layer_of`.
+        flow: the data flow and its landmarks; variables are numbered as in `layer_of`, and one
+            number more stands for all variables that are trained without being the model's.
         layer_of: per variable, the layer that owns it.
         handles: per variable, the vertices that stand for it.
         writes: per updating vertex, the vertices that stand for the variables it updates.
@@ -125,7 +126,8 @@ def graph_ops(step: PlainStep) -> tuple[GraphOp, ...]:
             op_type=op.op_type,
             layer=layer or None,
             pass_=_pass(op, group, mask, step.own_masks.get(layer or "", 0)),
-            needed_by=members(mask),
+            # Nothing that can be frozen decides about an op that another variable needs as well.
+            needed_by=() if mask >> len(step.layer_of) else members(mask),
         )
         for op, group, mask, layer in zip(step.ops, groups, masks, layers, strict=True)
     )
@@ -208,6 +210,8 @@ def _backward_layers(
         return sorted(found)
 
     def owner(op: int) -> str | None:
+        if masks[op] >> len(step.layer_of):
+            return None
         owners = {step.layer_of[position] for position in members(masks[op])}
         return owners.pop() if len(owners) == 1 else None
 

@@ -8,8 +8,8 @@ Control edges are no data flow and take no part: they tie everything to everythi
 The order of the walk decides (docs/method.md, Attribution). Ops that reach the loss are forward and
 are taken out first, then the ops that lead to a result (output, metric, updated state) without
 passing through a gradient. Of the others, those upstream of a gradient are backward; then those
-upstream of an update, or between a gradient and another effect, are the optimizer's. The rest does
-nothing (TensorFlow prunes it) or only keeps order.
+upstream of an update, or between a gradient and anything else that the step is run for, are the
+optimizer's. The rest does nothing (TensorFlow prunes it) or only keeps order.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class StepFlow:
     Attributes:
         sources: per vertex, the vertices that it reads.
         losses: what the gradient tape differentiated.
-        gradients: per variable (its bit's position), the vertices of its gradient.
+        gradients: per variable (its bit's position), the vertices of its gradient. Positions that
+            stand for no variable of the model are allowed.
         results: outputs of the step and updates of states that are not the optimizer's.
         updates: updates of trained variables and of the optimizer's own.
         effects: other ops that are run for their effect and not for their value (branches that
@@ -79,12 +80,13 @@ def walk(flow: StepFlow) -> Walked:
     order = topological(sources)
     tips = frozenset().union(*flow.gradients.values())
     forward = upstream(sources, flow.losses)
-    forward |= upstream(sources, flow.results - tips, stop=tips - forward)
+    after = downstream(sources, tips - forward)
+    forward |= upstream(sources, flow.results, stop=after)
     needed_by = spread_up(sources, order, seeds_of(flow.gradients), stop=forward)
     backward = {vertex for vertex, mask in enumerate(needed_by) if mask}
     before = forward | backward
     optimizer = upstream(sources, flow.updates, stop=before)
-    optimizer |= downstream(sources, tips) & upstream(sources, flow.effects, stop=before)
+    optimizer |= after & upstream(sources, flow.effects | flow.results, stop=before)
     groups = [OpGroup.OTHER] * len(sources)
     for group, vertices in (
         (OpGroup.OPTIMIZER, optimizer),

@@ -38,14 +38,19 @@ def plan(
     asked = load_study(study)
     facts, failures = _inspect(asked)
     if not facts:
-        raise StudyError("no model of the study can be built:\n  " + "\n  ".join(failures))
+        raise StudyError("nothing of the study can run:\n  " + "\n  ".join(failures))
     buildable = tuple(model for model in asked.models if model.name in facts)
     planned = plan_trials(replace(asked, models=buildable), facts)
     console = out()
     for group in planned.groups:
         console.print(_heading(group, facts[group.model.name]))
         console.print(_table(group))
-    for notice in planned.notices:
+    of_models = [
+        f"model `{name}`: {warning}"
+        for name, known in facts.items()
+        for warning in known.facts_warnings
+    ]
+    for notice in (*planned.notices, *of_models):
         console.print(Text.assemble(("note: ", "yellow"), notice))
     console.print(Text(f"\n{len(planned.trials)} trials."))
     _print_estimate(console, estimate(planned, facts, asked, workers=workers))
@@ -71,7 +76,8 @@ def _inspect(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
     failures = []
     for name, each in found.items():
         if isinstance(each, Failed):
-            failures.append(f"model `{name}` failed in {each.stage}: {each.kind}: {each.message}")
+            why = "" if each.is_refusal else f" failed in {each.stage}: {each.kind}"
+            failures.append(f"model `{name}`{why}: {each.message}")
         else:
             facts[name] = each
     return facts, failures
@@ -79,10 +85,12 @@ def _inspect(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
 
 def _heading(group: TrialGroup, facts: ModelFacts) -> Text:
     own = "" if group.setting.optimizer else ", its own optimizer"
+    frozen = facts.builder_frozen_params
+    by_builder = f"; its builder froze {frozen:,} more" if frozen else ""
     return Text.assemble(
         (f"\n{group.model.name}", "bold"),
         f", {group.setting.words()}{own}: {len(facts.layers)} layers, "
-        f"{facts.total_params:,} parameters",
+        f"{facts.total_params:,} parameters{by_builder}",
     )
 
 

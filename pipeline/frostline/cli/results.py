@@ -15,7 +15,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from frostline.analyse import GroupSummary, Summary, TimeSplit, TrialSummary, group_answer
+from frostline.analyse import (
+    GroupSummary,
+    Summary,
+    TimeSplit,
+    TrialSummary,
+    contrast_words,
+    group_answer,
+)
 from frostline.reporting.page_limits import shown_trials
 from frostline.words import (
     duration_s,
@@ -31,13 +38,19 @@ from frostline.words import (
 
 _ROWS = 100
 _FAILED = 20
+_CONTRASTS = 8
 _SHORT = {"no measurable difference": "no difference"}
 _STYLES = {"faster": "green", "slower": "red", "no measurable difference": "dim"}
 
 
 def result(summary: Summary) -> RenderableType:
-    """Every group's table, failures and answer."""
-    return Group(*(part for group in summary.groups for part in _group(group)))
+    """Every group's table, failures and answer; then what one setting gives against another."""
+    contrasts = contrast_words(summary.groups, _CONTRASTS)
+    return Group(
+        *(part for group in summary.groups for part in _group(group)),
+        *([Text("\nSettings compared", style="bold")] if contrasts else []),
+        *(Padding(Text(words[:1].upper() + words[1:]), (0, 0, 0, 2)) for words in contrasts),
+    )
 
 
 def time_words(split: TimeSplit) -> str:

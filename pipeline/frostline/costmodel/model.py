@@ -1,7 +1,8 @@
 """The cost model: the step time of any freeze configuration as a sum over layers and passes.
 
 In: the facts of a model and its priced anchors. Out: predicted step times relative to the baseline.
-Refuses (UsageError): configurations that put a layer into a mode which no anchor shows.
+Refuses (UsageError): configurations that put a layer into a mode which no anchor shows, and those
+that the training step cannot run.
 
 The sum (docs/method.md, The cost model). A layer is `trainable`, `pass_through` or `pruned`:
 
@@ -33,7 +34,7 @@ from frostline.costmodel.terms import PARTS, Part, SharedOptimizer, Term
 from frostline.costmodel.units import FIXED, units_of
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
-from frostline.policies import layer_modes
+from frostline.policies import layer_modes, why_not
 from frostline.policies.modes import Mode
 
 BACKWARD: tuple[Pass, Pass] = ("activation_gradient", "weight_gradient")
@@ -136,6 +137,8 @@ class CostModel:
     def prices(self, frozen_variables: Collection[str]) -> tuple[LayerPrice, ...]:
         """Every layer's price in a configuration, in layer order, and the fixed rest last."""
         frozen = frozenset(frozen_variables)
+        if reason := why_not(self.facts, frozen):
+            raise UsageError(reason)
         modes = layer_modes(self.facts, frozen)
         self.refuse_unpriced(modes.items())
         training = self._params.keys() - frozen

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 
 from frostline.analyse import GroupKey, noise_floor
 from frostline.analyse.busy import busy_fraction
 from frostline.analyse.lookup import find_trial
+from frostline.analyse.stored_model import facts_if_known
 from frostline.attribute.costs import apportion
 from frostline.attribute.dispatch import RULE as DISPATCH
 from frostline.difference.difference import Clock, Difference, Op, Side
@@ -53,7 +55,7 @@ def diff(
     """
     sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
-    a, b = find_trial(rows, trial_a), find_trial(rows, trial_b)
+    a, b = (find_trial(rows, each, partial(facts_if_known, sweep)) for each in (trial_a, trial_b))
     for row in (a, b):
         _need_profile(row)
     differing = _differing(a, b)

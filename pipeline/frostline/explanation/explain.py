@@ -7,12 +7,13 @@ trial has.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from os import PathLike
 
 from frostline.analyse import GroupKey, noise_floor, verdict
 from frostline.analyse.lookup import find_trial
 from frostline.analyse.profiles import LayerMode, StepProfile, read_profiles
-from frostline.analyse.stored_model import load_facts, read_graph
+from frostline.analyse.stored_model import facts_if_known, load_facts, read_graph
 from frostline.costmodel.units import units_of
 from frostline.errors import UsageError
 from frostline.explanation.case import Case
@@ -41,7 +42,7 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
     """
     sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
-    row = find_trial(rows, trial)
+    row = find_trial(rows, trial, partial(facts_if_known, sweep))
     case = _case(sweep, row, [one for one in rows if GroupKey.of(one) == GroupKey.of(row)])
     reasons = [reason for rule in (*WORTH, *SAVED, *REMAINS) if (reason := rule(case)) is not None]
     first = case.first_trainable

@@ -9,6 +9,7 @@ from __future__ import annotations
 from frostline.explanation.case import Case, Rule, layer_words
 from frostline.explanation.explanation import PartKind, Quantity, Reason
 from frostline.explanation.waiting import device_waits
+from frostline.store.trial_row import RUNS_EAGERLY
 from frostline.words import counted, duration_ns, percent
 
 NAMED = 0.02
@@ -161,7 +162,7 @@ def unattributed(case: Case) -> Reason | None:
 def no_trace(case: Case) -> Reason | None:
     """The trial was timed, but left no usable trace."""
     row = case.row
-    if row.status == "failed" or case.trial is not None:
+    if row.status == "failed" or case.trial is not None or row.error_type == RUNS_EAGERLY:
         return None
     if row.error_stage == "profile":
         reason = (row.error_message or "").rstrip(".")
@@ -184,9 +185,26 @@ def no_trace(case: Case) -> Reason | None:
     )
 
 
+def runs_eagerly(case: Case) -> Reason | None:
+    """The step is not compiled, so that it was timed and not profiled."""
+    row = case.row
+    if row.error_type != RUNS_EAGERLY:
+        return None
+    why, _, advice = (row.error_message or "").partition(". ")
+    return Reason(
+        kind="runs_eagerly",
+        effect="unknown",
+        text=(
+            f"{why}. Step time and speedup hold for the eager step; a compiled step takes other "
+            "times, and freezing saves another share of them"
+        ),
+        advice=f"{advice or 'Compile it: leave run_eagerly=True out'}.",
+    )
+
+
 def no_baseline_profile(case: Case) -> Reason | None:
     """No control left a trace on this kind of device."""
-    if case.row.status == "failed" or case.controls:
+    if case.row.status == "failed" or case.controls or case.row.error_type == RUNS_EAGERLY:
         return None
     which = "no other control" if case.row.is_control else "no control"
     return Reason(
@@ -218,7 +236,8 @@ def waiting_not_recorded(case: Case) -> Reason | None:
 
 REMAINS: tuple[Rule, ...] = (
     gradient_flows_through, still_trains, forward_dominates, communication, input_bound,
-    device_waits, unattributed, no_trace, no_baseline_profile, waiting_not_recorded,
+    device_waits, unattributed, runs_eagerly, no_trace, no_baseline_profile,
+    waiting_not_recorded,
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from pydantic import TypeAdapter
@@ -26,6 +26,7 @@ class VariableFacts:
         shape: dimensions.
         params: number of elements.
         is_bias: True for an additive bias (`bias` of a layer; not a norm's `beta`).
+        has_gradient: False where the loss does not depend on it (behind `stop_gradient`).
     """
 
     path: str
@@ -34,6 +35,7 @@ class VariableFacts:
     shape: tuple[int, ...]
     params: int
     is_bias: bool
+    has_gradient: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +45,16 @@ class LayerFacts:
     Attributes:
         name: ownership path from the model, without the model's own name
             (`vgg16/block1_conv1`); unique and the same at each build.
-        index: position in the order of first use in the forward graph, from 0.
+        index: position in the order of first use in the training step's forward pass, from 0.
         kind: class name (`Conv2D`).
         block: the child of the model's top level that holds it (itself when it is that child).
         is_norm: True for normalisation layers (batch, layer, group, RMS, spectral).
         variables: its variables in ownership order.
-        upstream: names of the layers from whose variables a path leads to this layer's
-            computation, other layers only; a layer in a loop with this one is in both sets.
-        forward_flops: FLOPs of the forward operations it creates, for one batch of
-            `ModelFacts.batch_size`; None where no FLOP count is registered for any of them.
-        uses: how often it is called in one forward pass (2 and more: shared).
+        upstream: names of the layers whose gradients flow through this layer's computation, other
+            layers only; a layer in a loop with this one is in both sets.
+        forward_flops: FLOPs of the forward operations it creates in a training step, for one batch
+            of `ModelFacts.batch_size`; None where no FLOP count is registered for any of them.
+        uses: how often it is called in one training step (2 and more: shared).
         access: the layer as a Python expression in which `model` is the model; None where not
             known.
     """
@@ -72,6 +74,11 @@ class LayerFacts:
     def params(self) -> int:
         """Parameters that train in the baseline."""
         return sum(variable.params for variable in self.variables)
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether the loss depends on any of its variables."""
+        return any(variable.has_gradient for variable in self.variables)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +109,18 @@ class ModelFacts:
         name: the model's name in the study.
         layers: in the order of first use; may be empty (a model without trainable weights).
         untrainable_params: elements of variables that do not train in the baseline (statistics,
-            and what the builder froze).
+            what the builder froze, and what the training step leaves alone).
+        builder_frozen_params: those among them that the builder froze.
+        own_precision: the dtype policy that the builder sets itself; None where it keeps the one
+            that it was called under.
+        inputs_alone: its own `train_step` takes inputs and no targets.
+        also_holds: by the name of a layer that holds others: paths of variables that it holds and
+            that go by another name, because another layer holds them as well.
         batch_size: the batch size the forward graph was traced with.
-        build_s, trace_s: seconds to build the model and to trace its forward pass here.
+        build_s, trace_s: seconds to build the model and to trace its training step here.
         facts_warnings: what the inspection could not find out, in words.
+        must_train: groups of variables, by path; the training step fails where none of a group
+            trains (one of two optimizers would be left without gradients).
         made_from: what the facts depend on; None where that is not known.
     """
 
@@ -117,6 +132,11 @@ class ModelFacts:
     trace_s: float
     facts_warnings: tuple[str, ...] = ()
     made_from: MadeFrom | None = None
+    builder_frozen_params: int = 0
+    own_precision: str | None = None
+    inputs_alone: bool = False
+    also_holds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    must_train: tuple[tuple[str, ...], ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, LayerFacts]:
@@ -134,17 +154,29 @@ class ModelFacts:
         return sum(layer.params for layer in self.layers)
 
     @cached_property
+    def required_groups(self) -> tuple[frozenset[str], ...]:
+        """Groups of variables, by path, of each of which some must train.
+
+        The first holds everything that the loss depends on, the others what `must_train` says.
+        """
+        connected = frozenset(each.path for each in self.variables if each.has_gradient)
+        groups = [connected, *(connected & set(group) for group in self.must_train)]
+        return tuple(dict.fromkeys(group for group in groups if group))
+
+    @cached_property
     def head(self) -> LayerFacts | None:
         """The last layer with no layer downstream and no shared use upstream; None if no layer.
 
         A layer that is its own ancestor through another call (tied weights) is skipped. Where every
-        candidate is such a layer, the head is the last layer in the order of first use.
+        candidate is such a layer, the head is the last layer in the order of first use. A layer
+        without a gradient is none.
         """
-        if not self.layers:
+        layers = [layer for layer in self.layers if layer.has_gradient]
+        if not layers:
             return None
-        fed = {name for layer in self.layers for name in layer.upstream}
-        ends = [layer for layer in self.layers if layer.name not in fed and layer.uses <= 1]
-        return ends[-1] if ends else self.layers[-1]
+        fed = {name for layer in layers for name in layer.upstream}
+        ends = [layer for layer in layers if layer.name not in fed and layer.uses <= 1]
+        return ends[-1] if ends else layers[-1]
 
 
 _MOST = 4 * 10**18  # FLOPs of the largest step; more than any count or duration
@@ -193,6 +225,14 @@ def _wrong(facts: ModelFacts) -> Iterator[str]:
             yield f"layer {_short(layer.name)} has numbers out of range"
         if any(not 0 <= each.params <= _MOST for each in layer.variables):
             yield f"layer {_short(layer.name)} has variables whose size is out of range"
+    paths = {variable.path for variable in facts.variables}
+    for name, held in facts.also_holds.items():
+        if unknown := set(held) - paths:
+            yield f"layer {_short(name)} holds {_short(unknown.pop())}, which is no variable"
+    if not 0 <= facts.builder_frozen_params <= facts.untrainable_params <= _MOST:
+        yield "the parameters that the builder froze are out of range"
+    if unknown := set().union(*facts.must_train) - {each.path for each in facts.variables}:
+        yield f"{_short(unknown.pop())} must train, which is no variable"
     if layers and facts.total_params == 0:
         yield "no layer has parameters"
     if facts.batch_size < 1 or not all(

@@ -16,9 +16,12 @@ import numpy as np
 import tensorflow as tf
 
 from frostline.errors import TrialError
+from frostline.measure.graph.recorder import without_updates
 
 MIN_BLOCK_NS = 20_000_000
 _WARM_STEPS = 3
+LONGEST_CYCLE = 128
+_MARKS = 3  # cycles in a profile; a median needs some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,28 +50,64 @@ class Arm:
         batches: what the train function takes.
         steps: steps run so far.
         block_steps: steps in a block that lasts 20 ms or more; set by `warm_up`.
+        cycle: steps after which the work repeats. A call of the train function may run several
+            steps, the work may alternate from step to step, and batches may differ in shape; every
+            sample and every profiled window is a multiple of it.
     """
 
     def __init__(
-        self, model: keras.Model, batches: Iterator[Any], strategy: tf.distribute.Strategy
+        self,
+        model: keras.Model,
+        batches: Iterator[Any],
+        strategy: tf.distribute.Strategy,
+        *,
+        cycle: int = 1,
     ) -> None:
+        """Make an arm; `cycle` says after how many batches their shapes repeat."""
         self.model = model
         self.steps = 0
         self.block_steps = 1
         self.batches = batches
         self._strategy = strategy
+        self._steps_per_call = max(1, int(getattr(model, "steps_per_execution", None) or 1))
+        self._cycle_of_batches = cycle
+        self.cycle = math.lcm(self._steps_per_call, cycle)
+
+    def repeat_after(self, steps: int) -> tuple[str, ...]:
+        """Take note after how many steps the work repeats.
+
+        Returns:
+            A warning where that is too long for samples of whole cycles.
+        """
+        if steps > LONGEST_CYCLE:
+            return (
+                f"the work of the training step repeats after {steps} steps only; samples and "
+                f"profiles cover whole cycles of {LONGEST_CYCLE} steps at most, so what happens "
+                "less often is seen by chance",
+            )
+        self.cycle = math.lcm(self._steps_per_call, self._cycle_of_batches, steps)
+        return ()
 
     def build_variables(self) -> None:
         """Give a subclassed model its variables, which it has only once it has been called.
 
-        Layers are named and frozen before the first step, so the variables are needed by then.
+        Layers are named and frozen before the first step, so the variables are needed by then. What
+        the model's `call` does not reach, or a model without one, gets them from a training step
+        that is traced and never run.
         """
-        if self.model.built:
-            return
-        batch = next(self.batches)
-        inputs = batch[0] if isinstance(batch, tuple) else batch
-        with self._strategy.scope():
-            self.model(inputs)
+        model = self.model
+        if not model.built and type(model).call is not keras.Model.call:
+            batch = next(self.batches)
+            inputs = batch[0] if isinstance(batch, tuple) else batch
+            with self._strategy.scope():
+                model(inputs)
+        layers = model._flatten_layers(include_self=False)
+        if not all(layer.built for layer in layers):
+            try:
+                with self._strategy.scope(), without_updates():
+                    trace_step(model, next(self.batches), self._strategy)
+            except Exception as error:  # noqa: BLE001 - foreign code; the first step will say
+                print(f"variables are built during the first step: {error}", flush=True)
 
     def build_state(self) -> None:
         """Create metric and optimizer variables before the step is traced.
@@ -99,15 +138,19 @@ class Arm:
     def run(self, n_steps: int) -> Block:
         """Run `n_steps` training steps and wait for the last one's loss.
 
+        Where a call of the train function runs several steps, the number is rounded up.
+
         Raises:
             TrialError: the loss is not finite.
         """
         step = self.model.train_function
+        calls = math.ceil(n_steps / self._steps_per_call)
         start = time.perf_counter_ns()
-        for _ in range(n_steps):
+        for _ in range(calls):
             logs = step(self.batches)
         value = _to_host(logs)
         elapsed = time.perf_counter_ns() - start
+        n_steps = calls * self._steps_per_call
         self.steps += n_steps
         if not math.isfinite(value):
             raise TrialError(
@@ -118,24 +161,41 @@ class Arm:
             )
         return Block(n_steps=n_steps, elapsed_ns=elapsed)
 
+    def whole_cycles(self, n_steps: int) -> int:
+        """The number of steps, rounded up to whole cycles."""
+        return math.ceil(n_steps / self.cycle) * self.cycle
+
     def warm_up(self) -> list[Block]:
         """Run the steps that do not count, and choose the length of a block from them."""
-        blocks = [self.run(1) for _ in range(_WARM_STEPS)]
+        blocks = [self.run(self.cycle) for _ in range(_WARM_STEPS)]
         fastest = min(block.step_ns for block in blocks)
-        self.block_steps = max(1, math.ceil(MIN_BLOCK_NS / max(fastest, 1)))
-        if self.block_steps > 1:
+        self.block_steps = self.whole_cycles(math.ceil(MIN_BLOCK_NS / max(fastest, 1)))
+        if self.block_steps > self.cycle:
             block = self.run(self.block_steps)
             blocks.append(block)
-            self.block_steps = max(1, math.ceil(MIN_BLOCK_NS / max(block.step_ns, 1)))
+            self.block_steps = self.whole_cycles(math.ceil(MIN_BLOCK_NS / max(block.step_ns, 1)))
         return blocks
 
     def profile(self, n_steps: int) -> list[Block]:
-        """Run single steps, each marked for the profiler as a training step."""
+        """Run at least `n_steps` steps, each whole cycle marked for the profiler as one step.
+
+        What a cycle does once stands in every mark, so that a median over them finds it.
+        """
+        marks = n_steps if self.cycle == 1 else max(_MARKS, math.ceil(n_steps / self.cycle))
         blocks = []
-        for number in range(n_steps):
+        for number in range(marks):
             with tf.profiler.experimental.Trace("train", step_num=number, _r=1):
-                blocks.append(self.run(1))
+                blocks.append(self.run(self.cycle))
         return blocks
+
+
+def trace_step(model: keras.Model, batch: Any, strategy: tf.distribute.Strategy) -> Any:
+    """The function that a model's training step on a batch is traced into; nothing is run."""
+
+    def step(data: Any) -> Any:
+        return strategy.run(model.train_step, args=(data,))
+
+    return tf.function(step, autograph=False).get_concrete_function(batch)
 
 
 def _to_host(logs: Any) -> float:

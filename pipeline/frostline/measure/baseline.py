@@ -19,8 +19,9 @@ import tensorflow as tf
 from frostline.errors import TrialError
 from frostline.measure import device
 from frostline.measure.arm import Arm
-from frostline.measure.batches import batches
+from frostline.measure.batches import Feed, feed
 from frostline.measure.build import build, strategy_for
+from frostline.measure.eager import runs_eagerly, why_eager
 from frostline.measure.gradient_norms import gradient_norms
 from frostline.measure.interleave import Comparison, interleave, median_ns, sample
 from frostline.measure.layers import owned_layers
@@ -28,8 +29,9 @@ from frostline.measure.memory_release import release_memory, settle, transient_m
 from frostline.measure.messages import Measured, OpenGroup, Ready, Sample
 from frostline.measure.pairing import estimate, looks
 from frostline.measure.phase_times import Phases
-from frostline.measure.profiler import profile_trial
-from frostline.measure.trial_arm import TracedArm, first_step, trace_trial
+from frostline.measure.profiler import ProfiledWindow, profile_trial
+from frostline.measure.short_error import short_error
+from frostline.measure.trial_arm import TracedArm, trace_baseline, trace_trial
 from frostline.trial import Trial
 
 _SANDWICH_PAIRS = 22
@@ -47,6 +49,8 @@ class WarmBaseline:
         if not tf.config.list_logical_devices():
             raise TrialError("build", "NoDevice", "TensorFlow sees no device at all")
         self._strategy = strategy_for(self._setting)
+        self._feed: Feed | None = None
+        self._trains: frozenset[str] = frozenset()
         self._baseline: Arm | None = self._warm_baseline()
         self._seconds_to_open = self._phases.seconds
         settle()
@@ -56,7 +60,7 @@ class WarmBaseline:
         return Ready(
             device_kind=device.device_kind(),
             device_id=device.device_id(),
-            jit_compile=bool(self._open_baseline().model.jit_compile),
+            jit_compile=self._is_compiled_by_xla(),
             seconds={"import": import_s, **self._seconds_to_open},
             rss_bytes=device.resident_bytes(),
             tensorflow_version=tf.__version__,
@@ -90,7 +94,7 @@ class WarmBaseline:
                 "measure",
                 "OutOfMemory",
                 f"the device's memory does not hold this model even alone; lower batch_size "
-                f"({self._setting.batch_size}): {error.message[:300]}",
+                f"({self._setting.batch_size}): {short_error(error)}",
             ) from error
         baseline = self._open_baseline()
         steps = measured.steps + max(0, baseline.steps - steps_before)
@@ -98,7 +102,7 @@ class WarmBaseline:
 
     def _interleaved(self, trial: Trial, scratch: Path) -> Measured:
         baseline = self._open_baseline()
-        traced = trace_trial(trial, self._build, self._phases)
+        traced = trace_trial(trial, self._build, self._phases, trains=self._trains)
         with self._phases.timed("step", "measure"):
             warm = [
                 sample(block, "trial", -1, position, warmup=True)
@@ -115,7 +119,7 @@ class WarmBaseline:
         unsettle()
         release_memory()
         with transient_models():
-            traced = trace_trial(trial, self._build, self._phases)
+            traced = trace_trial(trial, self._build, self._phases, trains=self._trains)
             with self._phases.timed("step", "measure"):
                 traced.arm.warm_up()
             own = self._blocks(traced.arm, "trial", pairs, position=1)
@@ -158,8 +162,13 @@ class WarmBaseline:
     ) -> Measured:
         """Profile the trial, save its graph, and put everything into one message."""
         energy = self._energy(traced.arm)
+        eager = why_eager(traced.arm.model, self._spec)
         with self._phases.timed("profile", "profile"):
-            window = profile_trial(trial, traced.arm, self._measure.profile_steps, scratch)
+            window = (
+                profile_trial(trial, traced.arm, self._measure.profile_steps, scratch)
+                if eager is None
+                else ProfiledWindow(trace_file=None, step_ns=None, error=eager)
+            )
         norms, warnings = self._gradient_norms(trial, traced.arm)
         graph_file = None
         if traced.graph is not None:
@@ -178,6 +187,7 @@ class WarmBaseline:
             step_ns=own_ns,
             baseline_step_ns=base_ns,
             profiled_step_ns=window.step_ns,
+            steps_per_mark=traced.arm.cycle,
             trace_file=window.trace_file,
             profile_error=window.error,
             graph_file=None if graph_file is None else str(graph_file),
@@ -187,7 +197,9 @@ class WarmBaseline:
             seconds=self._phases.seconds,
             steps=traced.arm.steps,
             rss_bytes=device.resident_bytes(),
+            examples_per_step=None if self._feed is None else self._feed.examples_per_batch,
             gradient_norms=norms,
+            runs_eagerly=eager is not None,
         )
 
     def _gradient_norms(
@@ -202,8 +214,14 @@ class WarmBaseline:
                     arm.model, arm.batches, self._strategy, owned_layers(arm.model)
                 )
         except Exception as error:  # noqa: BLE001 - foreign code; the timing is good without it
-            return None, (f"no gradient norms: {error}"[:500],)
+            return None, (f"no gradient norms: {short_error(error)}",)
         return dict(found), ()
+
+    def _is_compiled_by_xla(self) -> bool:
+        """Asked for by `compile`, or by the builder for every function of the process."""
+        model = self._open_baseline().model
+        everywhere = tf.config.optimizer.get_jit() == "autoclustering"
+        return not runs_eagerly(model) and (bool(model.jit_compile) or everywhere)
 
     def _energy(self, arm: Arm) -> float | None:
         """Joules per step over a window of its own, long enough for the counter's resolution."""
@@ -218,24 +236,29 @@ class WarmBaseline:
         return None if after is None else (after - before) / 1000 / steps
 
     def _warm_baseline(self) -> Arm:
-        arm, _ = self._build()
-        with self._phases.timed("trace", "trace"):
-            arm.build_state()
-            arm.model.make_train_function()
-            first_step(arm)
+        traced = trace_baseline(self._build, self._phases)
+        self._trains = traced.trains
         with self._phases.timed("step", "measure"):
-            arm.warm_up()
-        return arm
+            traced.arm.warm_up()
+        return traced.arm
 
     def _build(self) -> tuple[Arm, tuple[str, ...]]:
         seed = self._measure.seed
         with self._phases.timed("build", "build"):
             model, warnings = build(self._spec, self._setting, seed=seed, strategy=self._strategy)
             with self._strategy.scope():
-                feed = batches(model, self._spec, self._setting, self._strategy, seed=seed)
-                arm = Arm(model, feed, self._strategy)
+                found = feed(
+                    model,
+                    self._spec,
+                    self._setting,
+                    self._strategy,
+                    seed=seed,
+                    known=self._feed,
+                )
+                arm = Arm(model, found.batches, self._strategy, cycle=found.cycle)
                 arm.build_variables()
-        return arm, warnings
+        self._feed = replace(found, batches=iter(()))
+        return arm, (*warnings, *found.warnings)
 
     def _open_baseline(self) -> Arm:
         if self._baseline is None:

@@ -1,211 +1,213 @@
 """Batches for a model: the study's own dataset, or synthetic ones resident on the device.
 
-Synthetic batches are drawn once, from a seed: inputs shaped by the model's inputs, targets by its
-outputs and its loss. Integer inputs stay inside the vocabulary of the embeddings they reach.
-Refuses (TrialError, stage `build`): an input or output whose size is unknown beyond the batch.
+Batches of a dataset may differ in shape: its last one is shorter where `drop_remainder` is not set,
+and padded or bucketed batches are as long as what is in them. Steps then differ too, and only whole
+cycles of the dataset can be compared. So a feed says after how many batches it begins again, and
+how many examples these hold. Refuses (TrialError, stage `build`) what `frostline.measure.synthetic`
+refuses, and a `data` callable that returns no dataset or an empty one.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
+import math
+import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from frostline.errors import TrialError
-from frostline.measure.build import load_callable
+from frostline.measure.arm import LONGEST_CYCLE
+from frostline.measure.build import load_callable, returned_dataset, user_code
+from frostline.measure.synthetic import synthetic_batch
 from frostline.trial import ModelSpec, Setting
 
-_ONE_HOT = ("categorical_crossentropy", "categorical_focal_crossentropy", "kl_divergence")
-_CLASS_INDEX = ("sparse_categorical_crossentropy",)
-_BINARY = ("binary_crossentropy", "binary_focal_crossentropy", "dice", "tversky")
-_SIGNED = ("hinge", "squared_hinge", "categorical_hinge")
+MOST_IN_A_CYCLE = LONGEST_CYCLE
+"""Batches of a longer dataset are timed as they come: a block of so many steps takes too long."""
+
+_COUNTED_S = 20.0
 
 
-def batches(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """Batches, as `train_function` takes them.
+
+    Attributes:
+        batches: without end.
+        cycle: batches after which their shapes repeat; 1 where all are alike.
+        examples_per_batch: mean over a cycle; None where that is not known.
+        synthetic: the batch, where it is always the same synthetic one.
+        warnings: what the user should know of them.
+    """
+
+    batches: Iterator[Any]
+    cycle: int = 1
+    examples_per_batch: float | None = None
+    synthetic: tuple[Any, ...] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def feed(
     model: keras.Model,
     spec: ModelSpec,
     setting: Setting,
     strategy: tf.distribute.Strategy,
     *,
     seed: int,
-) -> Iterator[Any]:
-    """An endless iterator of batches, as `train_function` takes it.
+    known: Feed | None = None,
+    counted: bool = True,
+) -> Feed:
+    """The batches of a model under a setting.
 
     With a `data` callable the input pipeline runs in every step, as in `fit`; synthetic batches
     cost nothing per step.
+
+    Args:
+        model: compiled.
+        spec: its entry in the study.
+        setting: what it was built under.
+        strategy: where the batches go.
+        seed: of synthetic batches.
+        known: an earlier feed of the same, which saves finding it out again.
+        counted: False where one batch is enough: nothing is found out about a dataset's cycle.
+
+    Raises:
+        TrialError: there is no dataset, or what to feed is not known.
     """
-    if spec.data is not None:
-        make = load_callable(spec.data, spec.search_path, "data")
-        dataset = make(model, setting.batch_size)
-        if not isinstance(dataset, tf.data.Dataset):
-            given = type(dataset).__name__
-            raise TrialError(
-                "build",
-                "NotADataset",
-                f"data {spec.data!r} returned {given}, not a tf.data.Dataset",
-            )
-        endless: Iterator[Any] = iter(_distributed(strategy, dataset.repeat()))
-        return endless
-    x, y = synthetic_batch(model, setting.batch_size, seed=seed)
-    if setting.strategy != "single":
-        resident = tf.data.Dataset.from_tensors((x, y)).repeat()
-        return iter(_distributed(strategy, resident))
-    return itertools.repeat((x, y))
+    dataset = users_dataset(model, spec, setting.batch_size)
+    if dataset is not None:
+        shapes = known or (_shapes(dataset) if counted else Feed(batches=iter(())))
+        return replace(shapes, batches=iter(_distributed(strategy, dataset.repeat())))
+    batch = None if known is None else known.synthetic
+    if batch is None:
+        batch = _synthetic(model, spec, setting, seed)
+    endless: Iterator[Any] = itertools.repeat(batch)
+    if setting.strategy != "single" or model.steps_per_execution > 1:
+        # tf.data takes a list for a tensor; a model takes a tuple wherever it takes a list.
+        resident = tf.data.Dataset.from_tensors(_tuples(batch)).repeat()
+        endless = iter(_distributed(strategy, resident))
+    return Feed(batches=endless, examples_per_batch=float(setting.batch_size), synthetic=batch)
 
 
 def first_batch(
     model: keras.Model, spec: ModelSpec, setting: Setting, *, seed: int
 ) -> tuple[Any, ...]:
-    """One `(x, y)` or `(x, y, sample_weight)` batch."""
-    strategy = tf.distribute.get_strategy()
-    one = replace(setting, strategy="single")
-    batch = next(iter(batches(model, spec, one, strategy, seed=seed)))
+    """One `(x, y)` or `(x, y, sample_weight)` batch.
+
+    Raises:
+        TrialError: as `feed`.
+    """
+    dataset = users_dataset(model, spec, setting.batch_size)
+    if dataset is None:
+        return _synthetic(model, spec, setting, seed)
+    source = f"data {spec.data!r}" if spec.data else f"builder {spec.builder!r}"
+    with user_code(source):
+        batch = next(iter(dataset), None)
+    if batch is None:
+        raise TrialError("build", "NoBatch", f"{source} returned an empty dataset")
     return batch if isinstance(batch, tuple) else (batch,)
+
+
+def users_dataset(model: keras.Model, spec: ModelSpec, batch_size: int) -> tf.data.Dataset | None:
+    """What the `data` callable of a model's entry returns, else what the builder returned.
+
+    None where there is neither.
+
+    Raises:
+        TrialError: it raised, or returned no dataset.
+    """
+    if spec.data is None:
+        return returned_dataset(model)
+    path = spec.data
+    make = load_callable(path, spec.search_path, "data")
+    with user_code(f"data {path!r}"):
+        dataset = make(model, batch_size)
+    if not isinstance(dataset, tf.data.Dataset):
+        given = type(dataset).__name__
+        raise TrialError(
+            "build",
+            "NotADataset",
+            f"data {path!r} returned {given}, not a tf.data.Dataset; wrap arrays in "
+            "tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)",
+        )
+    return dataset
+
+
+def _synthetic(model: keras.Model, spec: ModelSpec, setting: Setting, seed: int) -> tuple[Any, ...]:
+    x, y = synthetic_batch(model, setting.batch_size, seed=seed)
+    return (x,) if spec.inputs_alone else (x, y)
+
+
+def rows_of(value: Any) -> int | None:
+    """Examples in a batch: the size of its first dimension; None where it has none."""
+    for component in tf.nest.flatten(value):
+        if isinstance(component, tf.RaggedTensor):
+            return int(component.nrows())
+        if isinstance(component, tf.SparseTensor):
+            return int(component.dense_shape[0])
+        if component.shape.rank:
+            return int(tf.shape(component)[0])
+    return None
+
+
+def _shapes(dataset: tf.data.Dataset) -> Feed:
+    """What a dataset says of its cycle; an empty one of batches."""
+    fixed = all(
+        isinstance(spec, tf.TensorSpec) and spec.shape.is_fully_defined()
+        for spec in tf.nest.flatten(dataset.element_spec)
+    )
+    if fixed:
+        first = tf.nest.flatten(dataset.element_spec)[0].shape
+        examples = float(first[0]) if first.rank else None
+        return Feed(batches=iter(()), examples_per_batch=examples)
+    seen: list[tuple[Any, ...]] = []
+    rows: list[int | None] = []
+    ended, deadline = True, time.monotonic() + _COUNTED_S
+    for batch in dataset:
+        if len(seen) == MOST_IN_A_CYCLE or time.monotonic() > deadline:
+            ended = False
+            break
+        seen.append(tuple(_size(part) for part in tf.nest.flatten(batch)))
+        rows.append(rows_of(batch))
+    counted = [each for each in rows if each is not None]
+    mean = math.fsum(counted) / len(counted) if counted and len(counted) == len(rows) else None
+    if len(set(seen)) <= 1:
+        return Feed(batches=iter(()), examples_per_batch=mean)
+    if not ended:
+        warning = (
+            f"the dataset's batches differ in shape, and it is longer than {len(seen)} batches: "
+            "steps are timed as they come, examples per second counted from its first batches"
+        )
+        return Feed(batches=iter(()), examples_per_batch=mean, warnings=(warning,))
+    total = "" if mean is None else f" with {sum(counted)} examples"
+    warning = (
+        f"the dataset's batches differ in shape: timed by whole cycles of its {len(seen)} batches"
+        f"{total} (`drop_remainder=True` in `batch` makes all batches alike)"
+    )
+    return Feed(batches=iter(()), cycle=len(seen), examples_per_batch=mean, warnings=(warning,))
+
+
+def _size(value: Any) -> tuple[int, ...]:
+    """What decides how much there is to compute in a component of a batch."""
+    if isinstance(value, tf.RaggedTensor):
+        return (int(value.nrows()), int(tf.size(value.flat_values)))
+    if isinstance(value, tf.SparseTensor):
+        return tuple(int(size) for size in value.dense_shape)
+    return tuple(int(size) for size in value.shape)
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return value
 
 
 def _distributed(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset) -> Any:
     if isinstance(strategy, tf.distribute.MirroredStrategy):
         return strategy.experimental_distribute_dataset(dataset)
     return dataset
-
-
-def synthetic_batch(model: keras.Model, batch_size: int, *, seed: int) -> tuple[Any, Any]:
-    """Inputs and targets in the structures that the model takes and gives, on the device."""
-    rng = np.random.default_rng(seed)
-    inputs, outputs = _structures(model)
-    vocabulary = embedding_sizes(model, inputs)
-    device = "/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0"
-
-    def draw_input(tensor: Any) -> tf.Tensor:
-        shape = _shape(tensor, batch_size, "input")
-        dtype = keras.backend.standardize_dtype(tensor.dtype)
-        if dtype == "bool":
-            value = rng.integers(0, 2, shape).astype(bool)
-        elif "int" in dtype:
-            high = vocabulary.get(id(tensor), 2)
-            value = rng.integers(0, high, shape).astype(dtype)
-        else:
-            value = rng.standard_normal(shape, dtype=np.float32)
-        return tf.constant(value, dtype=dtype)
-
-    with tf.device(device):
-        x = keras.tree.map_structure(draw_input, inputs)
-        losses = _losses(model, outputs)
-        flat = [
-            _draw_target(rng, tensor, loss, batch_size)
-            for tensor, loss in zip(keras.tree.flatten(outputs), losses, strict=True)
-        ]
-        y = keras.tree.pack_sequence_as(outputs, flat)
-    return x, y
-
-
-def _structures(model: keras.Model) -> tuple[Any, Any]:
-    if isinstance(model, keras.Sequential):
-        return model.inputs[0], model.outputs[0]
-    with contextlib.suppress(AttributeError):  # what a subclassed model says for "unknown"
-        return model.input, model.output
-    raise TrialError(
-        "build",
-        "NoInputs",
-        f"{type(model).__name__} is a subclassed model, whose inputs are not known; give the model "
-        "entry a `data` callable that returns a tf.data.Dataset",
-    )
-
-
-def _shape(tensor: Any, batch_size: int, what: str) -> tuple[int, ...]:
-    rest = tuple(tensor.shape)[1:]
-    if any(size is None for size in rest):
-        shown = ", ".join("?" if size is None else str(size) for size in rest)
-        raise TrialError(
-            "build",
-            "UnknownShape",
-            f"{what} {tensor.name!r} has the shape (batch, {shown}); fix its size in the builder's "
-            "kwargs, or give the model entry a `data` callable",
-        )
-    return (batch_size, *rest)
-
-
-def embedding_sizes(model: keras.Model, inputs: Any) -> dict[int, int]:
-    """Smallest vocabulary that each integer input reaches, by `id` of the input.
-
-    Traces the forward pass of a built model once, on its symbolic inputs in the structure that it
-    takes, and walks back from what every embedding looks up.
-    """
-    integers = [t for t in keras.tree.flatten(inputs) if "int" in str(t.dtype)]
-    if not integers:
-        return {}
-    looked_up: list[tuple[tf.Tensor, int]] = []
-    call = keras.layers.Embedding.call
-
-    def observed(layer: Any, indices: Any) -> Any:
-        looked_up.append((indices, layer.input_dim))
-        return call(layer, indices)
-
-    by_op: dict[Any, int] = {}
-
-    def forward(given: Any) -> Any:
-        for own, tensor in zip(keras.tree.flatten(inputs), keras.tree.flatten(given), strict=True):
-            by_op[tensor.op] = id(own)
-        return model(given)
-
-    specs = keras.tree.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), inputs)
-    keras.layers.Embedding.call = observed
-    try:
-        traced = tf.function(forward, autograph=False).get_concrete_function(specs)
-    finally:
-        keras.layers.Embedding.call = call
-    sizes: dict[int, int] = {}
-    for indices, vocabulary in looked_up:
-        seen, todo = set(), [tf.convert_to_tensor(indices).op]
-        while todo:
-            op = todo.pop()
-            if op in seen:
-                continue
-            seen.add(op)
-            if op in by_op:
-                sizes[by_op[op]] = min(sizes.get(by_op[op], vocabulary), vocabulary)
-            todo.extend(tensor.op for tensor in op.inputs)
-    del traced  # the ops above live as long as the function
-    return sizes
-
-
-def _losses(model: keras.Model, outputs: Any) -> list[str]:
-    """Name of the loss of each output, in the flat order of the output structure."""
-    flat = keras.tree.flatten(outputs)
-    loss = getattr(model, "loss", None)
-    if isinstance(loss, dict):
-        names = list(getattr(model, "output_names", [])) or sorted(loss)
-        keys = sorted(outputs) if isinstance(outputs, dict) else names
-        return [_loss_name(loss.get(key)) for key in keys]
-    if isinstance(loss, (list, tuple)):
-        return [_loss_name(entry) for entry in loss]
-    return [_loss_name(loss)] * len(flat)
-
-
-def _loss_name(loss: Any) -> str:
-    """Keras identifier of a loss in snake case; "" where there is none."""
-    if loss is None:
-        return ""
-    found = keras.losses.get(loss) if isinstance(loss, str) else loss
-    name = getattr(found, "__name__", None) or getattr(found, "name", None)
-    return str(name or "")
-
-
-def _draw_target(rng: np.random.Generator, tensor: Any, loss: str, batch_size: int) -> tf.Tensor:
-    shape = _shape(tensor, batch_size, "output")
-    if loss in _CLASS_INDEX:
-        return tf.constant(rng.integers(0, shape[-1], shape[:-1]), dtype=tf.int32)
-    if loss in _ONE_HOT:
-        return tf.one_hot(rng.integers(0, shape[-1], shape[:-1]), shape[-1])
-    if loss in _BINARY:
-        return tf.constant(rng.integers(0, 2, shape), dtype=tf.float32)
-    if loss in _SIGNED:
-        return tf.constant(2 * rng.integers(0, 2, shape) - 1, dtype=tf.float32)
-    # In [0, 1): valid for squared, absolute, logarithmic and Poisson losses alike.
-    return tf.constant(rng.random(shape, dtype=np.float32))

@@ -1,7 +1,8 @@
 """From a study's model entry to a compiled Keras model, the same at each call.
 
 In: the model spec and the training setting. Out: the model, compiled as `fit` would find it, with
-everything trainable that its builder left trainable. Refuses (TrialError, stage `build`): a builder
+everything trainable that its builder left trainable. A builder may return its dataset beside the
+model, as `(model, dataset)`. Refuses (TrialError, stage `build`): a builder
 that cannot be found or raises, one that returns no `keras.Model`, a model that was never built.
 """
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import os
 import sys
 import traceback
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,9 +22,14 @@ import keras
 import tensorflow as tf
 
 from frostline.errors import TrialError
+from frostline.measure.eager import forget_eager_functions, keep_eager_functions
+from frostline.measure.short_error import short_error
+from frostline.optimizers import taken_apart
 from frostline.trial import ModelSpec, Setting
 
 DEFAULT_OPTIMIZER = "adam"
+
+_datasets: weakref.WeakKeyDictionary[keras.Model, tf.data.Dataset] = weakref.WeakKeyDictionary()
 
 
 def strategy_for(setting: Setting) -> tf.distribute.Strategy:
@@ -49,22 +57,21 @@ def build(
     # The documented way to reset Keras's name counters; existing models go on working. It also
     # resets the dtype policy, which is therefore set afterwards.
     keras.utils.clear_session(free_memory=False)
-    keras.config.set_dtype_policy(setting.precision)
+    keras.config.set_dtype_policy(spec.called_under or setting.precision)
     keras.utils.set_random_seed(seed)
     with (strategy or strategy_for(setting)).scope():
+        forget_eager_functions()
         builder = load_callable(spec.builder, spec.search_path, "builder")
         kwargs = json.loads(spec.kwargs_json)
         if spec.builder.startswith("keras."):
             kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
-        with _user_code(spec.builder):
+        with user_code(spec.builder):
             model = builder(**kwargs)
+        keep_eager_functions(spec)
+        model, dataset = _with_dataset(model)
+        _refuse_other_backend(spec)
         if not isinstance(model, keras.Model):
-            given = type(model).__name__
-            raise TrialError(
-                "build",
-                "NotAModel",
-                f"builder {spec.builder!r} returned {given}, not a keras.Model; return the model",
-            )
+            raise _not_a_model(model, spec)
         if not model.built and isinstance(model, keras.Sequential):
             raise TrialError(
                 "build",
@@ -72,7 +79,52 @@ def build(
                 f"builder {spec.builder!r} returned a Sequential model without an input shape; "
                 "start it with keras.Input(shape), or call it once on a batch",
             )
+        if dataset is not None:
+            _datasets[model] = dataset
         return model, _compile(model, spec, setting)
+
+
+def returned_dataset(model: keras.Model) -> tf.data.Dataset | None:
+    """The dataset that a builder returned beside the model, as `(model, dataset)`."""
+    return _datasets.get(model)
+
+
+def _with_dataset(returned: Any) -> tuple[Any, tf.data.Dataset | None]:
+    match returned:
+        case (keras.Model() as model, tf.data.Dataset() as dataset):
+            return model, dataset
+    return returned, None
+
+
+def _refuse_other_backend(spec: ModelSpec) -> None:
+    """The builder's module may choose a backend, and Keras has been imported by then."""
+    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if chosen != "tensorflow":
+        raise TrialError(
+            "build",
+            "WrongBackend",
+            f"builder {spec.builder!r} sets KERAS_BACKEND to {chosen}, and what is measured here "
+            "are TensorFlow's training steps: leave that out, if the model trains under "
+            "TensorFlow as well",
+        )
+
+
+def _not_a_model(returned: Any, spec: ModelSpec) -> TrialError:
+    given = f"{type(returned).__module__}.{type(returned).__name__}".removeprefix("builtins.")
+    advice = "return the model"
+    if isinstance(returned, keras.Layer):
+        advice = "wrap the layer: keras.Sequential([keras.Input(shape), layer])"
+    elif given.startswith("torch."):
+        advice = "models of torch cannot be measured here"
+    elif isinstance(returned, tf.Module):
+        advice = "call it in the `call` of a keras.Model, and return that"
+    elif given.startswith("tf_keras."):
+        advice = "this is Keras 2; build it with `keras` (Keras 3)"
+    return TrialError(
+        "build",
+        "NotAModel",
+        f"builder {spec.builder!r} returned {given}, not a keras.Model; {advice}",
+    )
 
 
 def load_callable(path: str, search_path: tuple[str, ...], what: str) -> Any:
@@ -83,7 +135,7 @@ def load_callable(path: str, search_path: tuple[str, ...], what: str) -> Any:
     """
     sys.path[:] = [*search_path, *(each for each in sys.path if each not in search_path)]
     module_name, _, attribute = path.partition(":")
-    with _user_code(f"import of {module_name}"):
+    with user_code(f"import of {module_name}"):
         module = importlib.import_module(module_name)
     found = getattr(module, attribute, None)
     if not callable(found):
@@ -101,7 +153,7 @@ def _keras_argument(name: str, value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _user_code(what: str) -> Iterator[None]:
+def user_code(what: str) -> Iterator[None]:
     """Turn what the user's code raises into a TrialError that says where it was raised."""
     try:
         yield
@@ -112,7 +164,8 @@ def _user_code(what: str) -> Iterator[None]:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         name = type(error).__name__
         where = f"{frame.filename}:{frame.lineno}"
-        raise TrialError("build", name, f"{what} raised {name} at {where}: {error}") from error
+        said = short_error(error)
+        raise TrialError("build", name, f"{what} raised {name} at {where}: {said}") from error
 
 
 def _compile(model: keras.Model, spec: ModelSpec, setting: Setting) -> tuple[str, ...]:
@@ -131,30 +184,49 @@ def _compile(model: keras.Model, spec: ModelSpec, setting: Setting) -> tuple[str
             model.jit_compile = jit
     else:
         loss = spec.loss or (model.loss if model.compiled else None) or default_loss(model)
-        with _user_code(f"compiling the model of {spec.builder!r}"):
-            model.compile(
-                optimizer=optimizer,
-                loss=loss,
-                metrics=list(spec.metrics) or None,
-                jit_compile=jit,
-                run_eagerly=bool(model.compiled and model.run_eagerly),
-            )
-    if model.run_eagerly:
-        warnings.append("the model is compiled with run_eagerly=True: its ops carry no layers")
+        kept = _compiled_with(model) if model.compiled else {}
+        if jit != "auto" or not kept:
+            kept["jit_compile"] = jit
+        if spec.metrics or not kept.get("metrics"):
+            kept["metrics"] = _metrics(model, spec)
+        with user_code(f"compiling the model of {spec.builder!r}"):
+            model.compile(optimizer=optimizer, loss=loss, **kept)
     if jit is True and not model.jit_compile:
         warnings.append("jit_compile = true, but a layer of the model does not support XLA")
-    if model.steps_per_execution != 1:
-        model.steps_per_execution = 1
-        warnings.append("steps_per_execution was set to 1: a sample counts single steps")
     return tuple(warnings)
+
+
+def _compiled_with(model: keras.Model) -> dict[str, Any]:
+    """What the builder's own `compile` said beside optimizer and loss, to say it again."""
+    losses = getattr(model, "_compile_loss", None)
+    metrics = getattr(model, "_compile_metrics", None)
+    return {
+        "loss_weights": getattr(losses, "_user_loss_weights", None),
+        "metrics": getattr(metrics, "_user_metrics", None),
+        "weighted_metrics": getattr(metrics, "_user_weighted_metrics", None),
+        "run_eagerly": bool(model.run_eagerly),
+        "steps_per_execution": model.steps_per_execution,
+        "jit_compile": model.jit_compile,
+    }
+
+
+def _metrics(model: keras.Model, spec: ModelSpec) -> Any:
+    """The study's metrics, for each output of a model that has several."""
+    outputs = getattr(model, "output_names", None) or ()
+    if not spec.metrics or len(outputs) < 2:
+        return list(spec.metrics) or None
+    return [list(spec.metrics) for _ in outputs]
 
 
 def _optimizer(model: keras.Model, setting: Setting) -> keras.optimizers.Optimizer | None:
     if setting.optimizer is not None:
         try:
-            return keras.optimizers.get(setting.optimizer)
-        except ValueError as error:
-            message = f"optimizer {setting.optimizer!r} is none that Keras knows: {error}"
+            name, arguments = taken_apart(setting.optimizer)
+            if not arguments:
+                return keras.optimizers.get(name)
+            return keras.optimizers.get({"class_name": name, "config": dict(arguments)})
+        except (ValueError, TypeError) as error:
+            message = f"optimizer {setting.optimizer!r} cannot be made: {short_error(error)}"
             raise TrialError("build", "UnknownOptimizer", message) from error
     own = model.optimizer if model.compiled else None
     if own is None or not own.built:

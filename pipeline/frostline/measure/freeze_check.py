@@ -3,9 +3,11 @@
 First, that there is a gradient at all: a step without one has no backward pass, so freezing has
 nothing to save, and zeros there would be no measurement. Then three observations are compared with
 what the trial asked for: the gradients that the step asked for, the variables that it assigns, and
-the values before and after some steps (statistics of frozen normalisation layers included, since a
-frozen BatchNormalization runs in inference mode). A mismatch fails the trial. A trainable value
-that did not move is a warning, since zero gradients are legal.
+the values before and after some steps (statistics of a frozen BatchNormalization included, since it
+runs in inference mode). A mismatch fails the trial. A trainable value that did not move is a
+warning, since zero gradients are legal; where the gradients could not be seen, it is a mismatch.
+So is a warning what a layer assigns to its own frozen variables while it is called: the freeze took
+its gradient and its update away, and the layer goes on.
 """
 
 from __future__ import annotations
@@ -38,16 +40,26 @@ def check_differentiable(trained: Iterable[str], unconnected: Iterable[str]) -> 
         raise no_gradients(f"the loss depends on none of {_some(sorted(wanted))}")
 
 
-def check_some_gradient(before: Mapping[str, str], after: Mapping[str, str]) -> None:
-    """Check that a step which asked no tape for gradients trains by other means.
+def check_unseen(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Check by values what a step trains of which no gradient tape was seen.
 
-    Both are `digests` of what should train, taken before and after some steps.
+    Both are `digests` of what should train, taken before and after some steps. Without a tape
+    nothing tells a step that was traced before the freeze from one that was traced after it, so
+    that every value has to move.
 
     Raises:
-        TrialError: no trainable value moved.
+        TrialError: a trainable value did not move.
     """
-    if all(before[path] == after[path] for path in before):
-        raise no_gradients("it asks no gradient tape, and no trainable value moves")
+    unmoved = sorted(path for path in before if before[path] == after[path])
+    if unmoved and len(unmoved) == len(before):
+        raise no_gradients("no gradient tape is asked, and no trainable value moves")
+    if unmoved:
+        raise _mismatch(
+            "asks no gradient tape that can be seen, and does not move these trainable variables; "
+            "where it runs in a tf.function that was called before, it still trains what trained "
+            "then: take the gradients in train_step itself",
+            unmoved,
+        )
 
 
 def no_gradients(why: str) -> TrialError:
@@ -62,29 +74,35 @@ def no_gradients(why: str) -> TrialError:
     )
 
 
-def check_gradients(asked_for: Iterable[str], expected: Iterable[str]) -> None:
-    """Check that the tape was asked for the gradients of exactly the variables that should train.
+def check_gradients(
+    asked_for: Iterable[str], expected: Iterable[str], *, frozen: Iterable[str]
+) -> None:
+    """Check that the tape was asked for the gradients of what should train, and of nothing frozen.
+
+    Variables that are neither (the builder froze them, or Keras does not know them) do not matter.
 
     Raises:
-        TrialError: some are missing or too many.
+        TrialError: some are missing, or frozen.
     """
-    found, wanted = set(asked_for), set(expected)
-    if extra := sorted(found - wanted):
+    found = set(asked_for)
+    if extra := sorted(found & set(frozen)):
         raise _mismatch("computes gradients of frozen variables", extra)
-    if missing := sorted(wanted - found):
+    if missing := sorted(set(expected) - found):
         raise _mismatch("asks for no gradient of these trainable variables", missing)
 
 
-def check_assigned(assigned: Iterable[str], expected: Iterable[str]) -> None:
-    """Check that the step assigns exactly the variables that should train (statistics aside).
+def check_assigned(
+    assigned: Iterable[str], expected: Iterable[str], *, frozen: Iterable[str]
+) -> None:
+    """Check that training assigns what should train, and nothing frozen.
 
     Raises:
-        TrialError: some are missing or too many.
+        TrialError: some are missing, or frozen.
     """
-    found, wanted = set(assigned), set(expected)
-    if extra := sorted(found - wanted):
+    found = set(assigned)
+    if extra := sorted(found & set(frozen)):
         raise _mismatch("updates frozen variables", extra)
-    if missing := sorted(wanted - found):
+    if missing := sorted(set(expected) - found):
         raise _mismatch("does not update these trainable variables", missing)
 
 
@@ -94,25 +112,33 @@ def check_values(
     *,
     still: Iterable[str],
     trained: Iterable[str],
+    self_assigned: Iterable[str] = (),
 ) -> tuple[str, ...]:
     """Check that frozen values did not change between two `digests`, with some steps in between.
 
-    Paths in `still` must not have changed; those in `trained` are expected to have changed.
+    Paths in `still` must not have changed, unless their own layer assigns them (`self_assigned`);
+    those in `trained` are expected to have changed.
 
     Returns:
-        Warnings: trainable variables that did not move.
+        Warnings: trainable variables that did not move, frozen ones that their layer moved.
 
     Raises:
-        TrialError: a frozen value moved.
+        TrialError: a frozen value moved, and its layer does not assign it.
     """
-    if moved := sorted(path for path in still if before[path] != after[path]):
-        raise _mismatch(
-            "changes frozen values (a layer that assigns its own variables in call() must respect "
-            "`trainable`)",
-            moved,
-        )
+    moved = {path for path in still if before[path] != after[path]}
+    if wrong := sorted(moved - set(self_assigned)):
+        raise _mismatch("changes frozen values", wrong)
     unmoved = sorted(path for path in trained if before[path] == after[path])
-    return (f"trainable values that did not move: {_some(unmoved)}",) if unmoved else ()
+    warnings = []
+    if moved:
+        warnings.append(
+            f"frozen, but their layer assigns them itself in every step: {_some(sorted(moved))}. "
+            "They have no gradient and no update any more; the time of that assignment stays, and "
+            "their values go on changing"
+        )
+    if unmoved:
+        warnings.append(f"trainable values that did not move: {_some(unmoved)}")
+    return tuple(warnings)
 
 
 def _mismatch(what: str, paths: list[str]) -> TrialError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from frostline.facts.model_facts import ModelFacts
+from frostline.measure.backend import refuse_other_backends
 from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
 from frostline.measure.messages import Failed, Inspected, InspectModel
 from frostline.trial import ModelSpec, Setting
@@ -27,7 +28,11 @@ def inspect_models(
 
     One setting is enough: layers and wiring are the same in all. Each model may take `deadline_s`
     seconds. The process's output goes to `log_folder`, one file per model; None discards it.
+
+    Raises:
+        UsageError: Keras is told to use another backend than TensorFlow.
     """
+    refuse_other_backends()
     found: dict[str, ModelFacts | Failed] = {}
     with TemporaryDirectory(prefix="frostline-") as scratch:
         logs = log_folder or Path(scratch)

@@ -76,7 +76,7 @@ def interleave(baseline: Arm, trial: Arm, measure: MeasureSpec, *, label: str) -
                 for position, name in enumerate(order):
                     arm = arms[name]
                     if name != last:
-                        thrown = arm.run(max(1, arm.block_steps // _DISCARD_SHARE))
+                        thrown = arm.run(arm.whole_cycles(arm.block_steps // _DISCARD_SHARE or 1))
                         samples.append(sample(thrown, name, pair, position, warmup=True))
                     block = arm.run(arm.block_steps)
                     samples.append(sample(block, name, pair, position, warmup=False))

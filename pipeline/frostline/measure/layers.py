@@ -132,6 +132,17 @@ def owned_layers(model: keras.Model) -> tuple[OwnedLayer, ...]:
     )
 
 
+def frozen_by_builder(model: keras.Model) -> tuple[keras.Variable, ...]:
+    """Variables that were made to train and do not, each once; statistics are none of them."""
+    trains = {id(variable) for variable in model.trainable_weights}
+    made_to_train = {
+        id(variable): variable
+        for visit in _visits(model)
+        for variable in visit.layer._trainable_variables
+    }
+    return tuple(variable for key, variable in made_to_train.items() if key not in trains)
+
+
 def freeze(model: keras.Model, frozen_variables: Iterable[str]) -> None:
     """Freeze variables as a Keras user would, before the training function is made.
 

@@ -126,14 +126,17 @@ class Measured:
         speedup, speedup_low, speedup_high: median of the paired ratios and its 95% interval.
         step_ns, baseline_step_ns: medians of the samples.
         profiled_step_ns: median time of a profiled step; None when nothing was profiled.
+        steps_per_mark: training steps inside each step that the trace marks: a whole cycle of work.
         trace_file: path of the `.xplane.pb` in `scratch`; None when there is none.
         profile_error: why there is no trace, in words; None when there is one.
+        runs_eagerly: the step is not compiled, and was not profiled for that reason.
         graph_file: the traced step's ops (`frostline.attribute.step_graph.StepGraph` as JSON) in
             `scratch`; None when the step could not be analysed (then a warning says why).
         warnings: legal findings of the check (a trainable value that did not move).
         peak_memory_bytes, energy_joules_per_step: None where they were not measured.
         seconds: wall time by phase (`build`, `trace`, `step`, `check`, `profile`).
         steps: training steps run, all arms, warm-up and profile included.
+        examples_per_step: mean over the batches that ran; None where that is not known.
         gradient_norms: mean gradient norm by layer; None where the trial does not record them.
         rss_bytes: resident size of the process after the trial was taken down.
     """
@@ -157,7 +160,10 @@ class Measured:
     seconds: dict[str, float]
     steps: int
     rss_bytes: int
+    examples_per_step: float | None = None
     gradient_norms: dict[str, float] | None = None
+    runs_eagerly: bool = False
+    steps_per_mark: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +181,19 @@ class Failed:
     message: str
     fatal: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the study asks for what cannot work, so that it has to be changed."""
+        return self.kind in _REFUSALS
+
+
+_REFUSALS = frozenset(
+    {
+        "FixedBatch", "NeedsData", "NoBatch", "NoGradients", "NoLoss", "NotADataset", "NotAModel",
+        "NotBuilt", "StepFailed", "WrongBackend",
+    }
+)  # fmt: skip
 
 
 Reply = Progress | Inspected | Ready | Measured | Failed

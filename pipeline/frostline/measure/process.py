@@ -26,6 +26,7 @@ from frostline.measure.messages import (
     Request,
     line_of,
 )
+from frostline.measure.short_error import plain, short_error
 
 if TYPE_CHECKING:
     from frostline.measure.baseline import WarmBaseline
@@ -59,13 +60,16 @@ class _Server:
         try:
             reply = self._answer(request)
         except TrialError as error:
-            reply = Failed(stage=error.stage, kind=error.kind, message=str(error))
+            reply = Failed(stage=error.stage, kind=error.kind, message=plain(str(error)))
         except Exception as error:  # noqa: BLE001 - foreign code of any kind runs in here
             traceback.print_exc()
             # The state after an error of TensorFlow or the user's code is unknown, so the next
             # trial gets a new process.
             reply = Failed(
-                stage=self._stage, kind=type(error).__name__, message=_short(error), fatal=True
+                stage=self._stage,
+                kind=type(error).__name__,
+                message=short_error(error),
+                fatal=True,
             )
         self._say(reply)
 
@@ -109,11 +113,6 @@ class _Server:
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
-
-
-def _short(error: BaseException, most: int = 2000) -> str:
-    text = str(error) or type(error).__name__
-    return text if len(text) <= most else text[:most] + " ... (the log has the rest)"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from frostline.measure.arm import Arm
+from frostline.measure.short_error import short_error
 from frostline.trial import Trial
 
 _ANCHOR_STEPS = 2
@@ -46,7 +47,9 @@ def profile(arm: Arm, n_steps: int, folder: Path) -> ProfiledWindow:
     try:
         tf.profiler.experimental.start(str(folder), options=options)
     except (tf.errors.OpError, RuntimeError) as error:
-        return ProfiledWindow(trace_file=None, step_ns=None, error=f"profiler: {error}")
+        return ProfiledWindow(
+            trace_file=None, step_ns=None, error=f"profiler: {short_error(error)}"
+        )
     try:
         blocks = arm.profile(n_steps)
     finally:
@@ -89,5 +92,5 @@ def _stop() -> str | None:
     try:
         tf.profiler.experimental.stop()
     except (tf.errors.OpError, RuntimeError) as error:
-        return f"profiler: {error}"
+        return f"profiler: {short_error(error)}"
     return None

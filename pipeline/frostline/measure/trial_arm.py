@@ -1,7 +1,8 @@
-"""A trial's arm: built, frozen, traced, compiled, and checked before it is measured.
+"""An arm that is ready to be measured: built, frozen, traced, compiled, and checked.
 
-In: the trial, and how its model is made. Out: `TracedArm`. Refuses (`TrialError`) a freeze that did
-not take effect, and a step without a single gradient.
+In: what is frozen, and how the model is made. Out: `TracedArm`. Refuses (`TrialError`) a freeze
+that did not take effect, and a step without a single gradient. The baseline goes the same way with
+nothing frozen: what its step trains is what a trial's step has to train but for what it froze.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import keras
+
 from frostline.attribute.step_graph import StepGraph
 from frostline.measure import device, freeze_check
 from frostline.measure.arm import Arm
+from frostline.measure.eager import runs_eagerly
+from frostline.measure.fresh_step import fresh_train_function
 from frostline.measure.graph.recorder import StepRecorder
-from frostline.measure.graph.step import analyse_step
+from frostline.measure.graph.step import StepFacts, analyse_step, facts_of_step
 from frostline.measure.layers import OwnedLayer, freeze, owned_layers
 from frostline.measure.phase_times import Phases
 from frostline.trial import Trial
@@ -25,62 +30,112 @@ Make = Callable[[], tuple[Arm, tuple[str, ...]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracedArm:
-    """A trial's arm after its first steps, with what tracing it showed.
+    """An arm after its first steps, with what tracing it showed.
 
     Attributes:
         arm: ready to be warmed up.
-        graph: the traced step; None where it could not be analysed.
+        trains: paths of the variables that its step trains.
+        graph: the traced step; None for a baseline, and where it could not be analysed.
         warnings: of building, tracing and checking.
-        peak_memory_bytes: device memory of the trial alone; None where the device has no account.
+        peak_memory_bytes: device memory of the arm alone; None where the device has no account.
     """
 
     arm: Arm
+    trains: frozenset[str]
     graph: StepGraph | None
     warnings: tuple[str, ...]
     peak_memory_bytes: int | None
 
 
-def trace_trial(trial: Trial, make: Make, phases: Phases) -> TracedArm:
-    """Build, freeze, trace, compile and check a trial's model; `phases` takes the time of each.
+def trace_baseline(make: Make, phases: Phases) -> TracedArm:
+    """Build, trace, compile and check a baseline; `phases` takes the time of each.
+
+    Raises:
+        TrialError: it does not train what it should, or nothing has a gradient.
+    """
+    return _trace(make, phases, frozen=frozenset(), frozen_layers=frozenset(), trains=None)
+
+
+def trace_trial(trial: Trial, make: Make, phases: Phases, *, trains: frozenset[str]) -> TracedArm:
+    """Build, freeze, trace, compile and check a trial's model; `trains` is the baseline's.
 
     Raises:
         TrialError: the freeze check failed, or nothing has a gradient.
     """
+    return _trace(
+        make,
+        phases,
+        frozen=frozenset(trial.frozen_variables),
+        frozen_layers=frozenset(trial.frozen_layers),
+        trains=trains,
+    )
+
+
+def _trace(
+    make: Make,
+    phases: Phases,
+    *,
+    frozen: frozenset[str],
+    frozen_layers: frozenset[str],
+    trains: frozenset[str] | None,
+) -> TracedArm:
     resident = device.current_bytes()
     arm, warnings = make()
     owned = owned_layers(arm.model)
-    freeze(arm.model, trial.frozen_variables)
+    freeze(arm.model, frozen)
     with phases.timed("trace", "trace"):
         arm.build_state()
-        expected, watched, still = _what_should_happen(owned, trial)
+        watched, still = _watched(owned, frozen, frozen_layers)
     with phases.timed("check", "check"):
         before = freeze_check.digests(watched)
     with phases.timed("trace", "trace"):
         with StepRecorder(arm.model) as recorder:
-            arm.model.make_train_function()
+            fresh_train_function(arm.model)
             first_step(arm)
-        graph, facts, graph_warnings = analyse_step(recorder, owned)
+        graph: StepGraph | None = None
+        if trains is None:
+            facts, unseen = facts_of_step(recorder, owned)
+        else:
+            graph, facts, unseen = analyse_step(recorder, owned)
+        if runs_eagerly(arm.model):
+            unseen = ()  # the row says so, and what to change
+        cycle = arm.repeat_after(facts.cycle)
+    every = frozenset(variable.path for entry in owned for variable in entry.variables)
+    known = every if facts.gradient_variables is None else every & facts.gradient_variables
+    expected = (known if trains is None else trains) - frozen
     with phases.timed("check", "check"):
-        if facts is not None:
-            freeze_check.check_differentiable(expected, facts.unconnected_variables)
-            freeze_check.check_gradients(facts.gradient_variables, expected)
-            freeze_check.check_assigned(
-                facts.assigned_variables, expected - facts.unconnected_variables
-            )
+        _check_step(facts, expected, frozen)
         device.reset_peak()
-        arm.run(2)
+        arm.run(arm.whole_cycles(2))
         peak = device.peak_bytes()
         after = freeze_check.digests(watched)
-        if not recorder.tape_asked:
-            freeze_check.check_some_gradient({path: before[path] for path in expected}, after)
-        moved = freeze_check.check_values(before, after, still=still, trained=expected)
-    alone = None if peak is None or resident is None else peak - resident
+        if facts.gradient_variables is None:
+            freeze_check.check_unseen({path: before[path] for path in expected}, after)
+        moved = freeze_check.check_values(
+            before,
+            after,
+            still=still,
+            trained=expected,
+            self_assigned=facts.self_assigned_variables,
+        )
     return TracedArm(
         arm=arm,
+        trains=expected,
         graph=graph,
-        warnings=(*warnings, *graph_warnings, *moved),
-        peak_memory_bytes=alone,
+        warnings=(*warnings, *unseen, *cycle, *moved),
+        peak_memory_bytes=None if peak is None or resident is None else peak - resident,
     )
+
+
+def _check_step(facts: StepFacts, expected: frozenset[str], frozen: frozenset[str]) -> None:
+    """Hold what was seen of the step against what should train."""
+    if facts.gradient_variables is not None:
+        freeze_check.check_differentiable(expected, facts.unconnected_variables)
+        freeze_check.check_gradients(facts.gradient_variables, expected, frozen=frozen)
+    if facts.assigned_variables is not None:
+        freeze_check.check_assigned(
+            facts.assigned_variables, expected - facts.unconnected_variables, frozen=frozen
+        )
 
 
 def first_step(arm: Arm) -> None:
@@ -97,23 +152,20 @@ def first_step(arm: Arm) -> None:
         raise freeze_check.no_gradients(f"Keras says {str(error).splitlines()[0]!r}") from error
 
 
-def _what_should_happen(
-    owned: tuple[OwnedLayer, ...], trial: Trial
-) -> tuple[frozenset[str], Mapping[str, Any], frozenset[str]]:
-    """Paths that should train, the variables to watch, and the paths that must stand still."""
-    frozen = frozenset(trial.frozen_variables)
-    frozen_layers = frozenset(trial.frozen_layers)
+def _watched(
+    owned: tuple[OwnedLayer, ...], frozen: frozenset[str], frozen_layers: frozenset[str]
+) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """The variables to watch by path, and the paths that must stand still."""
     watched: dict[str, Any] = {}
     still = set(frozen)
     for entry in owned:
         for variable in entry.variables:
             watched[variable.path] = variable.variable
-        if entry.is_norm and entry.name in frozen_layers:
+        if isinstance(entry.layer, keras.layers.BatchNormalization) and entry.name in frozen_layers:
             known = {id(variable.variable) for variable in entry.variables}
             for statistic in entry.layer.variables:
                 if id(statistic) not in known:
                     path = f"{entry.name}/{statistic.name}"
                     watched[path] = statistic
                     still.add(path)
-    paths = {variable.path for entry in owned for variable in entry.variables}
-    return frozenset(paths - frozen), watched, frozenset(still)
+    return watched, frozenset(still)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from frostline.facts.model_facts import ModelFacts
-from frostline.policies import PolicyMismatchError, anchors, expand, spelled
+from frostline.policies import PolicyMismatchError, anchors, expand, spelled, why_not
 from frostline.study.study import Study
 
 
@@ -58,6 +58,9 @@ def configurations_of(
                 f"`{spelled(policy)}` is skipped: it matches nothing in model `{facts.name}`."
             )
         for one in expanded:
+            if reason := why_not(facts, one.frozen_variables):
+                notices.append(f"`{one.policy}` is skipped in model `{facts.name}`: {reason}.")
+                continue
             asked = True
             _add(found, one.policy, one.frozen_variables)
     of_model = anchors(facts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from frostline.digest import DIGITS, digest_of
@@ -87,11 +87,11 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
         asked = asked or listed
         groups += [
             TrialGroup(
-                model=model,
+                model=_as_found(model, asked_setting, setting, known),
                 setting=setting,
-                trials=_in_run_order(study, model, setting, known, configurations),
+                trials=_in_run_order(study, model, asked_setting, setting, known, configurations),
             )
-            for setting in study.settings()
+            for setting, asked_setting in _settings_of(study, known, notices).items()
         ]
     if not groups or not asked:
         raise StudyError(
@@ -106,14 +106,43 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
     )
 
 
+def _settings_of(study: Study, facts: ModelFacts, notices: list[str]) -> dict[Setting, Setting]:
+    """The settings that a model runs under, each with the setting of the study that asks for it.
+
+    A dtype policy that the builder sets stands, whatever the study says.
+    """
+    own = facts.own_precision
+    if own is None:
+        return {setting: setting for setting in study.settings()}
+    notices.append(
+        f"model `{facts.name}`: its builder sets the dtype policy {own}, which is kept; "
+        f"`precision` in the results says {own}."
+    )
+    found: dict[Setting, Setting] = {}
+    for setting in study.settings():
+        found.setdefault(replace(setting, precision=own), setting)
+    return found
+
+
+def _as_found(model: ModelSpec, asked: Setting, setting: Setting, facts: ModelFacts) -> ModelSpec:
+    """The model's entry with what its inspection found out about building and feeding it."""
+    same = asked.precision == setting.precision
+    return replace(
+        model,
+        called_under=None if same else asked.precision,
+        inputs_alone=facts.inputs_alone,
+    )
+
+
 def _in_run_order(
     study: Study,
     model: ModelSpec,
+    asked: Setting,
     setting: Setting,
     facts: ModelFacts,
     configurations: Sequence[Configuration],
 ) -> tuple[Trial, ...]:
-    trial = partial(_trial, study, model, setting, facts)
+    trial = partial(_trial, study, model, asked, setting, facts)
     baseline = [
         Configuration(
             frozen=frozenset(), policy="none", anchor="trainable" if replicate == 0 else None
@@ -132,6 +161,7 @@ def _in_run_order(
 def _trial(
     study: Study,
     model: ModelSpec,
+    asked: Setting,
     setting: Setting,
     facts: ModelFacts,
     configuration: Configuration,
@@ -141,9 +171,9 @@ def _trial(
     layers = frozen_layers(facts, frozen)
     variables = [variable for variable in facts.variables if variable.path in frozen]
     return Trial(
-        trial_id=_trial_id(study, model, setting, facts, frozen, len(layers), replicate),
+        trial_id=_trial_id(study, model, asked, facts, frozen, len(layers), replicate),
         study=study.name,
-        model=model,
+        model=_as_found(model, asked, setting, facts),
         setting=setting,
         policy=configuration.policy,
         aliases=tuple(configuration.aliases),

@@ -6,6 +6,7 @@
     expand    terms + facts -> configurations, each with a policy of its own
     misfits   policies + facts of several models -> which fit none of them
     modes     configuration -> the mode of every layer
+    runnable  configuration -> whether the training step can run it
     anchors   facts -> the few configurations that show every layer in every mode
 
 Everything here is pure, but that a laborious search runs in a process of its own. `docs/studies.md`
@@ -17,6 +18,7 @@ from frostline.policies.expand import ExpandedPolicy, PolicyMismatchError, expan
 from frostline.policies.grammar import POLICY_NAMES, Granularity, Policy, parse, spelled
 from frostline.policies.misfits import refuse_misfits
 from frostline.policies.modes import earliest_trainable, frozen_layers, layer_modes
+from frostline.policies.runnable import why_not
 
 __all__ = [
     "POLICY_NAMES",
@@ -32,4 +34,5 @@ __all__ = [
     "parse",
     "refuse_misfits",
     "spelled",
+    "why_not",
 ]

@@ -6,7 +6,8 @@ upstream of which; nothing is measured here.
 Three anchors suffice for most architectures: everything trainable; all frozen but the head
 (`pruned`); all frozen but the layers that have no layer upstream of them (`pass_through`). Towers,
 several heads and tied weights leave (layer, mode) pairs that none of the three shows; extra anchors
-cover those.
+cover those. Where the training step cannot run one of the three (a second loss would have nothing
+to train), it trains a little more; pairs that no configuration shows are left out.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def anchors(facts: ModelFacts) -> tuple[Anchor, ...]:
 
     A pair of layer and mode is covered when some anchor shows it. `trainable` shows every layer
     trainable. A layer can be `pass_through` if and only if some layer lies upstream of it, and
-    `pruned` if and only if something besides itself and what lies upstream of it can train. A model
+    `pruned` if and only if something besides itself and what lies upstream of it can train; in both
+    cases something of every group that has to train (`policies.runnable`) must be left. A model
     without layers has no anchors.
 
     Returns:
@@ -54,7 +56,7 @@ def anchors(facts: ModelFacts) -> tuple[Anchor, ...]:
     kept: dict[int, str] = {}
     for name, training in chosen:
         if training:
-            kept.setdefault(training, name)
+            kept.setdefault(wiring.completed(training, wiring.missing(kept)), name)
     missing = wiring.missing(kept)
     extra = 0
     while missing:
@@ -87,11 +89,19 @@ class _Pairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wiring:
-    """The model as bit masks: bit i stands for `facts.layers[i]`."""
+    """The model as bit masks: bit i stands for `facts.layers[i]`.
+
+    Attributes:
+        bit: by name of the layer.
+        upstream: per layer, the layers upstream of it.
+        everything: all layers.
+        groups: something of each of these has to train.
+    """
 
     bit: dict[str, int]
     upstream: tuple[int, ...]
     everything: int
+    groups: tuple[int, ...]
 
     @staticmethod
     def of(facts: ModelFacts) -> _Wiring:
@@ -100,11 +110,30 @@ class _Wiring:
             _union(bit[name] for name in layer.upstream if name in bit and name != layer.name)
             for layer in facts.layers
         )
-        return _Wiring(bit=bit, upstream=upstream, everything=(1 << len(bit)) - 1)
+        layer_of = {variable.path: variable.layer for variable in facts.variables}
+        groups = tuple(
+            _union(bit[layer_of[path]] for path in group) for group in facts.required_groups
+        )
+        return _Wiring(bit=bit, upstream=upstream, everything=(1 << len(bit)) - 1, groups=groups)
 
     @property
     def sources(self) -> int:
-        return _union(1 << i for i, above in enumerate(self.upstream) if not above)
+        """Layers with a gradient and none upstream."""
+        connected = self.groups[0] if self.groups else 0
+        return connected & _union(1 << i for i, above in enumerate(self.upstream) if not above)
+
+    def completed(self, training: int, missing: _Pairs) -> int:
+        """What trains, and for each group of which nothing does, the layer that shows most.
+
+        Of several that show as many missing pairs the last one in the order of first use counts.
+        """
+        for group in self.groups:
+            if not group & training:
+                training |= max(
+                    _bits(group),
+                    key=lambda one: (missing.common(self.shown(training | one)), one),
+                )
+        return training
 
     def shown(self, training: int) -> _Pairs:
         """Pairs that the configuration training exactly these layers shows."""
@@ -118,34 +147,55 @@ class _Wiring:
     def missing(self, kept: Collection[int]) -> _Pairs:
         """Pairs that some configuration shows and none of these does."""
         pairs = _Pairs(
-            passed=_union(1 << i for i, above in enumerate(self.upstream) if above),
+            passed=_union(
+                1 << i for i, above in enumerate(self.upstream) if above and self._leaves(1 << i)
+            ),
             pruned=_union(
-                1 << i
-                for i, above in enumerate(self.upstream)
-                if self.everything & ~(above | 1 << i)
+                1 << i for i, above in enumerate(self.upstream) if self._leaves(above | 1 << i)
             ),
         )
         for training in kept:
             pairs = pairs.without(self.shown(training))
         return pairs
 
+    def _leaves(self, frozen: int) -> bool:
+        """Whether something of every group is left to train."""
+        return all(group & ~frozen for group in self.groups)
+
     def best(self, missing: _Pairs) -> int:
         """Greedy: the single layer that shows most when it alone trains, then what adds to it.
 
         Every possible pair is shown by some single training layer (one upstream of the layer for
-        `pass_through`, one that is neither it nor upstream of it for `pruned`), so each call shows
-        at least one missing pair and the search ends.
+        `pass_through`, one that is neither it nor upstream of it for `pruned`), with one of every
+        group that has to train beside it. Should what is put beside it hide every missing pair, the
+        first of them is shown on purpose; so each call shows at least one, and the search ends.
         """
         training, gain = 0, 0
         while True:
             better = training
             for one in _bits(self.everything & ~training):
-                value = missing.common(self.shown(training | one))
+                candidate = self.completed(training | one, missing)
+                value = missing.common(self.shown(candidate))
                 if value > gain:
-                    better, gain = training | one, value
+                    better, gain = candidate, value
             if better == training:
-                return training
+                return training or self._showing_first(missing)
             training = better
+
+    def _showing_first(self, missing: _Pairs) -> int:
+        """What trains so that the first missing pair is shown."""
+        if missing.passed:
+            layer = missing.passed & -missing.passed
+            above = self.upstream[layer.bit_length() - 1]
+            training, without = above & -above, layer
+        else:
+            layer = missing.pruned & -missing.pruned
+            training, without = 0, layer | self.upstream[layer.bit_length() - 1]
+        for group in self.groups:
+            if not group & training:
+                last = group & ~without
+                training |= 1 << (last.bit_length() - 1)
+        return training
 
     def frozen(self, facts: ModelFacts, training: int) -> frozenset[str]:
         return frozenset(

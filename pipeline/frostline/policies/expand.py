@@ -101,9 +101,11 @@ def _expand_term(
         case Word("none"):
             yield ExpandedPolicy(policy="none", frozen_variables=frozenset())
         case Word("anchors"):
+            all_but_head = _by_word("all_but_head", facts)
             for anchor in anchors(facts):
-                # The pruned anchor has a name of its own among the policies.
-                name = "all_but_head" if anchor.name == "pruned" else f"anchors:{anchor.name}"
+                # The pruned anchor has a name of its own among the policies, where it can be run.
+                own = anchor.name == "pruned" and anchor.frozen_variables == all_but_head
+                name = "all_but_head" if own else f"anchors:{anchor.name}"
                 yield ExpandedPolicy(policy=name, frozen_variables=anchor.frozen_variables)
         case AnchorTerm(name):
             found = {anchor.name: anchor.frozen_variables for anchor in anchors(facts)}

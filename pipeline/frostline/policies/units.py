@@ -59,9 +59,10 @@ def variables_of(*layers: LayerFacts) -> frozenset[str]:
 def resolve(name: str, facts: ModelFacts, *, variables: bool) -> tuple[str, frozenset[str]]:
     """Return the full name and the variable paths of what a name means.
 
-    The name is tried in this order: as a variable's path (where `variables` allows it), a layer's
-    name, the name of a layer that encloses others (`vgg16` for `vgg16/block1_conv1`), the end of
-    exactly one layer's name, the end of exactly one variable's path.
+    The name is tried in this order: as a variable's path (where `variables` allows it), the name of
+    a layer, or of one that holds others (`vgg16` for `vgg16/block1_conv1`), the end of exactly one
+    such name, the end of exactly one variable's path. A layer that holds others means all of them,
+    and its own variables, as `model.get_layer(name).trainable = False` does.
 
     Raises:
         PolicyMismatchError: the name fits nothing (with the nearest name), or several things.
@@ -69,12 +70,10 @@ def resolve(name: str, facts: ModelFacts, *, variables: bool) -> tuple[str, froz
     paths = [variable.path for variable in facts.variables] if variables else []
     if name in paths:
         return name, frozenset((name,))
-    if name in facts.by_name:
-        return name, variables_of(facts.by_name[name])
-    inside = [layer for layer in facts.layers if layer.name.startswith(f"{name}/")]
-    if inside:
-        return name, variables_of(*inside)
-    for candidates in ([layer.name for layer in facts.layers], paths):
+    layers = layer_names(facts)
+    if name in layers:
+        return name, _held_by(name, facts)
+    for candidates in (layers, paths):
         ends = [candidate for candidate in candidates if candidate.endswith(f"/{name}")]
         if len(ends) > 1:
             raise PolicyMismatchError(
@@ -84,8 +83,26 @@ def resolve(name: str, facts: ModelFacts, *, variables: bool) -> tuple[str, froz
             )
         if ends:
             return resolve(ends[0], facts, variables=variables)
-    valid = [layer.name for layer in facts.layers] + paths
+    valid = [*layers, *paths]
     raise PolicyMismatchError(
         f"model `{facts.name}` has no layer{' or variable' if variables else ''} `{name}` that "
         f"owns trainable weights. {advice(name, valid)}"
     )
+
+
+def layer_names(facts: ModelFacts) -> tuple[str, ...]:
+    """Names of the layers, then of those that own nothing themselves and hold layers."""
+    names = dict.fromkeys(facts.by_name)
+    for layer in facts.layers:
+        parts = layer.name.split("/")
+        names.update(dict.fromkeys("/".join(parts[:count]) for count in range(1, len(parts))))
+    names.update(dict.fromkeys(facts.also_holds))
+    return tuple(names)
+
+
+def _held_by(name: str, facts: ModelFacts) -> frozenset[str]:
+    """Variables of a layer, of those inside of it, and of those that it shares with another."""
+    inside = [
+        layer for layer in facts.layers if layer.name == name or layer.name.startswith(f"{name}/")
+    ]
+    return variables_of(*inside) | frozenset(facts.also_holds.get(name, ()))

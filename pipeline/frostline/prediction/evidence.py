@@ -31,7 +31,7 @@ from frostline.device_id import is_cpu
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.store.sweep import Sweep
-from frostline.store.trial_row import TrialRow
+from frostline.store.trial_row import RUNS_EAGERLY, TrialRow
 
 TRAINABLE = "trainable"
 
@@ -62,6 +62,9 @@ def evidence_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> An
     chosen = _least_disturbed(candidates, costs)
     base = chosen.get(TRAINABLE)
     if base is None:
+        eager = next((row for row in rows if row.error_type == RUNS_EAGERLY), None)
+        if eager is not None:
+            raise UsageError(f"{eager.error_message}, and run the study on a new OUT")
         raise UsageError(
             "no control of it left a trace; run the study with profile_steps > 0, and see "
             "`frostline doctor` where profiling fails"

@@ -17,8 +17,8 @@ from typing import Literal
 import duckdb
 
 from frostline.errors import PolicyError, UsageError
-from frostline.facts.model_facts import ModelFacts
-from frostline.policies.units import resolve
+from frostline.facts.model_facts import LayerFacts, ModelFacts
+from frostline.policies.units import layer_names, resolve
 from frostline.suggest import advice
 
 Measure = Literal["file", "gradient_norm", "params"]
@@ -77,25 +77,34 @@ def read_importance(path: Path, facts: ModelFacts) -> Importance:
 
     Args:
         path: Parquet where the name ends in `.parquet` or `.pq`, else CSV with a header.
-        facts: the model. Layers go by their names, or by an end of the name that is unique.
+        facts: the model. Layers go by their names, or by an end of the name that is unique. A
+            layer that holds others stands for those of them that the file does not list; its
+            importance is shared out by their parameters.
 
     Raises:
         UsageError: see above; names the file, the line or row, and the layers.
     """
     values: dict[str, float] = {}
-    for where, name, number in _rows(path):
-        try:
-            layer, _ = resolve(name, facts, variables=False)
-        except PolicyError:
-            layer = ""
-        if layer not in facts.by_name:
+    holders: list[tuple[str, str, float, tuple[LayerFacts, ...]]] = []
+    for where, name, given in _rows(path):
+        full, layers = _meant(where, name, facts)
+        number = _number(given, where, full)
+        if len(layers) > 1:
+            holders.append((where, full, number, layers))
+            continue
+        if full in values:
+            raise UsageError(f"{where}: layer `{full}` is listed twice; give each layer once")
+        values[full] = number
+    # From the inside out: a holder stands for what is not listed by a closer name.
+    for where, full, number, layers in sorted(holders, key=lambda each: -each[1].count("/")):
+        rest = [layer for layer in layers if layer.name not in values]
+        if not rest:
             raise UsageError(
-                f"{where}: model `{facts.name}` has no layer `{name}` that owns trainable weights. "
-                f"{advice(name, list(facts.by_name))} With several models, choose one with --model."
+                f"{where}: `{full}` is listed twice, or so is every layer inside of it; give each "
+                "layer once"
             )
-        if layer in values:
-            raise UsageError(f"{where}: layer `{layer}` is listed twice; give each layer once")
-        values[layer] = _number(number, where, layer)
+        params = sum(layer.params for layer in rest)
+        values |= {layer.name: number * layer.params / params for layer in rest}
     missing = [layer.name for layer in facts.layers if layer.name not in values]
     if missing:
         raise UsageError(
@@ -104,6 +113,23 @@ def read_importance(path: Path, facts: ModelFacts) -> Importance:
         )
     _refuse_nothing(values, str(path))
     return Importance(measure="file", words=f"the importances in {path}", by_layer=values)
+
+
+def _meant(where: str, name: str, facts: ModelFacts) -> tuple[str, tuple[LayerFacts, ...]]:
+    """The full name of a layer, and the layers that it means.
+
+    Raises:
+        UsageError: the name fits none or several.
+    """
+    try:
+        full, paths = resolve(name, facts, variables=False)
+    except PolicyError:
+        raise UsageError(
+            f"{where}: model `{facts.name}` has no layer `{name}` that owns trainable weights. "
+            f"{advice(name, layer_names(facts))} With several models, choose one with --model."
+        ) from None
+    meant = (layer for layer in facts.layers if any(each.path in paths for each in layer.variables))
+    return full, tuple(meant)
 
 
 def _number(value: object, where: str, layer: str) -> float:

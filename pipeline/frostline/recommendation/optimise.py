@@ -17,7 +17,7 @@ import numpy as np
 
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
-from frostline.policies.units import resolve
+from frostline.policies.units import resolve, variables_of
 from frostline.prediction import PredictedGroup, answer
 from frostline.recommendation.importance import Importance
 from frostline.recommendation.keras_code import keras_code
@@ -129,7 +129,9 @@ def policy_of(frozen_layers: Sequence[str], facts: ModelFacts) -> str:
     if any(set(",+") & set(name) for name in frozen_layers):  # these separate names and policies
         return f"regex:^(?:{'|'.join(map(re.escape, frozen_layers))})$"
     paths = {variable.path for variable in facts.variables}
-    if paths.isdisjoint(frozen_layers):
+    own = variables_of(*(facts.by_name[name] for name in frozen_layers))
+    named = (resolve(name, facts, variables=True)[1] for name in frozen_layers)
+    if paths.isdisjoint(frozen_layers) and frozenset().union(*named) == own:
         return f"list:{','.join(frozen_layers)}"
     variables = (v.path for name in frozen_layers for v in facts.by_name[name].variables)
     return f"list:{','.join(variables)}"

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from frostline.attribute.walk import union
+from frostline.attribute.walk import members, union
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.terms import SharedOptimizer, Term
 from frostline.costmodel.units import FIXED
@@ -71,8 +71,8 @@ def program_of(model: CostModel) -> Program:
     for term in model.terms:
         builder.pay(term, term.price / scale)
     builder.pay_shared(model.shared_optimizer, scale)
-    # At least one layer has to train.
-    builder.row(dict.fromkeys(range(len(builder.layers)), 1.0), lower=1.0)
+    for group in builder.groups:  # something of each has to train
+        builder.row(dict.fromkeys(members(group), 1.0), lower=1.0)
     return builder.program()
 
 
@@ -91,6 +91,9 @@ class _Builder:
             for layer in layers
         )
         self.owner = {v.path: position[layer.name] for layer in layers for v in layer.variables}
+        self.groups = tuple(
+            _mask(self.owner[path] for path in group) for group in model.facts.required_groups
+        )
         self.params = tuple(layer.params for layer in layers)
         self.cost: dict[int | None, float] = {}
         self.upper: list[float] = []
@@ -123,13 +126,16 @@ class _Builder:
 
     def possible_modes(self) -> list[tuple[str, Mode]]:
         """Every (layer, mode) that some configuration shows."""
-        everything = (1 << len(self.layers)) - 1
+
+        def may_freeze(layers: int) -> bool:
+            return all(group & ~layers for group in self.groups)
+
         found: list[tuple[str, Mode]] = []
         for i, name in enumerate(self.layers):
             found.append((name, "trainable"))
-            if self.upstream[i]:
+            if self.upstream[i] and may_freeze(1 << i):
                 found.append((name, "pass_through"))
-            if everything & ~(self.upstream[i] | 1 << i):
+            if may_freeze(self.upstream[i] | 1 << i):
                 found.append((name, "pruned"))
         return found
 

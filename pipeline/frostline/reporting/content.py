@@ -11,7 +11,15 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from frostline.analyse import GroupSummary, Summary, TrialSummary, answer, group_answer
+from frostline.analyse import (
+    GroupSummary,
+    SettingContrast,
+    Summary,
+    TrialSummary,
+    answer,
+    group_answer,
+    setting_contrasts,
+)
 from frostline.prediction import THREE_ANCHOR
 from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.evidence_tables import (
@@ -31,7 +39,7 @@ from frostline.reporting.section_names import anchor_names
 from frostline.reporting.trial_table import COLUMNS, TableColumn, TableRow, table_rows
 from frostline.store.manifest import Manifest
 from frostline.visible import visible_in
-from frostline.words import share
+from frostline.words import ratio, share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +89,19 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContrastRow:
+    """One setting against another, as shown."""
+
+    title: str
+    shared: str
+    throughput: str
+    ratio: str
+    noise: str
+    policy: str
+    speedups: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportContent:
     """A whole report.
 
@@ -92,6 +113,7 @@ class ReportContent:
         trials, failed: committed trials, and those of them that failed.
         families: of the shown trials, for the filter.
         models: their names, for the filter.
+        contrasts: settings that differ in one axis, against each other.
         sections: per model, setting and kind of device.
         columns, rows: the table of trials.
         tensorboard: the command that starts TensorBoard on this sweep, and where.
@@ -106,6 +128,7 @@ class ReportContent:
     failed: int
     families: tuple[Family, ...]
     models: tuple[str, ...]
+    contrasts: tuple[ContrastRow, ...]
     sections: tuple[Section, ...]
     columns: tuple[TableColumn, ...]
     rows: tuple[TableRow, ...]
@@ -151,6 +174,7 @@ def report_content(
         failed=summary.failed,
         families=_families(drawings),
         models=tuple(dict.fromkeys(models)),
+        contrasts=tuple(map(_contrast_row, setting_contrasts(summary.groups))),
         sections=sections,
         columns=tuple(COLUMNS[number] for number in used),
         rows=tuple(replace(row, cells=tuple(row.cells[number] for number in used)) for row in rows),
@@ -158,6 +182,25 @@ def report_content(
         facts=sweep_facts(manifest),
     )
     return visible_in(content)
+
+
+def _contrast_row(found: SettingContrast) -> ContrastRow:
+    best, other = found.best, found.best_against
+    here, there = found.throughput, found.throughput_against
+    noise = {None: "not known", True: "no", False: "yes"}
+    return ContrastRow(
+        title=found.title,
+        shared=found.shared,
+        throughput="" if here is None or there is None else f"{here:,.4g} / {there:,.4g}",
+        ratio=ratio(found.ratio),
+        noise=noise[found.is_clear],
+        policy="" if best is None else best.policy,
+        speedups=(
+            ""
+            if best is None or other is None
+            else f"{ratio(best.speedup)} / {ratio(other.speedup)}"
+        ),
+    )
 
 
 def _tensorboard(where: str) -> tuple[str, str]:

@@ -21,8 +21,9 @@ from frostline.device_id import is_cpu
 from frostline.errors import TraceError
 from frostline.measure.messages import Measured
 from frostline.results.rows import Failure
+from frostline.store.trial_row import RUNS_EAGERLY
 from frostline.trace.converter import TraceConverter
-from frostline.trace.ops import Trace
+from frostline.trace.ops import Trace, in_training_steps
 from frostline.trial import Trial
 
 
@@ -81,11 +82,13 @@ def read_profile(
     failure: Failure | None = None
     if measured.trace_file is None:
         if measured.profile_error is not None:
-            failure = Failure(stage="profile", kind="NoTrace", message=measured.profile_error)
+            kind = RUNS_EAGERLY if measured.runs_eagerly else "NoTrace"
+            failure = Failure(stage="profile", kind=kind, message=measured.profile_error)
     else:
         try:
             trace = converter().convert(Path(measured.trace_file), deadline_s=deadline_s)
             _check_device(trace, device_id, Path(measured.trace_file).name)
+            trace = in_training_steps(trace, measured.steps_per_mark)
             costs = attribute(trace, graph)
             check_conserved(per_step(trace.total_ns, trace.steps), costs)
             check_frozen(

@@ -252,8 +252,14 @@ def _timing(run: TrialRun) -> TimingColumns:
         profiler_overhead=None if profiled is None else profiled / measured.step_ns,
         peak_memory_bytes=measured.peak_memory_bytes,
         energy_joules_per_step=measured.energy_joules_per_step,
-        examples_per_second=run.trial.setting.batch_size * 1e9 / measured.step_ns,
+        examples_per_second=_examples_per_second(measured),
     )
+
+
+def _examples_per_second(measured: Measured) -> float | None:
+    """From the batches that ran, which need not have the study's batch size."""
+    examples = measured.examples_per_step
+    return None if examples is None else examples * 1e9 / measured.step_ns
 
 
 def _attempt(run: TrialRun) -> AttemptColumns:

@@ -17,6 +17,9 @@ from typing import Annotated, Literal
 from frostline.store.columns import TableRow
 from frostline.trial import Jit, Setting, Strategy
 
+RUNS_EAGERLY = "RunsEagerly"
+"""`error_type` of an ok row without passes, because its step is not compiled."""
+
 _PASSES = (
     "forward", "activation_gradient", "weight_gradient", "optimizer", "input", "other",
 )  # fmt: skip
@@ -40,7 +43,9 @@ class PlannedColumns(TableRow):
         int | None, "Index of the first layer, in order of first use, that still trains."
     ]
     batch_size: Annotated[int, "Examples per step.", "examples"]
-    optimizer: Annotated[str | None, "Keras identifier; null: the compiled model's own."]
+    optimizer: Annotated[
+        str | None, "Keras identifier, with its arguments; null: the compiled model's own."
+    ]
     precision: Annotated[str, "Keras dtype policy."]
     jit_compile: Annotated[Jit, "What the study asked for: auto, true or false."]
     strategy: Annotated[Strategy, "single or mirrored."]
@@ -95,7 +100,11 @@ class TimingColumns(TableRow):
     profiler_overhead: Annotated[float | None, "Profiled / unprofiled step time.", "1"]
     peak_memory_bytes: Annotated[int | None, "Device memory of the trial alone; null on CPUs.", "B"]
     energy_joules_per_step: Annotated[float | None, "Device energy; null where not counted.", "J"]
-    examples_per_second: Annotated[float | None, "batch_size / step time.", "1/s"]
+    examples_per_second: Annotated[
+        float | None,
+        "Examples of the batches that ran / step time; null where not countable.",
+        "1/s",
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

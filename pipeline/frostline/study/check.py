@@ -7,15 +7,17 @@ has its key, its line where it can be found, and the nearest valid key or value.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from frostline.errors import StudyError
+from frostline.optimizers import taken_apart
 from frostline.study.builders import problem
 from frostline.study.former_names import current
-from frostline.study.keras_names import Kind, keras_names
+from frostline.study.keras_names import Kind, keras_names, optimizer_arguments
 from frostline.study.parse import parsed
 from frostline.study.tables import StudyFile, TrainTable
 from frostline.study.toml_lines import line_of
@@ -92,7 +94,7 @@ def _across(raw: Mapping[str, Any], folder: Path | None, builders: bool) -> Iter
         for axis in train.keys() & TrainTable.model_fields.keys():
             yield from _repeated(axis, _list(train[axis]))
         for position, name in enumerate(_list(train.get("optimizer"))):
-            yield from _keras("optimizers", ("train", "optimizer", position), name)
+            yield from _optimizer(("train", "optimizer", position), name)
     seen: dict[str, int] = {}
     for position, model in enumerate(_list(raw.get("model"))):
         if not isinstance(model, dict):
@@ -109,6 +111,24 @@ def _across(raw: Mapping[str, Any], folder: Path | None, builders: bool) -> Iter
             yield from _keras("metrics", ("model", position, "metrics", number), metric)
         if builders:
             yield from _callables(model, position, [] if folder is None else [folder])
+
+
+def _optimizer(key: Key, given: object) -> Iterator[Mistake]:
+    """Mistakes in an optimizer's name or in the names of its arguments."""
+    arguments: Mapping[str, object] = {}
+    name = given
+    if isinstance(given, dict):
+        name = given.get("name")
+        arguments = {each: value for each, value in given.items() if each != "name"}
+    elif isinstance(given, str):
+        with suppress(ValueError):
+            name, arguments = taken_apart(given)
+    yield from _keras("optimizers", key, name)
+    known = optimizer_arguments(name) if isinstance(name, str) else ()
+    for argument, value in arguments.items():
+        if known and argument not in known:
+            text = f"`{name}` takes no such argument. {advice(argument, known)}"
+            yield Mistake(key=(*key, argument), given=value, text=text)
 
 
 def _repeated(axis: str, values: list[Any]) -> Iterator[Mistake]:

@@ -47,6 +47,38 @@ def keras_names(kind: Kind) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+@cache
+def optimizer_arguments(name: str) -> tuple[str, ...]:
+    """Return the arguments of one of Keras's optimizers, from its source; empty where unknown."""
+    root = _keras_folder()
+    if root is None:
+        return ()
+    folder = root / "src" / "optimizers"
+    files = {path.stem.replace("_", ""): path for path in folder.glob("*.py")}
+    found: list[str] = []
+    for kind in (name.lower(), "baseoptimizer"):
+        arguments = _init_arguments(files[kind], kind) if kind in files else None
+        if arguments is None:
+            return ()
+        found += arguments
+    return tuple(dict.fromkeys(found))
+
+
+def _init_arguments(file: Path, kind: str) -> list[str] | None:
+    """Arguments of a class's `__init__`; `kind` is its name in lower case."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name.lower() == kind:
+            for inner in node.body:
+                if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+                    given = (*inner.args.args[1:], *inner.args.kwonlyargs)
+                    return [argument.arg for argument in given]
+    return None
+
+
 def _keras_folder() -> Path | None:
     try:
         spec = importlib.util.find_spec("keras")  # a name without a dot: imports nothing

@@ -8,6 +8,7 @@ range and policies that cannot be parsed. Rules that concern several keys at onc
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,7 @@ from pydantic import (
 )
 
 from frostline.errors import PolicyError
+from frostline.optimizers import spelled, taken_apart
 from frostline.policies import Granularity, Policy, parse
 from frostline.trial import Jit, ModelSpec, Strategy
 
@@ -55,6 +57,25 @@ def _parsed(policy: Policy) -> None:
         raise ValueError(str(error)) from None
 
 
+def _optimizer(value: object) -> str:
+    if isinstance(value, str):
+        return spelled(*taken_apart(value))
+    if not isinstance(value, dict):  # pydantic collects value errors only
+        raise ValueError(  # noqa: TRY004
+            'must be an optimizer\'s name in quotes, or a table: { name = "adamw", clipnorm = 1.0 }'
+        )
+    name = value.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError('needs the optimizer\'s name: { name = "adamw", ... }')
+    arguments = {key: given for key, given in value.items() if key != "name"}
+    for key, given in arguments.items():
+        if not isinstance(given, bool | int | float | str) or given in (math.inf, -math.inf):
+            raise ValueError(f"`{key}` must be a finite number, true, false or text")
+    text = spelled(name.strip(), arguments)
+    taken_apart(text)
+    return text
+
+
 def _json(kwargs: dict[str, Any]) -> dict[str, Any]:
     try:
         json.dumps(kwargs, allow_nan=False)
@@ -77,6 +98,7 @@ _MOST_NAME_BYTES = 200  # a file's name may have 255
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, strip_whitespace=True)]
 Whole = Annotated[int, Field(strict=True)]
 _Policy = Annotated[str | tuple[str, ...], PlainValidator(_policy)]
+_Optimizer = Annotated[str, PlainValidator(_optimizer)]
 _Jit = Annotated[Jit, BeforeValidator(_jit)]
 _Axis = Field(min_length=1)
 
@@ -112,7 +134,7 @@ class TrainTable(_Table):
     """`[train]`: each list is an axis. Without `optimizer`, the compiled model's own is used."""
 
     batch_size: Annotated[tuple[Annotated[Whole, Field(ge=1, le=10**9)], ...], _Axis] = (32,)
-    optimizer: Annotated[tuple[Text, ...], _Axis] | None = None
+    optimizer: Annotated[tuple[_Optimizer, ...], _Axis] | None = None
     precision: Annotated[
         tuple[Literal["float32", "mixed_float16", "mixed_bfloat16"], ...], _Axis
     ] = ("float32",)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from frostline.errors import StudyError
 from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
 from frostline.facts.provenance import outdated
 from frostline.measure.messages import Failed
@@ -206,7 +207,7 @@ def remaining(
         will_run: called before a slow inspection after which something will have to run.
 
     Raises:
-        StudyError: nothing is left to run.
+        StudyError: nothing is left to run, or every model asks for what cannot work.
         StorageError: OUT cannot be read.
     """
     facts, notices = known_facts(out, study)
@@ -220,11 +221,14 @@ def remaining(
     for name, reply in (inspect(replace(study, models=unknown), logs) if unknown else {}).items():
         if isinstance(reply, Failed):
             unbuilt[name] = reply
-            listener.on_notice(
-                f"model `{name}` is left out, it failed in {reply.stage}: {reply.message}"
-            )
         else:
             facts[name] = reply
+    if not facts and not earlier and all(failed.is_refusal for failed in unbuilt.values()):
+        refused = (f"\n  model `{name}`: {failed.message}" for name, failed in unbuilt.items())
+        raise StudyError(f"nothing of the study can run:{''.join(refused)}")
+    for name, failed in unbuilt.items():
+        why = "" if failed.is_refusal else f"it failed in {failed.stage}: "
+        listener.on_notice(f"model `{name}` is left out, {why}{failed.message}")
     inspect_s = time.monotonic() - began
     plan = _planned(study, facts)
     for text in plan.notices:

@@ -5,7 +5,7 @@ Made by `frostline.trace` in a process of its own, consumed by `frostline.attrib
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 EXECUTOR_TYPE = "Executor"
 """Type of the op that stands for TensorFlow's executor on the host; it takes no time, and its wait
@@ -100,3 +100,8 @@ class Trace:
     def waiting_ns(self) -> int:
         """Idle time of the devices within steps, which ops waited; over all steps."""
         return sum(op.wait_ns for op in self.ops)
+
+
+def in_training_steps(trace: Trace, steps_per_mark: int) -> Trace:
+    """A trace of which each marked step held so many training steps, counted in training steps."""
+    return replace(trace, steps=trace.steps * steps_per_mark)

@@ -43,7 +43,9 @@ def _function(
     while isinstance(graph, func_graph.FuncGraph):
         found = graph._get_function(name)
         if found is not None:
-            body: func_graph.FuncGraph = found.graph
+            body = getattr(found, "graph", None)
+            if not isinstance(body, func_graph.FuncGraph):  # of TensorFlow 1, as in its CTC loss
+                return None
             fits = len(body.inputs) == takes and len(body.outputs) == returns
             return body if fits else None
         graph = graph.outer_graph

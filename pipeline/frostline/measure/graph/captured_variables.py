@@ -17,6 +17,10 @@ from frostline.measure.graph.flatten import FlatGraph
 _WRITING_OPS = (
     "Assign", "ResourceApply", "ResourceSparseApply", "ResourceScatter", "ResourceStridedSlice",
 )  # fmt: skip
+_NOISE_OPS = (
+    "Random", "StatelessRandom", "StatelessTruncated", "TruncatedNormal", "ParameterizedTruncated",
+    "Multinomial", "StatelessMultinomial", "StatelessParameterized",
+)  # fmt: skip
 
 
 class CapturedVariables:
@@ -55,6 +59,10 @@ class CapturedVariables:
         }
 
     def data(self) -> frozenset[int]:
-        """Vertices at which data enters: arguments, and what an input pipeline hands over."""
-        fed = (op.vertices for op in self._flat.ops if op.op_type.startswith(INPUT_OPS))
+        """Vertices at which data enters: arguments, what an input pipeline hands over, and noise.
+
+        Noise is data to a generator that draws its input itself.
+        """
+        entering = (*INPUT_OPS, *_NOISE_OPS)
+        fed = (op.vertices for op in self._flat.ops if op.op_type.startswith(entering))
         return self._flat.arguments.union(*fed)

@@ -73,6 +73,10 @@ class FlatGraph:
     warnings: list[str] = field(default_factory=list)
     _scopes: dict[int, list[_Scope]] = field(default_factory=dict)
 
+    def holds(self, graph: object) -> bool:
+        """Whether a function's body is part of this graph."""
+        return id(graph) in self._scopes
+
     def find(self, tensor: TensorRef) -> tuple[int, ...]:
         """Vertices of a recorded tensor; none where its function is not part of the graph."""
         graph = tensor.graph()
@@ -81,6 +85,14 @@ class FlatGraph:
             _pick(scope.values[tensor.op_name], tensor.index)
             for scope in scopes
             if tensor.op_name in scope.values
+        )
+
+    def vertices_of(self, tensor: tf.Tensor) -> tuple[int, ...]:
+        """Vertices of a tensor in a function of this graph; several where it is called often."""
+        return tuple(
+            scope.vertex(tensor)
+            for scope in self._scopes.get(id(tensor.graph), ())
+            if tensor.op.name in scope.values
         )
 
     def captured_by(self, vertex: int) -> frozenset[int]:

@@ -2,10 +2,12 @@
 
 `OpCredits` credits every op created in a graph to the call of the innermost Keras layer that is
 active in the creating thread, in function bodies as well. `StepRecorder` adds the gradient tape's
-calls: targets, sources and the gradients that came back. Both only watch: they wrap three methods
-(`keras.Layer.__call__`, `Graph._create_op_internal`, `GradientTape.gradient`) inside the `with`
-block, pass everything through, and put the originals back whatever happens. They hold neither model
-nor graph alive: layers and variables are kept by identity, graphs by weak reference.
+calls (targets, sources and the gradients that came back) and the optimizers that were given
+gradients, wherever the model holds them. Both only watch: they wrap methods
+(`keras.Layer.__call__`, `Graph._create_op_internal`, `GradientTape.gradient`, `Optimizer.apply`)
+inside the `with` block, pass everything through, and put the originals back whatever happens. They
+hold neither model nor graph alive: layers and variables are kept by identity, graphs and optimizers
+by weak reference.
 """
 
 from __future__ import annotations
@@ -48,20 +50,28 @@ class Gradient:
     Attributes:
         variable: `variable_key` of the source.
         path: the variable's own path, to name it where the model does not know it.
-        tensors: the gradient; several for a sparse one (values, indices, shape), none where the
-            loss does not depend on the variable.
+        connected: False where the tape returned nothing: the loss does not depend on the variable.
+        tensors: the gradient in the graph; several for a sparse one (values, indices, shape), none
+            where there is no gradient or no graph.
     """
 
     variable: int
     path: str
+    connected: bool
     tensors: tuple[TensorRef, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TapeCall:
-    """One call of `GradientTape.gradient` in a graph that asked for gradients of variables."""
+    """One call of `GradientTape.gradient` that asked for gradients of variables.
 
-    graph: weakref.ReferenceType[ops.Graph]
+    Attributes:
+        graph: weak reference to the graph in which it was called; None where it ran eagerly.
+        targets: what was differentiated.
+        gradients: what came back, one for each variable.
+    """
+
+    graph: weakref.ReferenceType[ops.Graph] | None
     targets: tuple[TensorRef, ...]
     gradients: tuple[Gradient, ...]
 
@@ -144,15 +154,14 @@ class StepRecorder:
     Attributes:
         credits: which layer call created each op.
         tape_calls: what the gradient tape was asked for and returned, in order; empty when the
-            step ran eagerly or uses no `tf.GradientTape`.
-        tape_asked: some tape was asked for gradients of variables, in a graph or eagerly.
+            step uses no `tf.GradientTape`, or uses one in a function that was traced before.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.credits = OpCredits(model)
         self.tape_calls: list[TapeCall] = []
-        self.tape_asked = False
         self._model = weakref.ref(model)
+        self._optimizers: weakref.WeakSet[keras.Optimizer] = weakref.WeakSet()
         self._patches = ExitStack()
 
     @property
@@ -160,10 +169,25 @@ class StepRecorder:
         """The model, while it is alive."""
         return self._model()
 
+    @property
+    def optimizers(self) -> list[keras.Optimizer]:
+        """Optimizers that were given gradients while this watched, and those that they wrap."""
+        found: list[keras.Optimizer] = []
+        waiting = list(self._optimizers)
+        while waiting:
+            optimizer = waiting.pop()
+            if all(optimizer is not known for known in found):
+                found.append(optimizer)
+                inner = vars(optimizer).values()
+                waiting += [each for each in inner if isinstance(each, keras.Optimizer)]
+        return found
+
     def __enter__(self) -> StepRecorder:
         with ExitStack() as stack:
             stack.enter_context(self.credits)
             stack.enter_context(_wrapped(tf.GradientTape, "gradient", self._gradient))
+            for kind in _optimizers():
+                stack.enter_context(_wrapped(kind, "apply", self._apply))
             self._patches = stack.pop_all()
         return self
 
@@ -176,12 +200,18 @@ class StepRecorder:
             tape: tf.GradientTape, /, target: Any, sources: Any, *args: Any, **kwargs: Any
         ) -> Any:
             result = original(tape, target, sources, *args, **kwargs)
-            self.tape_asked |= any(map(_is_variable, _flat(sources)))
-            if tf.inside_function():
-                self._record(target, sources, result)
+            self._record(target, sources, result)
             return result
 
         return gradient
+
+    def _apply(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def apply(optimizer: keras.Optimizer, /, *args: Any, **kwargs: Any) -> Any:
+            self._optimizers.add(optimizer)
+            return original(optimizer, *args, **kwargs)
+
+        return apply
 
     def _record(self, target: Any, sources: Any, result: Any) -> None:
         flat_sources, flat_result = _flat(sources), _flat(result)
@@ -191,6 +221,7 @@ class StepRecorder:
             Gradient(
                 variable=variable_key(source),
                 path=getattr(source, "path", None) or source.name,
+                connected=value is not None,
                 tensors=_refs(value),
             )
             for source, value in zip(flat_sources, flat_result, strict=True)
@@ -198,7 +229,7 @@ class StepRecorder:
         )
         if gradients:
             targets = tuple(ref for entry in _flat(target) for ref in _refs(entry))
-            graph = weakref.ref(ops.get_default_graph())
+            graph = weakref.ref(ops.get_default_graph()) if tf.inside_function() else None
             self.tape_calls.append(TapeCall(graph=graph, targets=targets, gradients=gradients))
 
 
@@ -213,6 +244,36 @@ def _wrapped(
         yield
     finally:
         setattr(holder, name, original)
+
+
+@contextmanager
+def without_updates() -> Iterator[None]:
+    """Let optimizers do nothing inside the block, so that a step makes no variables of theirs."""
+
+    def idle(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def apply(*args: Any, **kwargs: Any) -> None:
+            """Does nothing."""
+
+        return apply
+
+    with ExitStack() as stack:
+        for kind in _optimizers():
+            stack.enter_context(_wrapped(kind, "apply", idle))
+        yield
+
+
+def _optimizers() -> Iterator[type]:
+    """Classes of optimizers that define how gradients are applied."""
+    kinds = dict.fromkeys((*keras.Optimizer.__mro__[:-1], *_below(keras.Optimizer)))
+    return (kind for kind in kinds if "apply" in vars(kind))
+
+
+def _below(kind: type) -> Iterator[type]:
+    inheriting: list[type] = kind.__subclasses__()
+    for each in inheriting:
+        yield each
+        yield from _below(each)
 
 
 def _is_keras(variable: Any) -> bool:

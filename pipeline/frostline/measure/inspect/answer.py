@@ -6,39 +6,44 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import keras
+import tensorflow as tf
+
+from frostline.errors import TrialError
+from frostline.facts.model_facts import ModelFacts
 from frostline.facts.provenance import made_from
-from frostline.measure.batches import first_batch
-from frostline.measure.build import build
+from frostline.measure.arm import Arm
+from frostline.measure.batches import Feed, feed, first_batch
+from frostline.measure.build import build, returned_dataset
+from frostline.measure.eager import why_eager
 from frostline.measure.inspect.files_read import Reads
-from frostline.measure.inspect.model import inspect
+from frostline.measure.inspect.rehearsal import rehearse
+from frostline.measure.inspect.training import inspect_training
 from frostline.measure.memory_release import release_memory
 from frostline.measure.messages import Inspected, InspectModel
+from frostline.measure.precision import own_precision
+from frostline.measure.synthetic import needs_data
+from frostline.trial import ModelSpec, Setting
+
+Enter = Callable[[str], None]
 
 
-def inspect_request(
-    request: InspectModel, enter: Callable[[str], None], reads: Reads | None = None
-) -> Inspected:
-    """Build the model under the request's setting and trace its forward pass.
+def inspect_request(request: InspectModel, enter: Enter, reads: Reads | None = None) -> Inspected:
+    """Build the model under the request's setting, trace its training step and rehearse it.
 
-    `enter` is told the stages. `reads` has watched this process since before TensorFlow was
-    imported; without it the facts do not record what they were made from.
+    All of it happens on one replica: strategies change neither layers nor wiring. `enter` is told
+    the stages. `reads` has watched this process since before TensorFlow was imported; without it
+    the facts do not record what they were made from.
 
     Raises:
-        TrialError: the builder failed, or the model cannot be fed.
+        TrialError: the builder failed, or the model cannot be fed or trained.
     """
     if reads is not None:
         reads.libraries_are_in()
-    enter("build")
-    started = time.perf_counter()
-    model, _ = build(request.model, request.setting, seed=request.seed)
-    build_s = time.perf_counter() - started
-    batch = first_batch(model, request.model, request.setting, seed=request.seed)
-    enter("trace")
-    facts = inspect(
-        model, request.model.name, batch[0], build_s=build_s, batch_size=request.setting.batch_size
-    )
-    del model, batch
+    setting = replace(request.setting, strategy="single")
+    facts = _inspected(request.model, setting, request.seed, enter)
     release_memory()
     if reads is not None:
         origin = made_from(
@@ -50,3 +55,65 @@ def inspect_request(
         )
         facts = replace(facts, made_from=origin)
     return Inspected(facts=facts)
+
+
+def _inspected(spec: ModelSpec, setting: Setting, seed: int, enter: Enter) -> ModelFacts:
+    enter("build")
+    started = time.perf_counter()
+    strategy = tf.distribute.get_strategy()
+    model, _ = build(spec, setting, seed=seed)
+    build_s = time.perf_counter() - started
+    precision = own_precision(model, setting.precision)
+    eager, asked_eagerly = why_eager(model, spec), bool(model.run_eagerly)
+    is_synthetic = spec.data is None and returned_dataset(model) is None
+    batch = first_batch(model, spec, setting, seed=seed)
+    known = Feed(batches=iter(()), synthetic=batch) if is_synthetic else None
+
+    def arm_of(model: keras.Model) -> Arm:
+        found = feed(model, spec, setting, strategy, seed=seed, known=known, counted=False)
+        return Arm(model, found.batches, strategy)
+
+    def make() -> Arm:
+        return arm_of(build(spec, setting, seed=seed)[0])
+
+    enter("trace")
+    try:
+        facts = inspect_training(arm_of(model), make, spec.name, build_s, setting.batch_size)
+        if asked_eagerly:  # the inspection traces all the same
+            model.run_eagerly = True
+        rehearse(model, batch, source=None if is_synthetic else _source(spec))
+    except TrialError as error:
+        if not is_synthetic or error.stage not in ("trace", "rehearse"):
+            raise
+        if _may_take_inputs_alone(model, spec):
+            return _of_inputs_alone(spec, setting, seed, enter, error)
+        raise _not_guessed(error) from error
+    if eager is not None:
+        facts = replace(facts, facts_warnings=(*facts.facts_warnings, eager))
+    return replace(facts, own_precision=precision, inputs_alone=spec.inputs_alone)
+
+
+def _source(spec: ModelSpec) -> str:
+    return f"`data` ({spec.data})" if spec.data else f"the dataset of {spec.builder}"
+
+
+def _may_take_inputs_alone(model: keras.Model, spec: ModelSpec) -> bool:
+    """Whether a train step of the model's own has not been given inputs without targets yet."""
+    return not spec.inputs_alone and type(model).train_step is not keras.Model.train_step
+
+
+def _of_inputs_alone(
+    spec: ModelSpec, setting: Setting, seed: int, enter: Enter, first: TrialError
+) -> ModelFacts:
+    """Facts of a model whose train step takes no targets; of both errors the first is told."""
+    try:
+        return _inspected(replace(spec, inputs_alone=True), setting, seed, enter)
+    except TrialError:
+        raise _not_guessed(first) from first
+
+
+def _not_guessed(error: Any) -> TrialError:
+    return needs_data(
+        f"a training step fails on synthetic batches, and what the model takes cannot be guessed "
+        f"({error})"
+    )

@@ -1,0 +1,267 @@
+"""What models are fed: synthetic batches that suit them, users' datasets, and a word where neither.
+
+The whole way to the measuring process is in `test_measure_tf`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frostline.errors import TrialError
+from frostline.measure.messages import InspectModel
+from frostline.trial import ModelSpec, Setting
+
+pytestmark = pytest.mark.tf
+
+HERE = str(Path(__file__).parent)
+SETTING = Setting(
+    batch_size=4, optimizer=None, precision="float32", jit_compile="auto", strategy="single"
+)
+
+
+def spec(name: str, data: str | None = None, module: str = "fed_models", kwargs: str = "{}") -> Any:
+    return ModelSpec(
+        name=name, builder=f"{module}:{name}", kwargs_json=kwargs, loss=None, metrics=(),
+        data=None if data is None else f"fed_models:{data}", search_path=(HERE,),
+    )  # fmt: skip
+
+
+def synthetic(name: str, batch_size: int = 200, kwargs: str = "{}") -> tuple[Any, Any]:
+    from frostline.measure.build import build
+    from frostline.measure.synthetic import synthetic_batch
+
+    model, _ = build(spec(name, kwargs=kwargs), SETTING, seed=0)
+    return synthetic_batch(model, batch_size, seed=1)
+
+
+def inspected(entry: ModelSpec, setting: Setting = SETTING) -> Any:
+    from frostline.measure.inspect.answer import inspect_request
+
+    request = InspectModel(model=entry, setting=setting, seed=5, log_path="x")
+    return inspect_request(request, lambda stage: None).facts
+
+
+def test_ids_stay_inside_a_table_behind_an_offset() -> None:
+    ids, _ = synthetic("ids_with_offset")
+    assert (int(ids.numpy().min()), int(ids.numpy().max())) == (0, 69)
+
+
+def test_floats_that_are_cast_to_ids_are_whole_and_others_are_not() -> None:
+    x, _ = synthetic("ids_as_floats")
+    ids, pixels = x["ids"].numpy(), x["pixels"].numpy()
+    assert ids.dtype == np.float32
+    assert set(np.unique(ids)) == set(range(20)), "Keras takes id -1 for the last one"
+    assert abs(float(pixels.mean())) < 0.2
+    assert float(pixels.std()) == pytest.approx(1, abs=0.1)
+
+
+def test_one_hot_bytes_and_hashes_have_ranges_of_their_own() -> None:
+    x, _ = synthetic("one_of")
+    assert set(np.unique(x["kind"].numpy())) == set(range(7))
+    assert int(x["image"].numpy().max()) > 200
+    assert set(np.unique(x["user"].numpy())) == set(range(16))
+
+
+def test_an_id_for_each_axis_of_a_table() -> None:
+    ids, _ = synthetic("pairs_of_ids")
+    assert set(np.unique(ids.numpy())) == {0, 1, 2, 3}, "the shorter of 9 and 4"
+
+
+def test_a_batch_that_is_known_is_not_found_out_again() -> None:
+    import tensorflow as tf
+
+    from frostline.measure.batches import feed
+    from frostline.measure.build import build
+
+    entry, strategy = spec("ids_with_offset"), tf.distribute.get_strategy()
+    model, _ = build(entry, SETTING, seed=0)
+    first = feed(model, entry, SETTING, strategy, seed=0)
+    again = feed(model, entry, SETTING, strategy, seed=0, known=first)
+    assert next(again.batches) is next(first.batches)
+
+
+def test_a_sparse_input_is_sparse() -> None:
+    import tensorflow as tf
+
+    words, classes = synthetic("sparse_bag", batch_size=20)
+    assert isinstance(words, tf.SparseTensor)
+    assert 50 < len(words.values) < 200
+    assert set(np.unique(classes.numpy())) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "indices"),
+    [
+        ("cast", (200,), True),
+        ("picked", (200,), True),
+        ("hot", (200,), True),
+        ("squared", (200, 10), False),
+    ],
+)
+def test_targets_are_what_a_loss_of_the_builders_own_takes(
+    loss: str, shape: tuple[int, ...], indices: bool
+) -> None:
+    _, y = synthetic("loss_of", kwargs=f'{{"kind": "{loss}"}}')
+    assert tuple(y.shape) == shape
+    if indices:
+        assert set(np.unique(y.numpy())) == set(range(10))
+    else:
+        assert 0.4 < float(y.numpy().mean()) < 0.6
+
+
+def test_losses_of_keras_go_by_what_they_are_and_not_by_the_name_they_were_given() -> None:
+    _, (letters, speaker) = synthetic("speech")
+    assert tuple(letters.shape) == (200, 4)
+    assert set(np.unique(letters.numpy())) == {1, 2, 3, 4}, "0 is blank"
+    assert tuple(speaker.shape) == (200,)
+    assert set(np.unique(speaker.numpy())) == {0, 1, 2, 3}
+    assert len(inspected(spec("speech")).layers) == 2
+
+
+def test_a_train_step_that_takes_no_targets_gets_none() -> None:
+    from frostline.measure.batches import first_batch
+    from frostline.measure.build import build
+
+    entry = spec("autoencoder")
+    assert inspected(entry).inputs_alone
+    assert not inspected(spec("many_inputs")).inputs_alone
+    alone = replace(entry, inputs_alone=True)
+    assert alone.identity == entry.identity, "trials keep their ids"
+    model, _ = build(alone, SETTING, seed=0)
+    assert len(first_batch(model, alone, SETTING, seed=0)) == 1
+
+
+def test_a_builder_may_return_its_dataset() -> None:
+    import tensorflow as tf
+
+    from frostline.measure.batches import feed
+    from frostline.measure.build import build
+
+    entry = spec("with_its_data")
+    assert inspected(entry).batch_size == 8
+    model, _ = build(entry, SETTING, seed=0)
+    found = feed(model, entry, SETTING, tf.distribute.get_strategy(), seed=0)
+    assert found.examples_per_batch == 8
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (spec("strings"), "input 'words' takes strings"),
+        (spec("strict_lookup"), "are ids, but no id stays inside"),
+        (spec("loss_of", kwargs='{"kind": "pairs"}'), "what targets the loss `pairs` of output"),
+        (spec("asks_for_more"), "not enough values to unpack"),
+        (spec("ragged"), "Padded is a subclassed model"),
+        (spec("unknown_size", module="sample_models"), r"shape \(batch, \?, 3\)"),
+    ],
+)
+def test_what_cannot_be_known_asks_for_data_before_any_trial(entry: Any, words: str) -> None:
+    with pytest.raises(TrialError, match=words) as caught:
+        inspected(entry)
+    assert caught.value.kind == "NeedsData"
+    assert str(caught.value).count("give the model entry `data`") == 1
+
+
+def test_data_that_a_model_does_not_take_is_said_before_any_trial() -> None:
+    with pytest.raises(TrialError, match="incompatible with the layer") as caught:
+        inspected(spec("dense", data="short_rows", module="sample_models"))
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("a_layer", "NotAModel", r"wrap the layer: keras.Sequential\(\[keras.Input\(shape\)"),
+        ("not_a_model", "NotAModel", "returned int"),
+        ("cut_off", "NoGradients", "Keras says 'No gradients provided"),
+        ("untrained", "NoGradients", "no trainable value moves"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_inspection(name: str, kind: str, words: str) -> None:
+    module = "fed_models" if name == "a_layer" else "sample_models"
+    with pytest.raises(TrialError, match=words) as caught:
+        inspected(spec(name, module=module))
+    assert caught.value.kind == kind
+
+
+def test_a_builder_that_chooses_another_backend_is_refused(monkeypatch: Any) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")  # as a module of the user's may
+    with pytest.raises(TrialError, match="sets KERAS_BACKEND to jax") as caught:
+        inspected(spec("dense", module="sample_models"))
+    assert caught.value.kind == "WrongBackend"
+
+
+def test_ragged_batches_are_inspected() -> None:
+    facts = inspected(spec("ragged", data="ragged_data"))
+    assert [layer.name for layer in facts.layers] == ["emb", "out"]
+    assert facts.batch_size == 4
+    assert facts.by_name["out"].forward_flops == 2 * 4 * 4 + 4
+
+
+def test_a_dataset_without_drop_remainder_is_fed_in_whole_cycles() -> None:
+    import tensorflow as tf
+
+    from frostline.measure.arm import Arm
+    from frostline.measure.batches import feed
+    from frostline.measure.build import build
+
+    entry = spec("dense", data="remainder_data", module="sample_models")
+    model, _ = build(entry, SETTING, seed=0)
+    strategy = tf.distribute.get_strategy()
+    found = feed(model, entry, SETTING, strategy, seed=0)
+    assert (found.cycle, found.examples_per_batch) == (3, pytest.approx(10 / 3))
+    (warning,) = found.warnings
+    assert "whole cycles of its 3 batches with 10 examples" in warning
+
+    arm = Arm(model, found.batches, strategy, cycle=found.cycle)
+    arm.build_state()
+    model.make_train_function()
+    blocks = arm.warm_up()
+    assert arm.block_steps % 3 == 0
+    assert all(block.n_steps % 3 == 0 for block in blocks)
+    assert (arm.whole_cycles(1), arm.whole_cycles(3), arm.whole_cycles(4)) == (3, 3, 6)
+    assert arm.repeat_after(2) == ()
+    assert arm.cycle == 6, "a step that alternates, on batches of three shapes"
+
+    alike = feed(model, entry, replace(SETTING, batch_size=5), strategy, seed=0)
+    assert (alike.cycle, alike.examples_per_batch, alike.warnings) == (1, 5, ())
+
+
+def test_flops_of_a_batch_of_any_size_are_null_and_no_sum_of_the_rest() -> None:
+    from fed_models import many_inputs
+
+    from frostline.measure.inspect.model import inspect
+
+    def flops(batch: int | None) -> dict[str, int | None]:
+        import tensorflow as tf
+
+        given = [tf.TensorSpec((batch, size)) for size in (6, 3)]
+        facts = inspect(many_inputs(), "m", given, build_s=0.1, batch_size=2)
+        return {layer.name: layer.forward_flops for layer in facts.layers}
+
+    assert flops(2)["o1"] == 2 * 2 * 8 * 3 + 2 * 3
+    assert set(flops(None).values()) == {None}
+
+
+def test_lists_of_inputs_and_outputs_under_a_strategy() -> None:
+    import tensorflow as tf
+
+    from frostline.measure.arm import Arm
+    from frostline.measure.batches import feed
+    from frostline.measure.build import build
+
+    setting = replace(SETTING, strategy="mirrored")
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+    entry = spec("many_inputs")
+    model, _ = build(entry, setting, seed=0, strategy=strategy)
+    with strategy.scope():
+        found = feed(model, entry, setting, strategy, seed=0)
+    arm = Arm(model, found.batches, strategy)
+    arm.build_state()
+    model.make_train_function()
+    assert arm.run(2).n_steps == 2
