@@ -334,6 +334,20 @@ def test_a_freeze_that_removes_nothing_is_without_effect(built: Built):
     assert reason.share_ns == pytest.approx(0, abs=40_000)
 
 
+def test_a_step_without_gradients_is_no_freeze_without_effect(built: Built):
+    built.controls().trial(
+        "layer:3", [2],
+        **(FAILED | {
+            "error_stage": "check", "error_type": "NoGradients", "attempts": 1,
+            "error_message": "the training step computes no gradients: the loss depends on none",
+        }),
+    )  # fmt: skip
+    found = explain(built.sweep(), "layer:3")
+    assert kinds(found) == {"failed"}
+    assert "did not take effect" not in found.reasons[0].text
+    assert "computes no gradients" in found.reasons[0].text
+
+
 def test_a_failed_check_is_a_freeze_without_effect(built: Built):
     built.controls().trial(
         "layer:3", [2],

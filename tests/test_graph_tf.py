@@ -482,3 +482,40 @@ def test_accumulated_gradients_are_the_optimizers_and_repeat(zoo: Any) -> None:
     assert step.facts.cycle == 6
     moments = [op for op in step.graph.ops if op.op_type == "AssignAddVariableOp"]
     assert {op.pass_ for op in moments if op.layer in ("left", "right", "head")} == {"optimizer"}
+
+
+def test_what_is_read_for_updates_alone_and_a_foreign_variable_are_the_optimizers(zoo: Any) -> None:
+    """GIVEN momentum by hand, with a rate that decays, and a temperature that Keras knows not."""
+    import keras
+    import tensorflow as tf
+
+    class ByHand(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            weights = self.trainable_variables
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(x, training=True) * self.temperature - y) ** 2)
+            *changes, warmer = tape.gradient(loss, [*weights, self.temperature])
+            for variable, momentum, change in zip(weights, self.momenta, changes, strict=True):
+                momentum.assign(0.9 * momentum + change)
+                variable.assign_sub(self.rate * momentum)
+            self.rate.assign(self.rate * 0.9)
+            self.temperature.assign_sub(0.01 * warmer)
+            return {"loss": loss}
+
+    def make() -> Any:
+        inputs = keras.Input((4,))
+        hidden = keras.layers.Dense(3, name="first")(inputs)
+        model = ByHand(inputs, keras.layers.Dense(2, name="head")(hidden))
+        model.temperature, model.rate = tf.Variable(1.0), tf.Variable(0.1, trainable=False)
+        model.momenta = [tf.Variable(tf.zeros(v.shape), trainable=False) for v in model.variables]
+        return model
+
+    step = zoo.trace(make)
+    updates = [op for op in step.graph.ops if op.op_type.startswith("Assign")]
+    assert len(updates) == 4 + 4 + 1 + 1
+    assert {op.pass_ for op in updates} == {"optimizer"}
+    assert set(step.graph.trained) == set(step.graph.variables), "the temperature is no layer's"
+    # What the temperature needs as well is paid whatever is frozen.
+    shared = [op for op in step.graph.ops if op.pass_ == "activation_gradient" and not op.needed_by]
+    assert shared

@@ -17,6 +17,7 @@ from frostline.policies import (
     frozen_layers,
     layer_modes,
     parse,
+    why_not,
 )
 
 
@@ -331,8 +332,31 @@ def wirings(draw):
     )
 
 
+@st.composite
+def trained_wirings(draw):
+    """Random models with layers that no gradient reaches, and steps with several losses."""
+    facts = draw(wirings())
+    names = [one.name for one in facts.layers]
+    cut_off = draw(st.sets(st.sampled_from(names), max_size=len(names) - 1))
+    layers = [
+        replace(
+            one,
+            upstream=tuple(name for name in one.upstream if name not in cut_off),
+            variables=tuple(
+                replace(each, has_gradient=one.name not in cut_off) for each in one.variables
+            ),
+        )
+        for one in facts.layers
+    ]
+    groups = draw(st.lists(st.sets(st.sampled_from(names), min_size=1), max_size=3))
+    paths = [
+        tuple(each.path for each in facts.variables if each.layer in group) for group in groups
+    ]
+    return replace(facts, layers=tuple(layers), must_train=tuple(paths))
+
+
 def check_coverage(facts):
-    """Every mode that some configuration gives a layer, some anchor gives it too."""
+    """Every mode that some runnable configuration gives a layer, some anchor gives it too."""
     names = [one.name for one in facts.layers]
     possible = set()
     for mask in range(2 ** len(names) - 1):  # all but the one that freezes everything
@@ -342,11 +366,13 @@ def check_coverage(facts):
             if mask >> i & 1
             for variable in one.variables
         }
-        possible |= set(layer_modes(facts, off).items())
+        if why_not(facts, off) is None:
+            possible |= set(layer_modes(facts, off).items())
     shown = set()
     found = anchors(facts)
     for anchor in found:
         assert len(frozen_layers(facts, anchor.frozen_variables)) < len(names)
+        assert why_not(facts, anchor.frozen_variables) is None
         shown |= set(layer_modes(facts, anchor.frozen_variables).items())
     assert shown == possible
     assert found[0].name == "trainable"
@@ -358,6 +384,58 @@ def check_coverage(facts):
 @given(wirings())
 def test_anchors_show_every_layer_in_every_mode_it_can_take(facts):
     check_coverage(facts)
+
+
+@settings(max_examples=300, deadline=None)
+@given(trained_wirings())
+def test_anchors_are_what_the_training_step_can_run(facts):
+    check_coverage(facts)
+
+
+def test_anchors_of_two_losses_leave_each_something_to_train():
+    """The generator's gradient flows through the discriminator; neither may be frozen whole."""
+    generator, discriminator = ["g1", "g2"], ["d1", "d2"]
+    facts = replace(
+        model(
+            layer("g1", 0), layer("g2", 1, ["g1"]), layer("d1", 2, generator, uses=2),
+            layer("d2", 3, [*generator, "d1"], uses=2),
+        ),
+        must_train=tuple(
+            tuple(f"{name}/{each}" for name in part for each in ("kernel", "bias"))
+            for part in (generator, discriminator)
+        ),
+    )  # fmt: skip
+    found = {one.name: frozen_layers(facts, one.frozen_variables) for one in anchors(facts)}
+    assert found == {"trainable": (), "pruned": ("g1", "d1"), "pass_through": ("g2", "d2")}
+    # The pruned anchor is not all_but_head here, which would leave the generator nothing.
+    assert [one.policy for one in expand("anchors", facts)] == [
+        "anchors:trainable",
+        "anchors:pruned",
+        "anchors:pass_through",
+    ]
+
+
+def test_what_cannot_run_has_a_reason_that_names_layers():
+    facts = chain("a", "b", "c")
+    cut = replace(
+        facts,
+        layers=(
+            replace(
+                facts.layers[0],
+                variables=tuple(
+                    replace(each, has_gradient=False) for each in facts.layers[0].variables
+                ),
+            ),
+            *facts.layers[1:],
+        ),
+    )
+    assert why_not(cut, {"a/kernel", "a/bias", "b/kernel", "b/bias", "c/bias"}) is None
+    assert why_not(cut, {"b/kernel", "b/bias", "c/kernel", "c/bias"}) == (
+        "it leaves nothing to train that the loss depends on (no gradient reaches `a`)"
+    )
+    assert why_not(
+        replace(facts, must_train=(("a/kernel", "a/bias"),)), {"a/kernel", "a/bias"}
+    ) == ("the training step fails where none of `a` trains")
 
 
 POLICIES = st.sampled_from(

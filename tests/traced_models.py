@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from frostline.attribute.step_graph import StepGraph
 from frostline.measure.graph.recorder import StepRecorder
-from frostline.measure.graph.step import StepFacts, analyse_step
+from frostline.measure.graph.step import analyse_step
+from frostline.measure.graph.step_facts import StepFacts
 from frostline.measure.layers import OwnedLayer, freeze, owned_layers
 
 L = keras.layers

@@ -13,11 +13,11 @@ from frostline.words import duration_ns, percent, speedup
 
 
 def failed(case: Case) -> Reason | None:
-    """The trial failed; a failed freeze check is a freeze without effect."""
+    """The trial failed; where it froze something and its check failed, the freeze had no effect."""
     row = case.row
     if row.status != "failed":
         return None
-    checked = row.error_stage == "check"
+    checked = row.error_type == "FreezeCheckFailed" and not row.is_control
     attempts = "" if row.attempts == 1 else f" after {row.attempts} attempts"
     message = (row.error_message or "no message").rstrip(".")
     return Reason(

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from frostline.errors import TrialError
-from frostline.measure.graph.recorder import without_updates
+from frostline.measure.graph.wrapped_methods import without_updates
 
 MIN_BLOCK_NS = 20_000_000
 _WARM_STEPS = 3
@@ -107,7 +107,7 @@ class Arm:
                 with self._strategy.scope(), without_updates():
                     trace_step(model, next(self.batches), self._strategy)
             except Exception as error:  # noqa: BLE001 - foreign code; the first step will say
-                print(f"variables are built during the first step: {error}", flush=True)
+                print(f"variables are built in the first step: {_first_line(error)}", flush=True)
 
     def build_state(self) -> None:
         """Create metric and optimizer variables before the step is traced.
@@ -126,7 +126,7 @@ class Arm:
             with self._strategy.scope():
                 self.model._symbolic_build(data_batch=batch)
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-            print(f"state is built during the first step: {error}", flush=True)
+            print(f"state is built during the first step: {_first_line(error)}", flush=True)
 
     def _peek(self) -> Any:
         """A batch, without taking one from a pipeline; None where that is not possible."""
@@ -196,6 +196,10 @@ def trace_step(model: keras.Model, batch: Any, strategy: tf.distribute.Strategy)
         return strategy.run(model.train_step, args=(data,))
 
     return tf.function(step, autograph=False).get_concrete_function(batch)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _to_host(logs: Any) -> float:

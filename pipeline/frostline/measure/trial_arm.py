@@ -19,7 +19,8 @@ from frostline.measure.arm import Arm
 from frostline.measure.eager import runs_eagerly
 from frostline.measure.fresh_step import fresh_train_function
 from frostline.measure.graph.recorder import StepRecorder
-from frostline.measure.graph.step import StepFacts, analyse_step, facts_of_step
+from frostline.measure.graph.step import analyse_step, facts_of_step
+from frostline.measure.graph.step_facts import StepFacts
 from frostline.measure.layers import OwnedLayer, freeze, owned_layers
 from frostline.measure.phase_times import Phases
 from frostline.trial import Trial

@@ -83,6 +83,7 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
                 "freezing is measured against a model that trains."
             )
             continue
+        notices += [f"model `{model.name}`: {warning}." for warning in known.facts_warnings]
         configurations, listed = configurations_of(study, known, notices)
         asked = asked or listed
         groups += [

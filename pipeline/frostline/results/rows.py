@@ -243,6 +243,7 @@ def _timing(run: TrialRun) -> TimingColumns:
         pairs=len({one.pair for one in measured.samples if not one.warmup and one.pair >= 0}),
         pairing=measured.pairing,
         stop_reason=measured.stop_reason,
+        cycle_steps=measured.steps_per_mark,
         step_ns=measured.step_ns,
         baseline_step_ns=measured.baseline_step_ns,
         speedup=measured.speedup,
@@ -306,7 +307,8 @@ def _forward_flops(run: TrialRun) -> Mapping[str, int]:
         for op in run.graph.ops:
             if op.layer is not None and op.forward_flops is not None:
                 flops[op.layer] += op.forward_flops
-    elif run.facts is not None and run.facts.batch_size == run.trial.setting.batch_size:
+    # A call that runs several steps loops over them, and how often is not known when it is traced.
+    if not flops and run.facts is not None and run.facts.batch_size == run.trial.setting.batch_size:
         for layer in run.facts.layers:
             if layer.forward_flops is not None:
                 flops[layer.name] = layer.forward_flops

@@ -71,7 +71,7 @@ class LayerRow(TableRow):
 
     trial_id: Annotated[str, "The trial."]
     layer: Annotated[str, "Ownership path of the layer."]
-    index: Annotated[int, "Order of first use in the forward graph."]
+    index: Annotated[int, "Order of first use in the step's forward pass."]
     kind: Annotated[str, "Keras class."]
     params: Annotated[int, "Parameters trainable in the baseline.", "parameters"]
     trainable: Annotated[bool, "At least one of its variables still trains."]

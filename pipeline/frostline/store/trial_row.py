@@ -84,6 +84,10 @@ class TimingColumns(TableRow):
     pairs: Annotated[int | None, "Pairs that take part in the estimate."]
     pairing: Annotated[Literal["interleaved", "sandwich"] | None, "interleaved or sandwich."]
     stop_reason: Annotated[str | None, "target_ci or max_pairs."]
+    cycle_steps: Annotated[
+        int | None,
+        "Steps after which the work repeats; samples and profiles are multiples of it.",
+    ]
     step_ns: Annotated[int | None, "Median unprofiled step time of the trial.", "ns"]
     baseline_step_ns: Annotated[
         int | None, "Median step time of the baseline measured beside it.", "ns"
@@ -163,7 +167,7 @@ class ProfileColumns(TableRow):
     unobserved_weight_gradient_ops: Annotated[int | None, "Those of dW."]
     unobserved_optimizer_ops: Annotated[int | None, "Those of the optimizer."]
     attributed_fraction: Annotated[float | None, "Share of op time whose pass is not other.", "1"]
-    trace_steps: Annotated[int | None, "Steps found in the trace."]
+    trace_steps: Annotated[int | None, "Training steps in the trace."]
 
     @property
     def passes_ns(self) -> dict[str, int] | None:

@@ -33,6 +33,7 @@ from frostline.store.sweep import Sweep, as_sweep, open_sweep
 from frostline.store.trial_row import OutcomeColumns, TrialRow
 from frostline.tensorboard.events import events_path, trial_events
 from frostline.trace.converter import TraceConverter
+from frostline.trace.ops import in_training_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter) -> str | No
         except OutsideError as error:
             return f"its trace is not there: {error}"
         try:
-            trace = converter.convert(xplane)
+            trace = in_training_steps(converter.convert(xplane), row.cycle_steps or 1)
             costs = attribute(trace, graph)
             check_frozen(
                 costs,

@@ -15,16 +15,16 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.autograph.impl.api import autograph_artifact
 from tensorflow.python.framework import ops
 
+from frostline.measure.graph.wrapped_methods import optimizer_classes, wrapped
 from frostline.measure.layers import all_layers
 
 
@@ -105,8 +105,8 @@ class OpCredits:
 
     def __enter__(self) -> OpCredits:
         with ExitStack() as stack:
-            stack.enter_context(_wrapped(keras.Layer, "__call__", self._layer_call))
-            stack.enter_context(_wrapped(ops.Graph, "_create_op_internal", self._create_op))
+            stack.enter_context(wrapped(keras.Layer, "__call__", self._layer_call))
+            stack.enter_context(wrapped(ops.Graph, "_create_op_internal", self._create_op))
             self._patches = stack.pop_all()
         return self
 
@@ -185,9 +185,9 @@ class StepRecorder:
     def __enter__(self) -> StepRecorder:
         with ExitStack() as stack:
             stack.enter_context(self.credits)
-            stack.enter_context(_wrapped(tf.GradientTape, "gradient", self._gradient))
-            for kind in _optimizers():
-                stack.enter_context(_wrapped(kind, "apply", self._apply))
+            stack.enter_context(wrapped(tf.GradientTape, "gradient", self._gradient))
+            for kind in optimizer_classes():
+                stack.enter_context(wrapped(kind, "apply", self._apply))
             self._patches = stack.pop_all()
         return self
 
@@ -231,49 +231,6 @@ class StepRecorder:
             targets = tuple(ref for entry in _flat(target) for ref in _refs(entry))
             graph = weakref.ref(ops.get_default_graph()) if tf.inside_function() else None
             self.tape_calls.append(TapeCall(graph=graph, targets=targets, gradients=gradients))
-
-
-@contextmanager
-def _wrapped(
-    holder: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
-) -> Iterator[None]:
-    """Replace a method of a class inside the block; autograph passes over the wrapper."""
-    original = holder.__dict__[name]
-    setattr(holder, name, autograph_artifact(wrap(original)))
-    try:
-        yield
-    finally:
-        setattr(holder, name, original)
-
-
-@contextmanager
-def without_updates() -> Iterator[None]:
-    """Let optimizers do nothing inside the block, so that a step makes no variables of theirs."""
-
-    def idle(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
-        def apply(*args: Any, **kwargs: Any) -> None:
-            """Does nothing."""
-
-        return apply
-
-    with ExitStack() as stack:
-        for kind in _optimizers():
-            stack.enter_context(_wrapped(kind, "apply", idle))
-        yield
-
-
-def _optimizers() -> Iterator[type]:
-    """Classes of optimizers that define how gradients are applied."""
-    kinds = dict.fromkeys((*keras.Optimizer.__mro__[:-1], *_below(keras.Optimizer)))
-    return (kind for kind in kinds if "apply" in vars(kind))
-
-
-def _below(kind: type) -> Iterator[type]:
-    inheriting: list[type] = kind.__subclasses__()
-    for each in inheriting:
-        yield each
-        yield from _below(each)
 
 
 def _is_keras(variable: Any) -> bool:

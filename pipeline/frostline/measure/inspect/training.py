@@ -174,7 +174,7 @@ def _must_train(
             other.build_state()
             _trace(other.model, next(other.batches), StepRecorder(other.model))
         except Exception as error:  # noqa: BLE001 - foreign code
-            print(f"the step fails where none of these trains: {sorted(group)}: {error}")
+            print(f"the step fails where none of {sorted(group)} trains: {error}", flush=True)
             yield tuple(sorted(group))
 
 
