@@ -153,17 +153,16 @@ def _step_s(group: TrialGroup, facts: ModelFacts, study: Study) -> float | None:
 
 
 def _flops_per_s(study: Study) -> float:
-    resources = study.resources
-    if resources.gpus_per_trial:
-        return resources.gpus_per_trial * GPU_FLOPS
-    return resources.cpus_per_trial * CPU_FLOPS_PER_CORE
+    if study.gpus:
+        return study.gpus * GPU_FLOPS
+    return study.resources.cpus_per_trial * CPU_FLOPS_PER_CORE
 
 
 def _assumptions(groups: tuple[GroupEstimate, ...], study: Study, workers: int) -> tuple[str, ...]:
     resources, measure = study.resources, study.measure
     device = (
-        f"{resources.gpus_per_trial} GPU at {GPU_FLOPS:.0e} FLOP/s each"
-        if resources.gpus_per_trial
+        f"{study.gpus} GPU at {GPU_FLOPS:.0e} FLOP/s each"
+        if study.gpus
         else f"{resources.cpus_per_trial} CPU cores at {CPU_FLOPS_PER_CORE:.0e} FLOP/s each"
     )
     said = [

@@ -18,6 +18,7 @@ from frostline.attribute.costs import OpCost, check_conserved, per_step
 from frostline.attribute.step_graph import PASSES, Pass, StepGraph
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Measured
+from frostline.noise import control_noise
 from frostline.results.detail_rows import graph_op_rows, layer_rows, op_cost_rows, step_rows
 from frostline.store.publication import TrialTables
 from frostline.store.schema import LayerRow
@@ -117,9 +118,8 @@ def tables_of(run: TrialRun) -> TrialTables:
 
 
 def noise_of(measured: Measured) -> float:
-    """What a control says about noise: |speedup - 1|, or the interval's half-width if larger."""
-    half_width = (measured.speedup_high - measured.speedup_low) / 2
-    return max(abs(measured.speedup - 1.0), half_width)
+    """What a control says about noise."""
+    return control_noise(measured.speedup, measured.speedup_low, measured.speedup_high)
 
 
 def planned_columns(trial: Trial, *, known: bool = True) -> PlannedColumns:

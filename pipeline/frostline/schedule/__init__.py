@@ -2,6 +2,7 @@
 
 chunks         groups of trials -> chunks, one per lease
 lease_spec     what a lease is given: trials, what it holds of a node, when to give up
+available_gpus GPUs of this machine, or of a cluster
 driver         which chunk is next, what to do when a lease is lost, when to stop
 lease          a chunk of trials, committed one by one
 lease_on_node  a lease as it runs on a node: opens OUT and stores the trials that are kept there

@@ -27,7 +27,7 @@ class Workers:
 
     def __init__(self, study: Study, make: MakeExecutor) -> None:
         self.resources = Resources(
-            gpus=study.resources.gpus_per_trial,
+            gpus=study.gpus,
             cpus=study.resources.cpus_per_trial,
             device=study.resources.device,
         )

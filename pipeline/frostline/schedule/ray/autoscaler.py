@@ -17,13 +17,20 @@ from ray.autoscaler.sdk import request_resources
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
 
-_BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # `ray up` leaves it on the head
-_KUBERAY = "RAY_USAGE_STATS_KUBERAY_IN_USE"
+BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
+"""The cluster file, completed, which `ray up` leaves on the head."""
+KUBERAY = "RAY_USAGE_STATSKUBERAY_IN_USE"
 _SURE_AFTER = 2
 
 
 class Growth(Protocol):
-    """An autoscaler that was asked for room."""
+    """An autoscaler that was asked for room.
+
+    Attributes:
+        says_no: it would say that it cannot bring that much room.
+    """
+
+    says_no: bool
 
     def refuses(self) -> bool:
         """Whether it has said that no kind of machine it may start has that much room."""
@@ -40,13 +47,15 @@ def ask_for(wanted: Mapping[str, float]) -> Growth | None:
     """
     if is_autoscaler_v2(fetch_from_server=True):
         return _Asked(wanted)
-    if _KUBERAY in os.environ or _BOOTSTRAP.expanduser().exists():
+    if KUBERAY in os.environ or BOOTSTRAP.expanduser().exists():
         return _AskedOfOld(wanted)
     return None
 
 
 class _AskedOfOld:
     """Ray's first autoscaler, which does not say which requests it cannot meet."""
+
+    says_no = False
 
     def __init__(self, wanted: Mapping[str, float]) -> None:
         request_resources(bundles=[dict(wanted)])
@@ -60,6 +69,8 @@ class _AskedOfOld:
 
 class _Asked(_AskedOfOld):
     """Ray's second autoscaler, which reports in each round which requests it cannot meet."""
+
+    says_no = True
 
     def __init__(self, wanted: Mapping[str, float]) -> None:
         self._gcs = GcsClient(address=ray.get_runtime_context().gcs_address)
