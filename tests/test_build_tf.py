@@ -49,6 +49,22 @@ def test_two_builds_have_the_same_names_and_weights(built: Any) -> None:
         assert np.array_equal(one.numpy(), other.numpy())
 
 
+def test_a_build_leaves_the_compiled_steps_of_other_models_alone(
+    built: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a warm baseline is compiled again for every trial."""
+    import keras
+    from tensorflow.python.eager import context
+
+    cleared = []
+    monkeypatch.setattr(context.Context, "clear_kernel_cache", lambda self: cleared.append(self))
+    built.build(spec("convnet"), SETTING, seed=3)
+    built.build(spec("convnet"), SETTING, seed=3)
+    assert cleared == []
+    keras.utils.clear_session(free_memory=False)
+    assert len(cleared) == 1, "what Keras does by itself, and again after a build"
+
+
 def test_the_builders_own_compilation_is_kept(built: Any) -> None:
     model, warnings = built.build(spec("dense", loss="mse"), SETTING, seed=0)
     assert model.optimizer.name.lower() == "sgd"

@@ -164,3 +164,64 @@ def test_a_cluster_has_the_gpus_that_its_autoscaler_may_start() -> None:
     cpus = {"head": {"resources": {"CPU": 4}}, "w": {"max_workers": 3, "resources": {"CPU": 8}}}
     assert of_machine_types(AWS | {"available_node_types": cpus}) == 0
     assert of_machine_types({}) == 0
+
+
+@pytest.mark.tf
+def test_the_state_of_a_trials_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIVEN two GPUs THEN the slower clock, the hotter one, both powers and all reasons count."""
+    from frostline.measure.device_state import device_state
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    quiet = FakeGpu(uuid="GPU-a", milliwatts=300_000)
+    hot = FakeGpu(
+        uuid="GPU-b", clock_mhz=1200, temperature_c=91, milliwatts=200_500, reasons=[0x24]
+    )
+    FakeNvml([quiet, hot]).install(monkeypatch)
+    found = device_state()
+    assert found is not None
+    assert (found.clock_mhz, found.temperature_celsius, found.power_watts) == (1200, 91, 500.5)
+    assert found.throttle_reasons == ("power_cap", "thermal_slowdown")
+    assert found.throttled
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
+    found = device_state()
+    assert found is not None
+    assert (found.throttle_reasons, found.throttled) == ((), False)
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize(
+    ("mask", "throttled"),
+    [(0x1, False), (0x2, False), (0x4, False), (0x8, True), (0x20, True), (0x40, True),
+     (0x80, True), (0x100, False), (0x44, True)],
+)  # fmt: skip
+def test_heat_and_protection_throttle_a_gpu_and_its_power_cap_does_not(
+    mask: int, throttled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from frostline.measure.device_state import device_state
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    FakeNvml([FakeGpu(reasons=[mask])]).install(monkeypatch)
+    found = device_state()
+    assert found is not None
+    assert found.throttled is throttled
+    assert found.throttle_reasons
+
+
+@pytest.mark.tf
+def test_what_the_driver_does_not_tell_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    from frostline.measure.device_state import device_state
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    refused = ["nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlDeviceGetPowerUsage"]
+    FakeNvml([FakeGpu()], refused=refused).install(monkeypatch)
+    found = device_state()
+    assert found is not None
+    assert (found.clock_mhz, found.power_watts) == (1980, None)
+    assert (found.throttle_reasons, found.throttled) == (None, None)
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert device_state() is None, "the trial holds CPU cores"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    no_nvml(monkeypatch)
+    assert device_state() is None

@@ -17,10 +17,12 @@ import keras
 import tensorflow as tf
 
 from frostline.errors import TrialError
+from frostline.gpus import gpus_here
 from frostline.measure import device
 from frostline.measure.arm import Arm
 from frostline.measure.batches import batches
 from frostline.measure.build import build, strategy_for
+from frostline.measure.device_state import device_state
 from frostline.measure.gradient_norms import gradient_norms
 from frostline.measure.interleave import Comparison, interleave, median_ns, sample
 from frostline.measure.layers import owned_layers
@@ -46,6 +48,14 @@ class WarmBaseline:
         self._phases = Phases(enter)
         if not tf.config.list_logical_devices():
             raise TrialError("build", "NoDevice", "TensorFlow sees no device at all")
+        if gpus_here() and not tf.config.list_physical_devices("GPU"):
+            raise TrialError(
+                "build",
+                "NoGpu",
+                "the trial holds a GPU of the driver's, and TensorFlow sees none: pip install "
+                "'.[gpu]' (`frostline doctor` checks it), or set gpus_per_trial = 0 under "
+                "[resources]",
+            )
         self._strategy = strategy_for(self._setting)
         self._baseline: Arm | None = self._warm_baseline()
         self._seconds_to_open = self._phases.seconds
@@ -104,8 +114,11 @@ class WarmBaseline:
                 sample(block, "trial", -1, position, warmup=True)
                 for position, block in enumerate(traced.arm.warm_up())
             ]
+            before = device_state()
             compared = interleave(baseline, traced.arm, self._measure, label=trial.trial_id)
-        return self._report(trial, traced, scratch, (*warm, *compared.samples), compared)
+            after = device_state()
+        measured = self._report(trial, traced, scratch, (*warm, *compared.samples), compared)
+        return replace(measured, device_before=before, device_after=after)
 
     def _sandwiched(self, trial: Trial, scratch: Path) -> Measured:
         """Baseline, trial, baseline, one resident at a time; where two models do not fit."""
@@ -118,7 +131,9 @@ class WarmBaseline:
             traced = trace_trial(trial, self._build, self._phases)
             with self._phases.timed("step", "measure"):
                 traced.arm.warm_up()
+            state_before = device_state()
             own = self._blocks(traced.arm, "trial", pairs, position=1)
+            state_after = device_state()
             measured = self._report(trial, traced, scratch, (*before, *own), None)
             del traced
         self._baseline = self._warm_baseline()
@@ -139,6 +154,8 @@ class WarmBaseline:
             speedup_low=found.low,
             speedup_high=found.high,
             baseline_step_ns=median_ns(samples, "baseline"),
+            device_before=state_before,
+            device_after=state_after,
         )
 
     def _blocks(self, arm: Arm, name: Any, count: int, *, position: int) -> tuple[Sample, ...]:
@@ -188,6 +205,8 @@ class WarmBaseline:
             steps=traced.arm.steps,
             rss_bytes=device.resident_bytes(),
             gradient_norms=norms,
+            profile_windows=window.windows,
+            step_traces=traced.arm.step_traces(),
         )
 
     def _gradient_norms(

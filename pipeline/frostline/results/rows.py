@@ -24,6 +24,7 @@ from frostline.store.publication import TrialTables
 from frostline.store.schema import LayerRow
 from frostline.store.trial_row import (
     AttemptColumns,
+    DeviceColumns,
     OutcomeColumns,
     PlannedColumns,
     PredictedColumns,
@@ -174,6 +175,7 @@ def trial_row(run: TrialRun) -> TrialRow:
         profile=profile_columns(run.trace, run.costs) if run.trace else ProfileColumns.nothing(),
         predicted=PredictedColumns.nothing(),
         attempt=_attempt(run),
+        device=_device(run.measured),
     )
 
 
@@ -182,7 +184,12 @@ def _outcome(run: TrialRun) -> OutcomeColumns:
     if run.measured is None:
         warnings = run.facts.facts_warnings if run.facts else ()
     else:
-        warnings = (*run.measured.warnings, *(run.trace.warnings if run.trace else ()))
+        slowed = run.measured.slowed_by
+        warnings = (
+            *run.measured.warnings,
+            *([f"its GPU was slowed down: {', '.join(slowed)}"] if slowed else []),
+            *(run.trace.warnings if run.trace else ()),
+        )
     return OutcomeColumns(
         status=run.status,
         error_stage=failure.stage if failure else None,
@@ -236,6 +243,25 @@ def _attempt(run: TrialRun) -> AttemptColumns:
         convert_s=run.convert_s,
         process_rss_bytes=run.measured.rss_bytes if run.measured else None,
         process_trials=run.process_trials,
+        profile_windows=run.measured.profile_windows if run.measured else None,
+        step_traces=run.measured.step_traces if run.measured else None,
+    )
+
+
+def _device(measured: Measured | None) -> DeviceColumns:
+    if measured is None:
+        return DeviceColumns.nothing()
+    before, after = measured.device_before, measured.device_after
+    return DeviceColumns(
+        throttled=measured.throttled,
+        clock_mhz_before=before.clock_mhz if before else None,
+        clock_mhz_after=after.clock_mhz if after else None,
+        temperature_celsius_before=before.temperature_celsius if before else None,
+        temperature_celsius_after=after.temperature_celsius if after else None,
+        power_watts_before=before.power_watts if before else None,
+        power_watts_after=after.power_watts if after else None,
+        throttle_reasons_before=before.throttle_reasons if before else None,
+        throttle_reasons_after=after.throttle_reasons if after else None,
     )
 
 

@@ -60,6 +60,7 @@ class Limits:
             attempt, up to `backoff_most_s`.
         cores_wait_s: how long to wait for CPU cores that others hold.
         convert_s: for converting one trace.
+        cool_down_s: wait before a trial whose GPU was throttled is measured again.
         store_wait_s: how long a lease tries to store a trial while OUT cannot be reached.
     """
 
@@ -73,6 +74,7 @@ class Limits:
     backoff_most_s: float = 30.0
     cores_wait_s: float = 600.0
     convert_s: float = 300.0
+    cool_down_s: float = 20.0
     store_wait_s: float = 300.0
 
     def backoff(self, attempt: int) -> float:
