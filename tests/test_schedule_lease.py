@@ -352,6 +352,7 @@ def test_a_throttled_trial_is_measured_again(fake: Fake, tmp_path: Path) -> None
         (2, False), (1, False), (1, None),
     ]  # fmt: skip
     assert outcomes(events)["a"].attempts == 2
+    assert store.rows["c"]["throttle_reasons_before"] is None, "no GPU, and not one that is quiet"
 
 
 def test_a_trial_that_stays_throttled_is_kept_and_marked(fake: Fake, tmp_path: Path) -> None:
