@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from frostline.facts.model_facts import ModelFacts
 from frostline.store.address import Address
+from frostline.study.study import Study
 from frostline.trial import MeasureSpec, Trial
 
 
@@ -17,6 +18,13 @@ class Resources:
     gpus: int
     cpus: int
     device: str | None = None
+
+
+def resources_of(study: Study) -> Resources:
+    """What a lease of a study holds."""
+    return Resources(
+        gpus=study.gpus, cpus=study.resources.cpus_per_trial, device=study.resources.device
+    )
 
 
 def too_small(resources: Resources, *, cpus: int, gpus: int, kinds: tuple[str, ...] = ()) -> str:

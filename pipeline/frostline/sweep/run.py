@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 
 from frostline.facts.model_facts import ModelFacts, dump_facts, facts_path
 from frostline.facts.provenance import program
+from frostline.machine import Machine, this_machine
 from frostline.measure.inspect_client import inspect_models
 from frostline.measure.messages import Failed
 from frostline.notebook import html_facts, one_line
@@ -33,6 +34,7 @@ from frostline.schedule.driver import Driver
 from frostline.schedule.interrupts import interruptible
 from frostline.schedule.lease_spec import LeaseSpec, Limits
 from frostline.schedule.listener import SilentListener, SweepListener
+from frostline.schedule.room import refuse_too_large
 from frostline.schedule.spooled import store_kept_elsewhere, store_kept_here
 from frostline.store.address import Address
 from frostline.store.hold import Hold
@@ -146,7 +148,10 @@ def run_sweep(
         opened = OutDir.open(out, create=True)
         with opened.lock() as hold, TemporaryDirectory() as logs:
             there = cache(gpus_there or partial(available_gpus, address))
-            run = _Run(study, opened, heard, hold=hold, logs=Path(logs), gpus_there=there)
+            here = this_machine() if address is None and make_executor is None else None
+            run = _Run(
+                study, opened, heard, hold=hold, logs=Path(logs), gpus_there=there, here=here
+            )
             run.refuse_another_study()
             run.tidy_up()
             earlier = run.committed()
@@ -189,6 +194,7 @@ class _Run:
         hold: Hold,
         logs: Path,
         gpus_there: GpusThere,
+        here: Machine | None,
     ) -> None:
         self._out = out
         self._hold = hold
@@ -200,6 +206,7 @@ class _Run:
         kept = None if self._before is None else out.read_text(STUDY)
         self._resolution = resolved(named, self._before, kept, gpus_there)
         self._gpus_there = gpus_there
+        self._here = here
         self._limits = _limits(study)
 
     @property
@@ -254,8 +261,12 @@ class _Run:
 
         Raises:
             SweepError: trials are left, and this is the other kind of machine.
+            UsageError: a model that is left does not fit into the memory of its device.
         """
         if todo.trials:
+            if self._here is not None:
+                gpus = self.study.gpus
+                refuse_too_large(todo.plan, todo.facts, self._here, gpus=gpus)
             refuse_other_machine(self._resolution, self._out.files.shown, self._gpus_there)
             for text in notices_of(self._resolution, self._gpus_there):
                 self._heard.on_notice(text)
