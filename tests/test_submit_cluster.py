@@ -15,6 +15,7 @@ from cluster_head import Head
 from schedule_kit import Fake, listening
 
 from frostline.cli import main
+from frostline.schedule.available_gpus import available_gpus
 from frostline.store.outdir import OutDir
 
 pytestmark = pytest.mark.cluster
@@ -29,6 +30,7 @@ policies = ["prefix:*"]
 [measure]
 profile_steps = 0
 [resources]
+gpus_per_trial = 0
 cpus_per_trial = 1
 trial_timeout_s = 60.0
 """
@@ -188,6 +190,16 @@ def test_what_no_machine_can_have_is_refused(
     said = " ".join(capsys.readouterr().err.split())
     assert "a trial needs 16 CPU cores and 0 GPUs on one node, and the largest here has 2" in said
     assert "the autoscaler cannot bring a machine for it either" in said
+
+
+def test_gpus_that_the_autoscaler_could_start_count(
+    head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head without GPUs says nothing about the cluster."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", head.token)
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # as the head: keeps to 127.0.0.1
+    assert available_gpus(head.gcs) == 1
 
 
 def metrics_of(head: Head) -> str:

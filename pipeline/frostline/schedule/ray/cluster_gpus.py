@@ -7,7 +7,6 @@ autoscaler for a GPU and withdraws the request. What it cannot tell is an error,
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -19,9 +18,9 @@ import yaml
 
 from frostline.errors import FrostlineError, UsageError
 from frostline.schedule.ray import cluster
-from frostline.schedule.ray.autoscaler import BOOTSTRAP, KUBERAY, ask_for
+from frostline.schedule.ray.autoscaler import BOOTSTRAP, ask_for
 
-_REFUSED_WITHIN_S = 60.0
+_ANSWERS_WITHIN_S = 60.0
 _POLL_S = 0.5
 
 
@@ -60,21 +59,19 @@ def available() -> int:
     if asked is None:
         return 0  # there is no autoscaler: what is there is all that there will be
     try:
-        if KUBERAY in os.environ and not asked.says_no:
-            raise UsageError(
-                "this cluster has no GPU now and does not say whether it can start one: set "
-                "gpus_per_trial = 0 or 1 under [resources]"
-            )
-        end = time.monotonic() + _REFUSED_WITHIN_S
+        end = time.monotonic() + _ANSWERS_WITHIN_S
         while time.monotonic() < end:
-            if asked.refuses():
-                return 0
+            if (may := asked.answer()) is not None:
+                return int(may)
             if there := of_nodes():
                 return there
             time.sleep(_POLL_S)
     finally:
         asked.settle()
-    return 1
+    raise UsageError(
+        "this cluster has no GPU now, and its autoscaler does not say whether it can start one: "
+        "set gpus_per_trial = 0 or 1 under [resources]"
+    )
 
 
 def _read(path: Path) -> Mapping[str, Any]:
