@@ -155,7 +155,7 @@ def measured(request: RunTrial, behaviour: str, *, traced: bool) -> Measured | F
         device_before=gpu() if kind in ("throttled", "quiet") else None,
         device_after=gpu("thermal_slowdown") if kind == "throttled" else None,
         profile_windows=1 if traced else 0,
-        step_traces=1,
+        step_compilations=1,
     )
 
 

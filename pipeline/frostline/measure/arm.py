@@ -129,11 +129,6 @@ class Arm:
             self.block_steps = max(1, math.ceil(MIN_BLOCK_NS / max(block.step_ns, 1)))
         return blocks
 
-    def step_traces(self) -> int | None:
-        """How often TensorFlow traced the step; None where the step is not a traced function."""
-        counted = getattr(self.model.train_function, "experimental_get_tracing_count", None)
-        return None if counted is None else int(counted())
-
     def profile(self, n_steps: int) -> list[Block]:
         """Run single steps, each marked for the profiler as a training step."""
         blocks = []

@@ -22,7 +22,9 @@ from frostline.measure import device
 from frostline.measure.arm import Arm
 from frostline.measure.batches import batches
 from frostline.measure.build import build, strategy_for
+from frostline.measure.compilations import step_traces
 from frostline.measure.device_state import device_state
+from frostline.measure.fresh_state import clears
 from frostline.measure.gradient_norms import gradient_norms
 from frostline.measure.interleave import Comparison, interleave, median_ns, sample
 from frostline.measure.layers import owned_layers
@@ -57,6 +59,7 @@ class WarmBaseline:
                 "[resources]",
             )
         self._strategy = strategy_for(self._setting)
+        self._clears_before = clears()
         self._baseline: Arm | None = self._warm_baseline()
         self._seconds_to_open = self._phases.seconds
         settle()
@@ -88,6 +91,7 @@ class WarmBaseline:
                 into the device's memory even alone.
         """
         self._phases.restart()
+        self._clears_before = clears()
         steps_before = self._open_baseline().steps
         try:
             try:
@@ -206,7 +210,7 @@ class WarmBaseline:
             rss_bytes=device.resident_bytes(),
             gradient_norms=norms,
             profile_windows=window.windows,
-            step_traces=traced.arm.step_traces(),
+            step_compilations=self._compilations(traced.arm),
         )
 
     def _gradient_norms(
@@ -223,6 +227,11 @@ class WarmBaseline:
         except Exception as error:  # noqa: BLE001 - foreign code; the timing is good without it
             return None, (f"no gradient norms: {error}"[:500],)
         return dict(found), ()
+
+    def _compilations(self, arm: Arm) -> int | None:
+        """Steps compiled for a trial: its own, and the baseline's where its kernels were lost."""
+        own = step_traces(arm.model)
+        return None if own is None else own + clears() - self._clears_before
 
     def _energy(self, arm: Arm) -> float | None:
         """Joules per step over a window of its own, long enough for the counter's resolution."""

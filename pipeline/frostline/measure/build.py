@@ -17,9 +17,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.eager import context
 
 from frostline.errors import TrialError
+from frostline.measure.fresh_state import fresh_state
 from frostline.trial import ModelSpec, Setting
 
 DEFAULT_OPTIMIZER = "adam"
@@ -47,12 +47,7 @@ def build(
     Raises:
         TrialError: the builder failed or gave something that cannot be trained.
     """
-    # The documented way to reset Keras's name counters; existing models go on working. It also
-    # resets the dtype policy, which is therefore set afterwards.
-    with _kernels_kept():
-        keras.utils.clear_session(free_memory=False)
-    keras.config.set_dtype_policy(setting.precision)
-    keras.utils.set_random_seed(seed)
+    fresh_state(seed=seed, precision=setting.precision)
     with (strategy or strategy_for(setting)).scope():
         builder = load_callable(spec.builder, spec.search_path, "builder")
         kwargs = json.loads(spec.kwargs_json)
@@ -75,22 +70,6 @@ def build(
                 "start it with keras.Input(shape), or call it once on a batch",
             )
         return model, _compile(model, spec, setting)
-
-
-@contextlib.contextmanager
-def _kernels_kept() -> Iterator[None]:
-    """Leave TensorFlow's compiled functions alone while Keras's session is cleared.
-
-    Keras clears the cache of kernels, too, and then a baseline that stays in use is optimised and
-    instantiated again at its next step: 3 to 4 s for Xception on an H200, 5 s for ResNet50 on two
-    cores, for every trial. A function that is deleted takes its own kernels along.
-    """
-    eager = context.context()
-    eager.clear_kernel_cache = lambda: None
-    try:
-        yield
-    finally:
-        del eager.clear_kernel_cache
 
 
 def load_callable(path: str, search_path: tuple[str, ...], what: str) -> Any:

@@ -168,7 +168,7 @@ class Measured:
         rss_bytes: resident size of the process after the trial was taken down.
         device_before, device_after: state of its GPUs before and after its pairs; None without any.
         profile_windows: windows that were profiled, of which the least disturbed is kept.
-        step_traces: how often TensorFlow traced the trial's training step.
+        step_compilations: steps compiled for it: its own, and the baseline's where that was lost.
     """
 
     op: Literal["measured"] = "measured"
@@ -194,7 +194,7 @@ class Measured:
     device_before: DeviceState | None = None
     device_after: DeviceState | None = None
     profile_windows: int | None = None
-    step_traces: int | None = None
+    step_compilations: int | None = None
 
     @property
     def throttled(self) -> bool | None:

@@ -244,7 +244,7 @@ def _attempt(run: TrialRun) -> AttemptColumns:
         process_rss_bytes=run.measured.rss_bytes if run.measured else None,
         process_trials=run.process_trials,
         profile_windows=run.measured.profile_windows if run.measured else None,
-        step_traces=run.measured.step_traces if run.measured else None,
+        step_compilations=run.measured.step_compilations if run.measured else None,
     )
 
 

@@ -169,7 +169,10 @@ class AttemptColumns(TableRow):
     profile_windows: Annotated[
         int | None, "Windows that were profiled; the least disturbed one is kept."
     ]
-    step_traces: Annotated[int | None, "How often TensorFlow traced the trial's training step."]
+    step_compilations: Annotated[
+        int | None,
+        "Training steps compiled for it: its own, and the baseline's where that was lost.",
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
