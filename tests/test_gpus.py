@@ -6,7 +6,7 @@ import pynvml
 import pytest
 from gpu_kit import FakeGpu, FakeNvml, no_nvml, parameters
 
-from frostline.errors import StudyError, SweepError
+from frostline.errors import StudyError, SweepError, TrialError
 from frostline.gpus import Gpu, driver_gpus, gpus_here
 from frostline.plan.trials import plan_trials
 from frostline.schedule.ray.cluster_gpus import of_machine_types
@@ -206,6 +206,25 @@ def test_heat_and_protection_throttle_a_gpu_and_its_power_cap_does_not(
     assert found is not None
     assert found.throttled is throttled
     assert found.throttle_reasons
+
+
+@pytest.mark.tf
+def test_a_trial_does_not_pass_a_cpu_off_as_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIVEN a driver with a GPU and a TensorFlow without CUDA THEN the baseline is refused."""
+    import tensorflow as tf
+    from schedule_kit import MEASURE, MODEL, SETTING
+
+    from frostline.measure.baseline import WarmBaseline
+    from frostline.measure.messages import OpenGroup
+
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("TensorFlow sees a GPU here")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    FakeNvml([FakeGpu()]).install(monkeypatch)
+    request = OpenGroup(model=MODEL, setting=SETTING, measure=MEASURE, log_path="/dev/null")
+    with pytest.raises(TrialError, match=r"TensorFlow sees none: pip install '\.\[gpu\]'") as error:
+        WarmBaseline(request, lambda _stage: None)
+    assert error.value.kind == "NoGpu"
 
 
 @pytest.mark.tf

@@ -3,9 +3,9 @@
 In: the seed and the dtype policy. Out: Keras counts names from the start and draws the same numbers
 again. Models that exist go on working, and their compiled steps stay compiled. Keras and TensorFlow
 would throw away the kernels of all functions, and a warm baseline would be optimised and
-instantiated again at its next step: 3 to 4 s of every trial of Xception on an H200, 5 s of ResNet50's
-on two cores. The kernels also hold the state of stateful random ops; after one of these has run,
-they are thrown away as Keras does.
+instantiated again at its next step: 3 to 4 s of every trial of Xception on an H200, 5 s of every
+trial of ResNet50 on two cores. The kernels also hold the state of stateful random ops; after one of
+these has run, they are thrown away as Keras does.
 """
 
 from __future__ import annotations
