@@ -202,6 +202,25 @@ def test_gpus_that_the_autoscaler_could_start_count(
     assert available_gpus(head.gcs) == 1
 
 
+def test_a_job_holds_a_gpu_where_the_autoscaler_could_start_one(
+    head: Head, study: Path, token_file: Path, tmp_path: Path, capsys
+) -> None:
+    """GIVEN a study that leaves it open THEN its trials wait for a GPU, and use no CPU instead."""
+    study.write_text(STUDY.replace("gpus_per_trial = 0\n", ""))
+    where = ["--address", head.address, "--token-file", str(token_file)]
+    assert main(["submit", str(study), "--out", str(tmp_path / "out"), *where]) == 0
+    (job_id,) = re.findall(r"^Job (\S+) is", capsys.readouterr().out, re.M)
+    try:
+        end, said = time.monotonic() + 90, ""
+        while "no node has room for a trial (CPU 1, GPU 1)" not in said:
+            assert time.monotonic() < end, said
+            time.sleep(0.5)
+            main(["status", job_id, *where])
+            said = " ".join("".join(capsys.readouterr()).split())
+    finally:
+        main(["stop", job_id, *where])
+
+
 def metrics_of(head: Head) -> str:
     """What Prometheus would be told; it is told with some delay."""
     end = time.monotonic() + 40
