@@ -5,6 +5,8 @@ The rest of the program uses `messages`, `client` and `inspect_client`, which im
 process         the measuring process: requests in, replies out
 baseline        a warm baseline, and the trials measured against it
 build           a study's model entry -> a compiled Keras model; `batches` to feed it
+fresh_state     names and random numbers as in a new process, while compiled steps stay
+compilations    how often a step was compiled
 layers          which layers own what trains, and how to freeze it
 arm, trial_arm  one side of the comparison: model, train function, batches
 freeze_check    whether the freeze took effect
@@ -14,6 +16,7 @@ gradient_norms  how large each layer's gradient is
 graph           the traced step -> a `StepGraph`
 inspect         what planning needs to know of a model
 device          the device of the process: its kind, memory, energy, threads
+device_state    clock, temperature, power and throttling of its GPUs
 memory_release  frees what a trial held
 phase_times     wall time by phase
 probe           what TensorFlow sees on this machine

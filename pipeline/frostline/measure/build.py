@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from frostline.errors import TrialError
 from frostline.measure.eager import forget_eager_functions, keep_eager_functions
+from frostline.measure.fresh_state import fresh_state
 from frostline.measure.short_error import short_error
 from frostline.optimizers import taken_apart
 from frostline.trial import ModelSpec, Setting
@@ -54,11 +55,7 @@ def build(
     Raises:
         TrialError: the builder failed or gave something that cannot be trained.
     """
-    # The documented way to reset Keras's name counters; existing models go on working. It also
-    # resets the dtype policy, which is therefore set afterwards.
-    keras.utils.clear_session(free_memory=False)
-    keras.config.set_dtype_policy(spec.called_under or setting.precision)
-    keras.utils.set_random_seed(seed)
+    fresh_state(seed=seed, precision=spec.called_under or setting.precision)
     with (strategy or strategy_for(setting)).scope():
         forget_eager_functions()
         builder = load_callable(spec.builder, spec.search_path, "builder")
