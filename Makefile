@@ -12,22 +12,31 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 VENV := .venv
+COMMA := ,
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
 TRACES ?= $(wildcard ../shared/gpu-h200/*/)
+
+# With an NVIDIA driver, on Linux or under WSL, TensorFlow comes with CUDA and trials hold a GPU.
+# NVIDIA= (empty) on the command line leaves the GPU alone.
+NVIDIA ?= $(wildcard /proc/driver/nvidia/version /usr/lib/wsl/lib/libnvidia-ml.so.1)
+ON_GPU := $(if $(strip $(NVIDIA)),yes)
+INSTALLED := $(VENV)/.installed$(if $(ON_GPU),-gpu)
+INSTALLED_DEV := $(INSTALLED)-dev
 
 .PHONY: help setup demo test lint chaos fuzz matrix bench bench-overhead bench-fit bench-attribution bench-held-out bench-gpu-traces clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
-setup: $(VENV)/.installed-dev  ## create .venv and install Frostline with its development tools
+setup: $(INSTALLED_DEV)  ## create .venv and install Frostline with its development tools
 
-demo: $(VENV)/.installed  ## sweep a small model on this machine; results in demo-out/
+demo: $(INSTALLED)  ## sweep a small model on this machine, on its GPU if it has one; results in demo-out/
+	@echo "$(if $(ON_GPU),this machine has an NVIDIA driver: measuring on a GPU,no NVIDIA driver here: measuring on CPU cores)"
 	$(BIN)/frostline sweep studies/demo.toml --out demo-out
 
-lint: $(VENV)/.installed-dev  ## format, lint, types and import walls only
+lint: $(INSTALLED_DEV)  ## format, lint, types and import walls only
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -38,30 +47,30 @@ test: lint  ## everything that CI runs
 
 bench: bench-overhead bench-fit bench-attribution bench-held-out  ## all benchmarks; takes hours on 2 cores
 
-bench-overhead: $(VENV)/.installed-dev  ## cost of a trial compared with bare Ray tasks and Ray Tune; minutes
+bench-overhead: $(INSTALLED_DEV)  ## cost of a trial compared with bare Ray tasks and Ray Tune; minutes
 	$(BIN)/python bench/overhead.py $(OVERHEAD_ARGS)
 	$(BIN)/python bench/event_cost.py
 
-bench-fit: $(VENV)/.installed-dev demo  ## step time compared with model.fit, on the demo's sweep; minutes
+bench-fit: $(INSTALLED_DEV) demo  ## step time compared with model.fit, on the demo's sweep; minutes
 	$(BIN)/python bench/fit_agreement.py demo-out
 
-bench-attribution: $(VENV)/.installed-dev  ## reading a million events compared with framework_op_stats; minutes
+bench-attribution: $(INSTALLED_DEV)  ## reading a million events compared with framework_op_stats; minutes
 	$(BIN)/python bench/attribution_speed.py --out bench-out/attribution
 
-bench-held-out: $(VENV)/.installed-dev  ## predicted against measured speedups on real models; hours
+bench-held-out: $(INSTALLED_DEV)  ## predicted against measured speedups on real models; hours
 	$(BIN)/python bench/held_out.py --out bench-out $(STUDIES)
 	$(BIN)/python bench/frozen_gradients.py $$(dirname bench-out/*/manifest.json)
 
-bench-gpu-traces: $(VENV)/.installed-dev  ## predictions from recorded GPU sweeps: TRACES="OUT ..."; seconds
+bench-gpu-traces: $(INSTALLED_DEV)  ## predictions from recorded GPU sweeps: TRACES="OUT ..."; seconds
 	$(BIN)/python bench/gpu_traces.py $(TRACES)
 
-chaos: $(VENV)/.installed-dev  ## sweeps that lose processes, a node, the driver and the head; SEEDS="1 2 3"
+chaos: $(INSTALLED_DEV)  ## sweeps that lose processes, a node, the driver and the head; SEEDS="1 2 3"
 	$(BIN)/python tests/chaos.py $(SEEDS) $(CHAOS_ARGS)
 
-fuzz: $(VENV)/.installed-dev  ## damaged sweeps, studies and commands by the thousand; FUZZ_ARGS="--count 5000"
+fuzz: $(INSTALLED_DEV)  ## damaged sweeps, studies and commands by the thousand; FUZZ_ARGS="--count 5000"
 	$(BIN)/python tests/fuzz.py $(FUZZ_ARGS)
 
-matrix: $(VENV)/.installed-dev  ## short sweeps over every kind of model; MODELS="ResNet50 xla"; an hour on 2 cores
+matrix: $(INSTALLED_DEV)  ## short sweeps over every kind of model; MODELS="ResNet50 xla"; an hour on 2 cores
 	$(BIN)/python bench/matrix.py $(MODELS)
 
 clean:  ## remove .venv, caches and the demo's results
@@ -84,13 +93,13 @@ $(BIN)/python:
 	  echo "make: no virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; \
 	  exit 1; }
 
-$(VENV)/.installed: $(PINS) | $(BIN)/python
-	@echo "installing; the first time takes minutes, TensorFlow is large"
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+$(INSTALLED): $(PINS) | $(BIN)/python
+	@echo "installing$(if $(ON_GPU), with CUDA); the first time takes minutes, TensorFlow is large"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.$(if $(ON_GPU),[gpu])'
 	@touch $@
 
-# Also installs everything of `.installed`.
-$(VENV)/.installed-dev: $(PINS) | $(BIN)/python
-	@echo "installing; the first time takes minutes, TensorFlow is large"
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
-	@touch $(VENV)/.installed $@
+# Also installs everything of `$(INSTALLED)`.
+$(INSTALLED_DEV): $(PINS) | $(BIN)/python
+	@echo "installing$(if $(ON_GPU), with CUDA); the first time takes minutes, TensorFlow is large"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev$(if $(ON_GPU),$(COMMA)gpu)]'
+	@touch $(INSTALLED) $@

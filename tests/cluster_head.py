@@ -48,6 +48,7 @@ class Head:
 
     started: subprocess.Popen
     address: str
+    gcs: str
     metrics: str
     token: str
     folder: Path
@@ -85,6 +86,7 @@ class Head:
         head = cls(
             started=started,
             address=f"http://127.0.0.1:{dashboard}",
+            gcs=f"127.0.0.1:{gcs}",
             metrics=f"http://127.0.0.1:{metrics}/metrics",
             token=token,
             folder=folder,

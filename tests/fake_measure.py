@@ -17,6 +17,7 @@ from frostline.attribute.step_graph import GraphOp, StepGraph
 from frostline.child import connect_to_parent
 from frostline.measure.messages import (
     REQUESTS,
+    DeviceState,
     Failed,
     Measured,
     OpenGroup,
@@ -152,7 +153,18 @@ def measured(request: RunTrial, behaviour: str, *, traced: bool) -> Measured | F
         steps=100,
         rss_bytes=int(value) if kind == "rss" else 1 << 30,
         examples_per_step=float(request.trial.setting.batch_size),
+        device_before=gpu() if kind in ("throttled", "quiet") else None,
+        device_after=gpu("thermal_slowdown") if kind == "throttled" else None,
+        profile_windows=1 if traced else 0,
+        step_compilations=1,
     )
+
+
+def gpu(*reasons: str) -> DeviceState:
+    return DeviceState(
+        clock_mhz=1200 if reasons else 1980, temperature_celsius=61, power_watts=402.5,
+        throttle_reasons=reasons,
+    )  # fmt: skip
 
 
 def say(reply: Ready | Measured | Failed | Progress) -> None:

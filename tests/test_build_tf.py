@@ -50,6 +50,65 @@ def test_two_builds_have_the_same_names_and_weights(built: Any) -> None:
         assert np.array_equal(one.numpy(), other.numpy())
 
 
+def test_a_build_leaves_the_compiled_steps_of_other_models_alone(
+    built: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a warm baseline is compiled again for every trial; Keras by itself throws it away."""
+    import keras
+    import tensorflow as tf
+    from tensorflow.python import pywrap_tfe
+
+    from frostline.measure.fresh_state import clears
+
+    built.build(spec("convnet"), SETTING, seed=3)  # whatever ran before
+    thrown_away: list[object] = []
+    clear = pywrap_tfe.TFE_ContextClearCaches
+
+    def counted(handle: object) -> None:
+        thrown_away.append(handle)
+        clear(handle)
+
+    monkeypatch.setattr(pywrap_tfe, "TFE_ContextClearCaches", counted)
+    before = clears()
+    built.build(spec("convnet"), SETTING, seed=3)
+    assert (thrown_away, clears()) == ([], before)
+
+    tf.random.normal([2])  # its kernel holds the state of its generator
+    built.build(spec("convnet"), SETTING, seed=3)
+    assert len(thrown_away) == 2, "by Keras's session, and by TensorFlow's seed"
+    assert clears() == before + 1
+    keras.utils.clear_session(free_memory=False)
+    assert len(thrown_away) == 3
+
+
+def test_stateful_random_numbers_repeat_as_well(built: Any) -> None:
+    import tensorflow as tf
+
+    drawn = []
+    for _ in range(2):
+        built.build(spec("convnet"), SETTING, seed=3)
+        drawn.append([tf.random.normal([2]).numpy().tolist() for _ in range(2)])
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0] != drawn[0][1]
+
+
+def test_compilations_of_a_step_are_counted(built: Any) -> None:
+    import numpy as np
+
+    from frostline.measure.compilations import step_traces
+
+    model, _ = built.build(spec("dense", loss="mse"), SETTING, seed=3)
+    shape = model.input_shape[1:]
+    outputs = model.output_shape[1:]
+    assert step_traces(model) is None, "it has no step yet"
+    for sizes in ([4], [4, 4], [4, 2]):
+        for size in sizes:
+            model.fit(
+                np.zeros((size, *shape)), np.zeros((size, *outputs)), batch_size=size, verbose=0
+            )
+    assert step_traces(model) == 2, "the third batch has another size"
+
+
 def test_the_builders_own_compilation_is_kept(built: Any) -> None:
     model, warnings = built.build(spec("dense", loss="mse"), SETTING, seed=0)
     assert model.optimizer.name.lower() == "sgd"

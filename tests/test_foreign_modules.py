@@ -54,6 +54,7 @@ min_pairs = 3
 max_pairs = 3
 profile_steps = 2
 [resources]
+gpus_per_trial = 0
 cpus_per_trial = 1
 """
 

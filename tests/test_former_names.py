@@ -70,7 +70,8 @@ def test_recorded_sweeps_resume_with_nothing_left_to_run(name: str, tmp_path: Pa
     sweep = open_sweep(str(out))
     assert sweep.manifest.begun_as_pipeline
     models = {path.stem: parse_facts(path.read_text()) for path in (out / "models").iterdir()}
-    study = parse_study((out / "study.toml").read_text(), former_names=True)
+    asked = parse_study((out / "study.toml").read_text(), former_names=True)
+    study = replace(asked, stopping=sweep.manifest.stopping)
     assert {trial.trial_id for trial in plan_trials(study, models).trials} == set(sweep.commits)
     assert main(["predict", str(out), "--freeze", "prefix:3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["policy"] == "prefix:3"

@@ -129,6 +129,8 @@ def test_a_frozen_first_layer(session: Session) -> None:
     assert graph.trained == ("second/kernel", "second/bias", "head/kernel", "head/bias")
     assert got.steps >= sum(s.n_steps for s in got.samples)
     assert {"build", "trace", "step", "check", "profile"} <= set(got.seconds)
+    assert (got.profile_windows, got.step_compilations) == (1, 1), "the baseline stays compiled"
+    assert (got.device_before, got.device_after, got.throttled) == (None, None, None)
 
 
 def test_a_mirrored_step_is_measured_and_checked(session: Session) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frostline.measure.pairing import estimate, first_arm_is_baseline, looks
+from frostline.measure.pairing import SpeedupEstimate, estimate, first_arm_is_baseline, looks
 
 
 def test_looks_follow_the_fixed_schedule() -> None:
@@ -52,6 +52,15 @@ def test_estimate_is_the_median_and_repeatable() -> None:
 
 def test_equal_ratios_have_no_width() -> None:
     assert estimate([2.0, 2.0, 2.0], seed=0).half_width == 0
+
+
+def test_the_stopping_rule_says_what_is_compared_with_the_target() -> None:
+    """A speedup of 6 to within 1% is precise, though its half-width is 0.06."""
+    fast = SpeedupEstimate(speedup=6.0, low=5.94, high=6.06)
+    assert fast.width_by("half_width") == pytest.approx(0.06)
+    assert fast.width_by("relative_half_width") == pytest.approx(0.01)
+    slow = SpeedupEstimate(speedup=0.5, low=0.49, high=0.51)
+    assert slow.width_by("relative_half_width") == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize("ratios", [[], [1.0], [1.0, float("nan")], [1.0, 0.0], [1.0, -2.0]])

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
-from frostline.plan.estimate import CPU_FLOPS_PER_CORE, estimate
+from frostline.plan.estimate import estimate
+from frostline.plan.pace import CPU_FLOPS_PER_CORE
 from frostline.plan.trials import plan_trials
 from frostline.study.study import parse_study
 

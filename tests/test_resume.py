@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gpu_kit import FakeGpu, FakeNvml
 from local_executor import LocalExecutor
 from schedule_kit import FAKE, Fake, Heard, facts, install_fake
 
 import frostline.facts.provenance
 import frostline.installed
 import frostline.sweep.run_record
-from frostline.errors import StudyError
+from frostline.errors import StudyError, SweepError
 from frostline.facts.model_facts import MadeFrom, ModelFacts, dump_facts, facts_path
 from frostline.facts.provenance import made_from, outdated
 from frostline.measure.messages import Failed
@@ -313,3 +314,42 @@ def test_a_report_is_current_until_something_changes(run: Run) -> None:
     assert current_report(sweep) == f"{run.out}/report/index.html"
     run(STUDY.replace('"prefix:2"', '"prefix:2", "suffix:1"'))
     assert current_report(open_sweep(str(run.out))) is None
+
+
+def test_an_out_of_before_goes_on_under_its_stopping_rule(run: Run) -> None:
+    """GIVEN an OUT whose manifest names no rule THEN no id changes, and the user is told."""
+    run()
+    new = set(open_sweep(str(run.out)).commits)
+    manifest = json.loads(run.manifest())
+    for key in ("stopping", "gpus_per_trial", "gpus_found"):
+        del manifest[key]
+    (run.out / "manifest.json").write_text(json.dumps(manifest))
+
+    run()
+    (notice,) = [text for text in run.heard.notices if "target_ci" in text]
+    assert "a share of the speedup" in notice
+    old = set(open_sweep(str(run.out)).commits) - new
+    assert len(old) == 5, "under the other rule they are other trials"
+    assert json.loads(run.manifest())["stopping"] == "half_width"
+    assert run().idle
+
+
+def test_an_out_does_not_go_on_on_the_other_kind_of_machine(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    recorded = json.loads(run.manifest())
+    assert (recorded["gpus_per_trial"], recorded["gpus_found"]) == (0, True)
+    FakeNvml([FakeGpu()]).install(monkeypatch)
+    assert run().idle, "nothing is left to run, so it does not matter"
+    with pytest.raises(SweepError, match="was begun where there is no GPU"):
+        run(STUDY.replace('"prefix:2"', '"prefix:2", "suffix:1"'))
+    assert run.started == 0
+    assert json.loads(run.manifest()) == recorded
+
+
+def test_rows_of_a_resuming_run_have_the_noise_floor_of_the_committed_controls(run: Run) -> None:
+    run()
+    run(STUDY.replace('"prefix:2"', '"prefix:2", "suffix:1"'))
+    rows = {row.policy: row for row in open_sweep(str(run.out)).trial_rows()}
+    assert rows["suffix:1"].noise_floor == rows["prefix:1"].noise_floor == pytest.approx(0.015)

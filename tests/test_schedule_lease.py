@@ -30,6 +30,8 @@ from frostline.schedule.lease_spec import LeaseSpec
 from frostline.store.outdir import OutDir, TrialTables
 from frostline.trace.ops import Trace, TraceOp
 
+COOL = replace(FAST, cool_down_s=0.01)
+
 
 class FakeStore:
     """Remembers what was published; full after so many trials."""
@@ -336,6 +338,37 @@ def test_a_gpus_trace_without_kernels_is_no_account_of_its_costs(tmp_path: Path)
     assert found.failure is not None
     assert "no kernel of GPU GPU-1234" in found.failure.message
     assert "frostline doctor" in found.failure.message
+
+
+def test_a_throttled_trial_is_measured_again(fake: Fake, tmp_path: Path) -> None:
+    fake.behave({"a": ["throttled", "quiet"], "b": ["quiet"], "c": ["ok"]})
+    store = FakeStore()
+    events = run(lease(tmp_path, ["a", "b", "c"], limits=COOL), store)
+
+    assert fake.runs() == ["a", "a", "b", "c"]
+    assert len(fake.requests("open")) == 1, "the process and its baseline stay"
+    (notice,) = [event.text for event in events if isinstance(event, LeaseNotice)]
+    assert "slowed down (thermal_slowdown), attempt 1; it is measured again" in notice
+    assert [(row["attempts"], row["throttled"]) for row in store.rows.values()] == [
+        (2, False), (1, False), (1, None),
+    ]  # fmt: skip
+    assert outcomes(events)["a"].attempts == 2
+    assert store.rows["c"]["throttle_reasons_before"] is None, "no GPU, and not one that is quiet"
+
+
+def test_a_trial_that_stays_throttled_is_kept_and_marked(fake: Fake, tmp_path: Path) -> None:
+    fake.behave({"a": ["throttled"]})
+    store = FakeStore()
+    run(lease(tmp_path, ["a"], limits=COOL), store)
+
+    assert fake.runs() == ["a", "a", "a"]
+    row = store.rows["a"]
+    assert (row["status"], row["attempts"], row["throttled"]) == ("ok", 3, True)
+    assert row["warnings"] == ("its GPU was slowed down: thermal_slowdown",)
+    assert (row["clock_mhz_before"], row["clock_mhz_after"]) == (1980, 1200)
+    assert (row["throttle_reasons_before"], row["throttle_reasons_after"]) == (
+        (), ("thermal_slowdown",),
+    )  # fmt: skip
 
 
 def test_a_full_disk_stops_the_lease_and_keeps_what_is_there(fake: Fake, tmp_path: Path) -> None:

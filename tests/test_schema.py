@@ -20,6 +20,7 @@ from frostline.store.outdir import TrialTables
 from frostline.store.schema import ROWS, SCHEMA_VERSION, TABLES
 from frostline.store.trial_row import (
     AttemptColumns,
+    DeviceColumns,
     OutcomeColumns,
     PlannedColumns,
     PredictedColumns,
@@ -126,7 +127,7 @@ def test_columns_of_the_first_version_are_as_they_were(table: str) -> None:
 def test_a_row_of_trials_is_its_parts_and_nothing_else() -> None:
     parts = [
         PlannedColumns, OutcomeColumns, TimingColumns, ProfileColumns, PredictedColumns,
-        AttemptColumns,
+        AttemptColumns, DeviceColumns,
     ]  # fmt: skip
     assert [column for part in parts for column in part.columns()] == list(TABLES["trials"])
 

@@ -15,6 +15,7 @@ from cluster_head import Head
 from schedule_kit import Fake, listening
 
 from frostline.cli import main
+from frostline.schedule.available_gpus import available_gpus
 from frostline.store.outdir import OutDir
 
 pytestmark = pytest.mark.cluster
@@ -29,6 +30,7 @@ policies = ["prefix:*"]
 [measure]
 profile_steps = 0
 [resources]
+gpus_per_trial = 0
 cpus_per_trial = 1
 trial_timeout_s = 60.0
 """
@@ -188,6 +190,35 @@ def test_what_no_machine_can_have_is_refused(
     said = " ".join(capsys.readouterr().err.split())
     assert "a trial needs 16 CPU cores and 0 GPUs on one node, and the largest here has 2" in said
     assert "the autoscaler cannot bring a machine for it either" in said
+
+
+def test_gpus_that_the_autoscaler_could_start_count(
+    head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head without GPUs says nothing about the cluster."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", head.token)
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # as the head: keeps to 127.0.0.1
+    assert available_gpus(head.gcs) == 1
+
+
+def test_a_job_holds_a_gpu_where_the_autoscaler_could_start_one(
+    head: Head, study: Path, token_file: Path, tmp_path: Path, capsys
+) -> None:
+    """GIVEN a study that leaves it open THEN its trials wait for a GPU, and use no CPU instead."""
+    study.write_text(STUDY.replace("gpus_per_trial = 0\n", ""))
+    where = ["--address", head.address, "--token-file", str(token_file)]
+    assert main(["submit", str(study), "--out", str(tmp_path / "out"), *where]) == 0
+    (job_id,) = re.findall(r"^Job (\S+) is", capsys.readouterr().out, re.M)
+    try:
+        end, said = time.monotonic() + 90, ""
+        while "no node has room for a trial (CPU 1, GPU 1)" not in said:
+            assert time.monotonic() < end, said
+            time.sleep(0.5)
+            main(["status", job_id, *where])
+            said = " ".join("".join(capsys.readouterr()).split())
+    finally:
+        main(["stop", job_id, *where])
 
 
 def metrics_of(head: Head) -> str:

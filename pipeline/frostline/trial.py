@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
-from typing import Literal
+from typing import Final, Literal
 
 Jit = Literal["auto", "true", "false"]
 Strategy = Literal["single", "mirrored"]
+Gpus = int | Literal["auto"]
+AUTO: Final = "auto"
+
+StoppingRule = Literal["half_width", "relative_half_width"]
+"""What is compared with `target_ci`: the half-width of the speedup's interval as it is, or as a
+share of the speedup."""
+
+STOPPING: Final = "relative_half_width"
+"""The rule of an OUT that begins now."""
+
+FORMER_STOPPING: Final = "half_width"
+"""The rule of an OUT whose manifest names none: it was begun before there was another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +107,13 @@ class MeasureSpec:
     """How a trial is measured (`[measure]`), see docs/method.md, Measuring a speedup.
 
     Attributes:
-        target_ci: half-width of the speedup's 95% interval at which to stop.
+        target_ci: half-width of the speedup's 95% interval at which to stop (see `stopping`).
         min_pairs, max_pairs: bounds on the number of pairs.
         profile_steps: steps in the profiled window; 0 profiles nothing.
         keep_traces: which traces stay on disk.
         seed: the study's seed.
         gradient_norms: whether the first control records gradient norms, after all else.
+        stopping: what is compared with `target_ci`.
     """
 
     target_ci: float
@@ -110,6 +123,7 @@ class MeasureSpec:
     keep_traces: Literal["all", "anchors", "none"]
     seed: int
     gradient_norms: bool = False
+    stopping: StoppingRule = STOPPING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import Literal
 
+from frostline.noise import control_noise
 from frostline.store.trial_row import TrialRow
 from frostline.trial import Setting
 
@@ -70,10 +71,8 @@ def noise_floor(rows: Iterable[TrialRow]) -> float | None:
     floor = None
     for row in rows:
         if row.is_control and row.speedup is not None:
-            seen = [abs(row.speedup - 1)]
-            if row.speedup_low is not None and row.speedup_high is not None:
-                seen.append((row.speedup_high - row.speedup_low) / 2)
-            floor = max(seen if floor is None else [floor, *seen])
+            noise = control_noise(row.speedup, row.speedup_low, row.speedup_high)
+            floor = noise if floor is None else max(floor, noise)
     return floor
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from frostline.facts.model_facts import ModelFacts
+    from frostline.machine import Machine
     from frostline.plan.estimate import PlanEstimate
     from frostline.plan.trials import TrialGroup
     from frostline.study.study import Study
@@ -27,20 +28,32 @@ if TYPE_CHECKING:
 def plan(
     study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
     workers: Annotated[
-        int, typer.Option(min=1, help="Groups measured side by side, on a cluster.")
-    ] = 1,
+        int | None,
+        typer.Option(min=1, help="Plan for a cluster that measures so many trials side by side."),
+    ] = None,
 ) -> None:
-    """List the trials of a study and estimate time and disk; run nothing."""
+    """List the trials of a study and estimate time and disk on this machine; run nothing."""
+    from frostline.machine import this_machine
     from frostline.plan.estimate import estimate
     from frostline.plan.trials import plan_trials
+    from frostline.schedule.chunks import chunks_of
+    from frostline.schedule.lease_spec import resources_of
+    from frostline.schedule.room import refuse_too_large, slots_on
     from frostline.study.study import load_study
+    from frostline.trial import AUTO
 
     asked = load_study(study)
+    here = this_machine()
+    if asked.resources.gpus_per_trial == AUTO:
+        asked = asked.with_gpus(min(1, here.gpus))
+    slots = workers or slots_on(here, resources_of(asked))
     facts, failures = _inspect(asked)
     if not facts:
         raise StudyError("nothing of the study can run:\n  " + "\n  ".join(failures))
     buildable = tuple(model for model in asked.models if model.name in facts)
     planned = plan_trials(replace(asked, models=buildable), facts)
+    if workers is None:
+        refuse_too_large(planned, facts, here, gpus=asked.gpus)
     console = out()
     for group in planned.groups:
         console.print(_heading(group, facts[group.model.name]))
@@ -52,12 +65,26 @@ def plan(
     ]
     for notice in (*planned.notices, *of_models):
         console.print(Text.assemble(("note: ", "yellow"), notice))
-    console.print(Text(f"\n{len(planned.trials)} trials."))
-    _print_estimate(console, estimate(planned, facts, asked, workers=workers))
+    leases = [chunk.trials for chunk in chunks_of(planned.groups, done=(), slots=slots)]
+    estimated = estimate(planned, facts, asked, workers=slots, leases=leases)
+    held = _held(asked, here, on_cluster=workers is not None)
+    together = estimated.side_by_side
+    console.print(Text(f"\n{len(planned.trials)} trials, each on {held}, {together} at a time."))
+    _print_estimate(console, estimated)
     for failure in failures:
         complain(f"{failure}\n  It is left out above; a sweep records its trials as failed.")
     if failures:
         raise typer.Exit(1)
+
+
+def _held(study: Study, here: Machine, *, on_cluster: bool) -> str:
+    """What a trial holds, in words."""
+    cores = f"{study.resources.cpus_per_trial} CPU cores"
+    if not study.gpus:
+        return cores if on_cluster or here.gpus else f"{cores} (this machine has no GPU)"
+    gpus = "a GPU" if study.gpus == 1 else f"{study.gpus} GPUs"
+    names = "" if on_cluster or not here.gpu_names else f" ({', '.join(here.gpu_names)})"
+    return f"{gpus}{names} and {cores}"
 
 
 def _inspect(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:

@@ -7,7 +7,7 @@ evenly spread over the frozen fraction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -23,7 +23,9 @@ from frostline.analyse import (
     contrast_words,
     group_answer,
 )
+from frostline.device_id import is_cpu
 from frostline.reporting.page_limits import shown_trials
+from frostline.store.trial_row import TrialRow
 from frostline.words import (
     duration_s,
     failure_words,
@@ -68,6 +70,19 @@ def time_words(split: TimeSplit) -> str:
     overhead = split.overhead_fraction
     also = "" if overhead is None else f"; overhead {share(overhead)}"
     return f"{duration_s(split.wall_s)}{slots}: {', '.join(said)}{also}."
+
+
+def device_words(rows: Iterable[TrialRow]) -> str:
+    """What measured, in one line for each kind of device; empty where nothing was measured."""
+    found: dict[tuple[bool, str], int] = {}
+    for row in rows:
+        if row.device_id is not None and row.speedup is not None:
+            kind = (is_cpu(row.device_id), row.device_kind or "unknown")
+            found[kind] = found.get(kind, 0) + 1
+    return "\n".join(
+        f"Measured on {'CPU cores, no GPU' if on_cpu else 'GPUs'}: {name} ({count} trials)."
+        for (on_cpu, name), count in sorted(found.items())
+    )
 
 
 def _group(group: GroupSummary) -> Iterator[RenderableType]:

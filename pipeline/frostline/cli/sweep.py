@@ -58,7 +58,7 @@ def _metered(progress: SweepListener, study: str) -> SweepListener:
 def _conclude(where: Address, began: datetime, done: SweepResult) -> None:
     """Print the result and write the report, unless the report is up to date."""
     from frostline.analyse import summarise, time_split
-    from frostline.cli.results import result, time_words
+    from frostline.cli.results import device_words, result, time_words
     from frostline.errors import FrostlineError
     from frostline.reporting.make import make_report_apart
     from frostline.reporting.up_to_date import current_report, mark
@@ -72,6 +72,8 @@ def _conclude(where: Address, began: datetime, done: SweepResult) -> None:
     if fresh:
         split = time_split(fresh, done.wall_s, openings=done.seconds)
         console.print(f"\n{len(fresh)} trials in {time_words(split)}")
+    if measured := device_words(rows):
+        console.print(Text(measured), soft_wrap=True)
     console.print(f"Results: {opened.out.files.shown}", soft_wrap=True)
     try:
         page = current_report(opened) if done.idle else None

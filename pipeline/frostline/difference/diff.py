@@ -17,6 +17,7 @@ from frostline.analyse.busy import busy_fraction
 from frostline.analyse.lookup import find_trial
 from frostline.analyse.stored_model import facts_if_known
 from frostline.attribute.costs import apportion
+from frostline.attribute.dispatch import RULE as DISPATCH
 from frostline.difference.difference import Clock, Difference, Op, Side
 from frostline.difference.match import changes
 from frostline.errors import UsageError
@@ -69,7 +70,8 @@ def diff(
             f"--timed needs trials with a common baseline; these differ in {'; '.join(differing)}"
         )
     before, after = _ops(sweep, a), _ops(sweep, b)
-    notices = [f"not the same work: they differ in {each}" for each in differing]
+    notices = _unobserved(a, b)
+    notices += [f"not the same work: they differ in {each}" for each in differing]
     if clock == "timed":
         before, after = _timed(before, a, a), _timed(after, b, a)
     elif not differing:
@@ -92,6 +94,17 @@ def _need_profile(row: TrialRow) -> None:
         f"{policy_words(row)} ({row.trial_id}) {why}; there are no ops to compare. "
         f"`frostline explain` says what is known of it."
     )
+
+
+def _unobserved(a: TrialRow, b: TrialRow) -> list[str]:
+    """That TensorFlow left no event of most ops, where it did."""
+    if not a.unobserved_ops or b.unobserved_ops is None:
+        return []
+    return [
+        f"{a.unobserved_ops} ops of A and {b.unobserved_ops} of B ran and left no event, as ops do "
+        "that TensorFlow deems cheap on a CPU: they are not listed, and `frostline explain` says "
+        "what dispatching them takes"
+    ]
 
 
 def _again(row: TrialRow) -> str:
@@ -121,7 +134,7 @@ def _word(value: object) -> str:
 
 def _ops(sweep: Sweep, row: TrialRow) -> list[Op]:
     columns = [
-        "layer", "pass", "graph_op", "op_name", "op_type", "ns_per_step", "calls_per_step",
+        "layer", "pass", "graph_op", "op_name", "op_type", "ns_per_step", "calls_per_step", "rule",
     ]  # fmt: skip
     rows = sweep.table("op_costs", columns, trials=(row.trial_id,)).to_pylist()
     if not rows:
@@ -139,6 +152,7 @@ def _ops(sweep: Sweep, row: TrialRow) -> list[Op]:
             calls=op["calls_per_step"],
         )
         for op in rows
+        if op["rule"] != DISPATCH
     ]
 
 

@@ -130,7 +130,7 @@ def _tensorflow(seen: Observations) -> Check:
             "reinstall tensorflow and tensorboard-plugin-profile in the tested versions",
         )  # fmt: skip
     gpus = ", ".join(seen.devices.gpus)
-    found = gpus or "CPU only (set gpus_per_trial = 0 under [resources])"
+    found = gpus or "CPU only"
     return Check(name="devices", level="ok", found=found)
 
 

@@ -17,27 +17,13 @@ from pathlib import Path
 import psutil
 
 from frostline.doctor.probes import Devices, NoAnswer, ask_ray, ask_tensorflow
+from frostline.gpus import Gpu, driver_gpus
 from frostline.installed import installed
 from frostline.store.address import Address
 
 DISTRIBUTIONS = (
     "tensorflow", "keras", "ray", "xprof", "tensorboard", "pyarrow", "duckdb", "numpy",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
-    """One NVIDIA GPU as the driver sees it.
-
-    Attributes:
-        name: product name.
-        memory_bytes: size of its memory.
-        processes: processes of any user that compute on it now.
-    """
-
-    name: str
-    memory_bytes: int
-    processes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +93,7 @@ def observe(storage: str = ".", *, thorough: bool = False) -> Observations:
         memory_available=memory.available,
         shared_memory=_size(Path("/dev/shm")),
         niceness=os.nice(0),
-        driver_gpus=_driver_gpus(),
+        driver_gpus=driver_gpus(),
         profiling_restricted=_profiling_restricted(Path("/proc/driver/nvidia/params")),
         may_administer=_may_administer(Path("/proc/self/status")),
         devices=ask_tensorflow(thorough=thorough),
@@ -134,29 +120,6 @@ def _compiled(module: str) -> bool | None:
 
 def _size(folder: Path) -> int | None:
     return shutil.disk_usage(folder).total if folder.is_dir() else None
-
-
-def _driver_gpus() -> tuple[Gpu, ...] | None:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(
-            Gpu(
-                name=pynvml.nvmlDeviceGetName(handle),
-                memory_bytes=pynvml.nvmlDeviceGetMemoryInfo(handle).total,
-                processes=len(pynvml.nvmlDeviceGetComputeRunningProcesses(handle)),
-            )
-            for handle in handles
-        )
-    except pynvml.NVMLError:
-        return ()
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def _profiling_restricted(params: Path) -> bool | None:

@@ -7,6 +7,8 @@ baseline        a warm baseline, and the trials measured against it
 build           a study's model entry -> a compiled Keras model
 batches         what feeds it: a dataset of the user's, or `synthetic` batches
 synthetic       batches that suit a model: `id_ranges` of its inputs, `targets` of its losses
+fresh_state     names and random numbers as in a new process, while compiled steps stay
+compilations    how often a step was compiled
 layers          which layers own what trains, and how to freeze it
 arm, trial_arm  one side of the comparison: model, train function, batches
 freeze_check    whether the freeze took effect
@@ -21,6 +23,7 @@ precision       the dtype policy that a builder sets itself
 backend         which backend Keras was told to use
 short_error     what an error of TensorFlow says, in a line or two
 device          the device of the process: its kind, memory, energy, threads
+device_state    clock, temperature, power and throttling of its GPUs
 memory_release  frees what a trial held
 phase_times     wall time by phase
 probe           what TensorFlow sees on this machine

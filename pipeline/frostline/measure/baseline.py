@@ -17,11 +17,15 @@ import keras
 import tensorflow as tf
 
 from frostline.errors import TrialError
+from frostline.gpus import gpus_here
 from frostline.measure import device
 from frostline.measure.arm import Arm
 from frostline.measure.batches import Feed, feed
 from frostline.measure.build import build, strategy_for
+from frostline.measure.compilations import step_traces
+from frostline.measure.device_state import device_state
 from frostline.measure.eager import runs_eagerly, why_eager
+from frostline.measure.fresh_state import clears
 from frostline.measure.gradient_norms import gradient_norms
 from frostline.measure.interleave import Comparison, interleave, median_ns, sample
 from frostline.measure.layers import owned_layers
@@ -49,9 +53,18 @@ class WarmBaseline:
         self._phases = Phases(enter)
         if not tf.config.list_logical_devices():
             raise TrialError("build", "NoDevice", "TensorFlow sees no device at all")
+        if gpus_here() and not tf.config.list_physical_devices("GPU"):
+            raise TrialError(
+                "build",
+                "NoGpu",
+                "the trial holds a GPU of the driver's, and TensorFlow sees none: pip install "
+                "'.[gpu]' (`frostline doctor` checks it), or set gpus_per_trial = 0 under "
+                "[resources]",
+            )
         self._strategy = strategy_for(self._setting)
         self._feed: Feed | None = None
         self._trains: frozenset[str] = frozenset()
+        self._clears_before = clears()
         self._slowed = False
         self._baseline: Arm | None = self._first_baseline()
         self._seconds_to_open = self._phases.seconds
@@ -84,6 +97,7 @@ class WarmBaseline:
                 into the device's memory even alone.
         """
         self._phases.restart()
+        self._clears_before = clears()
         steps_before = self._open_baseline().steps
         try:
             try:
@@ -110,8 +124,11 @@ class WarmBaseline:
                 sample(block, "trial", -1, position, warmup=True)
                 for position, block in enumerate(traced.arm.warm_up())
             ]
+            before = device_state()
             compared = interleave(baseline, traced.arm, self._measure, label=trial.trial_id)
-        return self._report(trial, traced, scratch, (*warm, *compared.samples), compared)
+            after = device_state()
+        measured = self._report(trial, traced, scratch, (*warm, *compared.samples), compared)
+        return replace(measured, device_before=before, device_after=after)
 
     def _sandwiched(self, trial: Trial, scratch: Path) -> Measured:
         """Baseline, trial, baseline, one resident at a time; where two models do not fit."""
@@ -124,7 +141,9 @@ class WarmBaseline:
             traced = trace_trial(trial, self._build, self._phases, trains=self._trains)
             with self._phases.timed("step", "measure"):
                 traced.arm.warm_up()
+            state_before = device_state()
             own = self._blocks(traced.arm, "trial", pairs, position=1)
+            state_after = device_state()
             measured = self._report(trial, traced, scratch, (*before, *own), None)
             del traced
         self._baseline = self._warm_baseline()
@@ -145,6 +164,8 @@ class WarmBaseline:
             speedup_low=found.low,
             speedup_high=found.high,
             baseline_step_ns=median_ns(samples, "baseline"),
+            device_before=state_before,
+            device_after=state_after,
         )
 
     def _blocks(self, arm: Arm, name: Any, count: int, *, position: int) -> tuple[Sample, ...]:
@@ -202,6 +223,8 @@ class WarmBaseline:
             examples_per_step=None if self._feed is None else self._feed.examples_per_batch,
             gradient_norms=norms,
             runs_eagerly=eager is not None,
+            profile_windows=window.windows,
+            step_compilations=self._compilations(traced.arm),
         )
 
     def _gradient_norms(
@@ -224,6 +247,11 @@ class WarmBaseline:
         model = self._open_baseline().model
         everywhere = tf.config.optimizer.get_jit() == "autoclustering"
         return not runs_eagerly(model) and (bool(model.jit_compile) or everywhere)
+
+    def _compilations(self, arm: Arm) -> int | None:
+        """Steps compiled for a trial: its own, and the baseline's where its kernels were lost."""
+        own = step_traces(arm.model)
+        return None if own is None else own + clears() - self._clears_before
 
     def _energy(self, arm: Arm) -> float | None:
         """Joules per step over a window of its own, long enough for the counter's resolution."""

@@ -23,13 +23,12 @@ import tensorflow as tf
 
 from frostline.errors import TrialError
 from frostline.measure.eager import forget_eager_functions, keep_eager_functions
+from frostline.measure.fresh_state import fresh_state
 from frostline.measure.short_error import short_error
 from frostline.optimizers import taken_apart
 from frostline.trial import ModelSpec, Setting
 
 DEFAULT_OPTIMIZER = "adam"
-
-_IMAGE_DATA_FORMAT = keras.config.image_data_format()
 
 _datasets: weakref.WeakKeyDictionary[keras.Model, tf.data.Dataset] = weakref.WeakKeyDictionary()
 
@@ -56,11 +55,7 @@ def build(
     Raises:
         TrialError: the builder failed or gave something that cannot be trained.
     """
-    # The documented way to reset Keras's name counters; existing models go on working. It also
-    # resets the dtype policy, which is therefore set afterwards.
-    keras.utils.clear_session(free_memory=False)
-    _set_precision(spec.called_under or setting.precision)
-    keras.utils.set_random_seed(seed)
+    fresh_state(seed=seed, precision=spec.called_under or setting.precision)
     with (strategy or strategy_for(setting)).scope():
         forget_eager_functions()
         builder = load_callable(spec.builder, spec.search_path, "builder")
@@ -84,17 +79,6 @@ def build(
         if dataset is not None:
             _datasets[model] = dataset
         return model, _compile(model, spec, setting)
-
-
-def _set_precision(policy: str) -> None:
-    """What a builder finds; an earlier one in this process may have changed it.
-
-    Without a policy of its own Keras follows `floatx`, which the builder may set.
-    """
-    keras.config.set_image_data_format(_IMAGE_DATA_FORMAT)
-    keras.config.set_floatx("float32")
-    if policy != "float32":
-        keras.config.set_dtype_policy(policy)
 
 
 def returned_dataset(model: keras.Model) -> tf.data.Dataset | None:

@@ -13,6 +13,7 @@ import pynvml
 import tensorflow as tf
 
 from frostline.device_id import cpu_id
+from frostline.measure.device_state import visible_handles
 
 
 def configure_threads() -> None:
@@ -51,23 +52,10 @@ def device_id() -> str:
     return cpu_id(os.sched_getaffinity(0))
 
 
-def _visible_handles() -> list[object]:
-    """NVML handles of the GPUs in CUDA_VISIBLE_DEVICES; NVML must be initialised."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-    return [
-        pynvml.nvmlDeviceGetHandleByIndex(int(entry))
-        if entry.isdigit()
-        else pynvml.nvmlDeviceGetHandleByUUID(entry)
-        for entry in filter(None, visible.split(","))
-    ]
-
-
 def _gpu_uuids() -> list[str]:
     try:
         pynvml.nvmlInit()
-        return [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in _visible_handles()]
+        return [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in visible_handles()]
     except pynvml.NVMLError:
         return []
 
@@ -78,7 +66,7 @@ def energy_millijoules() -> int | None:
         return None
     try:
         pynvml.nvmlInit()
-        handles = _visible_handles()
+        handles = visible_handles()
         return sum(int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) for handle in handles)
     except pynvml.NVMLError:
         return None

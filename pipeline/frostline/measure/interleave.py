@@ -52,7 +52,7 @@ def sample(block: Block, arm: ArmName, pair: int, position: int, *, warmup: bool
 
 
 def interleave(baseline: Arm, trial: Arm, measure: MeasureSpec, *, label: str) -> Comparison:
-    """Measure pairs until the 95% interval's half-width is at most `target_ci`, or `max_pairs`.
+    """Measure pairs until the 95% interval is narrow enough (`MeasureSpec`), or `max_pairs`.
 
     Both arms are warm. `label` (the `trial_id`) tells trials apart in the random order.
     """
@@ -84,7 +84,7 @@ def interleave(baseline: Arm, trial: Arm, measure: MeasureSpec, *, label: str) -
                     last = name
                 ratios.append(step_ns["baseline"] / step_ns["trial"])
             found = estimate(ratios, seed=measure.seed)
-            if found.half_width <= measure.target_ci:
+            if found.width_by(measure.stopping) <= measure.target_ci:
                 return Comparison(samples=tuple(samples), estimate=found, stop_reason="target_ci")
     finally:
         gc.enable()

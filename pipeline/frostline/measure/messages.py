@@ -115,6 +115,36 @@ class Sample:
     step_ns: int
 
 
+SLOWED_BY = frozenset(
+    {"hardware_slowdown", "thermal_slowdown", "hardware_thermal_slowdown", "power_brake"}
+)
+"""Reasons that make a trial count as throttled: heat, and the protection of the hardware. A GPU at
+its power cap is as fast as it may be under that load, and would be no faster another time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceState:
+    """What the driver says of a trial's GPUs at one moment; None where it does not tell.
+
+    Attributes:
+        clock_mhz: lowest clock of their multiprocessors.
+        temperature_celsius: the highest.
+        power_watts: of all of them together.
+        throttle_reasons: why clocks are held down; empty where they are not.
+    """
+
+    clock_mhz: int | None
+    temperature_celsius: int | None
+    power_watts: float | None
+    throttle_reasons: tuple[str, ...] | None
+
+    @property
+    def throttled(self) -> bool | None:
+        """Whether heat or the hardware's protection slows it."""
+        reasons = self.throttle_reasons
+        return None if reasons is None else not SLOWED_BY.isdisjoint(reasons)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """Answer to `RunTrial`: raw samples, and everything else that was observed.
@@ -139,6 +169,9 @@ class Measured:
         examples_per_step: mean over the batches that ran; None where that is not known.
         gradient_norms: mean gradient norm by layer; None where the trial does not record them.
         rss_bytes: resident size of the process after the trial was taken down.
+        device_before, device_after: state of its GPUs before and after its pairs; None without any.
+        profile_windows: windows that were profiled, of which the least disturbed is kept.
+        step_compilations: steps compiled for it: its own, and the baseline's where that was lost.
     """
 
     op: Literal["measured"] = "measured"
@@ -164,6 +197,25 @@ class Measured:
     gradient_norms: dict[str, float] | None = None
     runs_eagerly: bool = False
     steps_per_mark: int = 1
+    device_before: DeviceState | None = None
+    device_after: DeviceState | None = None
+    profile_windows: int | None = None
+    step_compilations: int | None = None
+
+    @property
+    def throttled(self) -> bool | None:
+        """Whether its GPUs were slowed before or after; None where that is not known."""
+        states = (self.device_before, self.device_after)
+        said = [state.throttled for state in states if state is not None]
+        known = [each for each in said if each is not None]
+        return any(known) if known else None
+
+    @property
+    def slowed_by(self) -> tuple[str, ...]:
+        """The reasons for which it counts as throttled, ascending."""
+        states = (self.device_before, self.device_after)
+        said = {reason for state in states if state for reason in state.throttle_reasons or ()}
+        return tuple(sorted(said & SLOWED_BY))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from frostline.trial import STOPPING, StoppingRule
+
 LOOKS = (10, 15, 22, 33, 60)
 _GROWTH = 1.5
 _RESAMPLES = 2000
@@ -39,6 +41,10 @@ class SpeedupEstimate:
     def half_width(self) -> float:
         """Half of the interval's width."""
         return (self.high - self.low) / 2
+
+    def width_by(self, rule: StoppingRule) -> float:
+        """What a stopping rule compares with its target: the half-width, or its share."""
+        return self.half_width / self.speedup if rule == STOPPING else self.half_width
 
 
 def looks(min_pairs: int, max_pairs: int) -> tuple[int, ...]:

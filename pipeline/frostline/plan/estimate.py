@@ -1,31 +1,23 @@
 """Estimates the time and disk that a plan takes, roughly, with every assumption stated.
 
-In: a plan, the facts of its models, and the study. Out: lower and upper estimates. Pure. Nothing is
-measured here; the constants below are assumptions, which the reader is told beside the numbers.
+In: a plan, the facts of its models, the study, and the leases that its trials are cut into. Out:
+lower and upper estimates. Pure. Nothing is measured here; the constants below and in
+`frostline.plan.pace` are assumptions, which the reader is told beside the numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from frostline.facts.model_facts import ModelFacts
+from frostline.plan.pace import Pace, pace_of
 from frostline.plan.trials import TrialGroup, TrialPlan
 from frostline.study.study import Study
-
-CPU_FLOPS_PER_CORE = 6e10
-"""FLOP/s that one CPU core sustains in a training step: VGG16 reached 1e11 on two cores of a cloud
-machine, a wide perceptron 4.5e10, a small network with BatchNorm 3e10."""
-
-GPU_FLOPS = 1e13
-"""FLOP/s that one GPU sustains in float32; recent ones reach several times it."""
+from frostline.trial import Trial
 
 STEP_PER_FORWARD = 3.0
 """FLOPs of a training step over those of its forward pass."""
-
-FIRST_STEP_PER_TRACE = 2.0
-"""Time to build, trace, compile and check a step over the time that its inspection took; measured
-from 0.8 (a transformer) to 2.6 (ResNet50) without XLA, which compiles for longer."""
 
 BLOCK_S = 0.02
 """Shortest timed block of steps."""
@@ -33,17 +25,13 @@ BLOCK_S = 0.02
 DISCARDED_SHARE = 0.25
 """Part of a block, one step or more, thrown away after each switch between baseline and trial."""
 
-PROCESS_START_S = 8.0
-"""Start of a measuring process, importing TensorFlow included."""
-
-TRIAL_FIXED_S = 3.0
-"""Freeze check, trace conversion, attribution and storing of a trial."""
-
 TRACE_BYTES_PER_LAYER_STEP = 8_000
 """Size of a trace for each layer and profiled step."""
 
 TABLE_BYTES_PER_LAYER = 15_000
 """Size of a trial's rows in all tables for each layer."""
+
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +40,19 @@ class GroupEstimate:
 
     Attributes:
         group: the trials.
-        baseline_step_s: time of a baseline step; None where no FLOP count is known.
-        low_s: every trial stops at the fewest pairs and steps as fast as a forward pass.
-        high_s: every trial runs to the most pairs and steps as slowly as the baseline.
+        baseline_step_s: time of a baseline step on the slowest device; None where no FLOP count is
+            known.
+        open_s: start of a measuring process and its baseline: a lease's, before its first trial.
+        trial_s: of one trial. Low: it stops at the fewest pairs and steps as fast as a forward
+            pass. High: it runs to the most pairs and steps as slowly as the baseline.
         trace_bytes: traces that stay on disk.
         table_bytes: rows.
     """
 
     group: TrialGroup
     baseline_step_s: float | None
-    low_s: float
-    high_s: float
+    open_s: Range
+    trial_s: Range
     trace_bytes: int
     table_bytes: int
 
@@ -73,7 +63,8 @@ class PlanEstimate:
 
     Attributes:
         groups: by model and setting.
-        low_s, high_s: wall time of the sweep, groups that run side by side counted once.
+        low_s, high_s: wall time of the sweep, leases that run side by side counted once.
+        side_by_side: trials that measure at the same time.
         disk_bytes: traces and tables.
         assumptions: what the numbers assume, one sentence each.
     """
@@ -81,40 +72,70 @@ class PlanEstimate:
     groups: tuple[GroupEstimate, ...]
     low_s: float
     high_s: float
+    side_by_side: int
     disk_bytes: int
     assumptions: tuple[str, ...]
 
 
 def estimate(
-    plan: TrialPlan, facts: Mapping[str, ModelFacts], study: Study, *, workers: int = 1
+    plan: TrialPlan,
+    facts: Mapping[str, ModelFacts],
+    study: Study,
+    *,
+    workers: int = 1,
+    leases: Sequence[Sequence[Trial]] | None = None,
 ) -> PlanEstimate:
-    """Return the time and disk that a plan takes with so many groups measured side by side.
+    """Return the time and disk that a plan takes with so many leases measured side by side.
 
-    A group's trials follow one another.
+    Args:
+        plan: the trials.
+        facts: of their models, by name.
+        study: with its number of GPUs.
+        workers: leases that can run at the same time.
+        leases: the trials of each lease, which follow one another; None: one lease a group.
     """
     groups = tuple(_of_group(group, facts[group.model.name], study) for group in plan.groups)
-    side_by_side = max(1, min(workers, len(groups)))
-    low = sum(group.low_s for group in groups) / side_by_side
-    high = sum(group.high_s for group in groups) / side_by_side
-    # However the groups are distributed, a sweep takes at least as long as its longest group.
+    by_group = {(one.group.model, one.group.setting): one for one in groups}
+    parts = [group.trials for group in plan.groups] if leases is None else list(leases)
+    side_by_side = max(1, min(workers, len(parts)))
+    low, high = (
+        _wall_s(
+            [_lease_s(by_group[part[0].model, part[0].setting], len(part), end) for part in parts],
+            side_by_side,
+        )
+        for end in (0, 1)
+    )
     return PlanEstimate(
         groups=groups,
-        low_s=max([low, *(group.low_s for group in groups)]),
-        high_s=max([high, *(group.high_s for group in groups)]),
+        low_s=low,
+        high_s=high,
+        side_by_side=side_by_side,
         disk_bytes=sum(group.trace_bytes + group.table_bytes for group in groups),
         assumptions=_assumptions(groups, study, side_by_side),
     )
 
 
+def _lease_s(group: GroupEstimate, trials: int, end: int) -> float:
+    return group.open_s[end] + trials * group.trial_s[end]
+
+
+def _wall_s(leases: Sequence[float], slots: int) -> float:
+    """When the last of the leases ends, each started as soon as a slot is free."""
+    free = [0.0] * slots
+    for seconds in leases:
+        first = free.index(min(free))
+        free[first] += seconds
+    return max(free)
+
+
 def _of_group(group: TrialGroup, facts: ModelFacts, study: Study) -> GroupEstimate:
-    measure = study.measure
-    step_s = _step_s(group, facts, study)
-    baseline_s = step_s or 0.0
-    # However much is frozen, the forward pass remains.
-    fastest_s = baseline_s / STEP_PER_FORWARD
-    first_step_s = FIRST_STEP_PER_TRACE * facts.trace_s + baseline_s
-    ready_s = facts.build_s + first_step_s
-    trial_s = ready_s + TRIAL_FIXED_S + measure.profile_steps * baseline_s
+    measure, pace = study.measure, pace_of(study, group.setting)
+    flops = _step_flops(group, facts)
+    slow_s, fast_s = (0.0 if flops is None else flops / speed for speed in pace.flops_per_s)
+    ready = (
+        facts.build_s + pace.first_step[0] * facts.trace_s + fast_s,
+        facts.build_s + pace.first_step[1] * facts.trace_s + slow_s,
+    )
     trials = len(group.trials)
     kept = {
         "all": trials,
@@ -122,19 +143,24 @@ def _of_group(group: TrialGroup, facts: ModelFacts, study: Study) -> GroupEstima
         "none": 0,
     }[measure.keep_traces]
     layers = len(facts.layers)
-    trace_bytes = kept * layers * measure.profile_steps * TRACE_BYTES_PER_LAYER_STEP
+    # However much is frozen, the forward pass remains.
+    fewest_s = measure.min_pairs * _pair_s(fast_s, fast_s / STEP_PER_FORWARD)
+    most_s = measure.max_pairs * _pair_s(slow_s, slow_s)
     return GroupEstimate(
         group=group,
-        baseline_step_s=step_s,
-        low_s=PROCESS_START_S
-        + ready_s
-        + trials * (trial_s + measure.min_pairs * _pair_s(baseline_s, fastest_s)),
-        high_s=PROCESS_START_S
-        + ready_s
-        + trials * (trial_s + measure.max_pairs * _pair_s(baseline_s, baseline_s)),
-        trace_bytes=trace_bytes,
+        baseline_step_s=None if flops is None else slow_s,
+        open_s=(pace.start_s + ready[0], pace.start_s + ready[1]),
+        trial_s=(
+            ready[0] + _fixed_s(pace, 0) + measure.profile_steps * fast_s + fewest_s,
+            ready[1] + _fixed_s(pace, 1) + measure.profile_steps * slow_s + most_s,
+        ),
+        trace_bytes=kept * layers * measure.profile_steps * TRACE_BYTES_PER_LAYER_STEP,
         table_bytes=trials * layers * TABLE_BYTES_PER_LAYER,
     )
+
+
+def _fixed_s(pace: Pace, end: int) -> float:
+    return pace.trial_s[end] + pace.energy_s
 
 
 def _pair_s(baseline_s: float, trial_s: float) -> float:
@@ -145,41 +171,37 @@ def _pair_s(baseline_s: float, trial_s: float) -> float:
     )
 
 
-def _step_s(group: TrialGroup, facts: ModelFacts, study: Study) -> float | None:
+def _step_flops(group: TrialGroup, facts: ModelFacts) -> float | None:
     known = [layer.forward_flops for layer in facts.layers if layer.forward_flops is not None]
     if not known:
         return None
-    forward = sum(known) * group.setting.batch_size / facts.batch_size
-    return STEP_PER_FORWARD * forward / _flops_per_s(study)
+    return STEP_PER_FORWARD * sum(known) * group.setting.batch_size / facts.batch_size
 
 
-def _flops_per_s(study: Study) -> float:
-    resources = study.resources
-    if resources.gpus_per_trial:
-        return resources.gpus_per_trial * GPU_FLOPS
-    return resources.cpus_per_trial * CPU_FLOPS_PER_CORE
-
-
-def _assumptions(groups: tuple[GroupEstimate, ...], study: Study, workers: int) -> tuple[str, ...]:
-    resources, measure = study.resources, study.measure
-    device = (
-        f"{resources.gpus_per_trial} GPU at {GPU_FLOPS:.0e} FLOP/s each"
-        if resources.gpus_per_trial
-        else f"{resources.cpus_per_trial} CPU cores at {CPU_FLOPS_PER_CORE:.0e} FLOP/s each"
-    )
+def _assumptions(
+    groups: tuple[GroupEstimate, ...], study: Study, side_by_side: int
+) -> tuple[str, ...]:
+    measure = study.measure
+    paces = {pace_of(study, one.group.setting) for one in groups}
+    pace = next(iter(paces))
+    first_low = min(one.first_step[0] for one in paces)
+    first_high = max(one.first_step[1] for one in paces)
+    first = f"{first_low:g}" if first_low == first_high else f"{first_low:g} to {first_high:g}"
+    low_s, high_s = _fixed_s(pace, 0), _fixed_s(pace, 1)
+    fixed = f"{high_s:g} s" if low_s == high_s else f"{low_s:g} to {high_s:g} s"
+    energy = ", measure the energy" if pace.energy_s else ""
     said = [
-        f"a step costs {STEP_PER_FORWARD:g} times its forward FLOPs, on {device}; the lower time "
-        "takes frozen trials for forward passes, the upper one for baselines",
-        f"tracing and compiling a step takes {FIRST_STEP_PER_TRACE:g} times as long as "
-        "inspecting it took here",
+        f"{side_by_side} {'trial' if side_by_side == 1 else 'trials'} measured at a time",
+        f"a step costs {STEP_PER_FORWARD:g} times its forward FLOPs, on {pace.device}; the lower "
+        "time takes frozen trials for forward passes, the upper one for baselines",
+        f"tracing and compiling a step takes {first} times as long as inspecting it took here",
         f"between {measure.min_pairs} and {measure.max_pairs} pairs a trial, a block of "
         f"{BLOCK_S * 1e3:g} ms or one step for each arm, a quarter of it or one "
         "step discarded after each switch",
-        f"{PROCESS_START_S:g} s to start a measuring process, {TRIAL_FIXED_S:g} s a trial to "
-        "check, convert and store; nothing fails",
+        f"{pace.start_s:g} s to start a measuring process, {fixed} a trial to check, convert"
+        f"{energy} and store; nothing fails",
         f"a trace takes {TRACE_BYTES_PER_LAYER_STEP:,} bytes and the tables "
         f"{TABLE_BYTES_PER_LAYER:,} bytes for each layer, the trace for each profiled step",
-        f"{workers} measuring at a time",
     ]
     unknown = sorted({one.group.model.name for one in groups if one.baseline_step_s is None})
     if unknown:

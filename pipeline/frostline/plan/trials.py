@@ -17,7 +17,7 @@ from frostline.facts.model_facts import ModelFacts
 from frostline.plan.configurations import Configuration, configurations_of
 from frostline.policies import earliest_trainable, frozen_layers, refuse_misfits
 from frostline.study.study import Study
-from frostline.trial import ModelSpec, Setting, Trial
+from frostline.trial import FORMER_STOPPING, ModelSpec, Setting, Trial
 
 _CONTROLS = 3
 _SLUG_LENGTH = 40
@@ -200,6 +200,9 @@ def _trial_id(
 ) -> str:
     """Slug and hash of what affects the result; the names of policy and study do not.
 
+    The stopping rule of today is hashed with its name, and the former one without, so that trials
+    keep the ids under which they were measured.
+
     The shapes of the baseline's variables are part of it, so that a trial of a builder whose code
     changed gets another id than the trial that was measured.
     """
@@ -207,12 +210,14 @@ def _trial_id(
     del measure["keep_traces"]
     if not (measure["gradient_norms"] and replicate == 0):
         del measure["gradient_norms"]  # what only the first control records measures no other anew
+    if measure["stopping"] == FORMER_STOPPING:
+        del measure["stopping"]
     affecting = {
         "model": model.identity,
         "setting": asdict(setting),
         "measure": measure,
         "resources": {
-            "gpus_per_trial": study.resources.gpus_per_trial,
+            "gpus_per_trial": study.gpus,
             "cpus_per_trial": study.resources.cpus_per_trial,
             "device": study.resources.device,
         },

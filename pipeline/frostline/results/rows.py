@@ -19,11 +19,13 @@ from frostline.attribute.dispatch import unobserved_by_pass
 from frostline.attribute.step_graph import PASSES, Pass, StepGraph
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Measured
+from frostline.noise import control_noise
 from frostline.results.detail_rows import graph_op_rows, layer_rows, op_cost_rows, step_rows
 from frostline.store.publication import TrialTables
 from frostline.store.schema import LayerRow
 from frostline.store.trial_row import (
     AttemptColumns,
+    DeviceColumns,
     OutcomeColumns,
     PlannedColumns,
     PredictedColumns,
@@ -118,9 +120,8 @@ def tables_of(run: TrialRun) -> TrialTables:
 
 
 def noise_of(measured: Measured) -> float:
-    """What a control says about noise: |speedup - 1|, or the interval's half-width if larger."""
-    half_width = (measured.speedup_high - measured.speedup_low) / 2
-    return max(abs(measured.speedup - 1.0), half_width)
+    """What a control says about noise."""
+    return control_noise(measured.speedup, measured.speedup_low, measured.speedup_high)
 
 
 def planned_columns(trial: Trial, *, known: bool = True) -> PlannedColumns:
@@ -215,6 +216,7 @@ def trial_row(run: TrialRun) -> TrialRow:
         else ProfileColumns.nothing(),
         predicted=PredictedColumns.nothing(),
         attempt=_attempt(run),
+        device=_device(run.measured),
     )
 
 
@@ -223,7 +225,12 @@ def _outcome(run: TrialRun) -> OutcomeColumns:
     if run.measured is None:
         warnings = run.facts.facts_warnings if run.facts else ()
     else:
-        warnings = (*run.measured.warnings, *(run.trace.warnings if run.trace else ()))
+        slowed = run.measured.slowed_by
+        warnings = (
+            *run.measured.warnings,
+            *([f"its GPU was slowed down: {', '.join(slowed)}"] if slowed else []),
+            *(run.trace.warnings if run.trace else ()),
+        )
     return OutcomeColumns(
         status=run.status,
         error_stage=failure.stage if failure else None,
@@ -284,6 +291,25 @@ def _attempt(run: TrialRun) -> AttemptColumns:
         convert_s=run.convert_s,
         process_rss_bytes=run.measured.rss_bytes if run.measured else None,
         process_trials=run.process_trials,
+        profile_windows=run.measured.profile_windows if run.measured else None,
+        step_compilations=run.measured.step_compilations if run.measured else None,
+    )
+
+
+def _device(measured: Measured | None) -> DeviceColumns:
+    if measured is None:
+        return DeviceColumns.nothing()
+    before, after = measured.device_before, measured.device_after
+    return DeviceColumns(
+        throttled=measured.throttled,
+        clock_mhz_before=before.clock_mhz if before else None,
+        clock_mhz_after=after.clock_mhz if after else None,
+        temperature_celsius_before=before.temperature_celsius if before else None,
+        temperature_celsius_after=after.temperature_celsius if after else None,
+        power_watts_before=before.power_watts if before else None,
+        power_watts_after=after.power_watts if after else None,
+        throttle_reasons_before=before.throttle_reasons if before else None,
+        throttle_reasons_after=after.throttle_reasons if after else None,
     )
 
 

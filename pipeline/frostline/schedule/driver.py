@@ -109,6 +109,7 @@ class Driver:
         limits: Limits,
         listener: SweepListener,
         still_ours: Callable[[], None] = lambda: None,
+        noise: Mapping[tuple[ModelSpec, Setting], float] | None = None,
     ) -> None:
         """Take what a drive needs.
 
@@ -119,11 +120,12 @@ class Driver:
             limits: how often to try.
             listener: hears what happens.
             still_ours: raises when another driver has taken the results over.
+            noise: noise floors over the controls that are committed already.
         """
         self.seconds: dict[str, float] = defaultdict(float)
         self.attempts: dict[str, int] = defaultdict(int)
         self._kills: dict[str, int] = defaultdict(int)
-        self._noise: dict[tuple[ModelSpec, Setting], float] = {}
+        self._noise: dict[tuple[ModelSpec, Setting], float] = dict(noise or {})
         self._executor = executor
         self._store = store
         self._spec_of = spec_of

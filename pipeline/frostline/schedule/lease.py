@@ -186,6 +186,14 @@ class _RunningLease:
                 return None
             failure = Failure(stage=reply.stage, kind=reply.kind, message=reply.message)
             return (yield from self._commit(trial, attempt, failure))
+        if reply.throttled and self._may_try_again(trial, attempt):
+            yield LeaseNotice(
+                text=f"trial {trial.trial_id}: its GPU was slowed down "
+                f"({', '.join(reply.slowed_by)}), attempt {attempt.number}; it is measured again"
+            )
+            yield Idle()
+            pause(self._spec.limits.cool_down_s)
+            return None
         yield StageEntered(trial_id=trial.trial_id, stage="convert")
         if reply.trace_file is not None:  # converting it takes a while
             yield Idle()

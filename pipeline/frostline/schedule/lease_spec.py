@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from frostline.facts.model_facts import ModelFacts
 from frostline.store.address import Address
+from frostline.study.study import Study
 from frostline.trial import MeasureSpec, Trial
 
 
@@ -17,6 +18,13 @@ class Resources:
     gpus: int
     cpus: int
     device: str | None = None
+
+
+def resources_of(study: Study) -> Resources:
+    """What a lease of a study holds."""
+    return Resources(
+        gpus=study.gpus, cpus=study.resources.cpus_per_trial, device=study.resources.device
+    )
 
 
 def too_small(resources: Resources, *, cpus: int, gpus: int, kinds: tuple[str, ...] = ()) -> str:
@@ -60,6 +68,7 @@ class Limits:
             attempt, up to `backoff_most_s`.
         cores_wait_s: how long to wait for CPU cores that others hold.
         convert_s: for converting one trace.
+        cool_down_s: wait before a trial whose GPU was throttled is measured again.
         store_wait_s: how long a lease tries to store a trial while OUT cannot be reached.
     """
 
@@ -73,6 +82,7 @@ class Limits:
     backoff_most_s: float = 30.0
     cores_wait_s: float = 600.0
     convert_s: float = 300.0
+    cool_down_s: float = 20.0
     store_wait_s: float = 300.0
 
     def backoff(self, attempt: int) -> float:

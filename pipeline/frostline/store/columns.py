@@ -61,12 +61,7 @@ class TableRow:
             KeyError: a column is missing (a reader fills those that old files lack with None).
         """
         return cls(
-            **{
-                name: tuple(row[column.name] or ())
-                if column.type == "list<string>"
-                else row[column.name]
-                for name, column in _columns(cls).items()
-            }
+            **{name: _value(column, row[column.name]) for name, column in _columns(cls).items()}
         )
 
     @classmethod
@@ -107,3 +102,10 @@ def _column(field: str, hint: Any) -> Column:
         unit="".join(unit),
         doc=doc,
     )
+
+
+def _value(column: Column, value: Any) -> Any:
+    """A value as a row holds it; a list that old files lack is empty where it cannot be null."""
+    if column.type != "list<string>" or (value is None and not column.required):
+        return value
+    return tuple(value or ())

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, Validation
 
 from frostline.errors import DamagedError, SweepError
 from frostline.store.schema import SCHEMA_VERSION
+from frostline.trial import FORMER_STOPPING, STOPPING, StoppingRule
 from frostline.version import __version__
 
 
@@ -51,6 +52,10 @@ class Manifest(BaseModel):
         versions: versions by program, of the last run.
         machine: facts of the driver's machine, of the last run.
         runs: every run, oldest first.
+        stopping: the rule by which its trials stop measuring, the same in all runs.
+        gpus_per_trial: GPUs that a trial held in the last run; None where it was not recorded.
+        gpus_found: what was found on the machine or cluster decided about that number, because the
+            study says `auto`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,6 +66,9 @@ class Manifest(BaseModel):
     versions: dict[str, str]
     machine: dict[str, JsonValue] = {}
     runs: tuple[RunRecord, ...]
+    stopping: StoppingRule = FORMER_STOPPING
+    gpus_per_trial: int | None = None
+    gpus_found: bool = False
 
     @property
     def finished(self) -> bool:
@@ -119,6 +127,9 @@ def with_run(
     machine: Mapping[str, JsonValue],
     trials_planned: int | None,
     program: str | None = None,
+    stopping: StoppingRule = STOPPING,
+    gpus_per_trial: int | None = None,
+    gpus_found: bool = False,
 ) -> Manifest:
     """The manifest after one more run has begun.
 
@@ -131,6 +142,9 @@ def with_run(
         machine: see `Manifest`.
         trials_planned: see `RunRecord`.
         program: see `RunRecord`.
+        stopping: see `Manifest`; of a new OUT.
+        gpus_per_trial: see `Manifest`.
+        gpus_found: see `Manifest`.
 
     Raises:
         SweepError: OUT holds another study.
@@ -158,4 +172,7 @@ def with_run(
         versions=dict(versions),
         machine=dict(machine),
         runs=((*before.runs, run) if before else (run,)),
+        stopping=before.stopping if before else stopping,
+        gpus_per_trial=gpus_per_trial,
+        gpus_found=gpus_found,
     )

@@ -30,6 +30,7 @@ from frostline.store.publication import TrialTables, checked, publication, repla
 from frostline.store.read import CommitIndex, read_trials, table_file
 from frostline.store.remote import RemoteFiles
 from frostline.store.storage_errors import storage_errors
+from frostline.trial import STOPPING, StoppingRule
 
 MANIFEST = "manifest.json"
 STUDY = "study.toml"
@@ -235,6 +236,9 @@ class OutDir:
         machine: Mapping[str, JsonValue] | None = None,
         trials_planned: int | None = None,
         program: str | None = None,
+        stopping: StoppingRule = STOPPING,
+        gpus_per_trial: int | None = None,
+        gpus_found: bool = False,
     ) -> Manifest:
         """Enter a run into the manifest and keep the study file; call with the lock held.
 
@@ -249,6 +253,9 @@ class OutDir:
             machine: facts of this machine.
             trials_planned: trials of the whole plan.
             program: digest of the program's source.
+            stopping: the rule by which the trials of a new OUT stop measuring.
+            gpus_per_trial: GPUs that a trial holds.
+            gpus_found: as in `Manifest`.
 
         Raises:
             SweepError: OUT holds another study, files that are no sweep's, or a newer schema.
@@ -266,6 +273,9 @@ class OutDir:
             machine=machine or {},
             trials_planned=trials_planned,
             program=program,
+            stopping=stopping,
+            gpus_per_trial=gpus_per_trial,
+            gpus_found=gpus_found,
         )
         with self.files.batch() as batch:
             batch.put(STUDY, study_text.encode("utf-8"))

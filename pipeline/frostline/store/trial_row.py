@@ -223,10 +223,38 @@ class AttemptColumns(TableRow):
     process_trials: Annotated[
         int | None, "Trials that the measuring process had served, this one included."
     ]
+    profile_windows: Annotated[
+        int | None, "Windows that were profiled; the least disturbed one is kept."
+    ]
+    step_compilations: Annotated[
+        int | None,
+        "Training steps compiled for it: its own, and the baseline's where that was lost.",
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceColumns(TableRow):
+    """The state of the trial's GPUs right before and after its pairs, as the driver tells it."""
+
+    throttled: Annotated[
+        bool | None,
+        "Heat or the hardware's protection held a GPU's clock down, before or after; null on CPUs.",
+    ]
+    clock_mhz_before: Annotated[int | None, "Lowest clock of the multiprocessors.", "MHz"]
+    clock_mhz_after: Annotated[int | None, "Lowest clock of the multiprocessors.", "MHz"]
+    temperature_celsius_before: Annotated[int | None, "Temperature of the hottest GPU.", "°C"]
+    temperature_celsius_after: Annotated[int | None, "Temperature of the hottest GPU.", "°C"]
+    power_watts_before: Annotated[float | None, "Power drawn by all of its GPUs.", "W"]
+    power_watts_after: Annotated[float | None, "Power drawn by all of its GPUs.", "W"]
+    throttle_reasons_before: Annotated[
+        tuple[str, ...] | None, "Why clocks were held down, by NVML; empty: they were not."
+    ]
+    throttle_reasons_after: Annotated[tuple[str, ...] | None, "Why clocks were held down, by NVML."]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRow(  # dataclasses take the fields of the last base first
+    DeviceColumns,
     AttemptColumns,
     PredictedColumns,
     ProfileColumns,
@@ -245,7 +273,8 @@ class TrialRow(  # dataclasses take the fields of the last base first
         profile: ProfileColumns,
         predicted: PredictedColumns,
         attempt: AttemptColumns,
+        device: DeviceColumns,
     ) -> TrialRow:
         """The row made of all its parts."""
-        parts = (planned, outcome, timing, profile, predicted, attempt)
+        parts = (planned, outcome, timing, profile, predicted, attempt, device)
         return TrialRow.from_mapping({k: v for part in parts for k, v in part.values().items()})

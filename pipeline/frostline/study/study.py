@@ -17,7 +17,7 @@ from frostline.study.check import checked
 from frostline.study.former_names import former
 from frostline.study.parse import read_text
 from frostline.study.tables import FreezeTable, MeasureTable, ModelTable, ResourcesTable, TrainTable
-from frostline.trial import MeasureSpec, ModelSpec, Setting
+from frostline.trial import AUTO, STOPPING, MeasureSpec, ModelSpec, Setting, StoppingRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,7 @@ class Study:
         search_path: folders put first on the module path: the study file's own.
         digest: SHA-256 of what the file says; comments, order and spacing do not change it.
         former_names: its trials are those of an OUT that was begun under the package's former name.
+        stopping: the rule by which measuring stops; that of the OUT, where there is one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Study:
     search_path: tuple[str, ...]
     digest: str
     former_names: bool = False
+    stopping: StoppingRule = STOPPING
 
     def __repr__(self) -> str:
         return one_line("Study", self.name, self._facts())
@@ -58,6 +60,17 @@ class Study:
             "settings": str(len(self.settings())),
             "policies": ", ".join(policies),
         }
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that a trial holds; `auto` counts as none until `with_gpus` has said otherwise."""
+        asked = self.resources.gpus_per_trial
+        return 0 if asked == AUTO else asked
+
+    def with_gpus(self, gpus: int) -> Study:
+        """The study with a number of GPUs for each trial, whatever its file says."""
+        resources = self.resources.model_copy(update={"gpus_per_trial": gpus})
+        return replace(self, resources=resources)
 
     def model_specs(self) -> tuple[ModelSpec, ...]:
         """Return the models in the file's order."""
@@ -85,7 +98,7 @@ class Study:
 
     def measure_spec(self) -> MeasureSpec:
         """Return how trials are measured."""
-        return MeasureSpec(seed=self.seed, **self.measure.model_dump())
+        return MeasureSpec(seed=self.seed, stopping=self.stopping, **self.measure.model_dump())
 
 
 def load_study(path: str | PathLike[str], *, check_builders: bool = True) -> Study:

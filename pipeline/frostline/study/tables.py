@@ -26,7 +26,7 @@ from pydantic import (
 from frostline.errors import PolicyError
 from frostline.optimizers import spelled, taken_apart
 from frostline.policies import Granularity, Policy, parse
-from frostline.trial import Jit, ModelSpec, Strategy
+from frostline.trial import AUTO, Gpus, Jit, ModelSpec, Strategy
 
 MIN_PAIRS = 3
 """The fewest pairs from which an interval can be bootstrapped."""
@@ -38,6 +38,14 @@ def _jit(value: object) -> Jit:
     if value == "auto":
         return "auto"
     raise ValueError('must be true, false (both without quotes) or "auto"')
+
+
+def _gpus(value: object) -> Gpus:
+    if value == AUTO:
+        return AUTO
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_GPUS:
+        return value
+    raise ValueError(f'must be a whole number from 0 to {_MOST_GPUS}, or "{AUTO}"')
 
 
 def _policy(value: object) -> str | tuple[str, ...]:
@@ -95,6 +103,7 @@ def _plain(name: str) -> str:
 
 
 _MOST_NAME_BYTES = 200  # a file's name may have 255
+_MOST_GPUS = 64
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, strip_whitespace=True)]
 Whole = Annotated[int, Field(strict=True)]
 _Policy = Annotated[str | tuple[str, ...], PlainValidator(_policy)]
@@ -164,7 +173,7 @@ class MeasureTable(_Table):
 class ResourcesTable(_Table):
     """`[resources]`: what one trial holds, and how often and how long it may run."""
 
-    gpus_per_trial: Annotated[Whole, Field(ge=0, le=64)] = 0
+    gpus_per_trial: Annotated[Gpus, PlainValidator(_gpus)] = AUTO
     cpus_per_trial: Annotated[Whole, Field(ge=1, le=1_024)] = 2
     max_attempts: Annotated[Whole, Field(ge=1, le=100)] = 3
     trial_timeout_s: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] = 1800.0

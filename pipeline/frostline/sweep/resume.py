@@ -11,20 +11,21 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from frostline.errors import StudyError
 from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
 from frostline.facts.provenance import outdated
 from frostline.measure.messages import Failed
+from frostline.noise import control_noise
 from frostline.plan.trials import TrialPlan, plan_trials
 from frostline.results.outcome import LEASE_LOST
 from frostline.schedule.listener import SweepListener
 from frostline.store.manifest import Manifest, RunRecord
 from frostline.store.outdir import OutDir
 from frostline.study.study import Study
-from frostline.trial import Trial
+from frostline.trial import ModelSpec, Setting, Trial
 
 Inspect = Callable[[Study, Path], Mapping[str, ModelFacts | Failed]]
 _LISTED = 8
@@ -33,13 +34,16 @@ _MEASURING = ("frostline", "tensorflow", "keras", "python")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """One committed trial, as far as planning is concerned."""
+    """One committed trial, as far as planning and the noise floor are concerned."""
 
     trial_id: str
     model: str
     policy: str
     status: str
     error_type: str | None
+    speedup: float | None = None
+    speedup_low: float | None = None
+    speedup_high: float | None = None
 
 
 def committed_trials(out: OutDir) -> tuple[Committed, ...]:
@@ -49,7 +53,7 @@ def committed_trials(out: OutDir) -> tuple[Committed, ...]:
         StorageError: OUT cannot be read.
     """
     _, rows = out.trials()
-    columns = ["trial_id", "model", "policy", "status", "error_type"]
+    columns = [column.name for column in fields(Committed)]
     found = (Committed(**row) for row in rows.select(columns).to_pylist())
     return tuple(sorted(found, key=lambda each: each.trial_id))
 
@@ -86,6 +90,21 @@ def finished(trials: Sequence[Trial], committed: Iterable[Committed]) -> frozens
     """Ids of the planned trials that need not run again: all but those that lost their lease."""
     there = {each.trial_id for each in committed if each.error_type != LEASE_LOST}
     return frozenset(trial.trial_id for trial in trials if trial.trial_id in there)
+
+
+def known_noise(
+    trials: Iterable[Trial], committed: Iterable[Committed]
+) -> dict[tuple[ModelSpec, Setting], float]:
+    """The noise floor of each model and setting over the controls that are committed."""
+    measured = {each.trial_id: each for each in committed if each.speedup is not None}
+    floors: dict[tuple[ModelSpec, Setting], float] = {}
+    for trial in trials:
+        found = measured.get(trial.trial_id)
+        if trial.is_control and found is not None and found.speedup is not None:
+            noise = control_noise(found.speedup, found.speedup_low, found.speedup_high)
+            key = (trial.model, trial.setting)
+            floors[key] = max(floors.get(key, 0.0), noise)
+    return floors
 
 
 def forgotten(

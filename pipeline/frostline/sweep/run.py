@@ -15,34 +15,40 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from frostline.facts.model_facts import ModelFacts, dump_facts, facts_path
 from frostline.facts.provenance import program
+from frostline.machine import Machine, this_machine
 from frostline.measure.inspect_client import inspect_models
 from frostline.measure.messages import Failed
 from frostline.notebook import html_facts, one_line
 from frostline.plan.labels import labels_of
 from frostline.results.rows import planned_columns
+from frostline.schedule.available_gpus import available_gpus
 from frostline.schedule.chunks import chunks_of
 from frostline.schedule.driver import Driver
 from frostline.schedule.interrupts import interruptible
 from frostline.schedule.lease_spec import LeaseSpec, Limits
 from frostline.schedule.listener import SilentListener, SweepListener
+from frostline.schedule.room import refuse_too_large
 from frostline.schedule.spooled import store_kept_elsewhere, store_kept_here
 from frostline.store.address import Address
 from frostline.store.hold import Hold
 from frostline.store.manifest import Manifest
-from frostline.store.outdir import OutDir
+from frostline.store.outdir import STUDY, OutDir
 from frostline.study.study import Study, load_study
+from frostline.sweep.resolution import GpusThere, notices_of, refuse_other_machine, resolved
 from frostline.sweep.resume import (
     Committed,
     Inspect,
     Remaining,
     committed_trials,
     forgotten,
+    known_noise,
     other_versions,
     remaining,
 )
@@ -109,6 +115,7 @@ def run_sweep(
     inspect: Inspect | None = None,
     process_module: str = "frostline.measure.process",
     part_of_study: bool = False,
+    gpus_there: GpusThere | None = None,
 ) -> SweepResult:
     """Run a study, or what is left of it; where nothing is, OUT stays as it is.
 
@@ -123,9 +130,12 @@ def run_sweep(
         process_module: module of the measuring process; tests pass one with the same protocol.
         part_of_study: the study is only a part of the one in OUT, so that no notice is due about
             trials outside this part.
+        gpus_there: says how many GPUs there are, where the study leaves it to that; default: those
+            of this machine, or of the cluster.
 
     Raises:
-        SweepError: OUT is another study's, or another run holds it, or has taken it over.
+        SweepError: OUT is another study's, or another run holds it, or has taken it over, or it was
+            begun on the other kind of machine.
         StudyError: nothing is left to run.
         UsageError: a trial needs more than any machine here has.
         SweepStoppedError: results can no longer be stored.
@@ -137,11 +147,15 @@ def run_sweep(
     with interruptible() as take_signals:
         opened = OutDir.open(out, create=True)
         with opened.lock() as hold, TemporaryDirectory() as logs:
-            run = _Run(study, opened, heard, hold=hold, logs=Path(logs))
+            there = cache(gpus_there or partial(available_gpus, address))
+            here = this_machine() if address is None and make_executor is None else None
+            run = _Run(
+                study, opened, heard, hold=hold, logs=Path(logs), gpus_there=there, here=here
+            )
             run.refuse_another_study()
             run.tidy_up()
             earlier = run.committed()
-            with Workers(study, make_executor or on_ray(address, heard)) as workers:
+            with Workers(run.study, make_executor or on_ray(address, heard)) as workers:
                 todo = run.remaining(earlier, inspect or inspect_study, will_run=workers.start)
                 if not part_of_study:
                     _tell(heard, run.forgotten(todo, earlier))
@@ -150,7 +164,7 @@ def run_sweep(
                     statuses = {each.trial_id: each.status for each in earlier}
                     return _result(todo, statuses, began, workers, idle=True)
                 manifest = run.begin(todo, earlier)
-                seconds = run.run_trials(todo, workers, take_signals, process_module)
+                seconds = run.run_trials(todo, earlier, workers, take_signals, process_module)
             hold.check()
             commits = run.predict(manifest)
             opened.end_run(manifest)
@@ -172,7 +186,15 @@ class _Run:
     """The steps of a run on an output directory whose lock is held, in their order."""
 
     def __init__(
-        self, study: Study, out: OutDir, heard: SweepListener, *, hold: Hold, logs: Path
+        self,
+        study: Study,
+        out: OutDir,
+        heard: SweepListener,
+        *,
+        hold: Hold,
+        logs: Path,
+        gpus_there: GpusThere,
+        here: Machine | None,
     ) -> None:
         self._out = out
         self._hold = hold
@@ -180,13 +202,22 @@ class _Run:
         self._logs = logs
         self._before = out.manifest()
         renamed = self._before is not None and self._before.begun_as_pipeline
-        self._study = replace(study, former_names=True) if renamed else study
+        named = replace(study, former_names=True) if renamed else study
+        kept = None if self._before is None else out.read_text(STUDY)
+        self._resolution = resolved(named, self._before, kept, gpus_there)
+        self._gpus_there = gpus_there
+        self._here = here
         self._limits = _limits(study)
+
+    @property
+    def study(self) -> Study:
+        """The study with what this OUT has decided."""
+        return self._resolution.study
 
     def refuse_another_study(self) -> None:
         """Raise where OUT is another study's, before anything slow is started."""
-        if self._before is not None and self._before.study != self._study.name:
-            begin(self._out, self._study, None)
+        if self._before is not None and self._before.study != self.study.name:
+            begin(self._out, self.study, None)
 
     def tidy_up(self) -> None:
         """Put in order what killed runs have left."""
@@ -202,7 +233,7 @@ class _Run:
     ) -> Remaining:
         """The plan minus the commits; builds the models whose facts are not known."""
         return remaining(
-            self._study,
+            self.study,
             self._out,
             earlier,
             inspect=inspect,
@@ -215,32 +246,46 @@ class _Run:
         """Which committed trials the study no longer asks for, in words."""
         withdrawn = [
             trial.trial_id
-            for model in self._study.model_specs()
+            for model in self.study.model_specs()
             if model.name not in todo.unbuilt
-            for trial in unbuilt_trials(self._study, model)
+            for trial in unbuilt_trials(self.study, model)
         ]
         return forgotten(todo.plan.trials, earlier, unbuilt=todo.unbuilt, withdrawn=withdrawn)
 
     def is_done(self, todo: Remaining) -> bool:
         """Whether OUT is already what this run would make of it."""
-        return self._before is not None and todo.nothing and is_as_it_was(self._before, self._study)
+        return self._before is not None and todo.nothing and is_as_it_was(self._before, self.study)
 
     def begin(self, todo: Remaining, earlier: tuple[Committed, ...]) -> Manifest:
-        """Enter the run into the manifest, and write what is known before anything is measured."""
+        """Enter the run into the manifest, and write what is known before anything is measured.
+
+        Raises:
+            SweepError: trials are left, and this is the other kind of machine.
+            UsageError: a model that is left does not fit into the memory of its device.
+        """
+        if todo.trials:
+            if self._here is not None:
+                gpus = self.study.gpus
+                refuse_too_large(todo.plan, todo.facts, self._here, gpus=gpus)
+            refuse_other_machine(self._resolution, self._out.files.shown, self._gpus_there)
+            for text in notices_of(self._resolution, self._gpus_there):
+                self._heard.on_notice(text)
         if self._before is not None and earlier and todo.trials:
             _tell(self._heard, other_versions(self._before, versions(), program()))
-        manifest = begin(self._out, self._study, todo.planned)
+        found = self._resolution.gpus_found
+        manifest = begin(self._out, self.study, todo.planned, gpus_found=found)
         for name, known in todo.facts.items():
             self._out.write_text(facts_path(name), dump_facts(known))
-        settle_unbuilt(self._out, self._study, todo.unbuilt, self._logs)
+        settle_unbuilt(self._out, self.study, todo.unbuilt, self._logs)
         planned = map(planned_columns, todo.plan.trials)
-        write_experiment(self._out, self._study.name, planned)
+        write_experiment(self._out, self.study.name, planned)
         self._heard.on_planned(labels_of(todo.plan, todo.done), len(todo.done))
         return manifest
 
     def run_trials(
         self,
         todo: Remaining,
+        earlier: tuple[Committed, ...],
         workers: Workers,
         take_signals: Callable[[], None],
         process_module: str,
@@ -257,7 +302,7 @@ class _Run:
                 out=self._out.at_nodes,
                 trials=trials,
                 facts=todo.facts[trials[0].model.name],
-                measure=self._study.measure_spec(),
+                measure=self.study.measure_spec(),
                 resources=workers.resources,
                 limits=self._limits,
                 process_module=process_module,
@@ -270,6 +315,7 @@ class _Run:
             limits=self._limits,
             listener=self._heard,
             still_ours=self._hold.check,
+            noise=known_noise(todo.plan.trials, earlier),
         )
         done = store_kept_elsewhere(executor, self._out, todo.plan.trials, todo.done, self._heard)
         most = self._limits.trials_per_process
@@ -287,7 +333,7 @@ class _Run:
 
         sweep = Sweep(self._out, manifest)
         _, notices = write_predictions(sweep)
-        if self._study.measure.profile_steps:  # without profiles no predictions are expected
+        if self.study.measure.profile_steps:  # without profiles no predictions are expected
             for text in notices:
                 self._heard.on_notice(text)
         return sweep.commits

@@ -27,13 +27,14 @@ def versions() -> dict[str, str]:
     return {"frostline": __version__, **installed(_NAMED)}
 
 
-def begin(out: OutDir, study: Study, planned: int | None) -> Manifest:
+def begin(out: OutDir, study: Study, planned: int | None, *, gpus_found: bool = False) -> Manifest:
     """Enter a run that begins; refuses an OUT that is not this study's.
 
     Args:
         out: where; its lock is held.
         study: what is about to run.
         planned: trials of the whole plan; None where it is not known.
+        gpus_found: as in `Manifest`.
 
     Raises:
         SweepError: OUT holds another study, files that are no sweep's, or a newer schema.
@@ -53,6 +54,9 @@ def begin(out: OutDir, study: Study, planned: int | None) -> Manifest:
         machine=machine,
         trials_planned=planned,
         program=program(),
+        stopping=study.stopping,
+        gpus_per_trial=study.gpus,
+        gpus_found=gpus_found,
     )
 
 

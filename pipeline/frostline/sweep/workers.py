@@ -10,9 +10,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Self
 
+from frostline.machine import this_machine
 from frostline.schedule.driver import Executor
-from frostline.schedule.lease_spec import Resources
+from frostline.schedule.lease_spec import Resources, resources_of
 from frostline.schedule.listener import SweepListener
+from frostline.schedule.room import slots_on
 from frostline.study.study import Study
 
 MakeExecutor = Callable[[Resources], AbstractContextManager[Executor]]
@@ -26,11 +28,7 @@ class Workers:
     """
 
     def __init__(self, study: Study, make: MakeExecutor) -> None:
-        self.resources = Resources(
-            gpus=study.resources.gpus_per_trial,
-            cpus=study.resources.cpus_per_trial,
-            device=study.resources.device,
-        )
+        self.resources = resources_of(study)
         self._make = make
         self._held = ExitStack()
         self._executor: Executor | None = None
@@ -54,9 +52,14 @@ class Workers:
 
 
 def on_ray(address: str | None, listener: SweepListener) -> MakeExecutor:
-    """Leases as Ray tasks, on the cluster at an address or on an embedded Ray."""
+    """Leases as Ray tasks, on the cluster at an address or on an embedded Ray.
+
+    What this machine has no room for is refused before Ray is started (`UsageError`).
+    """
 
     def make(resources: Resources) -> AbstractContextManager[Executor]:
+        if address is None:
+            slots_on(this_machine(), resources)
         from frostline.schedule.ray.executor import RayExecutor  # other executors need no Ray
 
         return RayExecutor(resources, address=address, notice=listener.on_notice)

@@ -17,13 +17,17 @@ from ray.autoscaler.sdk import request_resources
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
 
-_BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # `ray up` leaves it on the head
+BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
+"""The cluster file, completed, which `ray up` leaves on the head."""
 _KUBERAY = "RAY_USAGE_STATS_KUBERAY_IN_USE"
 _SURE_AFTER = 2
 
 
 class Growth(Protocol):
     """An autoscaler that was asked for room."""
+
+    def answer(self) -> bool | None:
+        """Whether some kind of machine that it may start has that much room; None: not said yet."""
 
     def refuses(self) -> bool:
         """Whether it has said that no kind of machine it may start has that much room."""
@@ -40,7 +44,7 @@ def ask_for(wanted: Mapping[str, float]) -> Growth | None:
     """
     if is_autoscaler_v2(fetch_from_server=True):
         return _Asked(wanted)
-    if _KUBERAY in os.environ or _BOOTSTRAP.expanduser().exists():
+    if _KUBERAY in os.environ or BOOTSTRAP.expanduser().exists():
         return _AskedOfOld(wanted)
     return None
 
@@ -51,8 +55,11 @@ class _AskedOfOld:
     def __init__(self, wanted: Mapping[str, float]) -> None:
         request_resources(bundles=[dict(wanted)])
 
+    def answer(self) -> bool | None:
+        return None
+
     def refuses(self) -> bool:
-        return False
+        return self.answer() is False
 
     def settle(self) -> None:
         request_resources(bundles=[])
@@ -63,18 +70,19 @@ class _Asked(_AskedOfOld):
 
     def __init__(self, wanted: Mapping[str, float]) -> None:
         self._gcs = GcsClient(address=ray.get_runtime_context().gcs_address)
-        self._rounds: set[int] = set()
+        self._refused: set[int] = set()
+        self._taken: set[int] = set()
         self._before = self._status().last_seen_cluster_resource_state_version
         super().__init__(wanted)
 
-    def refuses(self) -> bool:
-        """Whether two rounds have said so: the first may have begun before the request."""
+    def answer(self) -> bool | None:
+        """What two rounds after the request have said: the first may have begun before it."""
         state = self._status()
-        if state.infeasible_cluster_resource_constraints:
-            self._rounds.add(state.last_seen_cluster_resource_state_version)
-        else:
-            self._rounds.clear()
-        return len(self._rounds - {self._before}) >= _SURE_AFTER
+        refused = bool(state.infeasible_cluster_resource_constraints)
+        said, other = (self._refused, self._taken) if refused else (self._taken, self._refused)
+        said.add(state.last_seen_cluster_resource_state_version)
+        other.clear()
+        return not refused if len(said - {self._before}) >= _SURE_AFTER else None
 
     def _status(self) -> Any:
         reply = GetClusterStatusReply()

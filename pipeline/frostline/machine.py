@@ -1,0 +1,46 @@
+"""This machine, as far as trials need it: cores, main memory and GPUs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import psutil
+
+from frostline.gpus import driver_gpus, gpus_here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a sweep on one machine may use.
+
+    Attributes:
+        cores: CPU cores that this process may run on.
+        memory_bytes: main memory.
+        gpus: GPUs that are visible.
+        gpu_memory_bytes: memory of the smallest GPU; None without any.
+        gpu_names: products, each once, ascending.
+    """
+
+    cores: int
+    memory_bytes: int
+    gpus: int
+    gpu_memory_bytes: int | None
+    gpu_names: tuple[str, ...]
+
+    def slots(self, *, cpus: int, gpus: int) -> int:
+        """Trials that can run at the same time, each with so many cores and GPUs."""
+        by_cores = self.cores // cpus
+        return min(by_cores, self.gpus // gpus) if gpus else by_cores
+
+
+def this_machine() -> Machine:
+    """Look at this machine."""
+    listed = driver_gpus() or ()
+    return Machine(
+        cores=len(os.sched_getaffinity(0)),
+        memory_bytes=psutil.virtual_memory().total,
+        gpus=gpus_here(),
+        gpu_memory_bytes=min((gpu.memory_bytes for gpu in listed), default=None),
+        gpu_names=tuple(sorted({gpu.name for gpu in listed})),
+    )

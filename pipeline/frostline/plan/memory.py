@@ -1,0 +1,24 @@
+"""The least memory that a model takes while it trains, from its variables alone. Pure.
+
+Activations and workspace come on top and are not known before a step has run, so this is a lower
+bound: what exceeds a device's memory by it cannot be measured there.
+"""
+
+from __future__ import annotations
+
+from frostline.facts.model_facts import ModelFacts
+from frostline.trial import Setting
+
+_FLOAT_BYTES = 4  # Keras keeps variables in float32 under mixed precision, too
+_SLOTS = {
+    "adadelta": 2, "adafactor": 0, "adagrad": 1, "adam": 2, "adamax": 2, "adamw": 2, "ftrl": 2,
+    "lamb": 2, "lion": 1, "nadam": 2, "rmsprop": 1, "sgd": 0,
+}  # fmt: skip
+"""Values that an optimizer keeps for each parameter, at least, by Keras identifier."""
+
+
+def least_bytes(facts: ModelFacts, setting: Setting) -> int:
+    """Weights, gradients and the optimizer's state of one copy of a model, in bytes."""
+    slots = _SLOTS.get((setting.optimizer or "").lower(), 0)
+    values = facts.total_params * (2 + slots) + facts.untrainable_params
+    return values * _FLOAT_BYTES
