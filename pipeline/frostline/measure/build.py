@@ -19,6 +19,7 @@ import keras
 import tensorflow as tf
 
 from frostline.errors import TrialError
+from frostline.measure.fresh_step import forget_traces
 from frostline.trial import ModelSpec, Setting
 
 DEFAULT_OPTIMIZER = "adam"
@@ -56,6 +57,8 @@ def build(
         kwargs = json.loads(spec.kwargs_json)
         if spec.builder.startswith("keras."):
             kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
+        # A `tf.function` of the module has made its variables for the last model.
+        forget_traces(getattr(builder, "__globals__", {}).values())
         with _user_code(spec.builder):
             model = builder(**kwargs)
         if not isinstance(model, keras.Model):
