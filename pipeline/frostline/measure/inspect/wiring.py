@@ -86,7 +86,7 @@ class Wiring:
             upstream={
                 name: tuple(
                     names[bit]
-                    for bit in members(union(reached[vertex] for vertex in use.meets))
+                    for bit in members(union(reached[vertex] for vertex in _places(use)))
                     if names[bit] != name and (passing is None or names[bit] in passing[name])
                 )
                 for name, use in found.items()
@@ -97,6 +97,14 @@ class Wiring:
             },
             flops=_flops(flat, creators, adopted(found, creators, top), live),
         )
+
+
+def _places(use: LayerUse) -> frozenset[int]:
+    """Where a layer computes: where its variables meet data, else wherever they reach.
+
+    Variables meet none in a model whose input is a parameter.
+    """
+    return use.meets or use.pure_inside | use.pure_outside
 
 
 def _passing(ops: Sequence[GraphOp], owned: Sequence[OwnedLayer]) -> dict[str, frozenset[str]]:
