@@ -23,7 +23,7 @@ from frostline.facts.model_facts import (
     dump_facts,
     facts_path,
 )
-from frostline.policies import anchors, frozen_layers, layer_modes
+from frostline.policies import anchors, frozen_layers, layer_modes, why_not
 from frostline.prediction import PredictedGroup
 from frostline.store.outdir import OutDir, TrialTables
 from frostline.study.study import parse_study
@@ -153,9 +153,11 @@ def group_of(facts: ModelFacts, seed: int, **changes: int) -> PredictedGroup:
 
 
 def configurations(facts: ModelFacts) -> Iterator[tuple[bool, ...]]:
-    """Every configuration of whole layers in which something trains."""
+    """Every configuration of whole layers that the training step can run."""
     every = itertools.product((False, True), repeat=len(facts.layers))
-    return (training for training in every if any(training))
+    return (
+        training for training in every if why_not(facts, frozen_variables(facts, training)) is None
+    )
 
 
 def frozen_variables(facts: ModelFacts, training: Sequence[bool]) -> list[str]:

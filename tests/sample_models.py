@@ -138,8 +138,8 @@ def trained_by_builder(own_function: bool = False) -> Any:
     return model
 
 
-def trained_out_of_reach() -> Any:
-    """As above, with the step in a tf.function that nothing of the model leads to."""
+def trained_elsewhere(reach: bool = False) -> Any:
+    """As above, with the step in a tf.function of the builder's, or where nothing leads to it."""
     import keras
     import tensorflow as tf
 
@@ -158,11 +158,17 @@ def trained_out_of_reach() -> Any:
             variable.assign_sub(0.01 * change)
         return loss
 
-    class Elsewhere(keras.Model):
+    hidden = SimpleNamespace(step=step)
+
+    class Reachable(keras.Model):
         def train_step(self, data: Any) -> Any:
             return {"loss": step(*data)}
 
-    model = Elsewhere(inputs, keras.layers.Dense(2, name="head")(x))
+    class Elsewhere(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            return {"loss": hidden.step(*data)}
+
+    model = (Reachable if reach else Elsewhere)(inputs, keras.layers.Dense(2, name="head")(x))
     model.compile("sgd", "mse")
     model.get_layer("first").trainable = False
     step(tf.ones((4, 6)), tf.zeros((4, 2)))

@@ -270,9 +270,13 @@ def test_a_step_that_the_builder_trained_with_is_made_anew(
     assert got.warnings == ()
 
 
-def test_a_step_out_of_reach_that_was_traced_before_is_refused(session: Session) -> None:
-    """GIVEN a tf.function outside of the model, traced while the first layer was frozen."""
-    failed = session.open(spec("trained_out_of_reach"))
+def test_a_step_that_was_traced_before_is_made_anew_or_refused(session: Session) -> None:
+    """GIVEN a tf.function outside of the model, traced while the first layer was frozen.
+
+    THEN it is traced again where the train step's closure leads to it, and refused elsewhere.
+    """
+    assert isinstance(session.open(spec("trained_elsewhere", reach=True)), Ready)
+    failed = session.open(spec("trained_elsewhere"))
     assert isinstance(failed, Failed)
     assert (failed.stage, failed.kind) == ("check", "FreezeCheckFailed")
     assert "first/bias, first/kernel" in failed.message

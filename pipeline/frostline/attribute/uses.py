@@ -57,11 +57,8 @@ class LayerUse:
 
     @property
     def meets(self) -> frozenset[int]:
-        """Every vertex at which the layer's variables meet data.
-
-        Where they meet none (the input itself is a parameter), every vertex that they reach.
-        """
-        return self.inside | self.outside or self.pure_inside | self.pure_outside
+        """Every vertex at which the layer's variables meet data."""
+        return self.inside | self.outside
 
 
 def uses(flow: ParameterFlow, handles: Mapping[str, Collection[int]]) -> dict[str, LayerUse]:

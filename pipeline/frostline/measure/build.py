@@ -24,6 +24,7 @@ import tensorflow as tf
 from frostline.errors import TrialError
 from frostline.measure.eager import forget_eager_functions, keep_eager_functions
 from frostline.measure.fresh_state import fresh_state
+from frostline.measure.fresh_step import forget_traces
 from frostline.measure.short_error import short_error
 from frostline.optimizers import taken_apart
 from frostline.trial import ModelSpec, Setting
@@ -62,6 +63,8 @@ def build(
         kwargs = json.loads(spec.kwargs_json)
         if spec.builder.startswith("keras."):
             kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
+        # A `tf.function` of the module has made its variables for the last model.
+        forget_traces(getattr(builder, "__globals__", {}).values())
         with user_code(spec.builder):
             model = builder(**kwargs)
         keep_eager_functions(spec)

@@ -16,6 +16,7 @@ import keras
 from frostline.attribute.step_graph import GraphOp
 from frostline.attribute.uses import ALIAS, LayerUse, ParameterFlow, adopted, uses
 from frostline.attribute.walk import members, seeds_of, spread_down, topological, union, upstream
+from frostline.measure.graph.called_functions import BRANCHES, CALLS, LOOPS
 from frostline.measure.graph.captured_variables import CapturedVariables
 from frostline.measure.graph.flatten import FlatGraph
 from frostline.measure.graph.flops import OpenShapeError
@@ -87,7 +88,7 @@ class Wiring:
             upstream={
                 name: tuple(
                     names[bit]
-                    for bit in members(union(reached[vertex] for vertex in use.meets))
+                    for bit in members(union(reached[vertex] for vertex in _places(use)))
                     if names[bit] != name and (passing is None or names[bit] in passing[name])
                 )
                 for name, use in found.items()
@@ -98,6 +99,14 @@ class Wiring:
             },
             flops=_flops(flat, creators, adopted(found, creators, top), live),
         )
+
+
+def _places(use: LayerUse) -> frozenset[int]:
+    """Where a layer computes: where its variables meet data, else wherever they reach.
+
+    Variables meet none in a model whose input is a parameter.
+    """
+    return use.meets or use.pure_inside | use.pure_outside
 
 
 def _passing(ops: Sequence[GraphOp], owned: Sequence[OwnedLayer]) -> dict[str, frozenset[str]]:
@@ -111,9 +120,15 @@ def _passing(ops: Sequence[GraphOp], owned: Sequence[OwnedLayer]) -> dict[str, f
 
 
 def _first_op(flat: FlatGraph, use: LayerUse) -> int | None:
+    """Position of the first op that handles a layer's variables.
+
+    What merely hands them on to the functions that it calls counts only where there is no other.
+    """
     handled = use.meets | use.pure_inside | use.pure_outside
-    positions = (flat.op_of[vertex] for vertex in handled)
-    return min((position for position in positions if position is not None), default=None)
+    positions = {flat.op_of[vertex] for vertex in handled}
+    found = [position for position in positions if position is not None]
+    computing = [p for p in found if flat.ops[p].op_type not in CALLS | BRANCHES | LOOPS]
+    return min(computing or found, default=None)
 
 
 def _calls(flat: FlatGraph, recorded: OpCredits, name: str, live: Collection[int]) -> int:
