@@ -5,6 +5,9 @@ The whole way to the measuring process is in `test_measure_tf`.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import numpy as np
 import pytest
 
 from frostline.errors import TrialError
+from frostline.launch import source_root
 from frostline.measure.messages import InspectModel
 from frostline.trial import ModelSpec, Setting
 
@@ -271,3 +275,18 @@ def test_lists_of_inputs_and_outputs_under_a_strategy() -> None:
     arm.build_state()
     model.make_train_function()
     assert arm.run(2).n_steps == 2
+
+
+def test_several_inputs_outputs_and_subclassed_models_run_over_two_devices() -> None:
+    """Each device has its part of a batch, and state is built from the part of one."""
+    import several_devices
+
+    ran = subprocess.run(
+        [sys.executable, several_devices.__file__],
+        env=os.environ | {"PYTHONPATH": source_root(), "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.stdout.splitlines() == ["many_inputs", "ragged"], ran.stderr[-2000:]

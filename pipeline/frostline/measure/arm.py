@@ -97,7 +97,7 @@ class Arm:
         """
         model = self.model
         if not model.built and type(model).call is not keras.Model.call:
-            batch = next(self.batches)
+            batch = self._of_one_device(next(self.batches))
             inputs = batch[0] if isinstance(batch, tuple) else batch
             with self._strategy.scope():
                 model(inputs)
@@ -120,8 +120,6 @@ class Arm:
             with self._strategy.scope():
                 self.model.optimizer.build(self.model.trainable_variables)
         batch = self._peek()
-        if batch is None or keras.config.backend() != "tensorflow":
-            return
         try:
             with self._strategy.scope():
                 self.model._symbolic_build(data_batch=batch)
@@ -129,11 +127,18 @@ class Arm:
             print(f"state is built during the first step: {_first_line(error)}", flush=True)
 
     def _peek(self) -> Any:
-        """A batch, without taking one from a pipeline; None where that is not possible."""
+        """What a batch on one device looks like; takes none where a pipeline tells its shape."""
         spec = getattr(self.batches, "element_spec", None)
         if spec is None:
             return next(self.batches)
-        return None if isinstance(self._strategy, tf.distribute.MirroredStrategy) else spec
+        if not isinstance(self._strategy, tf.distribute.MirroredStrategy):
+            return spec
+        return self._of_one_device(next(self.batches))
+
+    def _of_one_device(self, batch: Any) -> Any:
+        """The part of a batch that the first device gets."""
+        parts = self._strategy.experimental_local_results
+        return tf.nest.map_structure(lambda value: parts(value)[0], batch)
 
     def run(self, n_steps: int) -> Block:
         """Run `n_steps` training steps and wait for the last one's loss.
