@@ -371,6 +371,8 @@ def distiller() -> Any:
             weights = self.student.trainable_variables
             gradients = tape.gradient(loss, weights)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+            for slow, fast in zip(self.teacher.weights, self.student.weights, strict=True):
+                slow.assign(0.99 * slow + 0.01 * fast)  # a mean teacher
             return {"loss": loss}
 
     model = Distiller()

@@ -191,6 +191,9 @@ def test_a_teacher_that_the_step_never_trains_is_no_failed_freeze(session: Sessi
     assert isinstance(session.open(model), Ready)
     got = session.run(trial_of(facts, model, ("student/low/kernel", "student/low/bias")))
     assert isinstance(got, Measured), got
+    graph = StepGraph.load(Path(got.graph_file or ""))
+    moving = [op for op in graph.ops if op.op_type.startswith("Assign") and op.pass_ == "forward"]
+    assert len(moving) == 4, "a moving average of weights is no optimizer's"
 
 
 def test_a_frozen_spectral_normalisation_is_measured_and_said_to_go_on(session: Session) -> None:

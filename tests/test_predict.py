@@ -102,6 +102,31 @@ def test_every_measured_trial_gets_every_predictor(tmp_path: Path) -> None:
     assert failed.predicted_step_ns is None
 
 
+def test_without_an_anchor_the_rest_is_predicted_and_what_is_not_is_named(tmp_path: Path) -> None:
+    # GIVEN a sweep in which the anchor that shows layers passed through has failed
+    def fail_one(trial: Trial, rows: TrialTables) -> TrialTables:
+        if trial.anchor != "pass_through":
+            return rows
+        nothing = dict.fromkeys(("step_ns", "baseline_step_ns", "speedup", "trace_steps"))
+        return TrialTables(
+            trial_id=trial.trial_id,
+            trials=changed(rows, status="failed", **nothing).trials,
+        )
+
+    out = world(tmp_path / "out", "prefix:2", "layer:3", tamper=fail_one)
+    # WHEN predictions are written
+    _, notices = write_predictions(open_sweep(str(out)))
+    # THEN a prefix, which passes nothing through, has one
+    sweep = open_sweep(str(out))
+    predicted = {row.policy: row.predicted_step_ns is not None for row in sweep.trial_rows()}
+    assert predicted["prefix:2"]
+    # AND the layer in the middle has none, with the reason
+    assert not predicted["layer:3"]
+    (notice,) = notices
+    assert notice.startswith("no prediction for `layer:3`, net, ")
+    assert "in mode 'pass_through'" in notice
+
+
 def test_anchors_are_known_by_their_configuration(tmp_path: Path) -> None:
     out = world(tmp_path / "out", "prefix:*", "norms+layer:1")
     write_predictions(open_sweep(str(out)))

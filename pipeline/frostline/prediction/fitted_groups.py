@@ -64,6 +64,17 @@ class PredictedGroup:
         except UsageError:
             return None
 
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """Measured configurations that cannot be predicted, each with the reason, in words."""
+        found: dict[str, None] = {}
+        for row in self.rows:
+            try:
+                self.model.speedup(row.frozen_variables)
+            except UsageError as error:
+                found[f"no prediction for `{row.policy}`, {self.key.label}: {error}"] = None
+        return tuple(found)
+
     def judged(self) -> list[HeldOut]:
         """Held-out configurations with their predictions, where there is a prediction."""
         judged = (held_out_of(row, self.predicted(row.frozen_variables)) for row in self.held_out)

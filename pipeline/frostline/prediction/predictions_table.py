@@ -41,7 +41,8 @@ def write_predictions(sweep: Sweep) -> tuple[int, tuple[str, ...]]:
     sweep has to be opened after its last trial was committed.
 
     Returns:
-        How many trials were rewritten, and why models and settings have no cost model.
+        How many trials were rewritten, and why models, settings and single configurations have no
+        prediction.
 
     Raises:
         StorageError: OUT cannot be read or written.
@@ -66,7 +67,8 @@ def write_predictions(sweep: Sweep) -> tuple[int, tuple[str, ...]]:
             columns=PredictedColumns(predicted_step_ns=predicted_step_ns).values(),
         )
         changed += 1
-    return changed, tuple(each.notice for each in rest)
+    gaps = (gap for group in fitted for gap in group.gaps)
+    return changed, (*(each.notice for each in rest), *gaps)
 
 
 def _naive(naive: NaiveInputs, row: TrialRow) -> Mapping[str, float | None]:

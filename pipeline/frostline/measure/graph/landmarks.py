@@ -96,13 +96,13 @@ def flow_of(
     losses = frozenset(v for call in calls for v in found(flat, call.targets))
     tips = frozenset().union(*gradients.values())
     trained = downstream(flat.sources, tips - upstream(flat.sources, losses))
-    layers = frozenset().union(*handles)
+    asked = frozenset().union(*(handles[each] for each in gradients if each != other))
     updates = {
         vertex
         for vertex, written in writes.items()
         if vertex in trained
         or written & optimizers
-        or (written & layers and _outside_of_layers(flat, vertex))
+        or (written & asked and outside_of_layers(flat, vertex))
     }
     updates |= _for_updates_alone(flat, writes, updates, losses)
     return StepFlow(
@@ -138,7 +138,8 @@ def _for_updates_alone(
     }
 
 
-def _outside_of_layers(flat: FlatGraph, vertex: int) -> bool:
+def outside_of_layers(flat: FlatGraph, vertex: int) -> bool:
+    """Whether an op was created outside of every call of a layer."""
     position = flat.op_of[vertex]
     return position is not None and flat.ops[position].call is None
 

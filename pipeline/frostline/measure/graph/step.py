@@ -20,7 +20,13 @@ from frostline.measure.graph.captured_variables import CapturedVariables
 from frostline.measure.graph.cycles import cycle_of_graph, cycle_of_optimizers
 from frostline.measure.graph.flatten import FlatGraph, FlatOp, flatten
 from frostline.measure.graph.flops import OpenShapeError, flops_of
-from frostline.measure.graph.landmarks import counted, flow_of, last_step, unseen_gradients
+from frostline.measure.graph.landmarks import (
+    counted,
+    flow_of,
+    last_step,
+    outside_of_layers,
+    unseen_gradients,
+)
 from frostline.measure.graph.recorder import StepRecorder, variable_key
 from frostline.measure.graph.step_facts import (
     StepFacts,
@@ -105,6 +111,9 @@ def flat_step(recorder: StepRecorder, owned: tuple[OwnedLayer, ...]) -> FlatStep
     optimizers = recorder.optimizers
     own = (captured.of(each) for optimizer in optimizers for each in optimizer.variables)
     flow = flow_of(flat, calls, positions, writes, frozenset().union(*own), handles)
+    own_writes = {
+        vertex for vertex in writes.keys() - flow.updates if not outside_of_layers(flat, vertex)
+    }
     top = model_path(model, owned)
     return FlatStep(
         flat=flat,
@@ -120,9 +129,7 @@ def flat_step(recorder: StepRecorder, owned: tuple[OwnedLayer, ...]) -> FlatStep
         facts=StepFacts(
             gradient_variables=frozenset(asked(calls, variables, positions)),
             assigned_variables=written(variables, handles, writes, flow.updates),
-            self_assigned_variables=written(
-                variables, handles, writes, writes.keys() - flow.updates
-            ),
+            self_assigned_variables=written(variables, handles, writes, own_writes),
             unconnected_variables=unconnected(calls, variables, positions),
             cycle=math.lcm(cycle_of_graph(flat), cycle_of_optimizers(optimizers)),
         ),
