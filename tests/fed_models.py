@@ -292,3 +292,12 @@ def pairs_of_ids() -> Any:
     model = keras.Model(pairs, keras.layers.Dense(1)(Table(name="pairs_of")(pairs)))
     model.compile("adam", "mse")
     return model
+
+
+def no_input() -> Any:
+    """A model that learns the size of its input from its first batch."""
+    import keras
+
+    model = keras.Sequential([keras.layers.Dense(4, name="out")])
+    model.compile("sgd", "mse")
+    return model

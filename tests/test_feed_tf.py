@@ -146,6 +146,14 @@ def test_a_dataset_of_inputs_alone_is_fed_as_it_is() -> None:
     assert (facts.batch_size, facts.inputs_alone) == (4, False)
 
 
+def test_a_sequential_model_without_an_input_is_built_by_its_data() -> None:
+    facts = inspected(spec("no_input", data="remainder_data"))
+    assert [(layer.name, layer.params) for layer in facts.layers] == [("out", 6 * 4 + 4)]
+    with pytest.raises(TrialError, match="start it with keras") as caught:
+        inspected(spec("no_input"))
+    assert caught.value.kind == "NotBuilt"
+
+
 def test_a_builder_may_return_its_dataset() -> None:
     import tensorflow as tf
 

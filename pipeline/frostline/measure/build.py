@@ -72,12 +72,13 @@ def build(
         _refuse_other_backend(spec)
         if not isinstance(model, keras.Model):
             raise _not_a_model(model, spec)
-        if not model.built and isinstance(model, keras.Sequential):
+        fed = spec.data is not None or dataset is not None
+        if not model.built and isinstance(model, keras.Sequential) and not (fed and model.compiled):
             raise TrialError(
                 "build",
                 "NotBuilt",
                 f"builder {spec.builder!r} returned a Sequential model without an input shape; "
-                "start it with keras.Input(shape), or call it once on a batch",
+                "start it with keras.Input(shape), or compile it and give the model entry `data`",
             )
         if dataset is not None:
             _datasets[model] = dataset
