@@ -85,6 +85,8 @@ def test_without_gpus_a_plan_holds_cores_and_says_so(planned, cores, monkeypatch
     code, said = planned()
     assert code == 0
     assert "each on 2 CPU cores (this machine has no GPU), 4 at a time" in said
+    # Two copies of 8 layers with 100 parameters, their gradients, and an optimizer without state.
+    assert "Memory of a trial: at least 13 kB." in said
 
 
 @pytest.mark.parametrize("gpus", [1, 3])

@@ -1,4 +1,4 @@
-"""`frostline plan`: lists a study's trials and estimates time and disk; runs nothing."""
+"""`frostline plan`: lists a study's trials, estimates time, memory and disk; runs nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def plan(
         typer.Option(min=1, help="Plan for a cluster that measures so many trials side by side."),
     ] = None,
 ) -> None:
-    """List the trials of a study and estimate time and disk on this machine; run nothing."""
+    """List the trials of a study, estimate time, memory and disk on this machine; run nothing."""
     from frostline.machine import this_machine
     from frostline.plan.estimate import estimate
     from frostline.plan.trials import plan_trials
@@ -154,6 +154,7 @@ def _print_estimate(console: Console, estimated: PlanEstimate) -> None:
     console.print(
         Text(
             f"Time: {duration_s(estimated.low_s)} to {duration_s(estimated.high_s)}. "
+            f"Memory of a trial: at least {size(estimated.memory_bytes)}. "
             f"Disk: about {size(estimated.disk_bytes)}. This is a rough estimate:"
         )
     )

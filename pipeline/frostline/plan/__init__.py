@@ -1,9 +1,9 @@
-"""The plan of a study: its trials, their labels, and the time and disk that they take. Pure.
+"""The plan of a study: its trials, their labels, and what they take. Pure.
 
 configurations  what policies and anchors freeze in one model
 trials          every trial once, in the order in which they run
 labels          the labels of trials in the progress display
-estimate        the time and the disk that a plan takes
+estimate        the time, the memory and the disk that a plan takes
 pace            how fast a device compiles, steps and stores
 memory          the least memory that a model takes
 """

@@ -1,4 +1,4 @@
-"""Estimates the time and disk that a plan takes, roughly, with every assumption stated.
+"""Estimates the time, memory and disk that a plan takes, roughly, with every assumption stated.
 
 In: a plan, the facts of its models, the study, and the leases that its trials are cut into. Out:
 lower and upper estimates. Pure. Nothing is measured here; the constants below and in
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from frostline.facts.model_facts import ModelFacts
+from frostline.plan.memory import least_bytes
 from frostline.plan.pace import Pace, pace_of
 from frostline.plan.trials import TrialGroup, TrialPlan
 from frostline.study.study import Study
@@ -32,6 +33,7 @@ TABLE_BYTES_PER_LAYER = 15_000
 """Size of a trial's rows in all tables for each layer."""
 
 Range = tuple[float, float]
+_ARMS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class PlanEstimate:
         groups: by model and setting.
         low_s, high_s: wall time of the sweep, leases that run side by side counted once.
         side_by_side: trials that measure at the same time.
+        memory_bytes: at least, for a baseline and a trial of the largest group, both resident.
         disk_bytes: traces and tables.
         assumptions: what the numbers assume, one sentence each.
     """
@@ -73,6 +76,7 @@ class PlanEstimate:
     low_s: float
     high_s: float
     side_by_side: int
+    memory_bytes: int
     disk_bytes: int
     assumptions: tuple[str, ...]
 
@@ -85,7 +89,7 @@ def estimate(
     workers: int = 1,
     leases: Sequence[Sequence[Trial]] | None = None,
 ) -> PlanEstimate:
-    """Return the time and disk that a plan takes with so many leases measured side by side.
+    """Return what a plan takes with so many leases measured side by side.
 
     Args:
         plan: the trials.
@@ -110,6 +114,9 @@ def estimate(
         low_s=low,
         high_s=high,
         side_by_side=side_by_side,
+        memory_bytes=max(
+            _ARMS * least_bytes(facts[group.model.name], group.setting) for group in plan.groups
+        ),
         disk_bytes=sum(group.trace_bytes + group.table_bytes for group in groups),
         assumptions=_assumptions(groups, study, side_by_side),
     )
@@ -200,6 +207,8 @@ def _assumptions(
         "step discarded after each switch",
         f"{pace.start_s:g} s to start a measuring process, {fixed} a trial to check, convert"
         f"{energy} and store; nothing fails",
+        "weights, gradients and, where the study names the optimizer, its state of two models are "
+        "resident; activations and workspace come on top",
         f"a trace takes {TRACE_BYTES_PER_LAYER_STEP:,} bytes and the tables "
         f"{TABLE_BYTES_PER_LAYER:,} bytes for each layer, the trace for each profiled step",
     ]
