@@ -17,7 +17,7 @@ from frostline.attribute.costs import device_time, per_step
 from frostline.attribute.step_graph import GraphOp, StepGraph
 from frostline.results.rows import profile_columns
 from frostline.trace.converter import TraceConverter
-from frostline.trace.ops import Trace, TraceOp
+from frostline.trace.ops import Trace, TraceOp, in_training_steps
 
 STEP_US = 1000
 
@@ -143,6 +143,24 @@ def test_waits_have_a_typical_step_too(converter: TraceConverter, tmp_path: Path
     op = by_name(convert(converter, tmp_path, gpu(stream), steps=3))["b"]
     assert op.typical_wait_ns == 12_000
     assert op.wait_ns == 422_000
+
+
+def test_a_mark_around_a_cycle_of_steps_counts_for_each_of_them(
+    converter: TraceConverter, tmp_path: Path
+) -> None:
+    # GIVEN gradient accumulation over four steps, each cycle marked once
+    stream = [
+        event
+        for number in range(2)
+        for event in (
+            kernel("a", number * STEP_US + 100, 40), kernel("b", number * STEP_US + 148, 8),
+        )
+    ]  # fmt: skip
+    trace = in_training_steps(convert(converter, tmp_path, gpu(stream)), 4)
+    costs = {cost.op_name: cost for cost in attribute(trace, None)}
+    assert trace.steps == 8
+    assert (costs["a"].ns_per_step, costs["a"].typical_ns_per_step) == (10_000, 10_000)
+    assert (costs["b"].wait_ns_per_step, costs["b"].typical_wait_ns_per_step) == (2_000, 2_000)
 
 
 GRAPH = StepGraph(

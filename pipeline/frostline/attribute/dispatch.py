@@ -40,10 +40,15 @@ def dispatched(trace: Trace, graph: StepGraph | None) -> bool:
 def unobserved(costs: Iterable[OpCost], graph: StepGraph) -> tuple[GraphOp, ...]:
     """The ops of the traced step that were run and left no event, in creation order."""
     seen = {cost.graph_op for cost in costs}
+    returned = set(graph.trained)
+    trained = {position for position, path in enumerate(graph.variables) if path in returned}
     return tuple(
         op
         for op in graph.ops
-        if op.pass_ != "other" and op.op_type not in _NEVER_RUN and op.op_name not in seen
+        if op.pass_ != "other"
+        and op.op_type not in _NEVER_RUN
+        and op.op_name not in seen
+        and (not op.needed_by or not trained.isdisjoint(op.needed_by))
     )
 
 

@@ -104,4 +104,21 @@ class Trace:
 
 def in_training_steps(trace: Trace, steps_per_mark: int) -> Trace:
     """A trace of which each marked step held so many training steps, counted in training steps."""
-    return replace(trace, steps=trace.steps * steps_per_mark)
+    if steps_per_mark == 1:
+        return trace
+    return replace(
+        trace,
+        steps=trace.steps * steps_per_mark,
+        ops=tuple(
+            replace(
+                op,
+                typical_ns=_per_training_step(op.typical_ns, steps_per_mark),
+                typical_wait_ns=_per_training_step(op.typical_wait_ns, steps_per_mark),
+            )
+            for op in trace.ops
+        ),
+    )
+
+
+def _per_training_step(marked_ns: int | None, steps_per_mark: int) -> int | None:
+    return None if marked_ns is None else round(marked_ns / steps_per_mark)
