@@ -159,7 +159,10 @@ def test_a_model_that_fits_no_memory_is_refused_with_what_it_needs(
 def test_the_time_that_sweeps_took_on_a_gpu_lies_in_the_estimate(name: str, model: str) -> None:
     out = GPU_SWEEPS / name
     study = parse_study((out / "study.toml").read_text(), former_names=True, check_builders=False)
-    known = {model: parse_facts((out / "models" / f"{model}.json").read_text())}
+    facts_then = parse_facts((out / "models" / f"{model}.json").read_text())
+    # These inspections traced the forward pass alone. That of a whole step takes 5 to 10 times as
+    # long (ResNet50: 12.6 s for 2.7 s).
+    known = {model: replace(facts_then, trace_s=5 * facts_then.trace_s)}
     (run,) = open_sweep(str(out)).manifest.runs
     assert run.finished_at is not None
     took_s = (run.finished_at - run.started_at).total_seconds()

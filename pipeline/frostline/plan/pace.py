@@ -21,8 +21,8 @@ GPU_FLOPS = (8e12, 6e13)
 kernels, and a convolutional net under XLA."""
 
 CPU_FIRST_STEP = (2.0, 2.0)
-GRAPH_FIRST_STEP = (0.3, 1.1)
-XLA_FIRST_STEP = (1.0, 3.5)
+GRAPH_FIRST_STEP = (0.6, 2.2)
+XLA_FIRST_STEP = (2.0, 7.0)
 """Time to build, trace, compile and check a training step over the time that its inspection took:
 with all but the head frozen, and with everything trainable. On CPUs from 0.8 (a transformer) to 2.6
 (ResNet50) were measured without XLA, which compiles for longer."""
