@@ -38,7 +38,7 @@ from rich.table import Table
 from frostline.attribute.attribute import attribute, attributed_fraction
 from frostline.attribute.step_graph import StepGraph
 from frostline.results.detail_rows import op_cost_rows
-from frostline.results.rows import profile_columns
+from frostline.results.profile_columns import profile_columns
 from frostline.trace.converter import TraceConverter
 from frostline.trace.ops import Trace
 

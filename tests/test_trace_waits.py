@@ -15,7 +15,7 @@ from xspace_writer import Event, Line, Plane, write_xspace
 from frostline.attribute.attribute import attribute
 from frostline.attribute.costs import device_time, per_step
 from frostline.attribute.step_graph import GraphOp, StepGraph
-from frostline.results.rows import profile_columns
+from frostline.results.profile_columns import profile_columns
 from frostline.trace.converter import TraceConverter
 from frostline.trace.ops import Trace, TraceOp, in_training_steps
 

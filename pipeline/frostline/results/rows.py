@@ -9,18 +9,18 @@ exactly, and rows that would not are refused.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from frostline.attribute.costs import OpCost, check_conserved, device_time, per_step
-from frostline.attribute.dispatch import unobserved_by_pass
-from frostline.attribute.step_graph import PASSES, Pass, StepGraph
+from frostline.attribute.costs import OpCost, check_conserved, per_step
+from frostline.attribute.step_graph import StepGraph
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Measured
 from frostline.noise import control_noise
 from frostline.results.detail_rows import graph_op_rows, layer_rows, op_cost_rows, step_rows
+from frostline.results.profile_columns import profile_columns
 from frostline.store.publication import TrialTables
 from frostline.store.schema import LayerRow
 from frostline.store.trial_row import (
@@ -146,63 +146,6 @@ def planned_columns(trial: Trial, *, known: bool = True) -> PlannedColumns:
         replicate=trial.replicate,
         anchor=trial.anchor,
     )
-
-
-def profile_columns(
-    trace: Trace, costs: Collection[OpCost], graph: StepGraph | None
-) -> ProfileColumns:
-    """The columns of `trials` that come from a trace, its attribution and the traced step."""
-    times = PassTimes.of(costs)
-    unseen = unobserved_by_pass(trace, costs, graph)
-    device = device_time(trace)
-    total_ns = sum(times.op_ns.values())
-
-    def seen_ns(name: Pass) -> int | None:
-        """Null where the pass ran and none of its ops left an event."""
-        return None if not times.op_ns[name] and unseen and unseen[name] else times.op_ns[name]
-
-    return ProfileColumns(
-        forward_ns=seen_ns("forward"),
-        activation_gradient_ns=seen_ns("activation_gradient"),
-        weight_gradient_ns=seen_ns("weight_gradient"),
-        optimizer_ns=seen_ns("optimizer"),
-        input_ns=times.op_ns["input"],
-        other_ns=times.op_ns["other"],
-        forward_wait_ns=times.wait_ns["forward"],
-        activation_gradient_wait_ns=times.wait_ns["activation_gradient"],
-        weight_gradient_wait_ns=times.wait_ns["weight_gradient"],
-        optimizer_wait_ns=times.wait_ns["optimizer"],
-        input_wait_ns=times.wait_ns["input"],
-        other_wait_ns=times.wait_ns["other"],
-        busy_ns=device.busy_ns,
-        waiting_ns=device.wait_ns + device.between_ns,
-        between_steps_ns=device.between_ns,
-        unobserved_ops=sum(unseen.values()) if unseen else None,
-        unobserved_forward_ops=unseen["forward"] if unseen else None,
-        unobserved_activation_gradient_ops=unseen["activation_gradient"] if unseen else None,
-        unobserved_weight_gradient_ops=unseen["weight_gradient"] if unseen else None,
-        unobserved_optimizer_ops=unseen["optimizer"] if unseen else None,
-        attributed_fraction=1 - times.op_ns["other"] / total_ns if total_ns else None,
-        trace_steps=trace.steps,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassTimes:
-    """Op time and idle time per step by pass, in nanoseconds."""
-
-    op_ns: Mapping[Pass, int]
-    wait_ns: Mapping[Pass, int]
-
-    @staticmethod
-    def of(costs: Iterable[OpCost]) -> PassTimes:
-        """Sum over ops."""
-        op_ns: dict[Pass, int] = dict.fromkeys(PASSES, 0)
-        wait_ns: dict[Pass, int] = dict.fromkeys(PASSES, 0)
-        for cost in costs:
-            op_ns[cost.pass_] += cost.ns_per_step
-            wait_ns[cost.pass_] += cost.wait_ns_per_step
-        return PassTimes(op_ns=op_ns, wait_ns=wait_ns)
 
 
 def trial_row(run: TrialRun) -> TrialRow:

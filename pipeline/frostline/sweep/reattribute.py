@@ -26,7 +26,7 @@ from frostline.errors import ConservationError, CreditError, SweepError, TraceEr
 from frostline.notebook import one_line
 from frostline.prediction import write_predictions
 from frostline.results.detail_rows import layer_rows, op_cost_rows
-from frostline.results.rows import profile_columns
+from frostline.results.profile_columns import profile_columns
 from frostline.store.files import OutsideError
 from frostline.store.schema import LayerRow
 from frostline.store.sweep import Sweep, as_sweep, open_sweep
