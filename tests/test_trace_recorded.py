@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from frostline.attribute.attribute import attribute
-from frostline.attribute.costs import OpCost, per_step
+from frostline.attribute.costs import OpCost, device_time, per_step
 from frostline.trace.converter import TraceConverter
 from frostline.trace.ops import Trace
 
@@ -53,6 +53,11 @@ def test_every_nanosecond_is_somewhere(traces, costs, name: str):
     assert trace.total_ns == sum(op.self_ns for op in trace.ops) > 0
     assert 0 < trace.busy_ns <= trace.total_ns
     assert sum(cost.ns_per_step for cost in costs[name]) == per_step(trace.total_ns, trace.steps)
+    assert trace.device_ns == trace.busy_ns + trace.waiting_ns + trace.between_ns
+    device = device_time(trace)
+    assert sum(cost.wait_ns_per_step for cost in costs[name]) == device.wait_ns
+    whole_ns = per_step(trace.device_ns, trace.steps)
+    assert device.busy_ns + device.wait_ns + device.between_ns == whole_ns
 
 
 def test_frozen_convolutions_pass_gradients_on_and_compute_none(costs):
