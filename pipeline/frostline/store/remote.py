@@ -28,6 +28,7 @@ from frostline.store.files import (
 from frostline.store.local import STAGING, LocalFiles
 from frostline.store.open_uri import open_uri
 from frostline.store.storage_errors import storage_errors
+from frostline.store.waiting import interruptibly
 
 _OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
 
@@ -53,7 +54,7 @@ class RemoteFiles(Files):
         """The place that a URI names; see `frostline.store.outdir.OutDir.open`."""
         shown = address.shown
         try:
-            filesystem, base = open_uri(address.reveal())
+            filesystem, base = interruptibly(lambda: open_uri(address.reveal()))
         except (ValueError, ImportError, NotImplementedError) as error:
             raise SweepError(
                 f"cannot open {shown}: {address.scrub(str(error))}; pass a local path or a "
@@ -70,7 +71,7 @@ class RemoteFiles(Files):
             raise SweepError(f"{shown} names no bucket or folder: pass s3://bucket/folder")
         files = RemoteFiles(filesystem, base.rstrip("/"), address)
         with storage_errors("read", shown, address.scrub):
-            (info,) = filesystem.get_file_info([files._base])
+            (info,) = interruptibly(lambda: filesystem.get_file_info([files._base]))
         if info.type == FileType.File:
             raise SweepError(f"{shown} is a file, not a folder: pass another output folder")
         if not create and info.type == FileType.NotFound:
