@@ -23,7 +23,7 @@ from frostline.errors import StorageError
 from frostline.measure.messages import Failed
 from frostline.results.outcome import TrialOutcome
 from frostline.store.sweep import open_sweep
-from frostline.sweep.run import SweepResult
+from frostline.sweep.result import SweepResult
 from frostline.tensorboard.server import TensorBoard, profile_sessions, session_link
 
 MakeSweep = Callable[..., Path]

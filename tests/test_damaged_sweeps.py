@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from predict_kit import world
+from test_any_sweep import COMMANDS as READING
 from test_any_sweep import profiled
 
 from frostline.cli import main
@@ -31,14 +32,8 @@ policies = ["prefix:*"]
 [resources]
 cpus_per_trial = 1
 """
-COMMANDS = {
-    "report": ["report", "OUT"],
-    "explain": ["explain", "OUT", "prefix:2"],
-    "diff": ["diff", "OUT", "control 1", "prefix:2"],
-    "recommend": ["recommend", "OUT", "--budget", "0.5"],
-    "predict": ["predict", "OUT", "--freeze", "prefix:2"],
+COMMANDS = READING | {
     "reattribute": ["reattribute", "OUT"],
-    "tensorboard": ["tensorboard", "OUT"],
     "sweep": ["sweep", "STUDY", "--out", "OUT"],
 }
 Damage = Callable[[Path], Path]

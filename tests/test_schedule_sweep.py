@@ -27,7 +27,8 @@ from frostline.schedule.lease_spec import Resources
 from frostline.store.outdir import OutDir
 from frostline.store.read import committed, read_all
 from frostline.study.study import Study, parse_study
-from frostline.sweep.run import SweepResult, run_sweep
+from frostline.sweep.result import SweepResult
+from frostline.sweep.run import run_sweep
 
 LAYERS = ("net/a", "net/b", "net/c", "net/d")
 STUDY = """

@@ -29,7 +29,8 @@ from frostline.store.outdir import OutDir
 from frostline.store.publication import publication
 from frostline.store.spool import SPOOL_VARIABLE, KeptTrial, Spool
 from frostline.study.study import Study, parse_study
-from frostline.sweep.run import SweepResult, run_sweep
+from frostline.sweep.result import SweepResult
+from frostline.sweep.run import run_sweep
 
 STUDY = """
 name = "stored"

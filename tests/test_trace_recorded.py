@@ -53,7 +53,7 @@ def test_every_nanosecond_is_somewhere(traces, costs, name: str):
     assert trace.total_ns == sum(op.self_ns for op in trace.ops) > 0
     assert 0 < trace.busy_ns <= trace.total_ns
     assert sum(cost.ns_per_step for cost in costs[name]) == per_step(trace.total_ns, trace.steps)
-    assert trace.device_ns == trace.busy_ns + trace.waiting_ns + trace.between_ns
+    assert trace.device_ns == trace.busy_ns + trace.wait_ns + trace.between_ns
     device = device_time(trace)
     assert sum(cost.wait_ns_per_step for cost in costs[name]) == device.wait_ns
     whole_ns = per_step(trace.device_ns, trace.steps)

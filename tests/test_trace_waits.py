@@ -37,7 +37,7 @@ def convert(converter: TraceConverter, folder: Path, *planes: Plane, steps: int 
         folder / "vm.xplane.pb", [Plane("/host:CPU", [Line(1, "python", marks)]), *planes]
     )
     trace = converter.convert(path, deadline_s=60)
-    assert trace.device_ns == trace.busy_ns + trace.between_ns + trace.waiting_ns
+    assert trace.device_ns == trace.busy_ns + trace.between_ns + trace.wait_ns
     return trace
 
 

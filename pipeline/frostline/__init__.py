@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from frostline.store.sweep import Sweep, open_sweep
     from frostline.study.study import Study, load_study
     from frostline.sweep.reattribute import Reattributed, reattribute
-    from frostline.sweep.run import SweepResult, run_sweep
+    from frostline.sweep.result import SweepResult
+    from frostline.sweep.run import run_sweep
 
 __all__ = [
     "Answer",
@@ -79,7 +80,8 @@ _LOADED_ON_USE = {
     "frostline.store.sweep": ("Sweep", "open_sweep"),
     "frostline.study.study": ("Study", "load_study"),
     "frostline.sweep.reattribute": ("Reattributed", "reattribute"),
-    "frostline.sweep.run": ("SweepResult", "run_sweep"),
+    "frostline.sweep.result": ("SweepResult",),
+    "frostline.sweep.run": ("run_sweep",),
 }
 _MODULES = {name: module for module, names in _LOADED_ON_USE.items() for name in names}
 

@@ -41,7 +41,7 @@ def attribute(trace: Trace, graph: StepGraph | None) -> tuple[OpCost, ...]:
     wait_step_ns = device_time(trace).wait_ns
     shares = [share for op in trace.ops for share in _shares(op)]
     check_conserved(trace.total_ns, [share.total_ns for share in shares])
-    check_conserved(trace.waiting_ns, [share.wait_ns for share in shares])
+    check_conserved(trace.wait_ns, [share.wait_ns for share in shares])
     index = GraphIndex(graph, (share.piece.op_name for share in shares)) if graph else None
     context = Context(index=index, eager=trace.eager)
     step_ns = per_step(trace.total_ns, trace.steps)

@@ -109,7 +109,7 @@ def device_time(trace: Trace) -> DeviceTime:
     Raises:
         ConservationError: the trace's own busy and idle times do not add up to its device time.
     """
-    parts = (trace.busy_ns, trace.waiting_ns, trace.between_ns)
+    parts = (trace.busy_ns, trace.wait_ns, trace.between_ns)
     check_conserved(trace.device_ns, parts)
     busy, wait, between = apportion(per_step(trace.device_ns, trace.steps), parts)
     return DeviceTime(busy_ns=busy, wait_ns=wait, between_ns=between)

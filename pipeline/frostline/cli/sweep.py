@@ -15,7 +15,7 @@ from frostline.cli.console import err, out
 if TYPE_CHECKING:
     from frostline.schedule.listener import SweepListener
     from frostline.store.address import Address
-    from frostline.sweep.run import SweepResult
+    from frostline.sweep.result import SweepResult
 
 
 def sweep(

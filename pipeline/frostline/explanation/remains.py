@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from frostline.explanation.case import Case, Rule, layer_words
 from frostline.explanation.explanation import PartKind, Quantity, Reason
-from frostline.explanation.waiting import device_waits
+from frostline.explanation.waiting import NAMED, device_waits
 from frostline.store.trial_row import RUNS_EAGERLY
 from frostline.words import counted, duration_ns, percent
 
-NAMED = 0.02
-"""The least share of the trial's step at which a remaining part is named."""
 BOUND = 0.20
 """The least share of the trial's step at which input is called what bounds it."""
 UNATTRIBUTED = 0.10

@@ -19,7 +19,7 @@ from frostline.explanation.ledger import WAITING, Ledger
 from frostline.words import counted, duration_ns, percent
 
 NAMED = 0.02
-"""The least share of the trial's step at which waiting is named."""
+"""The least share of the trial's step at which a remaining part is named."""
 _SHOWN = 3
 _BETWEEN = "between steps"
 _UPDATE = "the update"

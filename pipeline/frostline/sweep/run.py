@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache, partial
 from os import PathLike
 from pathlib import Path
@@ -25,7 +25,6 @@ from frostline.facts.provenance import program
 from frostline.machine import Machine, this_machine
 from frostline.measure.inspect_client import inspect_models
 from frostline.measure.messages import Failed
-from frostline.notebook import html_facts, one_line
 from frostline.plan.labels import labels_of
 from frostline.results.rows import planned_columns
 from frostline.schedule.available_gpus import available_gpus
@@ -42,6 +41,7 @@ from frostline.store.manifest import Manifest
 from frostline.store.outdir import STUDY, OutDir
 from frostline.study.study import Study, load_study
 from frostline.sweep.resolution import GpusThere, notices_of, refuse_other_machine, resolved
+from frostline.sweep.result import SweepResult, result_of
 from frostline.sweep.resume import (
     Committed,
     Inspect,
@@ -57,52 +57,6 @@ from frostline.sweep.unbuilt import settle_unbuilt, unbuilt_trials
 from frostline.sweep.workers import MakeExecutor, Workers, on_ray
 from frostline.tensorboard.experiment import write_experiment
 from frostline.trial import Trial
-from frostline.words import duration_s
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepResult:
-    """What a run of a sweep did.
-
-    Attributes:
-        planned: trials of the plan, with those of models that could not be built.
-        finished_before: planned trials that were committed when the run began.
-        ok, failed: planned trials that were ok or failed at its end.
-        wall_s: the whole run.
-        ray_start_s: starting or joining Ray, which overlaps with the inspection.
-        inspect_s: inspecting the models.
-        seconds: wall time by phase, summed over trials (`TrialOutcome.seconds`), and over openings
-            of baselines (`open_import`, `open_build`, ..., and `open_open`: all of an opening).
-        idle: nothing was left to do, and OUT is as the last run left it.
-    """
-
-    planned: int
-    finished_before: int
-    ok: int
-    failed: int
-    wall_s: float
-    ray_start_s: float
-    inspect_s: float
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    idle: bool = False
-
-    def __repr__(self) -> str:
-        return one_line("SweepResult", f"{self.ok} of {self.planned} trials ok", self._facts())
-
-    def _repr_html_(self) -> str:
-        return html_facts(f"{self.ok} of {self.planned} trials ok", self._facts())
-
-    def _facts(self) -> dict[str, str]:
-        return {
-            "failed": str(self.failed),
-            "finished before": str(self.finished_before),
-            "time": duration_s(self.wall_s),
-        }
-
-    @property
-    def exit_code(self) -> int:
-        """0 when every trial is ok, else 1."""
-        return 0 if self.ok == self.planned else 1
 
 
 def run_sweep(
@@ -162,13 +116,13 @@ def run_sweep(
                 if run.is_done(todo):
                     heard.on_planned({}, len(todo.done))
                     statuses = {each.trial_id: each.status for each in earlier}
-                    return _result(todo, statuses, began, workers, idle=True)
+                    return result_of(todo, statuses, began, workers, idle=True)
                 manifest = run.begin(todo, earlier)
                 seconds = run.run_trials(todo, earlier, workers, take_signals, process_module)
             hold.check()
             commits = run.predict(manifest)
             opened.end_run(manifest)
-    return _result(todo, commits, began, workers, seconds=seconds)
+    return result_of(todo, commits, began, workers, seconds=seconds)
 
 
 def inspect_study(study: Study, logs: Path) -> Mapping[str, ModelFacts | Failed]:
@@ -349,26 +303,3 @@ def _limits(study: Study) -> Limits:
 def _tell(listener: SweepListener, text: str) -> None:
     if text:
         listener.on_notice(text)
-
-
-def _result(
-    todo: Remaining,
-    commits: Mapping[str, str],
-    began: float,
-    workers: Workers,
-    *,
-    seconds: Mapping[str, float] | None = None,
-    idle: bool = False,
-) -> SweepResult:
-    ok = sum(commits.get(trial.trial_id) == "ok" for trial in todo.plan.trials)
-    return SweepResult(
-        planned=todo.planned,
-        finished_before=len(todo.done),
-        ok=ok,
-        failed=todo.planned - ok,
-        wall_s=time.monotonic() - began,
-        ray_start_s=workers.start_s,
-        inspect_s=todo.inspect_s,
-        seconds=seconds or {},
-        idle=idle,
-    )

@@ -97,7 +97,7 @@ class Trace:
     warnings: tuple[str, ...]
 
     @property
-    def waiting_ns(self) -> int:
+    def wait_ns(self) -> int:
         """Idle time of the devices within steps, which ops waited; over all steps."""
         return sum(op.wait_ns for op in self.ops)
 
