@@ -25,7 +25,7 @@ ON_GPU := $(if $(strip $(NVIDIA)),yes)
 INSTALLED := $(VENV)/.installed$(if $(ON_GPU),-gpu)
 INSTALLED_DEV := $(INSTALLED)-dev
 
-.PHONY: help setup demo test lint chaos fuzz matrix bench bench-overhead bench-fit bench-attribution bench-held-out bench-gpu-traces clean
+.PHONY: help setup demo test lint chaos fuzz matrix bench bench-overhead bench-fit bench-attribution bench-held-out bench-gpu-traces bench-gpu-memory clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,9 @@ bench-held-out: $(INSTALLED_DEV)  ## predicted against measured speedups on real
 
 bench-gpu-traces: $(INSTALLED_DEV)  ## predictions from recorded GPU sweeps: TRACES="OUT ..."; seconds
 	$(BIN)/python bench/gpu_traces.py $(TRACES)
+
+bench-gpu-memory: $(INSTALLED_DEV)  ## predicted memory of recorded GPU sweeps: TRACES="OUT ..."; a minute
+	$(BIN)/python bench/gpu_memory.py $(TRACES)
 
 chaos: $(INSTALLED_DEV)  ## sweeps that lose processes, a node, the driver and the head; SEEDS="1 2 3"
 	$(BIN)/python tests/chaos.py $(SEEDS) $(CHAOS_ARGS)

@@ -10,12 +10,10 @@ waits for. Times are conserved to the nanosecond, or the bench stops.
 from __future__ import annotations
 
 import argparse
-import shutil
-import stat
-import tempfile
 from pathlib import Path
 
 from held_out import errors_of
+from recorded import writable_copy
 from rich.console import Console
 from rich.table import Table
 
@@ -42,12 +40,7 @@ def main() -> int:
         details.add_column(column, justify="left" if column in ("sweep", "policy") else "right")
     errors: list[float] = []
     for path in arguments.sweeps:
-        with tempfile.TemporaryDirectory(prefix="frostline-bench-") as scratch:
-            copy = Path(scratch) / path.name
-            shutil.copytree(path, copy)
-            for each in copy.rglob("*"):  # a recording may be read-only
-                each.chmod(each.stat().st_mode | stat.S_IWUSR)
-            copy.chmod(copy.stat().st_mode | stat.S_IWUSR)
+        with writable_copy(path) as copy:
             done = reattribute(copy)
             print(f"{path.name}: {len(done.rewritten)} traces attributed again")
             fitted, rest = prediction.sort_groups(open_sweep(copy))

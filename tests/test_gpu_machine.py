@@ -18,8 +18,8 @@ from frostline.cli.results import device_words
 from frostline.errors import UsageError
 from frostline.facts.model_facts import parse_facts
 from frostline.machine import this_machine
+from frostline.memory.expected import least_bytes
 from frostline.plan.estimate import estimate
-from frostline.plan.memory import least_bytes
 from frostline.plan.trials import plan_trials
 from frostline.schedule.chunks import chunks_of
 from frostline.schedule.lease_spec import Resources

@@ -21,7 +21,9 @@ from frostline.store.schema import ROWS, SCHEMA_VERSION, TABLES
 from frostline.store.trial_row import (
     AttemptColumns,
     DeviceColumns,
+    HeldColumns,
     OutcomeColumns,
+    PeakColumns,
     PlannedColumns,
     PredictedColumns,
     ProfileColumns,
@@ -39,21 +41,29 @@ PROMISED = {
         "pairing stop_reason step_ns baseline_step_ns speedup speedup_low speedup_high noise_floor "
         "forward_ns activation_gradient_ns weight_gradient_ns optimizer_ns input_ns other_ns "
         "attributed_fraction profiler_overhead peak_memory_bytes energy_joules_per_step "
-        "examples_per_second predicted_step_ns host device_kind device_id trace_path started_at "
+        "examples_per_second predicted_step_ns waiting_ns unobserved_ops weights_bytes "
+        "gradients_bytes optimizer_slots_bytes activations_bytes workspace_bytes input_bytes "
+        "allocator_slack_bytes host device_kind device_id trace_path started_at "
         "duration_s"
     ),
     "steps": "trial_id arm pair position warmup n_steps step_ns",
-    "op_costs": "trial_id layer pass op_type op_name device calls_per_step ns_per_step rule",
+    "op_costs": (
+        "trial_id layer pass op_type op_name device calls_per_step ns_per_step wait_ns_per_step "
+        "rule"
+    ),
     "layers": (
         "trial_id layer index kind params trainable mode forward_ns activation_gradient_ns "
-        "weight_gradient_ns optimizer_ns forward_flops"
+        "weight_gradient_ns optimizer_ns forward_flops activation_bytes"
     ),
-    "graph_ops": "trial_id op_name op_type layer pass needed_by",
+    "graph_ops": "trial_id op_name op_type layer pass needed_by inputs output_bytes",
+    "program_ops": "trial_id op_name op_type graph_ops inputs output_bytes",
     "predictions": (
         "trial_id predictor is_anchor predicted_step_ns predicted_speedup measured_speedup "
-        "noise_floor"
+        "predicted_peak_bytes measured_peak_bytes noise_floor"
     ),
 }
+NEWER = {"program_ops"}
+"""Tables that the first version did not have."""
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -94,7 +104,8 @@ def test_lists_and_times_have_their_arrow_types() -> None:
 def test_the_row_class_has_every_column_with_its_type(table: str) -> None:
     python = {
         "string": str, "int64": int, "float64": float, "bool": bool, "timestamp": datetime,
-        "list<string>": tuple[str, ...],
+        "list<string>": tuple[str, ...], "list<int64>": tuple[int | None, ...],
+        "list<struct<op: int64, output: int64>>": tuple[tuple[int, int], ...],
     }  # fmt: skip
     hints = get_type_hints(ROWS[table])
     for column in TABLES[table]:
@@ -116,6 +127,8 @@ def test_who_makes_a_row_says_what_stands_in_each_column(table: str) -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_columns_of_the_first_version_are_as_they_were(table: str) -> None:
+    if table in NEWER:
+        return
     path, *_ = sorted((DATA / "tables" / table).glob("*.parquet"))
     now = arrow_schema(table)
     for old in pq.read_schema(path):
@@ -126,8 +139,8 @@ def test_columns_of_the_first_version_are_as_they_were(table: str) -> None:
 
 def test_a_row_of_trials_is_its_parts_and_nothing_else() -> None:
     parts = [
-        PlannedColumns, OutcomeColumns, TimingColumns, ProfileColumns, PredictedColumns,
-        AttemptColumns, DeviceColumns,
+        PlannedColumns, OutcomeColumns, TimingColumns, ProfileColumns, HeldColumns, PeakColumns,
+        PredictedColumns, AttemptColumns, DeviceColumns,
     ]  # fmt: skip
     assert [column for part in parts for column in part.columns()] == list(TABLES["trials"])
 
@@ -151,7 +164,7 @@ def test_worked_queries_run_on_a_sweep_and_on_its_plain_files(query) -> None:
     rows = open_sweep(str(DATA)).sql(query.sql).fetchall()
     assert rows
     plain = duckdb.connect()
-    for table in TABLES:
+    for table in (name for name in TABLES if name not in NEWER):
         only = "" if table == "trials" else "SEMI JOIN trials USING (trial_id)"
         plain.execute(
             f"CREATE VIEW {table} AS FROM "

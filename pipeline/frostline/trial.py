@@ -162,6 +162,11 @@ class Trial:
     anchor: str | None
 
     @property
+    def is_anchor(self) -> bool:
+        """Whether predictions are made from it; every control has the configuration of one."""
+        return self.is_control or self.anchor is not None
+
+    @property
     def frozen_fraction(self) -> float:
         """Frozen parameters / parameters trainable in the baseline."""
         return self.frozen_params / self.total_params if self.total_params else 0.0

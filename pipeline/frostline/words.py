@@ -97,6 +97,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def signed_size(count: int) -> str:
+    """A size for people that may be negative."""
+    return size(count) if count >= 0 else f"-{size(-count)}"
+
+
 def counted(count: int, noun: str) -> str:
     """How many of a thing: `1 layer`, `2 layers`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -21,6 +21,7 @@ from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
 from frostline.store.sweep import Sweep
 
 _COLUMNS = ("op_name", "op_type", "layer", "pass", "forward_flops")
+_TENSORS = ("inputs", "output_bytes")
 
 
 def load_facts(sweep: Sweep, model: str) -> ModelFacts:
@@ -56,17 +57,24 @@ def facts_if_known(sweep: Sweep, model: str) -> ModelFacts | None:
 
 
 def read_graph(
-    sweep: Sweep, trial_id: str, facts: ModelFacts, *, frozen: Collection[str] = ()
+    sweep: Sweep,
+    trial_id: str,
+    facts: ModelFacts,
+    *,
+    frozen: Collection[str] = (),
+    tensors: bool = False,
 ) -> StepGraph | None:
     """A trial's traced step; None where it could not be analysed, so that nothing was kept.
 
-    `facts` are of its model, `frozen` the paths of the variables that the trial froze.
+    `facts` are of its model, `frozen` the paths of the variables that the trial froze. With
+    `tensors`, ops come with what they read and make, where the trial recorded that.
 
     Raises:
         SweepError: an op serves a variable that the model does not have.
         StorageError: a file cannot be read.
     """
-    table = sweep.table("graph_ops", [*_COLUMNS, "needed_by"], trials=[trial_id])
+    wanted = [*_COLUMNS, "needed_by", *(_TENSORS if tensors else ())]
+    table = sweep.table("graph_ops", wanted, trials=[trial_id])
     if not table.num_rows:
         return None
     variables = tuple(variable.path for variable in facts.variables)
@@ -84,19 +92,36 @@ def read_graph(
         equal.get(key := part.tobytes()) or equal.setdefault(key, tuple(part.tolist()))
         for part in np.split(positions.to_numpy(), ends[:-1])
     ]
-    columns = (table[name].to_pylist() for name in _COLUMNS)
+    if tensors:
+        recorded = [_inputs(table["inputs"]), _sizes(table["output_bytes"])]
+    else:
+        recorded = [[None] * table.num_rows] * 2
+    columns = [*(table[name].to_pylist() for name in _COLUMNS), needed_by, *recorded]
     ops = [
         GraphOp(
             op_name=name, op_type=kind, layer=layer, pass_=pass_, needed_by=needed,
-            forward_flops=flops,
+            forward_flops=flops, inputs=inputs, output_bytes=output_bytes,
         )
-        for name, kind, layer, pass_, flops, needed in zip(*columns, needed_by, strict=True)
+        for name, kind, layer, pass_, flops, needed, inputs, output_bytes in zip(
+            *columns, strict=True
+        )
     ]  # fmt: skip
     return StepGraph(
         variables=variables,
         trained=tuple(path for path in variables if path not in frozen),
         ops=tuple(_sums_with_norms(ops, facts)),
     )
+
+
+def _inputs(column: pa.ChunkedArray) -> list[tuple[tuple[int, int], ...] | None]:
+    return [
+        None if each is None else tuple((one["op"], one["output"]) for one in each)
+        for each in column.to_pylist()
+    ]
+
+
+def _sizes(column: pa.ChunkedArray) -> list[tuple[int | None, ...] | None]:
+    return [None if each is None else tuple(each) for each in column.to_pylist()]
 
 
 def _sums_with_norms(ops: Iterable[GraphOp], facts: ModelFacts) -> Iterator[GraphOp]:

@@ -36,6 +36,10 @@ class GraphOp:
         needed_by: indices into `StepGraph.variables` of the variables whose gradient needs this
             op; empty for forward, optimizer, input and other ops.
         forward_flops: FLOPs of a forward op where TensorFlow registers a count, else None.
+        inputs: the tensors that it reads, each as the position of the op that made it in
+            `StepGraph.ops` and which output of that op it is; None where that was not recorded.
+        output_bytes: bytes of each of its outputs, None where one is not known; empty for an op
+            that only calls functions. None where that was not recorded.
     """
 
     op_name: str
@@ -44,6 +48,8 @@ class GraphOp:
     pass_: Pass
     needed_by: tuple[int, ...] = ()
     forward_flops: int | None = None
+    inputs: tuple[tuple[int, int], ...] | None = None
+    output_bytes: tuple[int | None, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ def plan(
     from frostline.plan.trials import plan_trials
     from frostline.schedule.chunks import chunks_of
     from frostline.schedule.lease_spec import resources_of
-    from frostline.schedule.room import refuse_too_large, slots_on
+    from frostline.schedule.room import memory_warnings, refuse_too_large, slots_on
     from frostline.study.study import load_study
     from frostline.trial import AUTO
 
@@ -54,6 +54,7 @@ def plan(
     planned = plan_trials(replace(asked, models=buildable), facts)
     if workers is None:
         refuse_too_large(planned, facts, here, gpus=asked.gpus)
+    tight = [] if workers else memory_warnings(planned, facts, here, gpus=asked.gpus)
     console = out()
     for group in planned.groups:
         console.print(_heading(group, facts[group.model.name]))
@@ -63,7 +64,7 @@ def plan(
         for name, known in facts.items()
         for warning in known.facts_warnings
     ]
-    for notice in (*planned.notices, *of_models):
+    for notice in (*planned.notices, *of_models, *tight):
         console.print(Text.assemble(("note: ", "yellow"), notice))
     leases = [chunk.trials for chunk in chunks_of(planned.groups, done=(), slots=slots)]
     estimated = estimate(planned, facts, asked, workers=slots, leases=leases)
@@ -148,13 +149,21 @@ def _part(trial: Trial) -> str:
     return "; ".join(parts)
 
 
+def _memory(estimated: PlanEstimate) -> str:
+    from frostline.words import size
+
+    least = f"at least {size(estimated.memory_bytes)}"
+    expected = estimated.expected_bytes
+    return least if expected is None else f"{least}, about {size(expected)} with its tensors"
+
+
 def _print_estimate(console: Console, estimated: PlanEstimate) -> None:
     from frostline.words import duration_s, size
 
     console.print(
         Text(
             f"Time: {duration_s(estimated.low_s)} to {duration_s(estimated.high_s)}. "
-            f"Memory of a trial: at least {size(estimated.memory_bytes)}. "
+            f"Memory of a trial: {_memory(estimated)}. "
             f"Disk: about {size(estimated.disk_bytes)}. This is a rough estimate:"
         )
     )

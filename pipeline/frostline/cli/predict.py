@@ -65,6 +65,13 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
             said += f"; too few for an interval, which takes {LEAST_HELD_OUT}."
         else:
             said += f"; an interval holds {percent(covered(error.count))} of such configurations."
+    if group.peak_error is not None:
+        said += (
+            f" Memory: off by {percent(group.peak_error.mean_abs)} on average and "
+            f"{percent(group.peak_error.max_abs)} at most, on {group.peak_error.count} of them."
+        )
+    elif any(answer.predicted_peak_bytes is not None for answer in group.answers):
+        said += " Memory is predicted and was measured on none of them."
     if any(answer.is_anchor for answer in group.answers):
         said += " * An anchor: the prediction is made from it."
     yield Padding(Text(f"{said} Noise floor {floor(group.noise_floor)}."), (0, 0, 1, 0))
@@ -74,10 +81,11 @@ def _table(answers: tuple[Answer, ...]) -> Table:
     from frostline.prediction.predict import COLUMNS, cells
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    policy, *numbers = COLUMNS
+    known = any(answer.predicted_peak_bytes is not None for answer in answers)
+    policy, *numbers = COLUMNS if known else COLUMNS[:-1]
     table.add_column(policy, overflow="fold", min_width=12)
     for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True)
     for answer in answers:
-        table.add_row(*map(Text, cells(answer)))
+        table.add_row(*map(Text, cells(answer)[: len(numbers) + 1]))
     return table

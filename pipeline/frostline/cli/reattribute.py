@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,12 +13,36 @@ from frostline.cli.console import err, out
 
 def reattribute(
     sweep: Annotated[str, typer.Argument(metavar="OUT", help="A sweep's folder or URI.")],
+    retrace: Annotated[
+        bool,
+        typer.Option(
+            "--retrace",
+            help="First build and trace the models again, and fill in what was not recorded; "
+            "runs no step.",
+        ),
+    ] = False,
+    study: Annotated[
+        Path | None,
+        typer.Option(help="For --retrace: the study file, where OUT's builders lie beside it."),
+    ] = None,
+    trust_study: Annotated[
+        bool,
+        typer.Option(
+            "--trust-study", help="For --retrace: import and call the builder that OUT names."
+        ),
+    ] = False,
 ) -> None:
     """Attribute every kept trace of a sweep again and predict every trial again; needs no GPU."""
     from frostline.sweep.reattribute import reattribute as attributed_again
 
     progress = err()
-    done = attributed_again(sweep, tell=lambda line: progress.print(Text(line), soft_wrap=True))
+    done = attributed_again(
+        sweep,
+        retrace=retrace,
+        study=study,
+        trust_study=trust_study,
+        tell=lambda line: progress.print(Text(line), soft_wrap=True),
+    )
     for notice in done.notices:
         progress.print(Text.assemble(("note: ", "yellow"), notice), soft_wrap=True)
     out().print(

@@ -23,6 +23,10 @@ def recommend(
     speedup: Annotated[
         float | None, typer.Option(help="The same as a factor: 2 is --budget 0.5.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Device memory at most, by the predicted peak: 16GiB, 800MB."),
+    ] = None,
     importance: Annotated[
         str | None,
         typer.Option(
@@ -63,16 +67,18 @@ def recommend(
 ) -> None:
     """Say what to freeze to bring the step within a budget, and keep what matters training."""
     from frostline.recommendation.document import to_json
+    from frostline.recommendation.memory_limit import parse_size
     from frostline.recommendation.recommend import recommend as recommended
     from frostline.recommendation.terminal import pasted, rendered, verified_words
 
     found = recommended(
         sweep,
-        _budget(budget, speedup),
+        _budget(budget, speedup, memory),
         importance=importance,
         must_train=train or (),
         model=model,
         setting=dict(map(_axis, setting or ())),
+        memory_bytes=None if memory is None else parse_size(memory),
     )
     for notice in found.notices:
         err().print(notice, style="yellow", markup=False)
@@ -132,10 +138,13 @@ def _axis(text: str) -> tuple[str, str]:
     return axis, value
 
 
-def _budget(budget: float | None, speedup: float | None) -> float:
+def _budget(budget: float | None, speedup: float | None, memory: str | None) -> float:
+    if memory is not None and budget is None and speedup is None:
+        return 1.0
     if (budget is None) == (speedup is None):
         raise UsageError(
-            "pass --budget or --speedup, one of them: --budget 0.5 and --speedup 2 are the same"
+            "pass --budget or --speedup, one of them (--budget 0.5 and --speedup 2 are the same), "
+            "or --memory, alone or with one of them"
         )
     if budget is not None:
         return budget

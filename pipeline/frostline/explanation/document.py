@@ -8,12 +8,31 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 from frostline.explanation.explanation import Explanation
+from frostline.explanation.memory import MemoryShare
 
 
 def to_json(explanation: Explanation) -> str:
     """The explanation as one JSON object."""
     found = asdict(explanation)
+    found["memory"] = None if explanation.memory is None else _memory(explanation.memory)
     found["parts"] = [{**asdict(part), "saved_ns": part.saved_ns} for part in explanation.parts]
     return json.dumps(found, indent=1, ensure_ascii=False)
+
+
+def _memory(memory: MemoryShare) -> dict[str, Any]:
+    """Bytes by part, and the largest tensors."""
+    return {
+        "measured_bytes": memory.measured_bytes,
+        "predicted_bytes": memory.trial.total,
+        "baseline_predicted_bytes": memory.baseline.total,
+        "is_calibrated": memory.is_calibrated,
+        "parts": [
+            {"part": name, "baseline_bytes": before, "trial_bytes": after}
+            for name, before, after in memory.parts()
+        ],
+        "tensors": [asdict(tensor) for tensor in memory.tensors],
+        "text": memory.words(),
+    }

@@ -13,12 +13,14 @@ from os import PathLike
 from frostline.analyse import GroupKey, noise_floor, verdict
 from frostline.analyse.lookup import find_trial
 from frostline.analyse.profiles import LayerMode, StepProfile, read_profiles
+from frostline.analyse.stored_memory import memory_of
 from frostline.analyse.stored_model import facts_if_known, load_facts, read_graph
 from frostline.costmodel.units import units_of
 from frostline.errors import UsageError
 from frostline.explanation.case import Case
 from frostline.explanation.explanation import Explanation, Reason
 from frostline.explanation.ledger import step_ledger
+from frostline.explanation.memory import MemoryShare, memory_share
 from frostline.explanation.remains import REMAINS
 from frostline.explanation.saved import SAVED
 from frostline.explanation.worth import WORTH
@@ -43,7 +45,8 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
     sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
     row = find_trial(rows, trial, partial(facts_if_known, sweep))
-    case = _case(sweep, row, [one for one in rows if GroupKey.of(one) == GroupKey.of(row)])
+    group = [one for one in rows if GroupKey.of(one) == GroupKey.of(row)]
+    case = _case(sweep, row, group)
     reasons = [reason for rule in (*WORTH, *SAVED, *REMAINS) if (reason := rule(case)) is not None]
     first = case.first_trainable
     log = f"logs/{row.trial_id}.log"
@@ -71,7 +74,16 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
         warnings=row.warnings,
         log_path=log if f"{row.trial_id}.log" in sweep.out.files.stamps("logs") else None,
         trace_path=row.trace_path,
+        memory=_memory(sweep, row, group),
     )
+
+
+def _memory(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> MemoryShare | None:
+    facts = facts_if_known(sweep, row.model)
+    if facts is None or row.status != "ok":
+        return None
+    measured = [one for one in group if one.status == "ok"]
+    return memory_share(memory_of(sweep, measured, facts), row)
 
 
 def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from frostline.analyse import Verdict
+from frostline.explanation.memory import MemoryShare
 from frostline.notebook import html_table, html_text, one_line
 from frostline.words import DASH, duration_ns, floor, ratio_with_interval, signed_ns
 
@@ -158,6 +159,7 @@ class Explanation:
         reasons: verdicts first, then what was saved, what remains, what is not known; each by
             share.
         warnings: legal findings of the trial's own checks.
+        memory: what holds the memory at the peak; None where that is not known.
         log_path, trace_path: relative to OUT; None where there is none.
     """
 
@@ -184,6 +186,7 @@ class Explanation:
     warnings: tuple[str, ...]
     log_path: str | None
     trace_path: str | None
+    memory: MemoryShare | None = None
 
     def __repr__(self) -> str:
         reasons = ", ".join(reason.kind for reason in self.reasons) or "none"

@@ -21,7 +21,18 @@ from frostline.explanation.explanation import (
     Part,
     Reason,
 )
-from frostline.words import DASH, duration_ns, floor, interval, percent, ratio, rounded_ms
+from frostline.explanation.memory import MemoryShare
+from frostline.words import (
+    DASH,
+    duration_ns,
+    floor,
+    interval,
+    percent,
+    ratio,
+    rounded_ms,
+    signed_size,
+    size,
+)
 
 _HEADINGS: dict[Effect, str] = {
     "verdict": "",
@@ -51,6 +62,8 @@ def _parts(explanation: Explanation) -> Iterator[RenderableType]:
         if reasons and heading:
             yield Text(f"\n{heading}", style="bold")
             yield _reasons(reasons, digits)
+    if explanation.memory is not None:
+        yield from _memory(explanation.memory)
     for warning in explanation.warnings:
         yield Text.assemble(("\nwarning: ", "yellow"), warning)
     places = {"Log": explanation.log_path, "Trace": explanation.trace_path}
@@ -191,6 +204,30 @@ def _reason_words(reason: Reason) -> RenderableType:
     if reason.advice:
         words.append(f"\n→ {reason.advice}", style="bold")
     return Padding(words, 0)
+
+
+def _memory(memory: MemoryShare) -> Iterator[RenderableType]:
+    """The peak in parts, what was released, and the largest tensors."""
+    yield Text("\nMemory at the peak of a step", style="bold")
+    measured = "" if memory.measured_bytes is None else f"{size(memory.measured_bytes)} measured, "
+    alone = "" if memory.is_calibrated else " (tensors alone: this device has no account of memory)"
+    yield Text(f"{measured}{size(memory.trial.total)} predicted{alone}: {memory.words()}.")
+    parts = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_footer=True)
+    parts.add_column("bytes", "peak")
+    for name, total in (("baseline", memory.baseline.total), ("trial", memory.trial.total)):
+        parts.add_column(name, size(total), justify="right", no_wrap=True)
+    for name, before, after in memory.parts():
+        if before or after:
+            parts.add_row(name, signed_size(before), signed_size(after))
+    yield parts
+    if memory.tensors:
+        largest = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        largest.add_column("largest tensors alive then", overflow="fold")
+        largest.add_column("made by", overflow="fold")
+        largest.add_column("size", justify="right", no_wrap=True)
+        for tensor in memory.tensors:
+            largest.add_row(tensor.layer or DASH, tensor.op, size(tensor.n_bytes))
+        yield largest
 
 
 def _digits(explanation: Explanation) -> int:

@@ -121,6 +121,8 @@ class ModelFacts:
         facts_warnings: what the inspection could not find out, in words.
         must_train: groups of variables, by path; the training step fails where none of a group
             trains (one of two optimizers would be left without gradients).
+        step_bytes: what is alive of the training step at its peak, everything training, with
+            `batch_size` examples and without XLA; None where that is not known.
         made_from: what the facts depend on; None where that is not known.
     """
 
@@ -137,6 +139,7 @@ class ModelFacts:
     inputs_alone: bool = False
     also_holds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     must_train: tuple[tuple[str, ...], ...] = ()
+    step_bytes: int | None = None
 
     @cached_property
     def by_name(self) -> dict[str, LayerFacts]:

@@ -119,14 +119,14 @@ class Arm:
         if self.model.optimizer is not None and not self.model.optimizer.built:
             with self._strategy.scope():
                 self.model.optimizer.build(self.model.trainable_variables)
-        batch = self._peek()
+        batch = self.looks_like()
         try:
             with self._strategy.scope():
                 self.model._symbolic_build(data_batch=batch)
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
             print(f"state is built during the first step: {_first_line(error)}", flush=True)
 
-    def _peek(self) -> Any:
+    def looks_like(self) -> Any:
         """What a batch on one device looks like; takes none where a pipeline tells its shape."""
         spec = getattr(self.batches, "element_spec", None)
         if spec is None:

@@ -38,6 +38,7 @@ from frostline.measure.profiler import ProfiledWindow, profile_trial
 from frostline.measure.short_error import short_error
 from frostline.measure.trial_arm import TracedArm, trace_baseline, trace_trial
 from frostline.trial import Trial
+from frostline.words import size
 
 _SANDWICH_PAIRS = 22
 _ENERGY_WINDOW_S = 1.5
@@ -109,8 +110,9 @@ class WarmBaseline:
             raise TrialError(
                 "measure",
                 "OutOfMemory",
-                f"the device's memory does not hold this model even alone; lower batch_size "
-                f"({self._setting.batch_size}): {short_error(error)}",
+                f"the device's memory{self._memory_words()} does not hold this model even alone; "
+                f"lower batch_size ({self._setting.batch_size}), or freeze from the front: "
+                f"{short_error(error)}",
             ) from error
         baseline = self._open_baseline()
         steps = measured.steps + max(0, baseline.steps - steps_before)
@@ -216,6 +218,7 @@ class WarmBaseline:
             graph_file=None if graph_file is None else str(graph_file),
             warnings=(*traced.warnings, *warnings),
             peak_memory_bytes=traced.peak_memory_bytes,
+            held=traced.held,
             energy_joules_per_step=energy,
             seconds=self._phases.seconds,
             steps=traced.arm.steps,
@@ -226,6 +229,10 @@ class WarmBaseline:
             profile_windows=window.windows,
             step_compilations=self._compilations(traced.arm),
         )
+
+    def _memory_words(self) -> str:
+        there = device.memory_bytes()
+        return "" if there is None else f" of {size(there)}"
 
     def _gradient_norms(
         self, trial: Trial, arm: Arm

@@ -79,6 +79,18 @@ def current_bytes() -> int | None:
     return int(tf.config.experimental.get_memory_info("GPU:0")["current"])
 
 
+def memory_bytes() -> int | None:
+    """Memory of the smallest visible GPU; None on CPUs, and where the driver does not tell."""
+    if not tf.config.list_logical_devices("GPU"):
+        return None
+    try:
+        pynvml.nvmlInit()
+        sizes = [int(pynvml.nvmlDeviceGetMemoryInfo(each).total) for each in visible_handles()]
+    except pynvml.NVMLError:
+        return None
+    return min(sizes, default=None)
+
+
 def reset_peak() -> None:
     """Let the allocator's peak start again from what is allocated now."""
     if tf.config.list_logical_devices("GPU"):

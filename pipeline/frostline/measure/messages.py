@@ -1,8 +1,9 @@
 """The messages between lease and measuring process: JSON lines, one message per line.
 
-The lease writes `OpenGroup` and `RunTrial`, planning `InspectModel`; the process answers each with
-any number of `Progress` lines and then one `Ready`, `Measured`, `Inspected` or `Failed`. It ends
-when its input does. Imports neither TensorFlow nor Keras, so that both sides can.
+The lease writes `OpenGroup` and `RunTrial`, planning `InspectModel`, reattribution `RetraceStep`;
+the process answers each with any number of `Progress` lines and then one `Ready`, `Measured`,
+`Inspected`, `Retraced` or `Failed`. It ends when its input does. Imports neither TensorFlow nor
+Keras, so that both sides can.
 """
 
 from __future__ import annotations
@@ -26,6 +27,27 @@ class InspectModel:
     model: ModelSpec
     setting: Setting
     seed: int
+    log_path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetraceStep:
+    """Build the model, freeze it and trace its training step; answer with `Retraced`.
+
+    No step is run. The setting says whether XLA compiles it, so that a step which was measured on
+    another kind of device is traced as it was there.
+
+    Attributes:
+        frozen_variables: paths of the variables that are frozen.
+        graph_path: file that takes the traced step's ops, as `Measured.graph_file`.
+    """
+
+    op: Literal["retrace"] = "retrace"
+    model: ModelSpec
+    setting: Setting
+    seed: int
+    frozen_variables: tuple[str, ...]
+    graph_path: str
     log_path: str
 
 
@@ -55,7 +77,7 @@ class RunTrial:
     log_path: str
 
 
-Request = InspectModel | OpenGroup | RunTrial
+Request = InspectModel | RetraceStep | OpenGroup | RunTrial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +94,29 @@ class Inspected:
 
     op: Literal["inspected"] = "inspected"
     facts: ModelFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBytes:
+    """What a model holds before a step runs, from shapes and types.
+
+    Attributes:
+        weights: bytes of all of its weights, frozen and untrainable ones included.
+        optimizer_slots: bytes of all variables of its optimizer.
+        batch: bytes of one batch; None where its size is open.
+    """
+
+    weights: int
+    optimizer_slots: int
+    batch: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retraced:
+    """Answer to `RetraceStep`; the graph is in its file. `held` is what the model holds."""
+
+    op: Literal["retraced"] = "retraced"
+    held: HeldBytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +209,7 @@ class Measured:
             `scratch`; None when the step could not be analysed (then a warning says why).
         warnings: legal findings of the check (a trainable value that did not move).
         peak_memory_bytes, energy_joules_per_step: None where they were not measured.
+        held: what its model holds.
         seconds: wall time by phase (`build`, `trace`, `step`, `check`, `profile`).
         steps: training steps run, all arms, warm-up and profile included.
         examples_per_step: mean over the batches that ran; None where that is not known.
@@ -195,6 +241,7 @@ class Measured:
     rss_bytes: int
     examples_per_step: float | None = None
     gradient_norms: dict[str, float] | None = None
+    held: HeldBytes | None = None
     runs_eagerly: bool = False
     steps_per_mark: int = 1
     device_before: DeviceState | None = None
@@ -248,7 +295,7 @@ _REFUSALS = frozenset(
 )  # fmt: skip
 
 
-Reply = Progress | Inspected | Ready | Measured | Failed
+Reply = Progress | Inspected | Retraced | Ready | Measured | Failed
 
 REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
 REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="op")])

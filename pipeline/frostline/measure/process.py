@@ -24,6 +24,7 @@ from frostline.measure.messages import (
     Progress,
     Reply,
     Request,
+    RetraceStep,
     line_of,
 )
 from frostline.measure.short_error import plain, short_error
@@ -83,12 +84,15 @@ class _Server:
         from frostline.measure.baseline import WarmBaseline
         from frostline.measure.device import configure_threads
         from frostline.measure.inspect.answer import inspect_request
+        from frostline.measure.retrace import retrace
 
         if self._import_s is None:
             configure_threads()
             self._import_s = time.perf_counter() - started
         if isinstance(request, InspectModel):
             return inspect_request(request, self._enter, self._reads)
+        if isinstance(request, RetraceStep):
+            return retrace(request, self._enter)
         if isinstance(request, OpenGroup):
             if self._group is not None:
                 self._group.close()

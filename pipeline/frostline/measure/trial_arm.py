@@ -21,7 +21,9 @@ from frostline.measure.fresh_step import fresh_train_function
 from frostline.measure.graph.recorder import StepRecorder
 from frostline.measure.graph.step import analyse_step, facts_of_step
 from frostline.measure.graph.step_facts import StepFacts
+from frostline.measure.held_bytes import held_bytes
 from frostline.measure.layers import OwnedLayer, freeze, owned_layers
+from frostline.measure.messages import HeldBytes
 from frostline.measure.phase_times import Phases
 from frostline.trial import Trial
 
@@ -39,6 +41,7 @@ class TracedArm:
         graph: the traced step; None for a baseline, and where it could not be analysed.
         warnings: of building, tracing and checking.
         peak_memory_bytes: device memory of the arm alone; None where the device has no account.
+        held: what its model holds, from shapes and types.
     """
 
     arm: Arm
@@ -46,6 +49,7 @@ class TracedArm:
     graph: StepGraph | None
     warnings: tuple[str, ...]
     peak_memory_bytes: int | None
+    held: HeldBytes
 
 
 def trace_baseline(make: Make, phases: Phases) -> TracedArm:
@@ -69,6 +73,7 @@ def trace_trial(trial: Trial, make: Make, phases: Phases, *, trains: frozenset[s
         frozen=frozenset(trial.frozen_variables),
         frozen_layers=frozenset(trial.frozen_layers),
         trains=trains,
+        batch_size=trial.setting.batch_size,
     )
 
 
@@ -79,6 +84,7 @@ def _trace(
     frozen: frozenset[str],
     frozen_layers: frozenset[str],
     trains: frozenset[str] | None,
+    batch_size: int | None = None,
 ) -> TracedArm:
     resident = device.current_bytes()
     arm, warnings = make()
@@ -97,7 +103,7 @@ def _trace(
         if trains is None:
             facts, unseen = facts_of_step(recorder, owned)
         else:
-            graph, facts, unseen = analyse_step(recorder, owned)
+            graph, facts, unseen = analyse_step(recorder, owned, batch_size=batch_size)
         if runs_eagerly(arm.model):
             unseen = ()  # the row says so, and what to change
         cycle = arm.repeat_after(facts.cycle)
@@ -125,6 +131,7 @@ def _trace(
         graph=graph,
         warnings=(*warnings, *unseen, *cycle, *moved),
         peak_memory_bytes=None if peak is None or resident is None else peak - resident,
+        held=held_bytes(arm.model, arm.looks_like()),
     )
 
 

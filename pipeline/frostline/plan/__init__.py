@@ -5,5 +5,4 @@ trials          every trial once, in the order in which they run
 labels          the labels of trials in the progress display
 estimate        the time, the memory and the disk that a plan takes
 pace            how fast a device compiles, steps and stores
-memory          the least memory that a model takes
 """

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from frostline.facts.model_facts import ModelFacts
-from frostline.plan.memory import least_bytes
+from frostline.memory.expected import expected_bytes, least_bytes
 from frostline.plan.pace import Pace, pace_of
 from frostline.plan.trials import TrialGroup, TrialPlan
 from frostline.study.study import Study
@@ -68,6 +68,7 @@ class PlanEstimate:
         low_s, high_s: wall time of the sweep, leases that run side by side counted once.
         side_by_side: trials that measure at the same time.
         memory_bytes: at least, for a baseline and a trial of the largest group, both resident.
+        expected_bytes: the same with the tensors of a step; None where they are not known.
         disk_bytes: traces and tables.
         assumptions: what the numbers assume, one sentence each.
     """
@@ -77,6 +78,7 @@ class PlanEstimate:
     high_s: float
     side_by_side: int
     memory_bytes: int
+    expected_bytes: int | None
     disk_bytes: int
     assumptions: tuple[str, ...]
 
@@ -117,9 +119,16 @@ def estimate(
         memory_bytes=max(
             _ARMS * least_bytes(facts[group.model.name], group.setting) for group in plan.groups
         ),
+        expected_bytes=_expected(plan, facts),
         disk_bytes=sum(group.trace_bytes + group.table_bytes for group in groups),
         assumptions=_assumptions(groups, study, side_by_side),
     )
+
+
+def _expected(plan: TrialPlan, facts: Mapping[str, ModelFacts]) -> int | None:
+    found = [expected_bytes(facts[group.model.name], group.setting) for group in plan.groups]
+    known = [each for each in found if each is not None]
+    return _ARMS * max(known) if len(known) == len(found) and known else None
 
 
 def _lease_s(group: GroupEstimate, trials: int, end: int) -> float:

@@ -88,11 +88,11 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
         asked = asked or listed
         groups += [
             TrialGroup(
-                model=_as_found(model, asked_setting, setting, known),
+                model=as_found(model, asked_setting, setting, known),
                 setting=setting,
                 trials=_in_run_order(study, model, asked_setting, setting, known, configurations),
             )
-            for setting, asked_setting in _settings_of(study, known, notices).items()
+            for setting, asked_setting in settings_of(study, known, notices).items()
         ]
     if not groups or not asked:
         raise StudyError(
@@ -107,7 +107,7 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
     )
 
 
-def _settings_of(study: Study, facts: ModelFacts, notices: list[str]) -> dict[Setting, Setting]:
+def settings_of(study: Study, facts: ModelFacts, notices: list[str]) -> dict[Setting, Setting]:
     """The settings that a model runs under, each with the setting of the study that asks for it.
 
     A dtype policy that the builder sets stands, whatever the study says.
@@ -125,7 +125,7 @@ def _settings_of(study: Study, facts: ModelFacts, notices: list[str]) -> dict[Se
     return found
 
 
-def _as_found(model: ModelSpec, asked: Setting, setting: Setting, facts: ModelFacts) -> ModelSpec:
+def as_found(model: ModelSpec, asked: Setting, setting: Setting, facts: ModelFacts) -> ModelSpec:
     """The model's entry with what its inspection found out about building and feeding it."""
     same = asked.precision == setting.precision
     return replace(
@@ -174,7 +174,7 @@ def _trial(
     return Trial(
         trial_id=_trial_id(study, model, asked, facts, frozen, len(layers), replicate),
         study=study.name,
-        model=_as_found(model, asked, setting, facts),
+        model=as_found(model, asked, setting, facts),
         setting=setting,
         policy=configuration.policy,
         aliases=tuple(configuration.aliases),

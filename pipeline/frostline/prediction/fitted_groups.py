@@ -6,16 +6,19 @@ predictors, and groups without a cost model, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from frostline.analyse.groups import GroupKey, group_rows
+from frostline.analyse.stored_memory import memory_of
 from frostline.analyse.stored_model import load_facts
 from frostline.costmodel.held_out import HeldOut
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.naive import NaiveInputs
 from frostline.errors import DamagedError, UsageError
 from frostline.facts.model_facts import ModelFacts
+from frostline.memory.model import MemoryModel, PeakPrediction
 from frostline.prediction.evidence import evidence_of, layer_profiles
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
@@ -34,7 +37,7 @@ def held_out_of(row: TrialRow, predicted: float | None) -> HeldOut | None:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictedGroup:
     """The measured trials of one model under one setting, and the model fitted to its anchors.
 
@@ -44,6 +47,7 @@ class PredictedGroup:
         facts: the model.
         model: the cost model.
         naive: inputs of the naive predictors.
+        sweep: what it was read from; None: nothing is known of memory.
     """
 
     key: GroupKey
@@ -51,16 +55,31 @@ class PredictedGroup:
     facts: ModelFacts
     model: CostModel
     naive: NaiveInputs
+    sweep: Sweep | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def memory(self) -> MemoryModel | None:
+        """Predicts peaks; None where what it needs was not recorded."""
+        return None if self.sweep is None else memory_of(self.sweep, self.rows, self.facts)
 
     @property
     def held_out(self) -> tuple[TrialRow, ...]:
         """Measured configurations that are no anchors and no controls."""
-        return tuple(row for row in self.rows if row.anchor is None and not row.is_control)
+        return tuple(row for row in self.rows if not row.is_anchor)
 
     def predicted(self, frozen_variables: Sequence[str]) -> float | None:
         """Predicted speedup; None where an anchor that would be needed was not measured."""
         try:
             return self.model.speedup(frozen_variables)
+        except UsageError:
+            return None
+
+    def peak(self, frozen_variables: Collection[str]) -> PeakPrediction | None:
+        """Predicted peak of a configuration; None where nothing can say it."""
+        if self.memory is None:
+            return None
+        try:
+            return self.memory.predict(frozen_variables)
         except UsageError:
             return None
 
@@ -74,6 +93,15 @@ class PredictedGroup:
             except UsageError as error:
                 found[f"no prediction for `{row.policy}`, {self.key.label}: {error}"] = None
         return tuple(found)
+
+    def judged_peaks(self) -> list[tuple[int, int]]:
+        """Predicted and measured peaks of held-out configurations, in bytes, where both are."""
+        found = []
+        for row in self.held_out:
+            peak = self.peak(row.frozen_variables) if row.peak_memory_bytes is not None else None
+            if peak is not None and row.peak_memory_bytes is not None:
+                found.append((peak.total, row.peak_memory_bytes))
+        return found
 
     def judged(self) -> list[HeldOut]:
         """Held-out configurations with their predictions, where there is a prediction."""
@@ -132,7 +160,9 @@ def sort_groups(
         else:
             naive = _naive(sweep, rows, evidence.baseline)
             fitted.append(
-                PredictedGroup(key=key, rows=tuple(rows), facts=facts, model=fit, naive=naive)
+                PredictedGroup(
+                    key=key, rows=tuple(rows), facts=facts, model=fit, naive=naive, sweep=sweep
+                )
             )
     return tuple(fitted), tuple(rest)
 

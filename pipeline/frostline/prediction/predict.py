@@ -13,6 +13,7 @@ from os import PathLike
 from frostline.analyse.groups import GroupKey
 from frostline.costmodel.held_out import HeldOutError
 from frostline.errors import SweepError, UsageError
+from frostline.memory.held_out import PeakErrors
 from frostline.notebook import html_table, html_text, one_line
 from frostline.policies import Policy, PolicyMismatchError, expand, parse, refuse_misfits, spelled
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
@@ -21,11 +22,12 @@ from frostline.store.outdir import STUDY
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.study.study import Study, parse_study
 from frostline.suggest import advice
-from frostline.words import interval, milliseconds, number, ratio, share
+from frostline.words import DASH, interval, milliseconds, number, ratio, share, size
 
 _SHOWN = 4
 COLUMNS = (
     "policy", "frozen", "trains\nfrom", "step\nms", "predicted\nspeedup", "interval", "measured",
+    "memory",
 )  # fmt: skip
 
 
@@ -39,6 +41,7 @@ def cells(answer: Answer) -> tuple[str, ...]:
         ratio(answer.predicted_speedup),
         interval(answer.low, answer.high),
         ratio(answer.measured_speedup) + ("*" if answer.is_anchor else " "),
+        DASH if answer.predicted_peak_bytes is None else size(answer.predicted_peak_bytes),
     )
 
 
@@ -50,12 +53,15 @@ class GroupAnswers:
         key: model and setting.
         answers: in the order of the policies.
         error: over its held-out configurations; None where there is none.
+        peak_error: of predicted peaks, over the held-out configurations with a measured one; None
+            where there is none.
         noise_floor: over its controls.
     """
 
     key: GroupKey
     answers: tuple[Answer, ...]
     error: HeldOutError | None
+    peak_error: PeakErrors | None
     noise_floor: float | None
 
 
@@ -141,6 +147,7 @@ def predict(
                     key=group.key,
                     answers=tuple(answers),
                     error=known.error,
+                    peak_error=known.peak_error,
                     noise_floor=known.noise_floor,
                 )
             )

@@ -14,6 +14,7 @@ from statistics import median
 
 from frostline.analyse.groups import noise_floor
 from frostline.costmodel.held_out import HeldOutError, held_out_error
+from frostline.memory.held_out import PeakErrors, peak_errors
 from frostline.policies import (
     ExpandedPolicy,
     Granularity,
@@ -50,6 +51,8 @@ class Answer:
             where there is none.
         held_out: number of held-out configurations.
         noise_floor: over the controls; None where none was measured.
+        predicted_peak_bytes: predicted device memory at most; None where nothing can say it.
+        measured_peak_bytes: median over the trials of this configuration; None where there is none.
     """
 
     model: str
@@ -68,6 +71,8 @@ class Answer:
     held_out_error: float | None
     held_out: int
     noise_floor: float | None
+    predicted_peak_bytes: int | None
+    measured_peak_bytes: int | None
 
     def document(self) -> dict[str, object]:
         """The answer for JSON, the setting's axes among the other values."""
@@ -86,6 +91,8 @@ class Known:
         noise_floor: over its controls.
         baseline_step_ns: median of its baselines.
         measured: median speedup by frozen variables.
+        peak_error: over the held-out configurations with a measured peak; None without.
+        measured_peaks: median peak of device memory by frozen variables, in bytes.
         anchors: frozen variables of each anchor.
     """
 
@@ -94,15 +101,20 @@ class Known:
     noise_floor: float | None
     baseline_step_ns: int | None
     measured: Mapping[frozenset[str], float]
+    peak_error: PeakErrors | None
+    measured_peaks: Mapping[frozenset[str], int]
     anchors: frozenset[frozenset[str]]
 
     @staticmethod
     def of(group: PredictedGroup) -> Known:
         """Compare a group's predictions with its measurements."""
         speedups: dict[frozenset[str], list[float]] = defaultdict(list)
+        peaks: dict[frozenset[str], list[int]] = defaultdict(list)
         for row in group.rows:
             if row.speedup is not None:
                 speedups[frozenset(row.frozen_variables)].append(row.speedup)
+            if row.peak_memory_bytes is not None:
+                peaks[frozenset(row.frozen_variables)].append(row.peak_memory_bytes)
         baselines = [row.baseline_step_ns for row in group.rows if row.baseline_step_ns]
         judged = group.judged()
         return Known(
@@ -110,6 +122,8 @@ class Known:
             spread=spread([each.error for each in judged]),
             noise_floor=noise_floor(group.rows),
             baseline_step_ns=round(median(baselines)) if baselines else None,
+            peak_error=peak_errors(group.judged_peaks()),
+            measured_peaks={frozen: round(median(found)) for frozen, found in peaks.items()},
             measured={frozen: median(found) for frozen, found in speedups.items()},
             anchors=frozenset(anchor.frozen_variables for anchor in anchors(group.facts)),
         )
@@ -122,6 +136,7 @@ def answered(group: PredictedGroup, known: Known, expanded: ExpandedPolicy) -> A
         UsageError: an anchor that is needed was not measured.
     """
     key, facts, frozen = group.key, group.facts, expanded.frozen_variables
+    peak = group.peak(frozen)
     speedup = group.model.speedup(frozen)
     layers = frozen_layers(facts, frozen)
     frozen_params = sum(each.params for each in facts.variables if each.path in frozen)
@@ -143,6 +158,8 @@ def answered(group: PredictedGroup, known: Known, expanded: ExpandedPolicy) -> A
         held_out_error=error.mean_abs if error else None,
         held_out=error.count if error else 0,
         noise_floor=known.noise_floor,
+        predicted_peak_bytes=None if peak is None else peak.total,
+        measured_peak_bytes=known.measured_peaks.get(frozen),
     )
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from frostline.analyse.groups import noise_floor
+from frostline.analyse.stored_memory import naive_peaks
 from frostline.costmodel.naive import NaiveInputs, naive_speedups
 from frostline.prediction.fitted_groups import PredictedGroup, Unpredicted, sort_groups
 from frostline.store.schema import PredictionRow
@@ -30,8 +32,24 @@ def predictions(group: PredictedGroup | Unpredicted) -> list[PredictionRow]:
     for row in group.rows:
         three = group.predicted(row.frozen_variables) if isinstance(group, PredictedGroup) else None
         answers = {THREE_ANCHOR: three, **_naive(group.naive, row)}
-        found += [_row(row, name, speedup, floor) for name, speedup in answers.items()]
+        peaks = _peaks(group, row)
+        found += [
+            _row(row, name, answers.get(name), floor, peaks.get(name))
+            for name in dict.fromkeys((*answers, *peaks))
+        ]
     return found
+
+
+def _peaks(group: PredictedGroup | Unpredicted, row: TrialRow) -> dict[str, int]:
+    """Each predictor's peak of a trial, in bytes, where it has one."""
+    if not isinstance(group, PredictedGroup) or group.memory is None:
+        return {}
+    peak = group.peak(row.frozen_variables)
+    if peak is None:
+        return {}
+    baseline = next((each.peak_memory_bytes for each in group.rows if each.is_control), None)
+    naive = {} if baseline is None else naive_peaks(group.memory, row, baseline)
+    return {THREE_ANCHOR: peak.total, **naive}
 
 
 def write_predictions(sweep: Sweep) -> tuple[int, tuple[str, ...]]:
@@ -54,21 +72,31 @@ def write_predictions(sweep: Sweep) -> tuple[int, tuple[str, ...]]:
     for group in everything:
         for prediction in predictions(group):
             wanted[prediction.trial_id].append(prediction)
+    columns = {row.trial_id: PredictedColumns.nothing() for row in sweep.trial_rows()}
+    for fit in fitted:
+        columns |= {row.trial_id: _columns(fit, row) for row in fit.rows}
     there = _there(sweep)
-    step_ns = {row.trial_id: row.predicted_step_ns for row in sweep.trial_rows()}
+    columns_there = {row.trial_id: row.values() for row in sweep.trial_rows()}
     changed = 0
     for trial_id, mine in wanted.items():
-        predicted_step_ns = _three_anchor_step(mine)
-        if there.get(trial_id, []) == mine and step_ns[trial_id] == predicted_step_ns:
+        own = replace(columns[trial_id], predicted_step_ns=_three_anchor_step(mine)).values()
+        if there.get(trial_id, []) == mine and own.items() <= columns_there[trial_id].items():
             continue
-        sweep.out.amend(
-            trial_id,
-            tables={"predictions": mine},
-            columns=PredictedColumns(predicted_step_ns=predicted_step_ns).values(),
-        )
+        sweep.out.amend(trial_id, tables={"predictions": mine}, columns=own)
         changed += 1
     gaps = (gap for group in fitted for gap in group.gaps)
     return changed, (*(each.notice for each in rest), *gaps)
+
+
+def _columns(group: PredictedGroup, row: TrialRow) -> PredictedColumns:
+    """The parts of a trial's predicted peak."""
+    peak = group.peak(row.frozen_variables)
+    return replace(
+        PredictedColumns.nothing(),
+        gradients_bytes=None if peak is None else peak.gradients,
+        activations_bytes=None if peak is None else peak.activations,
+        workspace_bytes=None if peak is None else peak.workspace,
+    )
 
 
 def _naive(naive: NaiveInputs, row: TrialRow) -> Mapping[str, float | None]:
@@ -80,17 +108,19 @@ def _naive(naive: NaiveInputs, row: TrialRow) -> Mapping[str, float | None]:
 
 
 def _row(
-    row: TrialRow, predictor: str, speedup: float | None, floor: float | None
+    row: TrialRow, predictor: str, speedup: float | None, floor: float | None, peak: int | None
 ) -> PredictionRow:
     base_ns = row.baseline_step_ns
     return PredictionRow(
         trial_id=row.trial_id,
         predictor=predictor,
-        is_anchor=row.anchor is not None or row.is_control,
+        is_anchor=row.is_anchor,
         predicted_step_ns=round(base_ns / speedup) if speedup and base_ns else None,
         predicted_speedup=speedup,
         measured_speedup=row.speedup,
         noise_floor=floor,
+        predicted_peak_bytes=peak,
+        measured_peak_bytes=row.peak_memory_bytes,
     )
 
 

@@ -49,6 +49,9 @@ def _object(found: Recommendation, verified: Verified | None) -> dict[str, Any]:
         "fastest": asdict(found.fastest),
         "frontier": [asdict(point) for point in found.frontier],
         "code": found.code,
+        "memory_bytes": found.memory_bytes,
+        "predicted_peak_bytes": None if found.peak is None else found.peak.total,
+        "largest_batch": found.largest_batch,
         "measured": None if verified is None else _measured(verified),
     }
 

@@ -21,10 +21,12 @@ from frostline.policies.units import resolve, variables_of
 from frostline.prediction import PredictedGroup, answer
 from frostline.recommendation.importance import Importance
 from frostline.recommendation.keras_code import keras_code
+from frostline.recommendation.memory_limit import MemoryLimit
 from frostline.recommendation.program import program_of
 from frostline.recommendation.quiet import quiet_stdout
 from frostline.recommendation.recommendation import Point, Recommendation
 from frostline.recommendation.solve import TOLERANCE, Found, Solver
+from frostline.words import size
 
 _STEPS = (0.1, 0.05, 0.02, 0.01)
 _FEWEST_POINTS = 5
@@ -40,6 +42,7 @@ def optimise(
     budget: float,
     *,
     must_train: Collection[str] = (),
+    memory_bytes: int | None = None,
 ) -> Recommendation:
     """Find what to freeze.
 
@@ -49,14 +52,16 @@ def optimise(
         budget: step time / the baseline's, above 0 and not above 1.
         must_train: layers that are not to be frozen, by name or by an end of it, or enclosing ones;
             `head` is the model's head whatever its name.
+        memory_bytes: device memory at most, by the predicted peak; None: any.
 
     Raises:
-        BudgetError: the fastest configuration takes longer.
+        BudgetError: the fastest configuration takes longer, or none fits into the memory.
         UsageError: the budget is out of range; the model has no such layer as one of `must_train`;
             the anchors leave a layer without a price.
     """
     refuse_budget(budget)
     facts = group.facts
+    names = [layer.name for layer in facts.layers]
     kept_in = _positions(facts, must_train)
     values = np.array([importance.by_layer[layer.name] for layer in facts.layers])
 
@@ -76,9 +81,18 @@ def optimise(
             ),
         )
 
-    solver = Solver(program_of(group.model), values, price, must_train=kept_in)
+    limit = _limit(group, memory_bytes)
+    solver = Solver(
+        program_of(group.model),
+        values,
+        price,
+        must_train=kept_in,
+        excess=(lambda _: None) if limit is None else limit.excess,
+    )
     with quiet_stdout(), ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0)))) as pool:
         fastest = solver.fastest()
+        if fastest is None:
+            raise BudgetError(_no_room(group, memory_bytes, must_train))
         if fastest.share > budget * (1 + TOLERANCE):
             raise BudgetError(_too_small(group, point(fastest.share, fastest), budget, must_train))
         budgets = _budgets(fastest.share, budget)
@@ -105,6 +119,37 @@ def optimise(
         fastest=point(fastest.share, fastest),
         frontier=tuple(frontier),
         code=keras_code(facts, pick.frozen_layers),
+        memory_bytes=memory_bytes,
+        peak=group.peak(_frozen_variables(facts, [n not in pick.frozen_layers for n in names])),
+    )
+
+
+def _limit(group: PredictedGroup, memory_bytes: int | None) -> MemoryLimit | None:
+    if memory_bytes is None:
+        return None
+    if group.memory is None:
+        raise UsageError(
+            f"{group.key.label}: nothing is known of its memory, because the tensors of its step "
+            "were not recorded; `frostline reattribute OUT --retrace` traces it again and fills "
+            "them in"
+        )
+    return MemoryLimit(group.memory, group.facts, memory_bytes)
+
+
+def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collection[str]) -> str:
+    """What to say where nothing fits into the memory."""
+    if group.memory is None or memory_bytes is None:
+        return f"{group.key.label}: no configuration at all is possible"
+    facts = group.facts
+    kept = {facts.layers[position].name for position in _positions(facts, must_train)}
+    frozen = frozenset(
+        v.path for layer in facts.layers if layer.name not in kept for v in layer.variables
+    )
+    least = group.memory.peak_bytes(frozen)
+    return (
+        f"{group.key.label}: no configuration fits into {size(memory_bytes)}: the forward pass and "
+        f"what has to train need {size(least)} already. Lower batch_size in the study, or ask for "
+        "more --memory"
     )
 
 

@@ -18,12 +18,13 @@ from frostline.store.sweep import Sweep, as_sweep
 
 def recommend(
     sweep: Sweep | str | PathLike[str],
-    budget: float,
+    budget: float = 1.0,
     *,
     importance: str | PathLike[str] | None = None,
     must_train: Collection[str] = (),
     model: str | None = None,
     setting: Mapping[str, object] = NO_SETTING,
+    memory_bytes: int | None = None,
 ) -> Recommendations:
     """Find the layers to freeze, for each model and setting.
 
@@ -36,9 +37,10 @@ def recommend(
             `head` is the model's head whatever its name.
         model: only this one; None: all.
         setting: values by axis (`{"batch_size": 16}`); only settings that have all of them.
+        memory_bytes: device memory at most, by the predicted peak; None: any.
 
     Raises:
-        BudgetError: no configuration of any model and setting is that fast.
+        BudgetError: no configuration of any model and setting is that fast, or needs so little.
         UsageError: the budget, or another argument, is wrong.
         SweepError: the sweep has no profiled anchors.
     """
@@ -50,7 +52,9 @@ def recommend(
     for group in groups:
         try:
             worth = importance_of(sweep, group, importance)
-            found.append(optimise(group, worth, budget, must_train=must_train))
+            found.append(
+                optimise(group, worth, budget, must_train=must_train, memory_bytes=memory_bytes)
+            )
         except UsageError as error:  # another model or setting may have an answer
             failures.append(error)
     if not found:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from frostline.analyse.groups import GroupKey
 from frostline.errors import FrostlineError
+from frostline.memory.model import PeakPrediction
 from frostline.notebook import html_table, html_text, one_line
 from frostline.prediction import Answer
 from frostline.recommendation.importance import Importance
@@ -52,6 +53,8 @@ class Recommendation:
         fastest: the shortest step of all, whatever it keeps.
         frontier: budgets ascending, the pick's among them; each point is exact.
         code: Python that freezes the pick.
+        memory_bytes: device memory at most, as asked; None: any.
+        peak: the pick's predicted peak; None where nothing can say it.
     """
 
     key: GroupKey
@@ -63,6 +66,8 @@ class Recommendation:
     fastest: Point
     frontier: tuple[Point, ...]
     code: str
+    memory_bytes: int | None = None
+    peak: PeakPrediction | None = None
 
     def __repr__(self) -> str:
         facts = {
@@ -83,6 +88,13 @@ class Recommendation:
         )
         table = html_table(FRONTIER, self.frontier_rows(), caption=self.key.label)
         return table + html_text(words) + html_text(self.code, "pre")
+
+    @property
+    def largest_batch(self) -> int | None:
+        """Examples that fit into the memory asked for, with the pick; None where not asked."""
+        if self.peak is None or self.memory_bytes is None:
+            return None
+        return self.peak.largest_batch(self.key.setting.batch_size, self.memory_bytes)
 
     def frontier_rows(self) -> list[tuple[str, ...]]:
         """The points of the frontier as rows under `FRONTIER`."""

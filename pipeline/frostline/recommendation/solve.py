@@ -64,6 +64,9 @@ class Solver:
         importance: of each layer; not negative, not all zero.
         price: the cost model's own price of a configuration / the baseline's; it is what counts.
         must_train: positions of layers that are not to be frozen.
+        excess: positions of layers that a limit does not let train together, among those that
+            train; None where a configuration keeps it. Whatever trains beside such layers must not
+            keep it either.
         time_limit_s: for one search.
     """
 
@@ -74,12 +77,15 @@ class Solver:
         price: Price,
         *,
         must_train: Collection[int] = (),
+        excess: Callable[[tuple[bool, ...]], tuple[int, ...] | None] = lambda _: None,
         time_limit_s: float = 60.0,
     ) -> None:
         self._program = program
         relative = importance / importance.max()
         self._importance = relative / relative.sum()
         self._price = price
+        self._excess = excess
+        self._apart: list[tuple[int, ...]] = []
         self._time_limit_s = time_limit_s
         self._worth = np.zeros(program.columns)
         self._worth[: len(program.layers)] = self._importance * _SCALE
@@ -89,12 +95,13 @@ class Solver:
         self._integrality = np.zeros(program.columns)
         self._integrality[: len(program.layers)] = 1
 
-    def fastest(self) -> Found:
-        """The configuration with the shortest predicted step, whatever it keeps."""
+    def fastest(self) -> Found | None:
+        """The configuration with the shortest predicted step, whatever it keeps.
+
+        None where no configuration keeps the limit behind `excess`.
+        """
         found = self._search(self._cost, [], lambda _: True)
-        if found is None:
-            raise SolverError("no configuration at all is possible: the program is inconsistent")
-        return self._found(found[0])
+        return None if found is None else self._found(found[0])
 
     def best(self, budget: float, *, thrifty: bool = True) -> Found | None:
         """The configuration that keeps most within a budget.
@@ -112,7 +119,7 @@ class Solver:
             return self._price(training) <= limit
 
         everything = (True,) * len(self._program.layers)
-        if not thrifty and fits(everything):
+        if not thrifty and fits(everything) and self._excess(everything) is None:
             return self._found(everything)
         within = (self._cost, -np.inf, (limit - self._program.fixed_cost) * _SCALE)
         found = self._search(-self._worth, [within], fits)
@@ -151,7 +158,7 @@ class Solver:
         program = self._program
         cuts: list[tuple[Floats, float, float]] = []
         while True:
-            extra = [*limits, *cuts]
+            extra = [*limits, *cuts, *map(self._not_all_of, self._apart)]
             rows = sparse.vstack([program.rows, *(row[None, :] for row, _, _ in extra)])
             lower = np.concatenate([program.row_lower, [low for _, low, _ in extra]])
             upper = np.concatenate([program.row_upper, [high for _, _, high in extra]])
@@ -170,11 +177,21 @@ class Solver:
                     "hundred layers, ask for a budget nearer to the fastest configuration's"
                 )
             training = tuple(bool(value > 0.5) for value in answer.x[: len(program.layers)])
+            together = self._excess(training)
+            if together is not None:
+                self._apart.append(together)
+                continue
             if any(training) and accept(training):
                 return training, (
                     None if answer.status == _OPTIMAL else float(answer.mip_dual_bound)
                 )
             cuts.append(self._all_but(training))
+
+    def _not_all_of(self, together: tuple[int, ...]) -> tuple[Floats, float, float]:
+        """A row that every configuration satisfies in which one of these layers is frozen."""
+        row = np.zeros(self._program.columns)
+        row[list(together)] = 1.0
+        return row, -np.inf, len(together) - 1.0
 
     def _all_but(self, training: tuple[bool, ...]) -> tuple[Floats, float, float]:
         """A row that every configuration satisfies except this one."""

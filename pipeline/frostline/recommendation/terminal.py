@@ -13,8 +13,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from frostline.memory.model import PeakPrediction
 from frostline.recommendation.recommendation import FRONTIER, Recommendation, kept_words
-from frostline.words import floor, milliseconds, ratio_with_interval
+from frostline.words import counted, floor, milliseconds, ratio_with_interval, size
 
 if TYPE_CHECKING:  # verifying brings the scheduler along
     from frostline.recommendation.verify import Verified
@@ -80,6 +81,8 @@ def _parts(found: Recommendation) -> Iterator[RenderableType]:
             style="yellow",
         )
     yield Text(_prediction(found))
+    if found.peak is not None:
+        yield Text(_memory(found, found.peak))
     if found.head_frozen is not None:
         yield Text(
             f"The head `{found.head_frozen}` is among the frozen ones; a head that is new has to "
@@ -115,6 +118,30 @@ def _prediction(found: Recommendation) -> str:
             f"--budget {safe:.2g} leaves room."
             if safe > found.fastest.share
             else "and no configuration is fast enough to leave that much room."
+        )
+    return words
+
+
+def _memory(found: Recommendation, peak: PeakPrediction) -> str:
+    """The pick's memory, and what holds most of it."""
+    words = f"Predicted memory at most: {size(peak.total)}"
+    if found.memory_bytes is not None:
+        words += f" of the {size(found.memory_bytes)} that were asked for"
+    parts = {
+        "weights": peak.weights,
+        "optimizer slots": peak.optimizer_slots,
+        "batch": peak.batch,
+        "activations": peak.activations,
+        "gradients": peak.gradients,
+        "workspace": peak.workspace,
+    }
+    largest = sorted(parts.items(), key=lambda part: -part[1])[:3]
+    said = ", ".join(f"{name} {size(count)}" for name, count in largest if count > 0)
+    words = f"{words} ({said})."
+    if found.largest_batch is not None:
+        words += (
+            f" In proportion, {counted(found.largest_batch, 'example')} a batch would fit; a study "
+            "with that batch_size tells."
         )
     return words
 

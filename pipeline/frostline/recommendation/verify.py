@@ -17,22 +17,20 @@ from typing import Literal
 from frostline.analyse import noise_floor
 from frostline.analyse.groups import GroupKey
 from frostline.analyse.stored_model import load_facts
-from frostline.errors import FrostlineError, StudyError, SweepError, UsageError
+from frostline.errors import FrostlineError, UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.recommendation.recommendation import Recommendation
 from frostline.schedule.listener import SweepListener
-from frostline.store.outdir import STUDY
 from frostline.store.sweep import Sweep, as_sweep, open_sweep
 from frostline.store.trial_row import TrialRow
-from frostline.study.parse import read_text
-from frostline.study.study import Study, parse_study
+from frostline.study.study import Study
 from frostline.study.tables import FreezeTable, TrainTable
 from frostline.sweep.resume import Inspect
 from frostline.sweep.run import inspect_study, run_sweep
+from frostline.sweep.study_to_run import study_to_run
 from frostline.sweep.workers import MakeExecutor
 
-_READY_MADE = ("frostline.models:", "keras.applications:")
 Outcome = Literal["within", "above", "undecided"]
 
 
@@ -169,7 +167,7 @@ def _failed(rows: list[TrialRow], frozen: frozenset[str], sweep: Sweep) -> Verif
 
 def _cut_down(sweep: Sweep, found: Recommendation, file: Path | None, trusted: bool) -> Study:
     """OUT's study with one model, one setting and one policy; with its own text and digest."""
-    study = _study(sweep, file, trusted)
+    study = study_to_run(sweep, file, trusted=trusted)
     key = found.key
     models = tuple(model for model in study.models if model.name == key.model)
     if not models:
@@ -180,47 +178,6 @@ def _cut_down(sweep: Sweep, found: Recommendation, file: Path | None, trusted: b
         policies=(found.answer.policy,), granularity="layer", anchors=False
     )
     return replace(study, models=models, train=train, freeze=freeze)
-
-
-def _study(sweep: Sweep, file: Path | None, trusted: bool) -> Study:
-    text = sweep.out.read_text(STUDY) if file is None else read_text(file)
-    if text is None:
-        raise SweepError(f"{sweep.out.files.shown} has no {STUDY}; pass --study the study file")
-    former_names = file is None and sweep.manifest.begun_as_pipeline
-    if file is None and not trusted:
-        named = parse_study(text, check_builders=False, former_names=former_names)
-        _refuse_foreign(named, f"{sweep.out.files.shown}/{STUDY}")
-    try:
-        study = parse_study(
-            text,
-            path=Path.cwd() / STUDY if file is None else file,
-            former_names=former_names,
-        )
-    except StudyError as error:
-        if file is not None:
-            raise
-        raise UsageError(
-            f"{sweep.out.files.shown}/{STUDY} cannot be run from this folder. Where its builders "
-            f"lie beside the study file, pass --study that file.\n{error}"
-        ) from error
-    if study.name != sweep.manifest.study:
-        raise UsageError(
-            f"{file}: the study is {study.name!r}, and {sweep.out.files.shown} holds "
-            f"{sweep.manifest.study!r}"
-        )
-    return study
-
-
-def _refuse_foreign(study: Study, where: str) -> None:
-    """Raise where measuring would import and call what only an OUT names."""
-    named = [name for model in study.models for name in (model.builder, model.data) if name]
-    foreign = [name for name in named if not name.startswith(_READY_MADE)]
-    if foreign:
-        raise UsageError(
-            f"{where} names {', '.join(map(repr, foreign))}: measuring would import and call that. "
-            "Pass --study with a study file of yours; or, where you know who wrote these results, "
-            "--trust-study"
-        )
 
 
 def _same_model(inspect: Inspect, facts: ModelFacts) -> Inspect:

@@ -1,7 +1,7 @@
 """Rows of the tables beside `trials`: samples, ops, layers, the traced step. Pure.
 
-In: what was measured of a trial, per step. Out: rows of `steps`, `op_costs`, `layers` and
-`graph_ops`.
+In: what was measured of a trial, per step. Out: rows of `steps`, `op_costs`, `layers`,
+`graph_ops` and `program_ops`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from dataclasses import asdict
 
 from frostline.attribute.costs import OpCost
 from frostline.attribute.dispatch import RULE as DISPATCH
+from frostline.attribute.index import GraphIndex
 from frostline.attribute.step_graph import Pass, StepGraph
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Sample
 from frostline.policies import layer_modes
-from frostline.store.schema import GraphOpRow, LayerRow, OpCostRow, StepRow
+from frostline.store.schema import GraphOpRow, LayerRow, OpCostRow, ProgramOpRow, StepRow
+from frostline.trace.ops import ProgramMemory
 
 
 def step_rows(trial_id: str, samples: Iterable[Sample]) -> list[StepRow]:
@@ -37,12 +39,14 @@ def layer_rows(
     costs: Sequence[OpCost] | None,
     forward_flops: Mapping[str, int],
     gradient_norms: Mapping[str, float] | None = None,
+    activation_bytes: Mapping[str, int] | None = None,
 ) -> list[LayerRow]:
     """A trial's rows of `layers`.
 
     `costs` are per step; None without a usable trace. `forward_flops` are by layer, for the trial's
     batch size; layers that are not known are left out. `gradient_norms` are by layer, where the
-    trial recorded them.
+    trial recorded them. `activation_bytes` are by layer, where the tensors of its step were
+    recorded; a layer that is not named has none.
     """
     times: dict[tuple[str | None, Pass], int] = defaultdict(int)
     waits: dict[tuple[str | None, Pass], int] = defaultdict(int)
@@ -85,13 +89,37 @@ def layer_rows(
             optimizer_wait_ns=wait_ns(layer.name, "optimizer"),
             forward_flops=forward_flops.get(layer.name),
             gradient_norm=(gradient_norms or {}).get(layer.name),
+            activation_bytes=None
+            if activation_bytes is None
+            else activation_bytes.get(layer.name, 0),
         )
         for layer in facts.layers
     ]
 
 
-def graph_op_rows(trial_id: str, graph: StepGraph) -> list[GraphOpRow]:
-    """A trial's rows of `graph_ops`."""
+def program_op_rows(trial_id: str, program: ProgramMemory, graph: StepGraph) -> list[ProgramOpRow]:
+    """An anchor's rows of `program_ops`; `graph` is its traced step."""
+    index = GraphIndex(graph)
+
+    def known(names: Sequence[str]) -> tuple[str, ...]:
+        found = (index.find(name)[0] for name in names)
+        return tuple(dict.fromkeys(op.op_name for op in found if op is not None))
+
+    return [
+        ProgramOpRow(
+            trial_id=trial_id,
+            op_name=op.name,
+            op_type=op.opcode,
+            graph_ops=known(op.op_names),
+            inputs=op.inputs,
+            output_bytes=op.buffer_bytes,
+        )
+        for op in program.ops
+    ]
+
+
+def graph_op_rows(trial_id: str, graph: StepGraph, *, tensors: bool) -> list[GraphOpRow]:
+    """A trial's rows of `graph_ops`; with the tensors that its ops read and make, or without."""
     return [
         GraphOpRow(
             trial_id=trial_id,
@@ -101,6 +129,8 @@ def graph_op_rows(trial_id: str, graph: StepGraph) -> list[GraphOpRow]:
             pass_=op.pass_,
             needed_by=tuple(graph.variables[index] for index in op.needed_by),
             forward_flops=op.forward_flops,
+            inputs=op.inputs if tensors else None,
+            output_bytes=op.output_bytes if tensors else None,
         )
         for op in graph.ops
     ]

@@ -17,16 +17,27 @@ from typing import Literal
 from frostline.attribute.costs import OpCost, check_conserved, per_step
 from frostline.attribute.step_graph import StepGraph
 from frostline.facts.model_facts import ModelFacts
-from frostline.measure.messages import Measured
+from frostline.measure.messages import HeldBytes, Measured
+from frostline.memory.activations import kept_activations
+from frostline.memory.expected import expected_bytes
 from frostline.noise import control_noise
-from frostline.results.detail_rows import graph_op_rows, layer_rows, op_cost_rows, step_rows
+from frostline.results.detail_rows import (
+    graph_op_rows,
+    layer_rows,
+    op_cost_rows,
+    program_op_rows,
+    step_rows,
+)
+from frostline.results.memory_columns import peak_columns
 from frostline.results.profile_columns import profile_columns
 from frostline.store.publication import TrialTables
-from frostline.store.schema import LayerRow
+from frostline.store.schema import LayerRow, ProgramOpRow
 from frostline.store.trial_row import (
     AttemptColumns,
     DeviceColumns,
+    HeldColumns,
     OutcomeColumns,
+    PeakColumns,
     PlannedColumns,
     PredictedColumns,
     ProfileColumns,
@@ -36,6 +47,7 @@ from frostline.store.trial_row import (
 from frostline.trace.ops import Trace
 from frostline.trial import Trial
 from frostline.version import __version__
+from frostline.words import size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +127,10 @@ def tables_of(run: TrialRun) -> TrialTables:
         steps=step_rows(trial_id, run.measured.samples),
         op_costs=op_cost_rows(trial_id, run.costs),
         layers=_layers(run, run.measured),
-        graph_ops=graph_op_rows(trial_id, run.graph) if run.graph is not None else (),
+        graph_ops=graph_op_rows(trial_id, run.graph, tensors=run.trial.is_anchor)
+        if run.graph is not None
+        else (),
+        program_ops=_program_ops(run),
     )
 
 
@@ -157,6 +172,8 @@ def trial_row(run: TrialRun) -> TrialRow:
         profile=profile_columns(run.trace, run.costs, run.graph)
         if run.trace
         else ProfileColumns.nothing(),
+        held=_held(run.measured),
+        peak=_peak(run),
         predicted=PredictedColumns.nothing(),
         attempt=_attempt(run),
         device=_device(run.measured),
@@ -178,10 +195,20 @@ def _outcome(run: TrialRun) -> OutcomeColumns:
         status=run.status,
         error_stage=failure.stage if failure else None,
         error_type=failure.kind if failure else None,
-        error_message=failure.message if failure else None,
+        error_message=None if failure is None else failure.message + _expected_memory(run),
         warnings=warnings,
         attempts=run.attempts,
     )
+
+
+def _expected_memory(run: TrialRun) -> str:
+    """What a trial that ran out of memory was expected to need, in words."""
+    if run.failure is None or run.failure.kind != "OutOfMemory" or run.facts is None:
+        return ""
+    expected = expected_bytes(run.facts, run.trial.setting)
+    if expected is None:
+        return ""
+    return f". With all layers training the model is expected to need about {size(expected)}"
 
 
 def _timing(run: TrialRun) -> TimingColumns:
@@ -201,7 +228,6 @@ def _timing(run: TrialRun) -> TimingColumns:
         speedup_high=measured.speedup_high,
         noise_floor=run.noise_floor,
         profiler_overhead=None if profiled is None else profiled / measured.step_ns,
-        peak_memory_bytes=measured.peak_memory_bytes,
         energy_joules_per_step=measured.energy_joules_per_step,
         examples_per_second=_examples_per_second(measured),
     )
@@ -239,6 +265,28 @@ def _attempt(run: TrialRun) -> AttemptColumns:
     )
 
 
+def _held(measured: Measured | None) -> HeldColumns:
+    if measured is None or measured.held is None:
+        return HeldColumns.nothing()
+    return held_columns(measured.held)
+
+
+def _peak(run: TrialRun) -> PeakColumns:
+    if run.measured is None:
+        return PeakColumns.nothing()
+    allocation = None if run.trace is None else run.trace.allocation
+    return peak_columns(run.measured.peak_memory_bytes, _held(run.measured), allocation)
+
+
+def held_columns(held: HeldBytes) -> HeldColumns:
+    """What a trial's model holds, as columns of `trials`."""
+    return HeldColumns(
+        weights_bytes=held.weights,
+        optimizer_slots_bytes=held.optimizer_slots,
+        input_bytes=held.batch,
+    )
+
+
 def _device(measured: Measured | None) -> DeviceColumns:
     if measured is None:
         return DeviceColumns.nothing()
@@ -256,6 +304,13 @@ def _device(measured: Measured | None) -> DeviceColumns:
     )
 
 
+def _program_ops(run: TrialRun) -> list[ProgramOpRow]:
+    program = None if run.trace is None else run.trace.program
+    if program is None or run.graph is None or not run.trial.is_anchor:
+        return []
+    return program_op_rows(run.trial.trial_id, program, run.graph)
+
+
 def _layers(run: TrialRun, measured: Measured) -> list[LayerRow]:
     if run.facts is None:
         return []
@@ -266,6 +321,7 @@ def _layers(run: TrialRun, measured: Measured) -> list[LayerRow]:
         costs=run.costs if run.trace is not None else None,
         forward_flops=_forward_flops(run),
         gradient_norms=measured.gradient_norms,
+        activation_bytes=kept_activations(run.graph) if run.graph is not None else None,
     )
 
 

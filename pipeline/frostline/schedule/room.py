@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.machine import Machine
-from frostline.plan.memory import least_bytes
+from frostline.memory.expected import expected_bytes, least_bytes
 from frostline.plan.trials import TrialPlan
 from frostline.schedule.lease_spec import Resources, too_small
 from frostline.words import size
@@ -56,3 +56,22 @@ def refuse_too_large(
                 f"state, activations not counted, and {where} has {size(there)}: run it on a "
                 "larger machine, or make the model smaller"
             )
+
+
+def memory_warnings(
+    plan: TrialPlan, facts: Mapping[str, ModelFacts], machine: Machine, *, gpus: int
+) -> list[str]:
+    """What is likely to run out of memory, in words; arguments as for `refuse_too_large`."""
+    there = machine.gpu_memory_bytes if gpus else machine.memory_bytes
+    found = []
+    for group in plan.groups:
+        expected = expected_bytes(facts[group.model.name], group.setting)
+        if there is not None and expected is not None and expected > there:
+            where = "a GPU here" if gpus else "this machine"
+            found.append(
+                f"model `{group.model.name}`, {group.setting.words()}, is expected to need about "
+                f"{size(expected)} of memory with all layers training, and {where} has "
+                f"{size(there)}: its trials may end with OutOfMemory; lower batch_size, or freeze "
+                "from the front"
+            )
+    return found

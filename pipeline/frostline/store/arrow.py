@@ -36,6 +36,10 @@ _ARROW: dict[Type, pa.DataType] = {
     "bool": pa.bool_(),
     "timestamp": pa.timestamp("us", tz="UTC"),
     "list<string>": pa.list_(pa.string()),
+    "list<int64>": pa.list_(pa.int64()),
+    "list<struct<op: int64, output: int64>>": pa.list_(
+        pa.struct([("op", pa.int64()), ("output", pa.int64())])
+    ),
 }
 
 
@@ -176,6 +180,17 @@ def _strings(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
 
 
+def _whole_or_unknown(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(each is None or _whole(each) for each in value)
+
+
+def _pairs(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(each, list | tuple) and len(each) == 2 and all(map(_whole, each))
+        for each in value
+    )
+
+
 def _zoned(value: object) -> bool:
     return isinstance(value, datetime) and value.tzinfo is not None
 
@@ -187,6 +202,8 @@ _FITS: dict[Type, Callable[[object], bool]] = {
     "bool": lambda value: isinstance(value, bool),
     "timestamp": _zoned,
     "list<string>": _strings,
+    "list<int64>": _whole_or_unknown,
+    "list<struct<op: int64, output: int64>>": _pairs,
 }
 
 

@@ -15,7 +15,10 @@ from datetime import datetime
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
-Type = Literal["string", "int64", "float64", "bool", "timestamp", "list<string>"]
+Type = Literal[
+    "string", "int64", "float64", "bool", "timestamp", "list<string>", "list<int64>",
+    "list<struct<op: int64, output: int64>>",
+]  # fmt: skip
 
 _TYPES: dict[object, Type] = {
     str: "string",
@@ -24,6 +27,8 @@ _TYPES: dict[object, Type] = {
     bool: "bool",
     datetime: "timestamp",
     tuple[str, ...]: "list<string>",
+    tuple[int | None, ...]: "list<int64>",
+    tuple[tuple[int, int], ...]: "list<struct<op: int64, output: int64>>",
 }
 
 
@@ -106,6 +111,8 @@ def _column(field: str, hint: Any) -> Column:
 
 def _value(column: Column, value: Any) -> Any:
     """A value as a row holds it; a list that old files lack is empty where it cannot be null."""
-    if column.type != "list<string>" or (value is None and not column.required):
+    if not column.type.startswith("list<") or (value is None and not column.required):
         return value
+    if column.type == "list<struct<op: int64, output: int64>>":
+        return tuple((each["op"], each["output"]) for each in value)
     return tuple(value or ())

@@ -32,6 +32,8 @@ _TYPES: dict[Type, str] = {
     "bool": "BOOLEAN",
     "timestamp": "TIMESTAMPTZ",
     "list<string>": "VARCHAR[]",
+    "list<int64>": "BIGINT[]",
+    "list<struct<op: int64, output: int64>>": "STRUCT(op BIGINT, output BIGINT)[]",
 }
 
 

@@ -22,6 +22,7 @@ from frostline.store.schema import (
     LayerRow,
     OpCostRow,
     PredictionRow,
+    ProgramOpRow,
     StepRow,
 )
 from frostline.store.trial_row import TrialRow
@@ -36,8 +37,8 @@ class TrialTables:
     Attributes:
         trial_id: of every row.
         trials: exactly one row.
-        steps, op_costs, layers, graph_ops, predictions: any number of rows; none where the trial
-            failed before it had any.
+        steps, op_costs, layers, graph_ops, program_ops, predictions: any number of rows; none where
+            the trial failed before it had any.
     """
 
     trial_id: str
@@ -46,6 +47,7 @@ class TrialTables:
     op_costs: Sequence[OpCostRow] = ()
     layers: Sequence[LayerRow] = ()
     graph_ops: Sequence[GraphOpRow] = ()
+    program_ops: Sequence[ProgramOpRow] = ()
     predictions: Sequence[PredictionRow] = ()
 
 

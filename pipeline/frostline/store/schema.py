@@ -96,6 +96,12 @@ class LayerRow(TableRow):
     forward_flops: Annotated[
         int | None, "Forward FLOPs per step, where a count is registered.", "FLOP"
     ]
+    activation_bytes: Annotated[
+        int | None,
+        "Outputs of its forward ops that ops of the backward pass of this trial read; null where "
+        "they were not recorded.",
+        "B",
+    ]
     gradient_norm: Annotated[
         float | None,
         "Mean norm of the layer's gradient over some steps; first control only, where asked for.",
@@ -116,6 +122,38 @@ class GraphOpRow(TableRow):
     forward_flops: Annotated[
         int | None, "FLOPs of a forward op, where a count is registered.", "FLOP"
     ]
+    inputs: Annotated[
+        tuple[tuple[int, int], ...] | None,
+        "What it reads: for each tensor the op that made it, as its number among the trial's rows "
+        "in creation order, counted from 0, and which output of it. Null where it was not "
+        "recorded: only anchors record it.",
+    ]
+    output_bytes: Annotated[
+        tuple[int | None, ...] | None,
+        "Bytes of each output; an open batch size is filled in; null where another size is open, "
+        "and for trials that did not record it. Empty for an op that only calls functions.",
+        "B",
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramOpRow(TableRow):
+    """One row per instruction of an anchor's XLA program, in the order in which they run."""
+
+    trial_id: Annotated[str, "The trial."]
+    op_name: Annotated[str, "Name of the instruction in the entry computation."]
+    op_type: Annotated[str, "HLO opcode."]
+    graph_ops: Annotated[tuple[str, ...], "Ops of graph_ops of which it computes something."]
+    inputs: Annotated[
+        tuple[tuple[int, int], ...] | None,
+        "What it reads: for each buffer the instruction that made it, as its number among the "
+        "trial's rows, counted from 0, and which of its buffers.",
+    ]
+    output_bytes: Annotated[
+        tuple[int | None, ...] | None,
+        "Temporary bytes of each buffer that it makes; 0 for parts of parameters and results.",
+        "B",
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +167,12 @@ class PredictionRow(TableRow):
     predicted_speedup: Annotated[float | None, "Predicted baseline / predicted configuration.", "1"]
     measured_speedup: Annotated[float | None, "As in trials.", "1"]
     noise_floor: Annotated[float | None, "As in trials.", "1"]
+    predicted_peak_bytes: Annotated[
+        int | None,
+        "Predicted peak of the trial's device memory; null where nothing can say it.",
+        "B",
+    ]
+    measured_peak_bytes: Annotated[int | None, "trials.peak_memory_bytes.", "B"]
 
 
 ROWS: Mapping[str, type[TableRow]] = {
@@ -137,6 +181,7 @@ ROWS: Mapping[str, type[TableRow]] = {
     "op_costs": OpCostRow,
     "layers": LayerRow,
     "graph_ops": GraphOpRow,
+    "program_ops": ProgramOpRow,
     "predictions": PredictionRow,
 }
 """The class of a table's rows."""

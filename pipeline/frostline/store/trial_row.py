@@ -54,6 +54,11 @@ class PlannedColumns(TableRow):
     anchor: Annotated[str | None, "Which anchor of the cost model it is; null: none."]
 
     @property
+    def is_anchor(self) -> bool:
+        """Whether predictions are made from it; every control has the configuration of one."""
+        return self.is_control or self.anchor is not None
+
+    @property
     def setting(self) -> Setting:
         """The training setting."""
         return Setting(
@@ -102,7 +107,6 @@ class TimingColumns(TableRow):
         "1",
     ]
     profiler_overhead: Annotated[float | None, "Profiled / unprofiled step time.", "1"]
-    peak_memory_bytes: Annotated[int | None, "Device memory of the trial alone; null on CPUs.", "B"]
     energy_joules_per_step: Annotated[float | None, "Device energy; null where not counted.", "J"]
     examples_per_second: Annotated[
         float | None,
@@ -191,10 +195,59 @@ def _by_pass(row: ProfileColumns, unit: str) -> dict[str, int] | None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PeakColumns(TableRow):
+    """The most memory that the trial alone held at one time."""
+
+    peak_memory_bytes: Annotated[
+        int | None,
+        "Memory of the trial alone at its peak: on GPUs the allocator's peak; on CPUs what its "
+        "model holds and what its profiled steps requested, large tensors only.",
+        "B",
+    ]
+    peak_memory_source: Annotated[
+        Literal["allocator", "profile"] | None,
+        "allocator: the device's own account; profile: the allocator's events in the profile.",
+    ]
+    allocator_slack_bytes: Annotated[
+        int | None,
+        "What the allocator gave to profiled steps at their peak beyond what was requested; null "
+        "where the profile has no such events.",
+        "B",
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldColumns(TableRow):
+    """What the trial's model holds before a step runs, from shapes and types."""
+
+    weights_bytes: Annotated[
+        int | None, "All weights of the model, frozen ones and statistics included.", "B"
+    ]
+    optimizer_slots_bytes: Annotated[int | None, "All variables of its optimizer.", "B"]
+    input_bytes: Annotated[int | None, "One batch; null where its size is open.", "B"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictedColumns(TableRow):
     """What the cost model says, once all anchors are there."""
 
     predicted_step_ns: Annotated[int | None, "Step time by the cost model.", "ns"]
+    gradients_bytes: Annotated[
+        int | None,
+        "Part of the predicted peak: tensors of the backward pass and of the optimizer that are "
+        "alive then. With weights_bytes, optimizer_slots_bytes, input_bytes and the next two it "
+        "adds up to predictions.predicted_peak_bytes.",
+        "B",
+    ]
+    activations_bytes: Annotated[
+        int | None, "Part of the predicted peak: tensors of the forward pass alive then.", "B"
+    ]
+    workspace_bytes: Annotated[
+        int | None,
+        "Part of the predicted peak that no tensor of the step explains, from the anchors: "
+        "workspaces of kernels and what the allocator adds; negative where tensors share memory.",
+        "B",
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,6 +310,8 @@ class TrialRow(  # dataclasses take the fields of the last base first
     DeviceColumns,
     AttemptColumns,
     PredictedColumns,
+    PeakColumns,
+    HeldColumns,
     ProfileColumns,
     TimingColumns,
     OutcomeColumns,
@@ -271,10 +326,12 @@ class TrialRow(  # dataclasses take the fields of the last base first
         outcome: OutcomeColumns,
         timing: TimingColumns,
         profile: ProfileColumns,
+        held: HeldColumns,
+        peak: PeakColumns,
         predicted: PredictedColumns,
         attempt: AttemptColumns,
         device: DeviceColumns,
     ) -> TrialRow:
         """The row made of all its parts."""
-        parts = (planned, outcome, timing, profile, predicted, attempt, device)
+        parts = (planned, outcome, timing, profile, held, peak, predicted, attempt, device)
         return TrialRow.from_mapping({k: v for part in parts for k, v in part.values().items()})

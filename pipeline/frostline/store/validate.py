@@ -26,7 +26,7 @@ LONGEST_TEXT = 100_000
 
 _TEXTS = frozenset({"policy", "aliases", "error_message", "warnings"})
 
-_SIGNED = frozenset({"pair", "allocator_slack_bytes"})
+_SIGNED = frozenset({"pair", "allocator_slack_bytes", "workspace_bytes"})
 _POSITIVE = frozenset({
     "batch_size", "n_steps", "step_ns", "baseline_step_ns", "speedup", "speedup_low",
     "speedup_high", "profiler_overhead", "predicted_speedup", "measured_speedup",
@@ -139,6 +139,8 @@ def _wrong(column: Column, values: pa.ChunkedArray) -> tuple[pa.ChunkedArray | N
         case "list<string>":
             most = LONGEST_TEXT if column.name in _TEXTS else LONGEST_NAME
             return _wrong_lists(values, most), f"it lists names of {most} characters at most"
+        case "list<int64>":
+            return _wrong_counts(values), f"it lists sizes between 0 and {_MOST_WHOLE:g}"
     return None, ""
 
 
@@ -162,6 +164,17 @@ def _wrong_lists(values: pa.ChunkedArray, most: int) -> pa.ChunkedArray:
         names, owners = pc.list_flatten(chunk), pc.list_parent_indices(chunk)
         bad = pc.fill_null(pc.greater(pc.utf8_length(names), most), True)
         guilty = owners.filter(bad)
+        chunks.append(pc.is_in(pa.array(range(len(chunk)), owners.type), guilty))
+    return pa.chunked_array(chunks, pa.bool_())
+
+
+def _wrong_counts(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Lists in which a size is negative or larger than anything; an unknown one may be missing."""
+    chunks = []
+    for chunk in values.chunks:
+        sizes, owners = pc.list_flatten(chunk), pc.list_parent_indices(chunk)
+        bad = pc.or_(pc.less(sizes, 0), pc.greater(sizes, int(_MOST_WHOLE)))
+        guilty = owners.filter(pc.fill_null(bad, False))
         chunks.append(pc.is_in(pa.array(range(len(chunk)), owners.type), guilty))
     return pa.chunked_array(chunks, pa.bool_())
 

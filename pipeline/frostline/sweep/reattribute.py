@@ -3,7 +3,7 @@
 In: OUT. Out: the tables `op_costs`, `layers` and `predictions`, the pass columns of `trials` and
 TensorBoard's scalars, written again trial by trial; samples, step times and speedups stay as they
 were measured. Useful after a change of the attribution rules or of the cost model. Needs neither a
-GPU nor TensorFlow.
+GPU nor TensorFlow, unless the steps are to be traced again (`frostline.sweep.retrace`).
 
 A trial is left as it is, and named, when its trace or its model's facts were not kept or the trace
 cannot be used. In every other trial, lost, invented or wrongly credited time is an error. Holds
@@ -12,7 +12,7 @@ OUT's lock, so it cannot run beside a sweep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -22,18 +22,22 @@ from frostline.analyse.stored_model import load_facts, read_graph
 from frostline.attribute.attribute import attribute
 from frostline.attribute.costs import check_conserved, per_step
 from frostline.attribute.frozen import check_frozen
+from frostline.attribute.step_graph import StepGraph
 from frostline.errors import ConservationError, CreditError, SweepError, TraceError
 from frostline.notebook import one_line
 from frostline.prediction import write_predictions
-from frostline.results.detail_rows import layer_rows, op_cost_rows
+from frostline.results.detail_rows import layer_rows, op_cost_rows, program_op_rows
+from frostline.results.memory_columns import peak_columns
 from frostline.results.profile_columns import profile_columns
 from frostline.store.files import OutsideError
-from frostline.store.schema import LayerRow
+from frostline.store.schema import LayerRow, ProgramOpRow
 from frostline.store.sweep import Sweep, as_sweep, open_sweep
-from frostline.store.trial_row import OutcomeColumns, TrialRow
+from frostline.store.trial_row import OutcomeColumns, PeakColumns, TrialRow
+from frostline.sweep.retrace import retrace as traced_again
+from frostline.sweep.study_to_run import study_to_run
 from frostline.tensorboard.events import events_path, trial_events
 from frostline.trace.converter import TraceConverter
-from frostline.trace.ops import in_training_steps
+from frostline.trace.ops import Trace, in_training_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +47,14 @@ class Reattributed:
     Attributes:
         rewritten: trials whose trace was attributed again, by `trial_id`.
         left: why others were left as they are, by `trial_id`.
+        untraced: why steps were not traced again though that was asked for, by `trial_id`.
         predicted: trials whose predictions changed.
         notices: models and settings without a cost model, and why.
     """
 
     rewritten: tuple[str, ...]
     left: Mapping[str, str]
+    untraced: Mapping[str, str]
     predicted: int
     notices: tuple[str, ...]
 
@@ -58,15 +64,25 @@ class Reattributed:
 
 
 def reattribute(
-    out: Sweep | str | PathLike[str], *, tell: Callable[[str], None] = lambda _line: None
+    out: Sweep | str | PathLike[str],
+    *,
+    retrace: bool = False,
+    study: str | PathLike[str] | None = None,
+    trust_study: bool = False,
+    tell: Callable[[str], None] = lambda _line: None,
 ) -> Reattributed:
     """Attribute every kept trace of a sweep again, and predict every trial again.
 
     Args:
         out: the output folder, a local path or a URI; or a sweep that was opened there.
+        retrace: build and trace the models of the sweep again first, and fill in what it did not
+            record. Needs TensorFlow, and no GPU; no step is run.
+        study: with `retrace`, path of the study file beside its builders; None: OUT's copy.
+        trust_study: with `retrace`, run what OUT's copy names, whoever wrote it.
         tell: given a line for each trial.
 
     Raises:
+        UsageError: with `retrace`, the study or its builders cannot be used from here.
         SweepError: OUT is no sweep, or a sweep is running on it.
         StorageError: OUT cannot be read or written.
         ConservationError, CreditError: attributed times do not add up, or a frozen variable has
@@ -77,6 +93,12 @@ def reattribute(
     opened = as_sweep(out)
     with opened.out.lock(), TraceConverter() as converter:
         sweep = open_sweep(opened.out.address)  # as it is now that nobody else writes
+        untraced: Mapping[str, str] = {}
+        if retrace:
+            file = None if study is None else Path(study)
+            named = study_to_run(sweep, file, trusted=trust_study)
+            untraced = traced_again(sweep, named, tell=tell)
+            sweep = open_sweep(opened.out.address)
         for row in sweep.trial_rows():
             reason = _rewrite(sweep, row, converter)
             if reason is None:
@@ -85,7 +107,13 @@ def reattribute(
                 left[row.trial_id] = reason
             tell(f"{row.trial_id}: {f'left as it is, {reason}' if reason else 'attributed again'}")
         predicted, notices = write_predictions(open_sweep(opened.out.address))
-    return Reattributed(rewritten=tuple(rewritten), left=left, predicted=predicted, notices=notices)
+    return Reattributed(
+        rewritten=tuple(rewritten),
+        left=left,
+        untraced=untraced,
+        predicted=predicted,
+        notices=notices,
+    )
 
 
 def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter) -> str | None:
@@ -121,6 +149,7 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter) -> str | No
             return f"its trace cannot be used: {error}"
     check_conserved(per_step(trace.total_ns, trace.steps), costs)
     columns = profile_columns(trace, costs, graph).values()
+    columns |= _peak(row, trace).values()
     if row.error_stage == "profile":  # it has a usable trace after all
         columns |= _without_error(row).values()
     before = sweep.rows(LayerRow, trials=[row.trial_id])
@@ -134,16 +163,40 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter) -> str | No
         gradient_norms={
             one.layer: one.gradient_norm for one in before if one.gradient_norm is not None
         },
+        activation_bytes=_recorded(before),
     )
     sweep.out.amend(
         row.trial_id,
-        tables={"op_costs": op_cost_rows(row.trial_id, costs), "layers": layers},
+        tables={
+            "op_costs": op_cost_rows(row.trial_id, costs),
+            "layers": layers,
+            **_program(row, trace, graph),
+        },
         columns=columns,
     )
     samples = sweep.table("steps", trials=[row.trial_id]).to_pylist()
     events = trial_events(row.values() | columns, samples)
     sweep.out.put_file(events, events_path(row.trial_id))
     return None
+
+
+def _program(
+    row: TrialRow, trace: Trace, graph: StepGraph | None
+) -> Mapping[str, Sequence[ProgramOpRow]]:
+    if trace.program is None or graph is None or not row.is_anchor:
+        return {}
+    return {"program_ops": program_op_rows(row.trial_id, trace.program, graph)}
+
+
+def _peak(row: TrialRow, trace: Trace) -> PeakColumns:
+    """The measured peak; what was read from a profile before is read again."""
+    of_profile = row.peak_memory_source == "profile"
+    return peak_columns(None if of_profile else row.peak_memory_bytes, row, trace.allocation)
+
+
+def _recorded(before: Sequence[LayerRow]) -> dict[str, int] | None:
+    found = {one.layer: one.activation_bytes for one in before if one.activation_bytes is not None}
+    return found or None
 
 
 def _without_error(row: TrialRow) -> OutcomeColumns:

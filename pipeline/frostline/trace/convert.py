@@ -19,7 +19,8 @@ from xprof.convert.events_db.python import pywrap_events_db_c_api as events_db
 from frostline.errors import TraceError
 from frostline.trace.events import Aggregate, aggregate_events
 from frostline.trace.hlo import op_shares
-from frostline.trace.ops import OpShare, Trace
+from frostline.trace.ops import OpShare, ProgramMemory, Trace
+from frostline.trace.program import program_memory
 from frostline.trace.xspace import SpaceFacts, parse_hlo_proto, read_space
 
 Shares = dict[str, tuple[OpShare, ...]]
@@ -73,11 +74,34 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
         device_ns=aggregate.device_ns,
         eager=aggregate.eager,
         warnings=(*empty, *space.complaints, *aggregate.warnings, *undescribed),
+        program=_program_memory(aggregate, space),
+        allocation=aggregate.allocation,
     )
 
 
 def _said(space: SpaceFacts) -> str:
     return f". The profiler says: {'; '.join(space.complaints)}" if space.complaints else ""
+
+
+def _program_memory(aggregate: Aggregate, space: SpaceFacts) -> ProgramMemory | None:
+    """The memory of the program that took most of the time.
+
+    A trace holds every program that its process has compiled, those of other trials included. So
+    the program is the one whose id the events name; without an id, the last of its name.
+    """
+    spent: dict[str, int] = defaultdict(int)
+    for group in aggregate.groups:
+        if group.op.hlo_op:
+            spent[group.hlo_module] += group.op.self_ns
+    if not spent:
+        return None
+    module = max(spent, key=lambda name: spent[name])
+    candidates = [
+        serialised
+        for name, serialised in space.programs.items()
+        if module in (name, name.rpartition("(")[0])
+    ]
+    return program_memory(candidates[-1]) if candidates else None
 
 
 def _program_shares(aggregate: Aggregate, space: SpaceFacts) -> tuple[dict[str, Shares], list[str]]:

@@ -19,7 +19,8 @@ import duckdb
 
 from frostline.errors import TraceError
 from frostline.trace import queries
-from frostline.trace.ops import SHORT_NS, TraceOp
+from frostline.trace.allocations import step_allocation
+from frostline.trace.ops import SHORT_NS, StepAllocation, TraceOp
 
 _MEMORY_LIMIT = "512MB"
 
@@ -43,6 +44,7 @@ class Aggregate:
     device_ns: int
     eager: bool
     warnings: tuple[str, ...]
+    allocation: StepAllocation | None = None
 
 
 def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
@@ -84,6 +86,7 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
         busy_ns, between_ns, device_ns = _one(
             connection, queries.TIMELINE, {"opened": opened, "closed": closed}
         )
+        allocation = step_allocation(connection, where)
     eager = _is_eager(groups)
     if eager:
         warnings.append(
@@ -97,6 +100,7 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
         device_ns=device_ns,
         eager=eager,
         warnings=tuple(warnings),
+        allocation=allocation,
     )
 
 

@@ -84,6 +84,22 @@ def op_shares(program: Program) -> dict[str, tuple[OpShare, ...]]:
     return {name: shares for name, shares in found if shares}
 
 
+def contents(program: Program) -> dict[str, tuple[str, ...]]:
+    """Names of all TensorFlow ops of which an instruction computes something, by instruction.
+
+    Beside the ops that an instruction is there for (`op_shares`) these are the ones that it
+    recomputes or moves. An instruction that names none has those that it is there for.
+    """
+    resolver = _Resolver(program)
+    found = {}
+    for name in resolver.scheduled:
+        shares = resolver.shares(name)
+        named = resolver.named_inside(name) or tuple(share.op_name for share in shares)
+        if named:
+            found[name] = tuple(dict.fromkeys(named))
+    return found
+
+
 class _Resolver:
     """The program's data flow with fusions and calls opened up, so that names can be followed."""
 
@@ -148,6 +164,12 @@ class _Resolver:
         if own.named:
             return _weighted([own])
         return _weighted([leaf for leaf in content if leaf.named]) or self._nearest(name)
+
+    def named_inside(self, name: str) -> tuple[str, ...]:
+        """Ops that an instruction names, itself and inside of it."""
+        own = self.instructions[name]
+        inside = self._content(own) if own.opcode in _INLINED else ()
+        return tuple(leaf.op_name for leaf in (own, *inside) if leaf.named)
 
     def _content(self, instruction: Instruction) -> Iterator[Instruction]:
         for computation in instruction.called:

@@ -70,6 +70,51 @@ class TraceOp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramOp:
+    """One instruction of the entry computation.
+
+    Attributes:
+        name: unique in the program.
+        opcode: `fusion`, `convolution`, ...
+        op_names: TensorFlow ops that it computes, by the HLO's metadata; empty where nothing says.
+        inputs: position of the instruction that made a buffer, and which of its buffers.
+        buffer_bytes: of each buffer that it makes; 0 for one that is not temporary.
+    """
+
+    name: str
+    opcode: str
+    op_names: tuple[str, ...]
+    inputs: tuple[tuple[int, int], ...]
+    buffer_bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramMemory:
+    """What a program needs beside its parameters and results.
+
+    Attributes:
+        ops: in the order in which they run.
+        temporary_bytes: size of the block of its temporary buffers.
+    """
+
+    ops: tuple[ProgramOp, ...]
+    temporary_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepAllocation:
+    """What steps had at their peak beyond what was allocated before, by the allocator's events.
+
+    Attributes:
+        requested_bytes: as their tensors asked for.
+        allocated_bytes: as the allocator gave them.
+    """
+
+    requested_bytes: int
+    allocated_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """One profile, aggregated.
 
@@ -85,6 +130,9 @@ class Trace:
             devices that ran an op.
         eager: True when op names carry no layer scope because the step ran eagerly.
         warnings: holes that were met, in words (an empty device plane, for instance).
+        program: the memory of the XLA program in which the step spent most of its time; None
+            outside XLA, and where the trace does not carry it.
+        allocation: what its steps allocated; None where the trace has no such events.
     """
 
     ops: tuple[TraceOp, ...]
@@ -95,6 +143,8 @@ class Trace:
     device_ns: int
     eager: bool
     warnings: tuple[str, ...]
+    program: ProgramMemory | None = None
+    allocation: StepAllocation | None = None
 
     @property
     def wait_ns(self) -> int:

@@ -43,8 +43,26 @@ _SCHEMA = {
     "Stat": {"metadata_id": (1, "int64"), "bytes_value": (6, "bytes")},
     "StatEntry": {"key": (1, "int64"), "value": (2, "StatMetadata")},
     "StatMetadata": {"name": (2, "string")},
-    "Hlo": {"hlo_module": (1, "Module")},
-    "Module": {"name": (1, "string"), "computations": (3, "Computation*")},
+    "Hlo": {"hlo_module": (1, "Module"), "buffer_assignment": (3, "Buffers")},
+    "Module": {
+        "name": (1, "string"), "computations": (3, "Computation*"), "entry_id": (6, "int64"),
+        "schedule": (7, "Schedule"),
+    },
+    "Schedule": {"sequences": (1, "SequenceEntry*")},
+    "SequenceEntry": {"key": (1, "int64"), "value": (2, "Sequence")},
+    "Sequence": {"instruction_ids": (1, "int64*")},
+    "Buffers": {
+        "values": (1, "Value*"), "allocations": (3, "Allocation*"), "traces": (4, "HeapTrace*"),
+    },
+    "Value": {"id": (1, "int64"), "size": (2, "int64"), "defined_at": (3, "Place")},
+    "Place": {"shape_index": (3, "int64*"), "instruction_id": (4, "int64")},
+    "Allocation": {
+        "size": (2, "int64"), "is_thread_local": (3, "int64"), "is_parameter": (5, "int64"),
+        "may_be_live_out": (7, "int64"), "assigned": (9, "Assigned*"), "is_constant": (12, "int64"),
+    },
+    "Assigned": {"value_id": (1, "int64")},
+    "HeapTrace": {"events": (1, "HeapEvent*")},
+    "HeapEvent": {"kind": (1, "int64"), "value_id": (2, "int64"), "shares_with": (5, "int64")},
     "Computation": {
         "name": (1, "string"), "instructions": (2, "Op*"), "id": (5, "int64"),
         "root_id": (6, "int64"),
@@ -52,7 +70,8 @@ _SCHEMA = {
     "Op": {
         "name": (1, "string"), "opcode": (2, "string"), "shape": (3, "Shape"),
         "metadata": (7, "OpMetadata"), "parameter_number": (9, "int64"), "id": (35, "int64"),
-        "operand_ids": (36, "int64*"), "called_computation_ids": (38, "int64*"),
+        "operand_ids": (36, "int64*"), "tuple_index": (13, "int64"),
+        "called_computation_ids": (38, "int64*"),
     },
     "OpMetadata": {"op_type": (1, "string"), "op_name": (2, "string")},
     "Shape": {"dimensions": (3, "int64*"), "tuple_shapes": (4, "Shape*")},
@@ -205,16 +224,29 @@ def _programs(plane: bytes) -> dict[str, bytes]:
     }
 
 
+def parse_hlo(serialised: bytes) -> Any:
+    """A serialised `HloProto`, as far as its fields are declared here.
+
+    Raises:
+        TraceError: the bytes are no `HloProto`.
+    """
+    try:
+        return _MESSAGES["Hlo"].FromString(serialised)
+    except message.DecodeError as error:
+        raise TraceError(f"an HLO program in the trace cannot be read: {error}") from error
+
+
 def parse_hlo_proto(serialised: bytes) -> Program:
     """Read a program from a serialised `HloProto`.
 
     Raises:
         TraceError: the bytes are no `HloProto`.
     """
-    try:
-        parsed: Any = _MESSAGES["Hlo"].FromString(serialised)
-    except message.DecodeError as error:
-        raise TraceError(f"an HLO program in the trace cannot be read: {error}") from error
+    return program_of(parse_hlo(serialised))
+
+
+def program_of(parsed: Any) -> Program:
+    """The program in what `parse_hlo` gives."""
     module = parsed.hlo_module
     computation_names = {computation.id: computation.name for computation in module.computations}
     return {

@@ -5,12 +5,13 @@ the data flow between values as `frostline.attribute.walk` takes it. Calls, bran
 entered: a call's arguments and results are wired through, a branch's result may come from either
 branch, a loop variable from before the loop or from the round before. `IdentityN` is wired index by
 index. A call whose function cannot be seen stays one op that mixes all of its inputs, with a
-warning.
+warning. Beside the flow, the tensors that each op reads are kept, output by output.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import tensorflow as tf
 from tensorflow.python.framework import func_graph, ops
@@ -24,12 +25,16 @@ from frostline.measure.graph.called_functions import (
 )
 from frostline.measure.graph.recorder import OpCredits, TensorRef
 
+Output: TypeAlias = tuple[int, int]
+"""A tensor: a vertex, and which output of the op behind it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlatOp:
     """One op of the flat graph.
 
     Attributes:
+        position: in `FlatGraph.ops`.
         name: unique: names of the calls around it, `/`, its own; `#1`, `#2`, ... behind it where
             two branches hold ops of the same name.
         own_name: its name in the function that holds it.
@@ -41,6 +46,7 @@ class FlatOp:
         operation: the op itself.
     """
 
+    position: int
     name: str
     own_name: str
     op_type: str
@@ -56,6 +62,9 @@ class FlatGraph:
 
     Attributes:
         ops: in creation order, the ops of a function behind the op that calls it.
+        reads: per op, the tensors it reads; none for an op whose functions were entered.
+        same_as: per vertex that stands for no tensor of its own (an argument, a loop variable, the
+            result of a call that was entered), the tensors that it may stand for.
         sources: the flow, per vertex.
         op_of: per vertex, position in `ops`; None for arguments and loop variables.
         arguments: vertices of the outermost function's own arguments.
@@ -65,6 +74,8 @@ class FlatGraph:
     """
 
     ops: list[FlatOp] = field(default_factory=list)
+    reads: list[tuple[Output, ...]] = field(default_factory=list)
+    same_as: dict[int, tuple[Output, ...]] = field(default_factory=dict)
     sources: list[tuple[int, ...]] = field(default_factory=list)
     op_of: list[int | None] = field(default_factory=list)
     arguments: frozenset[int] = frozenset()
@@ -122,8 +133,14 @@ class _Scope:
     def vertex(self, tensor: tf.Tensor) -> int:
         return _pick(self.values[tensor.op.name], tensor.value_index)
 
+    def output(self, tensor: tf.Tensor) -> Output:
+        return self.vertex(tensor), tensor.value_index
+
     def results(self) -> list[int]:
         return [self.vertex(tensor) for tensor in self.graph.outputs]
+
+    def result(self, position: int) -> Output:
+        return self.output(self.graph.outputs[position])
 
 
 def flatten(graph: func_graph.FuncGraph, recorded: OpCredits) -> FlatGraph:
@@ -173,7 +190,7 @@ class _Flattener:
         # A loop's inputs may have been added after ops that were created later than the loop, so
         # nothing is wired before every op of the body has its vertices.
         for flat_op, bodies in entered:
-            self._wire(flat_op, bodies, [scope.vertex(t) for t in flat_op.operation.inputs])
+            self._wire(flat_op, bodies, [scope.output(t) for t in flat_op.operation.inputs])
         return scope
 
     def _vertex(self, op: int | None) -> int:
@@ -187,6 +204,7 @@ class _Flattener:
         apart = functional or operation.type == "IdentityN"
         count = max(1, len(operation.outputs)) if apart else 1
         flat_op = FlatOp(
+            position=position,
             name=self._unique(scope.prefix + operation.name),
             own_name=operation.name,
             op_type=operation.type,
@@ -196,6 +214,7 @@ class _Flattener:
             operation=operation,
         )
         self._flat.ops.append(flat_op)
+        self._flat.reads.append(())
         return flat_op
 
     def _unique(self, name: str) -> str:
@@ -226,45 +245,50 @@ class _Flattener:
             if graph is not None
         ]
 
-    def _wire(self, flat_op: FlatOp, bodies: list[_Scope], inputs: list[int]) -> None:
+    def _wire(self, flat_op: FlatOp, bodies: list[_Scope], given: list[Output]) -> None:
         sources, vertices = self._flat.sources, flat_op.vertices
+        inputs = [vertex for vertex, _ in given]
         if not bodies:
             apart = flat_op.op_type == "IdentityN"
             for position, vertex in enumerate(vertices):
                 sources[vertex] = (inputs[position],) if apart else tuple(inputs)
+            self._flat.reads[flat_op.position] = tuple(given)
             return
         if flat_op.op_type in LOOPS:
-            self._wire_loop(vertices, bodies[0], bodies[1], inputs)
+            self._wire_loop(vertices, bodies[0], bodies[1], given)
             return
-        chosen_by = inputs[:1] if flat_op.op_type in BRANCHES else []
+        chosen_by = 1 if flat_op.op_type in BRANCHES else 0
         for body in bodies:
-            given = zip(body.arguments, inputs[len(chosen_by) :], strict=True)
-            for argument, value in given:
-                sources[argument] = (value,)
+            for argument, value in zip(body.arguments, given[chosen_by:], strict=True):
+                self._stands_for(argument, value)
         for position, output in enumerate(flat_op.operation.outputs):
-            found = [body.results()[position] for body in bodies]
-            sources[vertices[position]] = (*found, *_steering(output, chosen_by))
+            found = [body.result(position) for body in bodies]
+            self._stands_for(vertices[position], *found)
+            sources[vertices[position]] += _steering(output, inputs[:chosen_by])
         if not flat_op.operation.outputs:
-            sources[vertices[0]] = tuple(chosen_by)
+            sources[vertices[0]] = tuple(inputs[:chosen_by])
 
     def _wire_loop(
-        self, vertices: tuple[int, ...], body: _Scope, condition: _Scope, inputs: list[int]
+        self, vertices: tuple[int, ...], body: _Scope, condition: _Scope, given: list[Output]
     ) -> None:
-        sources = self._flat.sources
-        carried = zip(body.arguments, inputs, body.results(), strict=True)
-        for argument, before, after in carried:
-            sources[argument] = (before, after)
+        for position, (argument, before) in enumerate(zip(body.arguments, given, strict=True)):
+            self._stands_for(argument, before, body.result(position))
         for argument, variable in zip(condition.arguments, body.arguments, strict=True):
-            sources[argument] = (variable,)
+            self._stands_for(argument, (variable, 0))
         outputs = zip(vertices, body.arguments, body.graph.outputs, strict=True)
         for vertex, variable, tensor in outputs:
-            sources[vertex] = (variable, *_steering(tensor, condition.results()[:1]))
+            self._stands_for(vertex, (variable, 0))
+            self._flat.sources[vertex] += _steering(tensor, condition.results()[:1])
+
+    def _stands_for(self, vertex: int, *outputs: Output) -> None:
+        self._flat.same_as[vertex] = outputs
+        self._flat.sources[vertex] = tuple(source for source, _ in outputs)
 
 
 def _pick(vertices: tuple[int, ...], index: int) -> int:
     return vertices[index] if len(vertices) > 1 else vertices[0]
 
 
-def _steering(tensor: tf.Tensor, predicate: list[int]) -> list[int]:
+def _steering(tensor: tf.Tensor, predicate: list[int]) -> tuple[int, ...]:
     """Vertices that decide where a value comes from; none for a resource handle, which is fixed."""
-    return [] if tensor.dtype == tf.resource else predicate
+    return () if tensor.dtype == tf.resource else tuple(predicate)

@@ -35,6 +35,7 @@ from frostline.measure.graph.step_facts import (
     unconnected,
     written,
 )
+from frostline.measure.graph.tensors import tensors_of
 from frostline.measure.layers import MODEL_PATH, OwnedLayer
 
 _NO_GRAPH = "the training step was not traced with a gradient tape: no passes"
@@ -62,12 +63,12 @@ class FlatStep:
 
 
 def analyse_step(
-    recorder: StepRecorder, owned: tuple[OwnedLayer, ...]
+    recorder: StepRecorder, owned: tuple[OwnedLayer, ...], *, batch_size: int | None = None
 ) -> tuple[StepGraph | None, StepFacts, tuple[str, ...]]:
     """Analyse the training step that a recorder watched being traced.
 
     `with StepRecorder(model)` stood around the first step; `owned` are the `owned_layers(model)`
-    from before anything was frozen.
+    from before anything was frozen. `batch_size` stands for sizes of tensors that are open.
 
     Returns:
         The graph (variables in the order of `owned`), the facts, and warnings; no graph where the
@@ -80,7 +81,7 @@ def analyse_step(
     graph = StepGraph(
         variables=step.paths,
         trained=tuple(step.paths[position] for position in sorted(step.returned)),
-        ops=_with_flops(graph_ops(step.plain), step.flat.ops),
+        ops=with_tensors(_with_flops(graph_ops(step.plain), step.flat.ops), step.flat, batch_size),
     )
     return graph, step.facts, step.warnings
 
@@ -177,6 +178,16 @@ def total_flops(op: FlatOp) -> int | None:
         return None
     once = flops_of(op.operation)
     return None if once is None else once * op.trips
+
+
+def with_tensors(
+    found: Iterable[GraphOp], flat: FlatGraph, batch_size: int | None
+) -> tuple[GraphOp, ...]:
+    """Ops of a flat graph with what they read and make; see `frostline.measure.graph.tensors`."""
+    return tuple(
+        replace(op, inputs=tensors.inputs, output_bytes=tensors.output_bytes)
+        for op, tensors in zip(found, tensors_of(flat, batch_size=batch_size), strict=True)
+    )
 
 
 def _with_flops(found: Iterable[GraphOp], flat: Iterable[FlatOp]) -> tuple[GraphOp, ...]:

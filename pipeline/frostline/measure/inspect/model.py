@@ -81,6 +81,7 @@ def facts_of(
     warnings: Iterable[str] = (),
     without_gradient: Collection[str] = (),
     must_train: tuple[tuple[str, ...], ...] = (),
+    step_bytes: int | None = None,
 ) -> ModelFacts:
     """Facts of a model of which `owned` trains; `without_gradient` holds paths of variables."""
     used = [layer for layer in owned if wiring.first_use[layer.name] is not None]
@@ -106,6 +107,7 @@ def facts_of(
         trace_s=trace_s,
         facts_warnings=tuple(found),
         must_train=must_train,
+        step_bytes=step_bytes,
     )
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from frostline.attribute.step_graph import GraphOp
 from frostline.attribute.step_ops import graph_ops
 from frostline.errors import TrialError
 from frostline.facts.model_facts import ModelFacts
@@ -27,11 +28,12 @@ from frostline.measure.batches import rows_of
 from frostline.measure.eager import runs_eagerly
 from frostline.measure.fresh_step import fresh_train_function
 from frostline.measure.graph.recorder import StepRecorder, variable_key
-from frostline.measure.graph.step import FlatStep, flat_step
+from frostline.measure.graph.step import FlatStep, flat_step, with_tensors
 from frostline.measure.inspect.model import facts_of, inspect
 from frostline.measure.inspect.wiring import Wiring
 from frostline.measure.layers import OwnedLayer, freeze, owned_layers
 from frostline.measure.short_error import short_error
+from frostline.memory.liveness import peak
 
 _MOST_GROUPS = 6  # of variables that are differentiated together; each is tried by a trace
 
@@ -91,6 +93,7 @@ def inspect_training(
         warnings=[*step.warnings, *_remarks(step, trained, wiring, left)],
         without_gradient=step.facts.unconnected_variables,
         must_train=tuple(_must_train(recorder, trained, make)),
+        step_bytes=_step_bytes(with_tensors(ops, step.flat, batch_size)),
     )
 
 
@@ -104,6 +107,11 @@ def _trace(model: keras.Model, batch: Any, recorder: StepRecorder) -> Any:
             return model.train_function(itertools.repeat(data))
 
         return tf.function(step, autograph=False).get_concrete_function(batch)
+
+
+def _step_bytes(ops: Sequence[GraphOp]) -> int:
+    """The most that is alive at one time."""
+    return peak(ops, [op.pass_ != "other" for op in ops]).n_bytes
 
 
 def _trained(

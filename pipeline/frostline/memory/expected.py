@@ -1,7 +1,8 @@
 """The least memory that a model takes while it trains, from its variables alone. Pure.
 
-Activations and workspace come on top and are not known before a step has run, so this is a lower
-bound: what exceeds a device's memory by it cannot be measured there.
+`least_bytes` is a lower bound: what exceeds a device's memory by it cannot be measured there.
+`expected_bytes` adds the tensors of the traced step, as they would be alive in graph mode; XLA
+often needs less, and kernels' workspaces and the allocator's gaps come on top.
 """
 
 from __future__ import annotations
@@ -22,3 +23,16 @@ def least_bytes(facts: ModelFacts, setting: Setting) -> int:
     slots = _SLOTS.get((setting.optimizer or "").lower(), 0)
     values = facts.total_params * (2 + slots) + facts.untrainable_params
     return values * _FLOAT_BYTES
+
+
+def expected_bytes(facts: ModelFacts, setting: Setting) -> int | None:
+    """What one copy of a model takes while a step runs, in bytes; None where it is not known.
+
+    Tensors grow with the batch; those of the optimizer do not, so that a batch other than the one
+    that was traced is estimated from above where it is larger.
+    """
+    if facts.step_bytes is None or not facts.batch_size:
+        return None
+    gradients = facts.total_params * _FLOAT_BYTES
+    tensors = round(facts.step_bytes * setting.batch_size / facts.batch_size)
+    return least_bytes(facts, setting) - gradients + tensors

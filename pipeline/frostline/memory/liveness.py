@@ -1,0 +1,214 @@
+"""What is alive while a step runs: a walk over its ops in the order in which they run.
+
+In: ops with the tensors that they read and make, and which of them run. Out: `Peak`: the most bytes
+that are alive at one time, and the tensors that hold them. A tensor lives from the op that makes it
+to the last op that reads it. An op may make none of its own:
+
+- what only gives a tensor another name or shape shares it (`SHARES`), and so does reading a
+  variable, whose bytes are the model's;
+- an elementwise op writes over an input of the same size that nobody else will read
+  (`OVERWRITES`; `OpKernelContext::forward_input_or_allocate_output` in TensorFlow's kernels).
+
+An op that asks for a tensor's shape alone (`OF_SHAPES`) does not keep it alive: where shapes are
+known, TensorFlow folds the answer into a constant.
+
+Bytes that are not known count as 0 and are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+SHARES = frozenset(
+    {
+        "Bitcast", "CheckNumerics", "EnsureShape", "ExpandDims", "Identity", "IdentityN",
+        "PlaceholderWithDefault", "PreventGradient", "Reshape", "Snapshot", "Squeeze",
+        "StopGradient", "TensorListFromTensor", "TensorListGetItem", "TensorListPopBack",
+        "bitcast", "get-tuple-element", "reshape", "tuple",
+    }
+)  # fmt: skip
+_OF_THE_MODEL = frozenset({"Const", "HostConst", "ReadVariableOp", "VarHandleOp"})
+OVERWRITES = frozenset(
+    {
+        "Abs", "Add", "AddN", "AddV2", "BiasAdd", "ClipByValue", "Div", "DivNoNan", "Elu",
+        "EluGrad", "Erf", "Exp", "Expm1", "FloorDiv", "FusedBatchNormV3", "InvGrad", "LeakyRelu",
+        "LeakyReluGrad", "Log", "Log1p", "LogSoftmax", "Maximum", "Minimum", "Mul", "MulNoNan",
+        "Neg", "Pow", "RealDiv", "Reciprocal", "ReciprocalGrad", "Relu", "Relu6", "Relu6Grad",
+        "ReluGrad", "Rsqrt", "RsqrtGrad", "Selu", "SeluGrad", "Sigmoid", "SigmoidGrad", "Sign",
+        "Softmax", "Softplus", "SoftplusGrad", "Sqrt", "SqrtGrad", "Square", "SquaredDifference",
+        "Sub", "Tanh", "TanhGrad", "Xdivy", "Xlogy", "ZerosLike",
+    }
+)  # fmt: skip
+
+
+OF_SHAPES = frozenset({"Rank", "Shape", "ShapeN", "Size"})
+
+
+class MemoryOp(Protocol):
+    """An op as this module needs it: its type, what it reads and how large what it makes is."""
+
+    @property
+    def op_type(self) -> str:
+        """TensorFlow op type, or HLO opcode."""
+
+    @property
+    def inputs(self) -> tuple[tuple[int, int], ...] | None:
+        """Position and output of the ops that made what it reads."""
+
+    @property
+    def output_bytes(self) -> tuple[int | None, ...] | None:
+        """Bytes of each output."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveTensor:
+    """A tensor that is alive at the peak.
+
+    Attributes:
+        op: position of the op that made it.
+        output: which of its outputs.
+        n_bytes: its size in bytes.
+    """
+
+    op: int
+    output: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peak:
+    """The moment at which the most is alive.
+
+    Attributes:
+        n_bytes: alive then, in bytes; the sum over `tensors`.
+        op: position of the op that runs then; None where nothing runs.
+        tensors: what is alive, largest first.
+        unknown: tensors of the whole step whose bytes are not known.
+    """
+
+    n_bytes: int
+    op: int | None
+    tensors: tuple[LiveTensor, ...]
+    unknown: int
+
+
+@dataclass(slots=True)
+class _Buffer:
+    tensor: LiveTensor
+    reads_left: int
+
+
+def peak(ops: Sequence[MemoryOp], runs: Sequence[bool], order: Iterable[int] | None = None) -> Peak:
+    """The peak of a step.
+
+    Args:
+        ops: of the step.
+        runs: per op, whether it runs.
+        order: positions of the ops in the order in which they run; None: that of `ops`.
+    """
+    sequence = [each for each in (range(len(ops)) if order is None else order) if runs[each]]
+    walk = _Walk(ops, sequence)
+    most, at = 0, None
+    for op in sequence:
+        walk.start(op)
+        if walk.alive > most or at is None:
+            most, at = walk.alive, op
+        walk.end(op)
+    if at is None:
+        return Peak(n_bytes=0, op=None, tensors=(), unknown=0)
+    again = _Walk(ops, sequence)
+    for op in sequence:
+        again.start(op)
+        if op == at:
+            break
+        again.end(op)
+    tensors = sorted(again.tensors(), key=lambda each: (-each.n_bytes, each.op, each.output))
+    return Peak(n_bytes=most, op=at, tensors=tuple(tensors), unknown=walk.unknown)
+
+
+class _Walk:
+    """Buffers while the ops of a sequence run one after the other."""
+
+    def __init__(self, ops: Sequence[MemoryOp], sequence: Sequence[int]) -> None:
+        self._ops = ops
+        place = {op: number for number, op in enumerate(sequence)}
+        # What a loop carries into its next round is read by an op that has run before: no read.
+        self._inputs = {
+            op: [
+                source
+                for source in ops[op].inputs or ()
+                if place.get(source[0], len(sequence)) < place[op]
+            ]
+            if ops[op].op_type not in OF_SHAPES
+            else []
+            for op in sequence
+        }
+        self._readers: dict[tuple[int, int], int] = {}
+        for sources in self._inputs.values():
+            for source in sources:
+                self._readers[source] = self._readers.get(source, 0) + 1
+        self._buffer_of: dict[tuple[int, int], _Buffer] = {}
+        self._held: dict[int, _Buffer] = {}
+        self._fresh: list[_Buffer] = []
+        self.alive = 0
+        self.unknown = 0
+
+    def tensors(self) -> list[LiveTensor]:
+        """What is alive now, without what takes no bytes."""
+        return [each.tensor for each in self._held.values() if each.tensor.n_bytes]
+
+    def start(self, op: int) -> None:
+        """Make the outputs of an op; its inputs are alive still."""
+        kind = self._ops[op].op_type
+        inputs = self._inputs[op]
+        self._fresh = []
+        for output, n_bytes in enumerate(self._ops[op].output_bytes or ()):
+            tensor = (op, output)
+            readers = self._readers.get(tensor, 0)
+            shared = self._shared(op, output) if kind in SHARES else None
+            shared = shared or self._overwritten(kind, output, n_bytes, inputs)
+            if shared is None:
+                self._make(tensor, 0 if kind in _OF_THE_MODEL else n_bytes, readers)
+                continue
+            shared.reads_left += readers
+            self._buffer_of[tensor] = shared
+
+    def end(self, op: int) -> None:
+        """Let go of what nobody reads any more."""
+        touched = [self._buffer_of[source] for source in self._inputs[op]]
+        for buffer in touched:
+            buffer.reads_left -= 1
+        for buffer in (*touched, *self._fresh):
+            if buffer.reads_left <= 0 and self._held.pop(id(buffer), None) is not None:
+                self.alive -= buffer.tensor.n_bytes
+
+    def _make(self, tensor: tuple[int, int], n_bytes: int | None, readers: int) -> None:
+        if n_bytes is None:
+            self.unknown += 1
+        made = LiveTensor(op=tensor[0], output=tensor[1], n_bytes=n_bytes or 0)
+        buffer = _Buffer(tensor=made, reads_left=readers)
+        self._buffer_of[tensor] = buffer
+        self._held[id(buffer)] = buffer
+        self._fresh.append(buffer)
+        self.alive += made.n_bytes
+
+    def _shared(self, op: int, output: int) -> _Buffer | None:
+        """What an output is another name of: the first input, or that of the same number."""
+        inputs = self._ops[op].inputs or ()
+        if not inputs:
+            return None
+        source = inputs[output if len(inputs) == len(self._ops[op].output_bytes or ()) else 0]
+        return self._buffer_of.get(source) if source in self._inputs[op] else None
+
+    def _overwritten(
+        self, kind: str, output: int, n_bytes: int | None, inputs: Sequence[tuple[int, int]]
+    ) -> _Buffer | None:
+        if kind not in OVERWRITES or output != 0 or not n_bytes:
+            return None
+        for source in inputs:
+            buffer = self._buffer_of[source]
+            if buffer.reads_left == 1 and buffer.tensor.n_bytes == n_bytes:
+                return buffer
+        return None

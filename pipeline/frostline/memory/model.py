@@ -1,0 +1,321 @@
+"""The peak of any freeze configuration, from the baseline's step and the anchors' measured peaks.
+
+In: the baseline's traced step with its tensors, under XLA also its compiled program, and the
+anchors: what each froze, what its model holds, its measured peak. Out: `PeakPrediction`. Refuses
+(UsageError) a step without tensors, and configurations that the step cannot run.
+
+    peak = weights + optimizer slots + batch + what is alive of the step + workspace
+
+*What is alive* is a walk over the step as the configuration prunes it (`liveness`), under XLA over
+the baseline's program (`program`), in graph mode over the traced ops; there a normalisation that is
+frozen computes what it computes in an anchor in which it is frozen (`frozen_norms`). *Workspace* is
+what the anchors' peaks have beyond that: a straight line between neighbouring anchors in what is
+alive, constant beyond the outermost. Where no anchor has a measured peak it is 0 and the prediction
+is of tensors alone. *Slots* are a straight line in the trained parameters, through the anchors that
+train most and least, whose slots are known exactly.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from frostline.attribute.step_graph import GraphOp, StepGraph
+from frostline.errors import UsageError
+from frostline.facts.model_facts import ModelFacts
+from frostline.memory.frozen_norms import not_computed
+from frostline.memory.liveness import Peak, peak
+from frostline.memory.program import ProgramStep, left, pruned
+from frostline.memory.running import running
+from frostline.policies import why_not
+
+Holder = Literal["activations", "gradients"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorMemory:
+    """What is known of the memory of one anchor.
+
+    Attributes:
+        frozen_variables: their paths.
+        weights_bytes, optimizer_slots_bytes: what its model holds.
+        input_bytes: one batch; 0 where its size is not known.
+        peak_bytes: the measured peak; None where the device has no account of it.
+        graph: its own traced step, the baseline's with tensors; None where it is not known.
+    """
+
+    frozen_variables: frozenset[str]
+    weights_bytes: int
+    optimizer_slots_bytes: int
+    input_bytes: int
+    peak_bytes: int | None
+    graph: StepGraph | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldTensor:
+    """A tensor of the step that is alive at the peak.
+
+    Attributes:
+        layer: whose op made it; None where it belongs to none.
+        holder: `activations` where the forward pass made it, `gradients` elsewhere.
+        op: the op or the XLA instruction.
+        n_bytes: its size in bytes.
+    """
+
+    layer: str | None
+    holder: Holder
+    op: str
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakPrediction:
+    """The predicted peak of one configuration, in bytes.
+
+    Attributes:
+        weights, optimizer_slots, batch, activations, gradients, workspace: its parts.
+        tensors: those of the step that are alive then, largest first.
+        layer: whose op runs then; None where it belongs to none.
+        pass_: its pass; None where nothing runs.
+        unknown: tensors of the step whose size is not known, counted as 0.
+    """
+
+    weights: int
+    optimizer_slots: int
+    batch: int
+    activations: int
+    gradients: int
+    workspace: int
+    tensors: tuple[HeldTensor, ...]
+    layer: str | None
+    pass_: str | None
+    unknown: int
+
+    @property
+    def total(self) -> int:
+        """The peak: the sum of the parts."""
+        return (
+            self.weights + self.optimizer_slots + self.batch + self.activations + self.gradients
+            + self.workspace
+        )  # fmt: skip
+
+    def largest_batch(self, batch_size: int, limit_bytes: int) -> int:
+        """Examples that a step may have within a number of bytes; 0 where not even one fits.
+
+        This peak is of `batch_size` examples. Weights and slots stay as they are and all else
+        grows with the batch, which is more than it does: gradients of weights do not.
+        """
+        fixed = self.weights + self.optimizer_slots
+        of_one = (self.total - fixed) / batch_size
+        return max(0, int((limit_bytes - fixed) / of_one)) if of_one > 0 else batch_size
+
+    def by_layer(self) -> dict[str | None, int]:
+        """Bytes alive at the peak by layer, largest first; weights and slots excepted."""
+        found: dict[str | None, int] = defaultdict(int)
+        for tensor in self.tensors:
+            found[tensor.layer] += tensor.n_bytes
+        return dict(sorted(found.items(), key=lambda entry: -entry[1]))
+
+
+class MemoryModel:
+    """Predicts the peak of configurations of one model under one setting.
+
+    Args:
+        facts: the model.
+        anchors: measured anchors; the one that freezes nothing must be among them, with its graph.
+        program: the baseline's XLA program, its instructions with names of ops of that graph; None
+            in graph mode.
+        order: positions of the graph's ops in the order in which they run; None: that of creation.
+
+    Raises:
+        UsageError: the baseline is missing, or its tensors were not recorded.
+    """
+
+    def __init__(
+        self,
+        facts: ModelFacts,
+        anchors: Sequence[AnchorMemory],
+        *,
+        program: Sequence[ProgramStep] | None = None,
+        order: Sequence[int] | None = None,
+    ) -> None:
+        base = next((each for each in anchors if not each.frozen_variables), None)
+        if base is None or base.graph is None or not _has_tensors(base.graph):
+            raise UsageError(
+                "the tensors of the baseline's step were not recorded; "
+                "`frostline reattribute OUT --retrace` traces it again and fills them in"
+            )
+        self._facts = facts
+        self._base = base
+        self._graph = base.graph
+        self._program = program
+        self._order = order
+        self._paths = frozenset(variable.path for variable in facts.variables)
+        self._params = {variable.path: variable.params for variable in facts.variables}
+        self._frozen_graphs = [
+            (each.frozen_variables, each.graph)
+            for each in anchors
+            if each.graph is not None and each.frozen_variables
+        ]
+        self._slots = _Line.through(
+            (self._trained(each.frozen_variables), each.optimizer_slots_bytes) for each in anchors
+        )
+        self._workspace = _Steps(
+            [
+                (
+                    self._alive(each.frozen_variables)[1].n_bytes,
+                    each.peak_bytes - self._held(each.frozen_variables),
+                )
+                for each in anchors
+                if each.peak_bytes is not None
+            ]
+        )
+        self.is_calibrated = any(each.peak_bytes is not None for each in anchors)
+
+    def predict(self, frozen_variables: Collection[str]) -> PeakPrediction:
+        """The peak of a configuration; variables go by their paths.
+
+        Raises:
+            UsageError: the step cannot run so.
+        """
+        frozen = frozenset(frozen_variables)
+        if reason := why_not(self._facts, frozen):
+            raise UsageError(reason)
+        named, found = self._alive(frozen)
+        tensors = tuple(
+            HeldTensor(
+                layer=named[each.op].layer,
+                holder=_holder(named[each.op]),
+                op=named[each.op].op_name,
+                n_bytes=each.n_bytes,
+            )
+            for each in found.tensors
+        )
+        activations = sum(each.n_bytes for each in tensors if each.holder == "activations")
+        at = None if found.op is None else named[found.op]
+        return PeakPrediction(
+            weights=self._base.weights_bytes,
+            optimizer_slots=self._slots.at(self._trained(frozen)),
+            batch=self._base.input_bytes,
+            activations=activations,
+            gradients=found.n_bytes - activations,
+            workspace=self._workspace.at(found.n_bytes),
+            tensors=tensors,
+            layer=None if at is None else at.layer,
+            pass_=None if at is None else at.pass_,
+            unknown=found.unknown,
+        )
+
+    def peak_bytes(self, frozen: frozenset[str]) -> int:
+        """The total of `predict` alone; also where everything is frozen, which no step runs."""
+        alive = self._alive(frozen)[1].n_bytes
+        return self._held(frozen) + alive + self._workspace.at(alive)
+
+    def parameters_alone(self, frozen_variables: Collection[str]) -> int:
+        """Bytes of weights, slots and gradients, in four bytes a parameter; a naive prediction."""
+        trained = self._trained(frozenset(frozen_variables))
+        return self._base.weights_bytes + self._slots.at(trained) + 4 * trained
+
+    def _held(self, frozen: frozenset[str]) -> int:
+        slots = self._slots.at(self._trained(frozen))
+        return self._base.weights_bytes + slots + self._base.input_bytes
+
+    def _trained(self, frozen: frozenset[str]) -> int:
+        return sum(params for path, params in self._params.items() if path not in frozen)
+
+    def _alive(self, frozen: frozenset[str]) -> tuple[Sequence[GraphOp], Peak]:
+        """What is alive of the step at the peak, and the ops by which its positions go."""
+        runs = running(self._graph, self._paths - frozen)
+        ops = self._graph.ops
+        if self._program is None:
+            for number in not_computed(self._facts, self._graph, frozen, self._frozen_graphs):
+                runs[number] = False
+            return ops, peak(ops, runs, self._order)
+        by_name = {op.op_name: flag for op, flag in zip(ops, runs, strict=True)}
+        always = frozenset(op.op_name for op in ops if op.pass_ in ("forward", "input", "other"))
+        kept = left(self._program, by_name, always)
+        return _named(self._program, ops, always), peak(pruned(self._program, kept), kept)
+
+
+def _has_tensors(graph: StepGraph) -> bool:
+    return bool(graph.ops) and all(
+        op.inputs is not None and op.output_bytes is not None for op in graph.ops
+    )
+
+
+def _holder(op: GraphOp) -> Holder:
+    return "activations" if op.pass_ in ("forward", "input") else "gradients"
+
+
+def _named(
+    program: Sequence[ProgramStep], ops: Sequence[GraphOp], always: Collection[str]
+) -> list[GraphOp]:
+    """Each instruction as an op of the layer and pass of the first op that it is there for."""
+    known = {op.op_name: op for op in ops}
+    found = []
+    for step in program:
+        named = [known[name] for name in step.graph_ops if name in known]
+        chosen = next((op for op in named if op.op_name not in always), None)
+        chosen = chosen or (named[0] if named else None)
+        found.append(
+            GraphOp(
+                op_name=step.name,
+                op_type=step.op_type,
+                layer=None if chosen is None else chosen.layer,
+                pass_="other" if chosen is None else chosen.pass_,
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A straight line through the outermost of some points."""
+
+    low: tuple[int, int]
+    high: tuple[int, int]
+
+    @staticmethod
+    def through(points: object) -> _Line:
+        found = sorted(points)  # type: ignore[call-overload]
+        return _Line(found[0], found[-1])
+
+    def at(self, x: int) -> int:
+        """The value there, rounded."""
+        (x0, y0), (x1, y1) = self.low, self.high
+        return y1 if x1 == x0 else round(y0 + (y1 - y0) * (x - x0) / (x1 - x0))
+
+
+class _Steps:
+    """What peaks have beyond what is alive: linear between anchors, constant beyond them.
+
+    Where more is alive, no less is needed: an anchor that was measured below one with less alive is
+    taken to need as much.
+    """
+
+    def __init__(self, points: Sequence[tuple[int, int]]) -> None:
+        sums: dict[int, list[int]] = defaultdict(list)
+        for alive, measured in points:
+            sums[alive].append(measured - alive)
+        self._alive = sorted(sums)
+        self._beyond: list[int] = []
+        least = None
+        for each in self._alive:
+            beyond = round(sum(sums[each]) / len(sums[each]))
+            least = each + beyond if least is None else max(least, each + beyond)
+            self._beyond.append(least - each)
+
+    def at(self, alive: int) -> int:
+        """The workspace where so much is alive."""
+        if not self._alive:
+            return 0
+        place = bisect_left(self._alive, alive)
+        if place == 0 or place == len(self._alive):
+            return self._beyond[min(place, len(self._alive) - 1)]
+        x0, x1 = self._alive[place - 1 : place + 1]
+        y0, y1 = self._beyond[place - 1 : place + 1]
+        return round(y0 + (y1 - y0) * (alive - x0) / (x1 - x0))

@@ -1,0 +1,120 @@
+"""Recommendations within a memory, against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory_kit import memory_model
+from recommend_kit import chain, configurations, facts_of, frozen_variables, group_of
+from test_recommend import importances, models
+
+from frostline.errors import UsageError
+from frostline.facts.model_facts import ModelFacts
+from frostline.prediction import PredictedGroup
+from frostline.recommendation.importance import Importance
+from frostline.recommendation.optimise import BudgetError, optimise
+
+
+def with_memory(facts: ModelFacts, seed: int) -> PredictedGroup:
+    group = group_of(facts, seed)
+    group.__dict__["memory"] = memory_model(facts, seed)
+    return group
+
+
+def equal(facts: ModelFacts) -> Importance:
+    return Importance(
+        measure="file", words="a test", by_layer={layer.name: 1.0 for layer in facts.layers}
+    )
+
+
+@given(data=st.data(), seed=st.integers(0, 2**16))
+@settings(deadline=None, max_examples=40)
+def test_brute_force_finds_nothing_better_within_a_memory(data: st.DataObject, seed: int) -> None:
+    facts = data.draw(models(7))
+    group = with_memory(facts, seed)
+    assert group.memory is not None
+    importance = data.draw(importances(facts))
+    worth = np.array(list(importance.by_layer.values()))
+    worth /= worth.max()
+    worth /= worth.sum()
+    every = []
+    for training in configurations(facts):
+        frozen = frozen_variables(facts, training)
+        every.append(
+            (
+                group.model.predict(frozen),
+                group.memory.predict(frozen).total,
+                float(worth @ np.array(training)),
+            )
+        )
+    limit = data.draw(st.sampled_from(sorted({peak for _, peak, _ in every})))
+    budget = data.draw(st.sampled_from((1.0, 0.9, 0.7, 0.5)))
+    fits = [entry for entry in every if entry[1] <= limit and entry[0] <= budget * (1 - 1e-7)]
+    if not fits:
+        return  # a budget at the edge is the other test's
+    found = optimise(group, importance, budget, memory_bytes=limit)
+    assert found.peak is not None
+    assert found.peak.total <= limit
+    assert found.pick.share <= budget * (1 + 1e-9)
+    assert found.pick.kept >= max(kept for _, _, kept in fits) - 1e-9
+    for point in found.frontier:
+        frozen = [v.path for n in point.frozen_layers for v in facts.by_name[n].variables]
+        assert group.memory.predict(frozen).total <= limit
+
+
+@pytest.mark.parametrize("seed", [3, 11])
+def test_brute_force_finds_nothing_better_in_twelve_layers(seed: int) -> None:
+    facts = facts_of(chain(12), [[10 * (index + 1), 3] for index in range(12)])
+    group = with_memory(facts, seed)
+    memory = group.memory
+    assert memory is not None
+    every = {
+        training: memory.predict(frozen_variables(facts, training)).total
+        for training in configurations(facts)
+    }
+    limit = sorted(every.values())[len(every) // 3]
+    found = optimise(group, equal(facts), 1.0, memory_bytes=limit)
+    most = max(
+        sum(training)
+        for training, peak in every.items()
+        if peak <= limit and group.model.predict(frozen_variables(facts, training)) <= 1
+    )
+    assert round(found.pick.kept * 12) == most
+
+
+def test_a_memory_in_which_nothing_fits_is_refused_with_what_is_needed() -> None:
+    facts = facts_of(chain(3), [[10]] * 3)
+    with pytest.raises(BudgetError, match="no configuration fits into 1 B: the forward pass"):
+        optimise(with_memory(facts, 1), equal(facts), 1.0, memory_bytes=1)
+
+
+def test_without_recorded_tensors_a_memory_is_refused_with_the_command_that_records_them() -> None:
+    facts = facts_of(chain(3), [[10]] * 3)
+    with pytest.raises(UsageError, match="--retrace"):
+        optimise(group_of(facts, 1), equal(facts), 1.0, memory_bytes=10**9)
+
+
+@given(data=st.data(), seed=st.integers(0, 2**16))
+@settings(deadline=None, max_examples=60)
+def test_training_another_layer_never_needs_less(data: st.DataObject, seed: int) -> None:
+    facts = data.draw(models(7))
+    memory = memory_model(facts, seed, measured=data.draw(st.booleans()))
+    every = frozenset(variable.path for variable in facts.variables)
+    less = data.draw(st.frozensets(st.sampled_from(sorted(every))))
+    more = less | data.draw(st.frozensets(st.sampled_from(sorted(every))))
+    assert memory.peak_bytes(every - less) <= memory.peak_bytes(every - more)
+
+
+@given(data=st.data(), seed=st.integers(0, 2**16))
+@settings(deadline=None, max_examples=40)
+def test_the_parts_add_up_to_the_byte(data: st.DataObject, seed: int) -> None:
+    facts = data.draw(models(6))
+    memory = memory_model(facts, seed)
+    for training in configurations(facts):
+        frozen = frozenset(frozen_variables(facts, training))
+        found = memory.predict(frozen)
+        assert found.total == memory.peak_bytes(frozen)
+        assert sum(each.n_bytes for each in found.tensors) == found.activations + found.gradients
+        assert sum(found.by_layer().values()) == found.activations + found.gradients
