@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from itertools import combinations
-
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from recommend_kit import chain, facts_of
+from memory_kit import memory_model
+from recommend_kit import configurations, frozen_variables, group_of
+from test_recommend import models
 
 from frostline.errors import UsageError
-from frostline.recommendation.memory_limit import MemoryLimit, parse_size
+from frostline.memory.least import meets
+from frostline.recommendation.memory_limit import Cut, MemoryLimit, parse_size
+from frostline.recommendation.program import Program, program_of
 
 
 @pytest.mark.parametrize(
@@ -33,38 +34,51 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         parse_size(text)
 
 
-class Sum:
-    """A memory that needs a number of bytes for each layer that trains."""
-
-    def __init__(self, facts: object, sizes: list[int]) -> None:
-        self._facts, self._sizes = facts, sizes
-
-    def peak_bytes(self, frozen: Collection[str]) -> int:
-        layers = self._facts.layers  # type: ignore[attr-defined]
-        return 100 + sum(
-            size
-            for layer, size in zip(layers, self._sizes, strict=True)
-            if any(variable.path not in frozen for variable in layer.variables)
-        )
-
-
-@given(st.lists(st.integers(0, 50), min_size=4, max_size=4), st.integers(80, 300), st.data())
-def test_the_fewest_layers_exceed_the_limit_and_no_part_of_them_does(
-    sizes: list[int], limit: int, data: st.DataObject
+@given(data=st.data(), seed=st.integers(0, 2**16))
+@settings(deadline=None, max_examples=60)
+def test_a_row_excludes_what_exceeds_the_limit_and_nothing_that_keeps_it(
+    data: st.DataObject, seed: int
 ) -> None:
-    facts = facts_of(chain(4), [[3]] * 4)
-    memory = Sum(facts, sizes)
-    training = data.draw(st.lists(st.booleans(), min_size=4, max_size=4))
-    found = MemoryLimit(memory, facts, limit).excess(training)  # type: ignore[arg-type]
+    facts = data.draw(models(6))
+    memory = memory_model(facts, seed)
+    program = program_of(group_of(facts, seed).model)
+    peaks = {
+        training: memory.predict(frozen_variables(facts, training)).total
+        for training in configurations(facts)
+    }
+    limit = data.draw(st.sampled_from(sorted(peaks.values())))
+    asked = MemoryLimit(memory, facts, program, limit)
+    for training, peak in peaks.items():
+        cuts = asked.excess(training)
+        assert bool(cuts) == (peak > limit)
+        assert not cuts or any(not keeps(program, cut, training) for cut in cuts)
+        for other, needed in peaks.items():
+            if needed <= limit:
+                assert all(keeps(program, cut, other) for cut in cuts)
 
-    def needed(layers: Collection[int]) -> int:
-        return 100 + sum(sizes[each] for each in layers)
 
-    chosen = [position for position, trains in enumerate(training) if trains]
-    if found is None:
-        assert needed(chosen) <= limit
-        return
-    assert set(found) <= set(chosen)
-    assert needed(found) > limit
-    if found:
-        assert all(needed(part) <= limit for part in combinations(found, len(found) - 1))
+def keeps(program: Program, cut: Cut, training: tuple[bool, ...]) -> bool:
+    """Whether a configuration satisfies a row."""
+    trains = sum(1 << position for position, flag in enumerate(training) if flag)
+    value = {column: float(bool(mask & trains)) for mask, column in program.sets.items()}
+    return sum(coef * value.get(column, 0.0) for column, coef in cut.values.items()) <= cut.upper
+
+
+@given(data=st.data(), seed=st.integers(0, 2**16))
+@settings(deadline=None, max_examples=40)
+def test_what_is_alive_at_least_is_never_more_than_what_is_alive(
+    data: st.DataObject, seed: int
+) -> None:
+    facts = data.draw(models(6))
+    memory = memory_model(facts, seed)
+    for training in configurations(facts):
+        frozen = frozenset(frozen_variables(facts, training))
+        trains = sum(1 << position for position, flag in enumerate(training) if flag)
+        found = memory.predict(frozen)
+        op = memory.peak_op(frozen)
+        if op is None:  # every tensor is a single number
+            continue
+        least = sum(
+            n_bytes for when, n_bytes in memory.least_at(op, trains).items() if meets(when, trains)
+        )
+        assert least <= found.activations + found.gradients

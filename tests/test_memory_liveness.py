@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from frostline.attribute.step_graph import GraphOp, StepGraph
 from frostline.memory.activations import kept_activations
 from frostline.memory.liveness import peak
-from frostline.memory.running import running
+from frostline.memory.running import Running
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def chain(layers: int, size: int = 64) -> StepGraph:
 
 def needs(graph: StepGraph, training: set[int]) -> int:
     names = {graph.variables[each] for each in training}
-    return peak(graph.ops, running(graph, names)).n_bytes
+    return peak(graph.ops, Running(graph).flags(names)).n_bytes
 
 
 def test_freezing_from_the_front_releases_what_lies_below() -> None:
@@ -200,7 +200,7 @@ def test_freezing_from_the_front_releases_what_lies_below() -> None:
 
 def test_an_update_goes_with_its_gradient() -> None:
     graph = chain(2)
-    runs = running(graph, {"layer1/kernel"})
+    runs = Running(graph).flags({"layer1/kernel"})
     left = {(op.layer, op.op_type) for op, flag in zip(graph.ops, runs, strict=True) if flag}
     assert ("layer0", "AssignSubVariableOp") not in left
     assert ("layer1", "AssignSubVariableOp") in left

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 SHARES = frozenset(
     {
@@ -29,7 +29,7 @@ SHARES = frozenset(
         "bitcast", "get-tuple-element", "reshape", "tuple",
     }
 )  # fmt: skip
-_OF_THE_MODEL = frozenset({"Const", "HostConst", "ReadVariableOp", "VarHandleOp"})
+NO_BYTES = frozenset({"Const", "HostConst", "ReadVariableOp", "VarHandleOp"})
 OVERWRITES = frozenset(
     {
         "Abs", "Add", "AddN", "AddV2", "BiasAdd", "ClipByValue", "Div", "DivNoNan", "Elu",
@@ -77,6 +77,10 @@ class LiveTensor:
     n_bytes: int
 
 
+Moment: TypeAlias = tuple[int, int]
+"""Position of an op, and the bytes that are alive while it runs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peak:
     """The moment at which the most is alive.
@@ -94,10 +98,29 @@ class Peak:
     unknown: int
 
 
+_STILL_THERE = 2**62
+
+
 @dataclass(slots=True)
 class _Buffer:
     tensor: LiveTensor
     reads_left: int
+    made: int
+    gone: int = _STILL_THERE
+
+
+def moments(
+    ops: Sequence[MemoryOp], runs: Sequence[bool], order: Iterable[int] | None = None
+) -> list[Moment]:
+    """What is alive while each op runs, in the order in which they run; arguments as for `peak`."""
+    sequence = [each for each in (range(len(ops)) if order is None else order) if runs[each]]
+    walk = _Walk(ops, sequence)
+    found = []
+    for op in sequence:
+        walk.start(op)
+        found.append((op, walk.alive))
+        walk.end(op)
+    return found
 
 
 def peak(ops: Sequence[MemoryOp], runs: Sequence[bool], order: Iterable[int] | None = None) -> Peak:
@@ -110,21 +133,13 @@ def peak(ops: Sequence[MemoryOp], runs: Sequence[bool], order: Iterable[int] | N
     """
     sequence = [each for each in (range(len(ops)) if order is None else order) if runs[each]]
     walk = _Walk(ops, sequence)
-    most, at = 0, None
-    for op in sequence:
+    most, at, place = 0, None, 0
+    for number, op in enumerate(sequence):
         walk.start(op)
         if walk.alive > most or at is None:
-            most, at = walk.alive, op
+            most, at, place = walk.alive, op, number
         walk.end(op)
-    if at is None:
-        return Peak(n_bytes=0, op=None, tensors=(), unknown=0)
-    again = _Walk(ops, sequence)
-    for op in sequence:
-        again.start(op)
-        if op == at:
-            break
-        again.end(op)
-    tensors = sorted(again.tensors(), key=lambda each: (-each.n_bytes, each.op, each.output))
+    tensors = sorted(walk.alive_at(place), key=lambda one: (-one.n_bytes, one.op, one.output))
     return Peak(n_bytes=most, op=at, tensors=tuple(tensors), unknown=walk.unknown)
 
 
@@ -133,34 +148,34 @@ class _Walk:
 
     def __init__(self, ops: Sequence[MemoryOp], sequence: Sequence[int]) -> None:
         self._ops = ops
-        place = {op: number for number, op in enumerate(sequence)}
-        # What a loop carries into its next round is read by an op that has run before: no read.
-        self._inputs = {
-            op: [
-                source
-                for source in ops[op].inputs or ()
-                if place.get(source[0], len(sequence)) < place[op]
-            ]
-            if ops[op].op_type not in OF_SHAPES
-            else []
-            for op in sequence
-        }
+        self._now = -1
+        self._inputs: dict[int, list[tuple[int, int]]] = {}
         self._readers: dict[tuple[int, int], int] = {}
-        for sources in self._inputs.values():
-            for source in sources:
+        before: set[int] = set()
+        for op in sequence:
+            # What a loop carries into its next round is read by an op that ran before: no read.
+            read = () if ops[op].op_type in OF_SHAPES else ops[op].inputs or ()
+            inputs = self._inputs[op] = [source for source in read if source[0] in before]
+            for source in inputs:
                 self._readers[source] = self._readers.get(source, 0) + 1
+            before.add(op)
         self._buffer_of: dict[tuple[int, int], _Buffer] = {}
-        self._held: dict[int, _Buffer] = {}
+        self._made: list[_Buffer] = []
         self._fresh: list[_Buffer] = []
         self.alive = 0
         self.unknown = 0
 
-    def tensors(self) -> list[LiveTensor]:
-        """What is alive now, without what takes no bytes."""
-        return [each.tensor for each in self._held.values() if each.tensor.n_bytes]
+    def alive_at(self, place: int) -> list[LiveTensor]:
+        """What was alive while the op at this place of the sequence ran; not what has no bytes."""
+        return [
+            each.tensor
+            for each in self._made
+            if each.tensor.n_bytes and each.made <= place <= each.gone
+        ]
 
     def start(self, op: int) -> None:
         """Make the outputs of an op; its inputs are alive still."""
+        self._now += 1
         kind = self._ops[op].op_type
         inputs = self._inputs[op]
         self._fresh = []
@@ -170,7 +185,7 @@ class _Walk:
             shared = self._shared(op, output) if kind in SHARES else None
             shared = shared or self._overwritten(kind, output, n_bytes, inputs)
             if shared is None:
-                self._make(tensor, 0 if kind in _OF_THE_MODEL else n_bytes, readers)
+                self._make(tensor, 0 if kind in NO_BYTES else n_bytes, readers)
                 continue
             shared.reads_left += readers
             self._buffer_of[tensor] = shared
@@ -181,16 +196,17 @@ class _Walk:
         for buffer in touched:
             buffer.reads_left -= 1
         for buffer in (*touched, *self._fresh):
-            if buffer.reads_left <= 0 and self._held.pop(id(buffer), None) is not None:
+            if buffer.reads_left <= 0 and buffer.gone == _STILL_THERE:
+                buffer.gone = self._now
                 self.alive -= buffer.tensor.n_bytes
 
     def _make(self, tensor: tuple[int, int], n_bytes: int | None, readers: int) -> None:
         if n_bytes is None:
             self.unknown += 1
         made = LiveTensor(op=tensor[0], output=tensor[1], n_bytes=n_bytes or 0)
-        buffer = _Buffer(tensor=made, reads_left=readers)
+        buffer = _Buffer(tensor=made, reads_left=readers, made=self._now)
         self._buffer_of[tensor] = buffer
-        self._held[id(buffer)] = buffer
+        self._made.append(buffer)
         self._fresh.append(buffer)
         self.alive += made.n_bytes
 

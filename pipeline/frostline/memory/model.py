@@ -19,18 +19,27 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
 from frostline.attribute.step_graph import GraphOp, StepGraph
+from frostline.attribute.walk import members, union
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.memory.frozen_norms import not_computed
-from frostline.memory.liveness import Peak, peak
-from frostline.memory.program import ProgramStep, left, pruned
-from frostline.memory.running import running
+from frostline.memory.least import ALWAYS, Least, When
+from frostline.memory.liveness import MemoryOp, Peak, moments, peak
+from frostline.memory.program import ProgramStep, left, needs_of, pruned
+from frostline.memory.running import Running
 from frostline.policies import why_not
+
+_FEW = 64
+"""Tensors of so many bytes are left out: most ops of a step make a single number."""
+_MOST_KNOWN = 512
+"""Configurations whose walks are kept."""
 
 Holder = Literal["activations", "gradients"]
 
@@ -153,7 +162,11 @@ class MemoryModel:
         self._base = base
         self._graph = base.graph
         self._program = program
-        self._order = order
+        self._names: list[GraphOp] = []
+        self._running = Running(self._graph)
+        steps: Sequence[MemoryOp] = self._graph.ops if program is None else program
+        self._order = list(_that_count(steps, order))
+        self._known: dict[frozenset[str], tuple[Sequence[GraphOp], Peak]] = {}
         self._paths = frozenset(variable.path for variable in facts.variables)
         self._params = {variable.path: variable.params for variable in facts.variables}
         self._frozen_graphs = [
@@ -215,6 +228,85 @@ class MemoryModel:
         alive = self._alive(frozen)[1].n_bytes
         return self._held(frozen) + alive + self._workspace.at(alive)
 
+    def least_at(self, op: int, trains: int) -> dict[When, int]:
+        """Bytes that are alive at least while an op runs, see `frostline.memory.least`.
+
+        The bits of `trains` are the positions of the layers in the model's facts.
+        """
+        return self._least.at(op, trains)
+
+    def sets_of_layers(self, share: float) -> set[int]:
+        """Masks of sets of layers that decide about tensors of at least this share of the peak."""
+        return self._least.masks(round(share * self._alive(frozenset())[1].n_bytes))
+
+    def moments_above(self, frozen: frozenset[str], limit_bytes: int) -> list[int]:
+        """Ops at which a configuration needs more than that, local maxima, most first.
+
+        Positions as `least_at` takes them.
+        """
+        steps, runs = self._pruned(frozen)
+        held = self._held(frozen)
+        found = moments(steps, runs, self._order)
+        alive = [0, *(each for _, each in found), 0]
+        high = [
+            (here, op)
+            for (op, here), before, after in zip(found, alive, alive[2:], strict=False)
+            if here >= before
+            and here >= after
+            and held + here + self._workspace.at(here) > limit_bytes
+        ]
+        return [op for _, op in sorted(high, reverse=True)]
+
+    @property
+    def held_line(self) -> tuple[float, float]:
+        """What a model holds, in bytes: a constant, and so much for each trained parameter."""
+        (x0, y0), (x1, y1) = self._slots.low, self._slots.high
+        slope = (y1 - y0) / (x1 - x0) if x1 != x0 else 0.0
+        constant = y1 - slope * x1
+        return self._base.weights_bytes + self._base.input_bytes + constant, slope
+
+    def bounds(self) -> list[tuple[float, float]]:
+        """Lines below what the step needs beyond what is held, as slope and constant.
+
+        Each is a function of the bytes that are alive; together they are the lower convex hull of
+        alive + workspace, between nothing and what is alive where everything trains.
+        """
+        most = self._alive(frozenset())[1].n_bytes
+        return _lower_hull([(each, each + self._workspace.at(each)) for each in
+                            sorted({0, most, *self._workspace.corners(most)})])  # fmt: skip
+
+    @cached_property
+    def _least(self) -> Least:
+        owner = {
+            variable.path: position
+            for position, layer in enumerate(self._facts.layers)
+            for variable in layer.variables
+        }
+        layers = [1 << owner[path] for path in self._graph.variables]
+        ops = self._graph.ops
+        needs = [
+            each if not each else union(layers[bit] for bit in members(each))
+            for each in self._running.needs()
+        ]
+        if self._program is not None:
+            always = self._always()
+            named = {op.op_name: each for op, each in zip(ops, needs, strict=True)}
+            left_when = needs_of(self._program, named, always)
+            return Least(self._program, list(map(_when, left_when)), self._order)
+        position = {layer.name: number for number, layer in enumerate(self._facts.layers)}
+        conditions = [_when(each) for each in needs]
+        for number in not_computed(self._facts, self._graph, self._paths, self._frozen_graphs):
+            known = conditions[number]
+            if known is not None:  # these run only while their layer trains, too
+                conditions[number] = known | {1 << position[ops[number].layer or ""]}
+        return Least(ops, conditions, self._order)
+
+    def _always(self) -> frozenset[str]:
+        """Names of the ops that run whatever trains."""
+        return frozenset(
+            op.op_name for op in self._graph.ops if op.pass_ in ("forward", "input", "other")
+        )
+
     def parameters_alone(self, frozen_variables: Collection[str]) -> int:
         """Bytes of weights, slots and gradients, in four bytes a parameter; a naive prediction."""
         trained = self._trained(frozenset(frozen_variables))
@@ -229,16 +321,44 @@ class MemoryModel:
 
     def _alive(self, frozen: frozenset[str]) -> tuple[Sequence[GraphOp], Peak]:
         """What is alive of the step at the peak, and the ops by which its positions go."""
-        runs = running(self._graph, self._paths - frozen)
+        if frozen not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[frozen] = self._walked(frozen)
+        return self._known[frozen]
+
+    def _walked(self, frozen: frozenset[str]) -> tuple[Sequence[GraphOp], Peak]:
+        steps, runs = self._pruned(frozen)
+        if self._program is not None and not self._names:
+            self._names = _named(self._program, self._graph.ops, self._always())
+        return self._names or self._graph.ops, peak(steps, runs, self._order)
+
+    def _pruned(self, frozen: frozenset[str]) -> tuple[Sequence[MemoryOp], list[bool]]:
+        """The ops to be walked over, and which of them run."""
         ops = self._graph.ops
+        runs = self._running.flags(self._paths - frozen)
         if self._program is None:
             for number in not_computed(self._facts, self._graph, frozen, self._frozen_graphs):
                 runs[number] = False
-            return ops, peak(ops, runs, self._order)
+            return ops, runs
         by_name = {op.op_name: flag for op, flag in zip(ops, runs, strict=True)}
-        always = frozenset(op.op_name for op in ops if op.pass_ in ("forward", "input", "other"))
-        kept = left(self._program, by_name, always)
-        return _named(self._program, ops, always), peak(pruned(self._program, kept), kept)
+        kept = left(self._program, by_name, self._always())
+        return pruned(self._program, kept), kept
+
+
+def _that_count(ops: Sequence[MemoryOp], order: Sequence[int] | None) -> Iterator[int]:
+    """Ops that read or make a tensor of more than a few numbers, in their order."""
+    large = [
+        {output for output, size in enumerate(op.output_bytes or ()) if size is None or size > _FEW}
+        for op in ops
+    ]
+    for op in range(len(ops)) if order is None else order:
+        if large[op] or any(output in large[made] for made, output in ops[op].inputs or ()):
+            yield op
+
+
+def _when(mask: int | None) -> When | None:
+    return None if mask is None else frozenset({mask}) if mask else ALWAYS
 
 
 def _has_tensors(graph: StepGraph) -> bool:
@@ -309,6 +429,10 @@ class _Steps:
             least = each + beyond if least is None else max(least, each + beyond)
             self._beyond.append(least - each)
 
+    def corners(self, most: int) -> list[int]:
+        """Where the line bends, in bytes alive, up to a number."""
+        return [each for each in self._alive if each <= most]
+
     def at(self, alive: int) -> int:
         """The workspace where so much is alive."""
         if not self._alive:
@@ -319,3 +443,21 @@ class _Steps:
         x0, x1 = self._alive[place - 1 : place + 1]
         y0, y1 = self._beyond[place - 1 : place + 1]
         return round(y0 + (y1 - y0) * (alive - x0) / (x1 - x0))
+
+
+def _lower_hull(points: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
+    """The lines of the lower convex hull of points whose x ascends, as slope and constant."""
+    hull: list[tuple[int, int]] = []
+    for x, y in points:
+        while len(hull) > 1:
+            (x0, y0), (x1, y1) = hull[-2:]
+            if (y1 - y0) * (x - x0) < (y - y0) * (x1 - x0):
+                break
+            hull.pop()
+        hull.append((x, y))
+    if len(hull) == 1:
+        return [(0.0, float(hull[0][1]))]
+    return [
+        ((y1 - y0) / (x1 - x0), y0 - (y1 - y0) / (x1 - x0) * x0)
+        for (x0, y0), (x1, y1) in pairwise(hull)
+    ]

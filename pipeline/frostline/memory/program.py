@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from frostline.attribute.walk import union
+
 _KEPT = frozenset({"parameter", "constant", "tuple"})
 
 
@@ -52,6 +54,33 @@ def left(
     for number in reversed(range(len(steps))):
         if readers[number] and steps[number].op_type not in _KEPT and number != last:
             found[number] = found[number] and any(found[reader] for reader in readers[number])
+    return found
+
+
+def needs_of(
+    steps: Sequence[ProgramStep], needs: Mapping[str, int | None], forward: frozenset[str]
+) -> list[int | None]:
+    """Per instruction, the condition under which it is left, as `frostline.memory.least` takes it.
+
+    `needs` has that of each op of the traced step.
+    """
+    found: list[int | None] = []
+    for step in steps:
+        own = [needs[name] for name in step.graph_ops if name in needs and name not in forward]
+        known = [each for each in own if each]
+        found.append(0 if not own else union(known) if len(known) == len(own) else None)
+    readers: list[list[int]] = [[] for _ in steps]
+    for number, step in enumerate(steps):
+        for source, _ in step.inputs or ():
+            readers[source].append(number)
+    last = len(steps) - 1
+    for number in reversed(range(len(steps))):
+        own_needs, read = found[number], [found[reader] for reader in readers[number]]
+        if own_needs is None or not read or 0 in read or number == last:
+            continue
+        if steps[number].op_type not in _KEPT:
+            wanted = union(each for each in read if each)
+            found[number] = (own_needs & wanted if own_needs else wanted) or None
     return found
 
 

@@ -22,7 +22,7 @@ from frostline.prediction import PredictedGroup, answer
 from frostline.recommendation.importance import Importance
 from frostline.recommendation.keras_code import keras_code
 from frostline.recommendation.memory_limit import MemoryLimit
-from frostline.recommendation.program import program_of
+from frostline.recommendation.program import Program, program_of
 from frostline.recommendation.quiet import quiet_stdout
 from frostline.recommendation.recommendation import Point, Recommendation
 from frostline.recommendation.solve import TOLERANCE, Found, Solver
@@ -30,6 +30,8 @@ from frostline.words import size
 
 _STEPS = (0.1, 0.05, 0.02, 0.01)
 _FEWEST_POINTS = 5
+_LARGE = 1e-3
+"""Share of the baseline's peak from which on a tensor's condition gets a column of its own."""
 
 
 class BudgetError(UsageError):
@@ -81,13 +83,16 @@ def optimise(
             ),
         )
 
-    limit = _limit(group, memory_bytes)
+    limited = memory_bytes is not None and group.memory is not None
+    sets = group.memory.sets_of_layers(_LARGE) if limited and group.memory else ()
+    program = program_of(group.model, sets=sets)
+    limit = _limit(group, program, memory_bytes)
     solver = Solver(
-        program_of(group.model),
+        program,
         values,
         price,
         must_train=kept_in,
-        excess=(lambda _: None) if limit is None else limit.excess,
+        limit=limit,
     )
     with quiet_stdout(), ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0)))) as pool:
         fastest = solver.fastest()
@@ -96,6 +101,8 @@ def optimise(
         if fastest.share > budget * (1 + TOLERANCE):
             raise BudgetError(_too_small(group, point(fastest.share, fastest), budget, must_train))
         budgets = _budgets(fastest.share, budget)
+        if limit is not None:  # each search takes several runs of the solver
+            budgets = sorted({budgets[0], budget})
         budgets.sort(key=lambda each: each != budget)  # the longest search starts first
         searches = {
             each: pool.submit(solver.best, each, thrifty=each == budget) for each in budgets
@@ -124,7 +131,7 @@ def optimise(
     )
 
 
-def _limit(group: PredictedGroup, memory_bytes: int | None) -> MemoryLimit | None:
+def _limit(group: PredictedGroup, program: Program, memory_bytes: int | None) -> MemoryLimit | None:
     if memory_bytes is None:
         return None
     if group.memory is None:
@@ -133,7 +140,7 @@ def _limit(group: PredictedGroup, memory_bytes: int | None) -> MemoryLimit | Non
             "were not recorded; `frostline reattribute OUT --retrace` traces it again and fills "
             "them in"
         )
-    return MemoryLimit(group.memory, group.facts, memory_bytes)
+    return MemoryLimit(group.memory, group.facts, program, memory_bytes)
 
 
 def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collection[str]) -> str:

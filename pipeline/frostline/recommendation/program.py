@@ -46,6 +46,7 @@ class Program:
         row_lower, row_upper: their bounds.
         cost: price of every column, in predicted baseline steps.
         fixed_cost: price that every configuration pays.
+        sets: column that is 1 where a layer of a set trains, by the set's mask.
     """
 
     layers: tuple[str, ...]
@@ -56,10 +57,15 @@ class Program:
     row_upper: Floats
     cost: Floats
     fixed_cost: float
+    sets: Mapping[int, int]
 
 
-def program_of(model: CostModel) -> Program:
+def program_of(model: CostModel, *, sets: Collection[int] = ()) -> Program:
     """State a cost model as a program.
+
+    Args:
+        model: the cost model.
+        sets: masks of more sets of layers that are to have a column.
 
     Raises:
         UsageError: a layer has no price for a mode that it can take.
@@ -67,7 +73,7 @@ def program_of(model: CostModel) -> Program:
     builder = _Builder(model)
     model.refuse_unpriced(builder.possible_modes())
     scale = model.total(())
-    builder.define_sets(term.needed_by for term in model.terms)
+    builder.define_sets((term.needed_by for term in model.terms), sets)
     for term in model.terms:
         builder.pay(term, term.price / scale)
     builder.pay_shared(model.shared_optimizer, scale)
@@ -122,6 +128,7 @@ class _Builder:
             row_upper=np.array(self.row_upper),
             cost=cost,
             fixed_cost=self.cost.get(None, 0.0),
+            sets=dict(self.sets),
         )
 
     def possible_modes(self) -> list[tuple[str, Mode]]:
@@ -152,9 +159,9 @@ class _Builder:
         self.row_lower.append(lower)
         self.row_upper.append(upper)
 
-    def define_sets(self, needs: Iterable[Collection[str]]) -> None:
+    def define_sets(self, needs: Iterable[Collection[str]], more: Collection[int]) -> None:
         """Columns for every set of layers that a condition asks about, small sets first."""
-        wanted = {self._needed(paths) for paths in needs} | set(self.upstream)
+        wanted = {self._needed(paths) for paths in needs} | set(self.upstream) | set(more)
         for wish in sorted(wanted - self.sets.keys() - {0}, key=lambda one: (one.bit_count(), one)):
             parts, missing = [], wish
             for known in reversed(self.sets):  # the largest last

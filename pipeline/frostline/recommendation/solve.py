@@ -13,6 +13,7 @@ the first one that fits is the best.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -21,6 +22,7 @@ import numpy as np
 from scipy import optimize, sparse
 
 from frostline.errors import FrostlineError
+from frostline.recommendation.memory_limit import Cut, MemoryLimit
 from frostline.recommendation.program import Floats, Program
 
 TOLERANCE = 1e-9
@@ -64,10 +66,10 @@ class Solver:
         importance: of each layer; not negative, not all zero.
         price: the cost model's own price of a configuration / the baseline's; it is what counts.
         must_train: positions of layers that are not to be frozen.
-        excess: positions of layers that a limit does not let train together, among those that
-            train; None where a configuration keeps it. Whatever trains beside such layers must not
-            keep it either.
-        time_limit_s: for one search.
+        limit: on memory; None: none.
+        time_limit_s: for one run of HiGHS.
+        limited_s: for one search under a limit, which takes several runs; after that it takes what
+            fits of its last answer, and says how much a better one could keep.
     """
 
     def __init__(
@@ -77,15 +79,17 @@ class Solver:
         price: Price,
         *,
         must_train: Collection[int] = (),
-        excess: Callable[[tuple[bool, ...]], tuple[int, ...] | None] = lambda _: None,
+        limit: MemoryLimit | None = None,
         time_limit_s: float = 60.0,
+        limited_s: float = 4.0,
     ) -> None:
         self._program = program
         relative = importance / importance.max()
         self._importance = relative / relative.sum()
         self._price = price
-        self._excess = excess
-        self._apart: list[tuple[int, ...]] = []
+        self._limit = limit
+        self._kept_out: list[Cut] = []
+        self._limited_s = limited_s
         self._time_limit_s = time_limit_s
         self._worth = np.zeros(program.columns)
         self._worth[: len(program.layers)] = self._importance * _SCALE
@@ -98,7 +102,7 @@ class Solver:
     def fastest(self) -> Found | None:
         """The configuration with the shortest predicted step, whatever it keeps.
 
-        None where no configuration keeps the limit behind `excess`.
+        None where no configuration keeps the limit.
         """
         found = self._search(self._cost, [], lambda _: True)
         return None if found is None else self._found(found[0])
@@ -119,7 +123,7 @@ class Solver:
             return self._price(training) <= limit
 
         everything = (True,) * len(self._program.layers)
-        if not thrifty and fits(everything) and self._excess(everything) is None:
+        if not thrifty and fits(everything) and self._keeps(everything):
             return self._found(everything)
         within = (self._cost, -np.inf, (limit - self._program.fixed_cost) * _SCALE)
         found = self._search(-self._worth, [within], fits)
@@ -157,8 +161,9 @@ class Solver:
         """Minimise; returns the configuration, and a lower bound where the time ran out."""
         program = self._program
         cuts: list[tuple[Floats, float, float]] = []
+        given_up = time.monotonic() + self._limited_s
         while True:
-            extra = [*limits, *cuts, *map(self._not_all_of, self._apart)]
+            extra = [*limits, *cuts, *map(self._row, self._kept_out)]
             rows = sparse.vstack([program.rows, *(row[None, :] for row, _, _ in extra)])
             lower = np.concatenate([program.row_lower, [low for _, low, _ in extra]])
             upper = np.concatenate([program.row_upper, [high for _, _, high in extra]])
@@ -177,9 +182,13 @@ class Solver:
                     "hundred layers, ask for a budget nearer to the fastest configuration's"
                 )
             training = tuple(bool(value > 0.5) for value in answer.x[: len(program.layers)])
-            together = self._excess(training)
-            if together is not None:
-                self._apart.append(together)
+            if rows := [] if self._limit is None else self._limit.excess(training):
+                self._kept_out += rows
+                if time.monotonic() < given_up:
+                    continue
+                part = self._what_fits(training, accept)
+                if part is not None:
+                    return part, float(answer.fun)
                 continue
             if any(training) and accept(training):
                 return training, (
@@ -187,11 +196,34 @@ class Solver:
                 )
             cuts.append(self._all_but(training))
 
-    def _not_all_of(self, together: tuple[int, ...]) -> tuple[Floats, float, float]:
-        """A row that every configuration satisfies in which one of these layers is frozen."""
+    def _keeps(self, training: tuple[bool, ...]) -> bool:
+        return self._limit is None or self._limit.keeps(training)
+
+    def _what_fits(
+        self, training: tuple[bool, ...], accept: Callable[[tuple[bool, ...]], bool]
+    ) -> tuple[bool, ...] | None:
+        """As many of these layers as fit together, the most important first; None where none do.
+
+        Layers that have to train come first of all.
+        """
+        first = sorted(
+            (position for position, trains in enumerate(training) if trains),
+            key=lambda each: (-self._lower[each], -self._importance[each]),
+        )
+        chosen: set[int] = set()
+        for position in first:
+            tried = tuple(each in chosen or each == position for each in range(len(training)))
+            if self._keeps(tried):
+                chosen.add(position)
+        part = tuple(each in chosen for each in range(len(training)))
+        held_back = any(self._lower[each] and not part[each] for each in range(len(training)))
+        return part if any(part) and not held_back and accept(part) else None
+
+    def _row(self, cut: Cut) -> tuple[Floats, float, float]:
         row = np.zeros(self._program.columns)
-        row[list(together)] = 1.0
-        return row, -np.inf, len(together) - 1.0
+        for column, value in cut.values.items():
+            row[column] = value
+        return row, -np.inf, cut.upper
 
     def _all_but(self, training: tuple[bool, ...]) -> tuple[Floats, float, float]:
         """A row that every configuration satisfies except this one."""
