@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from os import PathLike
 
+from frostline.analyse.stored_run import run_of
+from frostline.billing.run import Run
 from frostline.errors import UsageError
 from frostline.recommendation.choose import NO_SETTING, chosen_groups, importance_of
 from frostline.recommendation.optimise import optimise, refuse_budget
@@ -24,6 +26,7 @@ def recommend(
     must_train: Collection[str] = (),
     model: str | None = None,
     setting: Mapping[str, object] = NO_SETTING,
+    run: Run | None = None,
 ) -> Recommendations:
     """Find the layers to freeze, for each model and setting.
 
@@ -36,6 +39,7 @@ def recommend(
             `head` is the model's head whatever its name.
         model: only this one; None: all.
         setting: values by axis (`{"batch_size": 16}`); only settings that have all of them.
+        run: a training run to make bills for; where it says nothing, `[run]` of the study does.
 
     Raises:
         BudgetError: no configuration of any model and setting is that fast.
@@ -44,13 +48,14 @@ def recommend(
     """
     refuse_budget(budget)
     sweep = as_sweep(sweep)
+    run = run_of(sweep, run)
     groups, notices = chosen_groups(sweep, model=model, setting=setting)
     found: list[Recommendation] = []
     failures: list[UsageError] = []
     for group in groups:
         try:
             worth = importance_of(sweep, group, importance)
-            found.append(optimise(group, worth, budget, must_train=must_train))
+            found.append(optimise(group, worth, budget, must_train=must_train, run=run))
         except UsageError as error:  # another model or setting may have an answer
             failures.append(error)
     if not found:

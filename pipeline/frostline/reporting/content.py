@@ -20,6 +20,10 @@ from frostline.analyse import (
     group_answer,
     setting_contrasts,
 )
+from frostline.billing.bill import Bill
+from frostline.billing.run import Run
+from frostline.billing.trials import trial_bills
+from frostline.billing.words import measured_words
 from frostline.prediction import THREE_ANCHOR
 from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.evidence_tables import (
@@ -116,6 +120,7 @@ class ReportContent:
         contrasts: settings that differ in one axis, against each other.
         sections: per model, setting and kind of device.
         columns, rows: the table of trials.
+        bill: what the bills in that table are for, a sentence; empty where no run is described.
         tensorboard: the command that starts TensorBoard on this sweep, and where.
         facts: versions and machine.
     """
@@ -132,6 +137,7 @@ class ReportContent:
     sections: tuple[Section, ...]
     columns: tuple[TableColumn, ...]
     rows: tuple[TableRow, ...]
+    bill: str
     tensorboard: tuple[str, str]
     facts: tuple[Fact, ...]
 
@@ -142,21 +148,23 @@ def report_content(
     shown: Mapping[int, Sequence[TrialSummary]],
     manifest: Manifest,
     where: str,
+    run: Run | None = None,
 ) -> ReportContent:
     """Everything that the report of a sweep says.
 
     `shown` has, by position of the group, the trials that the page shows; `where` is OUT as the
-    user knows it, without credentials.
+    user knows it, without credentials. `run` has examples and epochs; None: no bills.
     """
     names = anchor_names(summary.groups)
     drawings = [
         Drawing.of(group, found, shown[number])
         for number, (group, found) in enumerate(zip(summary.groups, evidence, strict=True))
     ]
+    bills = {name: bill for group in summary.groups for name, bill in _bills(group, run).items()}
     rows = [
         row
         for drawing, anchor in zip(drawings, names, strict=True)
-        for row in table_rows(drawing.trials, _by_cost_model(drawing.evidence), anchor)
+        for row in table_rows(drawing.trials, _by_cost_model(drawing.evidence), anchor, bills)
     ]
     used = _used_columns(rows)
     runs = manifest.runs
@@ -178,6 +186,7 @@ def report_content(
         sections=sections,
         columns=tuple(COLUMNS[number] for number in used),
         rows=tuple(replace(row, cells=tuple(row.cells[number] for number in used)) for row in rows),
+        bill=measured_words(bills.values(), run) if run is not None and bills else "",
         tensorboard=_tensorboard(where),
         facts=sweep_facts(manifest),
     )
@@ -235,6 +244,10 @@ def _below_its_title(answer: str, group: GroupSummary) -> str:
     """The answer without the title, which the page shows above it."""
     rest = answer.removeprefix(f"{group.title}: ")
     return rest[:1].upper() + rest[1:]
+
+
+def _bills(group: GroupSummary, run: Run | None) -> dict[str, Bill]:
+    return {} if run is None else trial_bills([item.row for item in group.trials], run)
 
 
 def _by_cost_model(evidence: ReportEvidence) -> dict[str, float]:
