@@ -111,7 +111,7 @@ def bill_of(
         raise UsageError("a run needs its examples and its epochs: set both")
     steps = run.epochs * steps_per_epoch(run.examples, examples_per_step)
     hours = step_ns.times(steps / _NS_PER_HOUR)
-    kwh = None
+    kwh: Amount | None = None
     source: EnergySource | None = None
     if run.watts is not None:
         kwh, source = hours.times(run.watts / 1000), "watts"
