@@ -235,7 +235,9 @@ def test_what_is_the_user_s_own_is_said_to_be() -> None:
 @pytest.mark.parametrize("name", ["examples", "epochs", "price_per_hour", "watts"])
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, -math.inf, 10**400, "much"])
 def test_what_cannot_be_meant_is_refused_with_the_range(name: str, value: object) -> None:
-    with pytest.raises(UsageError, match=rf"^{name} .{{1,30}}: .*( from 1 to |above 0 and at most )"):
+    with pytest.raises(
+        UsageError, match=rf"^{name} .{{1,30}}: .*( from 1 to |above 0 and at most )"
+    ):
         Run(**{name: value})  # type: ignore[arg-type]
 
 

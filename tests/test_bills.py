@@ -75,9 +75,7 @@ def test_predicted_hours_and_cost_are_those_of_the_predicted_step(
         for end in ("", "_low", "_high"):
             assert entry[f"cost{end}"] == pytest.approx(2.5 * entry[f"hours{end}"])
         assert entry["kwh"] is entry["kwh_from"] is entry["kwh_error"] is None
-        assert entry["baseline_hours"] == pytest.approx(
-            STEPS * entry["baseline_step_ns"] / 3.6e12
-        )
+        assert entry["baseline_hours"] == pytest.approx(STEPS * entry["baseline_step_ns"] / 3.6e12)
 
 
 def test_without_a_run_every_value_of_the_bill_is_null(
@@ -193,9 +191,7 @@ def test_the_report_has_a_bill_for_each_measured_trial(
     assert "A run of 30 epochs of 1,001 examples at a price of 2 an hour, at each trial's" in said
     assert "the energy that the device counted" in said
     sweep = open_sweep(str(metered))
-    content = content_of(
-        sweep, run=frostline.Run(examples=1001, epochs=30, price_per_hour=2.0)
-    )
+    content = content_of(sweep, run=frostline.Run(examples=1001, epochs=30, price_per_hour=2.0))
     names = [column.name for column in content.columns]
     assert names[-3:] == ["Hours", "kWh", "Cost"]
     rows = {row.trial_id: row for row in sweep.trial_rows()}

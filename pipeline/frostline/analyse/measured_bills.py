@@ -54,7 +54,9 @@ class Bills:
 
     def __repr__(self) -> str:
         models = {each.row.model: None for each in self.found}
-        return one_line("Bills", run_words(self.run), {"trials": str(len(self)), "of": ", ".join(models)})
+        return one_line(
+            "Bills", run_words(self.run), {"trials": str(len(self)), "of": ", ".join(models)}
+        )
 
     def _repr_html_(self) -> str:
         groups: dict[GroupKey, list[TrialBill]] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ValidationError
 
-from frostline.billing.run import Run, settled
+from frostline.billing.run import NO_RUN, Run, settled
 from frostline.errors import StudyError, SweepError
 from frostline.store.outdir import STUDY
 from frostline.store.sweep import Sweep
@@ -45,7 +45,7 @@ def _stored(sweep: Sweep) -> Run:
     try:
         raw = {} if text is None else parsed(text, where)
     except StudyError:
-        return Run()
+        return NO_RUN
     try:
         return _RunAlone.model_validate(raw).run.spec()
     except ValidationError as error:

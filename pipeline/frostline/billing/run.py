@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from numbers import Real
+from typing import Final
 
 from frostline.errors import UsageError
 
@@ -60,6 +61,10 @@ class Run:
         )
 
 
+NO_RUN: Final = Run()
+"""Nothing is said."""
+
+
 def settled(asked: Run | None, stored: Run) -> Run | None:
     """The run that bills are made for.
 
@@ -74,7 +79,7 @@ def settled(asked: Run | None, stored: Run) -> Run | None:
     Raises:
         UsageError: something was asked for, and `examples` or `epochs` is not known.
     """
-    wanted = (asked or Run()).over(stored)
+    wanted = (asked or NO_RUN).over(stored)
     if wanted.examples is not None and wanted.epochs is not None:
         return wanted
     if asked is None or asked.is_empty:

@@ -95,8 +95,8 @@ def energy_words(source: EnergySource | None, run: Run) -> str:
             )
         case "predicted":
             return (
-                "kWh is the power of the anchors times the time; what else the machine draws is not in "
-                "it."
+                "kWh is the power of the anchors times the time; what else the machine draws is "
+                "not in it."
             )
         case "watts":
             return f"kWh is the time at {run.watts:,g} W, a figure of yours and not a measurement."

@@ -70,9 +70,7 @@ class GroupAnswers:
         baseline = self.billing.baseline
         bills = [answer.bill for answer in self.answers if answer.bill is not None]
         columns = bill_columns([baseline, *bills])
-        rows: list[tuple[str, ...]] = [
-            ("nothing frozen, measured", *bill_cells(baseline, columns))
-        ]
+        rows: list[tuple[str, ...]] = [("nothing frozen, measured", *bill_cells(baseline, columns))]
         rows += [(one.policy, *bill_cells(one.bill, columns)) for one in self.answers]
         return ("policy", *columns), rows
 

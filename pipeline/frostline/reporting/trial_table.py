@@ -107,9 +107,7 @@ def table_rows(
     ]
 
 
-def _row(
-    item: TrialSummary, predicted: float | None, section: str, bill: Bill | None
-) -> TableRow:
+def _row(item: TrialSummary, predicted: float | None, section: str, bill: Bill | None) -> TableRow:
     row = item.row
     failed = row.status == "failed"
     without_profile = not failed and row.error_stage == "profile"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
-from frostline.billing.run import Run
+from frostline.billing.run import NO_RUN, Run
 from frostline.digest import digest_of
 from frostline.notebook import html_facts, one_line
 from frostline.study.check import checked
@@ -56,7 +56,7 @@ class Study:
     digest: str
     former_names: bool = False
     stopping: StoppingRule = STOPPING
-    run: Run = Run()
+    run: Run = NO_RUN
 
     def __repr__(self) -> str:
         return one_line("Study", self.name, self._facts())
