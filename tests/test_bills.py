@@ -14,6 +14,7 @@ from recommend_kit import chain, facts_of, publish
 from schedule_kit import FAKE, install_fake
 
 import frostline
+from frostline.billing.words import amount_words
 from frostline.cli import main
 from frostline.errors import StudyError, SweepError, UsageError
 from frostline.policies import expand
@@ -136,7 +137,7 @@ def test_the_terminal_shows_the_bill_beside_the_measured_baseline_s(
     said = " ".join(capsys.readouterr().out.split())
     assert "A run of 30 epochs of 1,001 examples at a price of 2 an hour takes" in said
     assert "nothing frozen, measured" in said
-    assert "3780 steps of 8 examples" in said
+    assert "3,780 steps of 8 examples" in said
     assert "--watts W takes a figure of yours" in said
     assert main(["predict", str(metered), "--freeze", "suffix:1", *ASKED]) == 0
     said = " ".join(capsys.readouterr().out.split())
@@ -346,3 +347,19 @@ def test_wrong_options_are_refused_with_what_to_do(
     assert captured.out == ""
     assert says in " ".join(captured.err.split())
     assert "Traceback" not in captured.err
+
+
+def test_bills_fit_eighty_columns_and_lose_nothing(
+    metered: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    run = frostline.Run(examples=10**9, epochs=1000, price_per_hour=1234.5)
+    asked = ["--examples", str(10**9), "--epochs", "1000", "--price", "1234.5"]
+    assert main(["report", str(metered), *asked]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines()[:-1])) <= 80
+    for each in frostline.bill(metered, run):
+        for amount in (each.bill.hours, each.bill.kwh, each.bill.cost):
+            value, _, interval = amount_words(amount).partition(" ")
+            assert value in said
+            assert interval in said

@@ -80,8 +80,8 @@ def measured_words(bills: Iterable[Bill], run: Run) -> str:
     known = next((source for source in sources if source is not None), None)
     words = run_words(run)
     return (
-        f"{words[:1].upper()}{words[1:]}, at each trial's step time. Hours have the interval of the "
-        f"trial's speedup. {energy_words(known, run)}"
+        f"{words[:1].upper()}{words[1:]}, at each trial's step time. Hours have the interval "
+        f"of the trial's speedup. {energy_words(known, run)}"
     )
 
 
@@ -90,8 +90,8 @@ def energy_words(source: EnergySource | None, run: Run) -> str:
     match source:
         case "measured":
             return (
-                "kWh is the energy that the device counted while it ran the trial's steps; what else "
-                "the machine draws is not in it."
+                "kWh is the energy that the device counted while it ran the trial's steps; what "
+                "else the machine draws is not in it."
             )
         case "predicted":
             return (

@@ -32,7 +32,8 @@ def steps_sentence(billing: Billing) -> str:
     """How many steps the run has."""
     size = billing.examples_per_step
     shown = f"{size:,.0f}" if abs(size - round(size)) < 0.005 else f"{size:,.2f} (a mean)"
-    return f"It has {counted(billing.baseline.steps, 'step')} of {shown} examples."
+    steps = billing.baseline.steps
+    return f"It has {steps:,} step{'' if steps == 1 else 's'} of {shown} examples."
 
 
 def energy_sentence(billing: Billing) -> str:
