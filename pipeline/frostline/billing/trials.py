@@ -16,6 +16,10 @@ from frostline.billing.run import Run
 from frostline.store.trial_row import TrialRow
 
 _LEAST_CONTROLS = 2
+_LEAST_EXAMPLES = 0.999
+"""Each batch has an example; the rest is rounding."""
+_LEAST_JOULES = 1e-9
+"""What is less was not counted."""
 
 
 def trial_bills(rows: Sequence[TrialRow], run: Run) -> dict[str, Bill]:
@@ -43,7 +47,9 @@ def trial_bills(rows: Sequence[TrialRow], run: Run) -> dict[str, Bill]:
 def examples_per_step(row: TrialRow) -> float:
     """Examples of a mean batch: of those that ran where they were counted, else the batch size."""
     if row.examples_per_second and row.step_ns:
-        return row.examples_per_second * row.step_ns / 1e9
+        counted = row.examples_per_second * row.step_ns / 1e9
+        if counted >= _LEAST_EXAMPLES:
+            return counted
     return float(row.batch_size)
 
 
@@ -60,10 +66,16 @@ def measured_step(row: TrialRow) -> Amount | None:
     )
 
 
+def counted_joules(row: TrialRow) -> float | None:
+    """A trial's energy per step in joules; None where the device counted none."""
+    joules = row.energy_joules_per_step
+    return joules if joules is not None and joules >= _LEAST_JOULES else None
+
+
 def measured_joules(row: TrialRow, spread: float | None) -> Amount | None:
     """A trial's energy per step in joules; `spread` as `energy_spread` gives it."""
-    joules = row.energy_joules_per_step
-    return Amount(value=joules).within(spread) if joules and joules > 0 else None
+    joules = counted_joules(row)
+    return None if joules is None else Amount(value=joules).within(spread)
 
 
 def energy_spread(rows: Sequence[TrialRow]) -> float | None:
@@ -73,8 +85,7 @@ def energy_spread(rows: Sequence[TrialRow]) -> float | None:
         The largest ratio of a control's energy to the median of them, or of the median to it, less
         1; None with fewer than two controls whose energy was measured.
     """
-    joules = [row.energy_joules_per_step for row in rows if row.is_control]
-    known = [value for value in joules if value and value > 0]
+    known = [joules for row in rows if row.is_control and (joules := counted_joules(row))]
     if len(known) < _LEAST_CONTROLS:
         return None
     middle = median(known)

@@ -31,6 +31,8 @@ def last_place(amount: Amount) -> int:
     half_width = (amount.high - amount.low) / 2
     if half_width <= 0:
         return finest
+    if half_width == math.inf:
+        return leading
     return min(leading, max(finest, _exponent(half_width)))
 
 
@@ -108,7 +110,8 @@ def energy_words(source: EnergySource | None, run: Run) -> str:
 
 
 def _exponent(value: float) -> int:
-    return math.floor(math.log10(value))
+    """The power of ten of the leading digit; 0 for what has none."""
+    return math.floor(math.log10(value)) if 0 < value < math.inf else 0
 
 
 def _digits(value: float, place: int) -> str:

@@ -19,7 +19,7 @@ from statistics import median
 
 from frostline.billing.bill import Amount, Bill, bill_of
 from frostline.billing.run import Run
-from frostline.billing.trials import energy_spread, examples_per_step
+from frostline.billing.trials import counted_joules, energy_spread, examples_per_step
 from frostline.costmodel.held_out import HeldOut, HeldOutError, held_out_error
 from frostline.prediction.fitted_groups import PredictedGroup
 from frostline.prediction.interval import spread
@@ -109,8 +109,7 @@ def billing_of(
     """
     if run is None or not baseline_step_ns:
         return None
-    controls = [row.energy_joules_per_step for row in group.rows if row.is_control]
-    joules = [value for value in controls if value]
+    joules = [value for row in group.rows if row.is_control and (value := counted_joules(row))]
     return Billing(
         run=run,
         examples_per_step=median(map(examples_per_step, group.rows)),
@@ -140,9 +139,8 @@ def anchor_power(group: PredictedGroup) -> AnchorPower | None:
 
 
 def _watts(row: TrialRow) -> float | None:
-    if not (row.energy_joules_per_step and row.step_ns):
-        return None
-    return row.energy_joules_per_step / (row.step_ns / 1e9)
+    joules = counted_joules(row)
+    return None if joules is None or not row.step_ns else joules / (row.step_ns / 1e9)
 
 
 def _judged(group: PredictedGroup, watts: float) -> Sequence[HeldOut]:
@@ -150,7 +148,7 @@ def _judged(group: PredictedGroup, watts: float) -> Sequence[HeldOut]:
     found = []
     for row in group.held_out:
         speedup = group.predicted(row.frozen_variables)
-        joules = row.energy_joules_per_step
+        joules = counted_joules(row)
         if speedup and joules and row.baseline_step_ns:
             predicted = watts * row.baseline_step_ns / speedup / 1e9
             found.append(HeldOut(measured=joules, low=joules, high=joules, predicted=predicted))
