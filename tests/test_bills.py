@@ -25,6 +25,7 @@ from frostline.store.sweep import open_sweep
 from frostline.study.study import parse_study
 from frostline.sweep.run import run_sweep
 from frostline.trial import Trial
+from frostline.words import policy_words
 
 RUN = "\n[run]\nexamples = 1001\nepochs = 30\n"
 ASKED = ("--examples", "1001", "--epochs", "30")
@@ -192,25 +193,29 @@ def test_the_report_has_a_bill_for_each_measured_trial(
     assert "A run of 30 epochs of 1,001 examples at a price of 2 an hour, at each trial's" in said
     assert "the energy that the device counted" in said
     sweep = open_sweep(str(metered))
-    content = content_of(sweep, run=frostline.Run(examples=1001, epochs=30, price_per_hour=2.0))
-    names = [column.name for column in content.columns]
-    assert names[-3:] == ["Hours", "kWh", "Cost"]
-    rows = {row.trial_id: row for row in sweep.trial_rows()}
-    for shown in content.rows:
-        hours, kwh, cost = (cell.order for cell in shown.cells[-3:])
-        row = rows[shown.trial_id]
-        assert hours == pytest.approx(STEPS * row.step_ns / 3.6e12)
-        assert cost == pytest.approx(2 * hours)
-        assert kwh == pytest.approx(STEPS * row.energy_joules_per_step / 3.6e6)
+    run = frostline.Run(examples=1001, epochs=30, price_per_hour=2.0)
+    content = content_of(sweep, run=run)
+    (section,) = content.sections
+    assert section.bill is not None
+    assert section.bill.columns == ("Policy", "Frozen", "Speedup", "Hours", "kWh", "Cost")
+    bills = frostline.bill(sweep, run)
+    assert [row[0] for row in section.bill.rows] == [policy_words(each.row) for each in bills]
+    for row, each in zip(section.bill.rows, bills, strict=True):
+        assert each.bill.hours.value == pytest.approx(STEPS * each.row.step_ns / 3.6e12)
+        assert each.bill.cost.value == pytest.approx(2 * each.bill.hours.value)
+        joules = each.row.energy_joules_per_step
+        assert each.bill.kwh.value == pytest.approx(STEPS * joules / 3.6e6)
+        assert row[3:] == tuple(
+            amount_words(amount) for amount in (each.bill.hours, each.bill.kwh, each.bill.cost)
+        )
     page = (where / "index.html").read_text()
     assert "at a price of 2 an hour" in page
-    assert ">kWh</button>" in page
+    assert ">kWh</th>" in page
 
 
 def test_without_a_run_the_report_says_nothing_of_it(out: Path) -> None:
     content = content_of(open_sweep(str(out)))
-    assert content.bill == ""
-    assert not {"Hours", "kWh", "Cost"} & {column.name for column in content.columns}
+    assert [section.bill for section in content.sections] == [None]
 
 
 def test_notebooks_have_the_bills_of_measured_trials(metered: Path, out: Path) -> None:
@@ -241,7 +246,7 @@ def test_the_study_describes_the_run_and_options_go_before_it(
     for entry in predicted(capsys, out, "--epochs", "60", "--price", "1"):
         assert entry["run_steps"] == 2 * STEPS
         assert entry["cost"] == pytest.approx(entry["hours"])
-    assert content_of(open_sweep(str(out))).bill
+    assert content_of(open_sweep(str(out))).sections[0].bill
     assert len(frostline.bill(out)) == len(open_sweep(str(out)).commits)
 
 
@@ -308,7 +313,7 @@ def test_a_wrong_run_is_refused_in_the_study_and_in_out(
 def test_a_study_that_cannot_be_read_describes_no_run(tmp_path: Path) -> None:
     folder = world(tmp_path / "out", "anchors")
     (folder / "study.toml").write_text("name = = 3")
-    assert content_of(open_sweep(str(folder))).bill == ""
+    assert content_of(open_sweep(str(folder))).sections[0].bill is None
     (folder / "study.toml").unlink()
     run = frostline.Run(examples=8, epochs=1)
     assert len(frostline.bill(folder, run)) == len(open_sweep(str(folder)).commits)

@@ -20,11 +20,9 @@ from frostline.analyse import (
     group_answer,
     setting_contrasts,
 )
-from frostline.billing.bill import Bill
 from frostline.billing.run import Run
-from frostline.billing.trials import trial_bills
-from frostline.billing.words import measured_words
 from frostline.prediction import THREE_ANCHOR
+from frostline.reporting.bill_table import BillTable, bill_table
 from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.evidence_tables import (
     AssociationRow,
@@ -72,6 +70,7 @@ class Section:
             configurations.
         lost, lost_words: the largest ops without a pass, and a sentence on all of them.
         words: by heading, the sentence that replaces a figure which cannot be drawn.
+        bill: what a training run takes in each trial; None where no run is described.
         facts: how it was measured.
         left_out: what the page leaves out because its size is bounded.
     """
@@ -88,6 +87,7 @@ class Section:
     lost: tuple[LostOp, ...]
     lost_words: str
     words: Mapping[str, str]
+    bill: BillTable | None
     facts: tuple[Fact, ...]
     left_out: tuple[str, ...]
 
@@ -120,7 +120,6 @@ class ReportContent:
         contrasts: settings that differ in one axis, against each other.
         sections: per model, setting and kind of device.
         columns, rows: the table of trials.
-        bill: what the bills in that table are for, a sentence; empty where no run is described.
         tensorboard: the command that starts TensorBoard on this sweep, and where.
         facts: versions and machine.
     """
@@ -137,7 +136,6 @@ class ReportContent:
     sections: tuple[Section, ...]
     columns: tuple[TableColumn, ...]
     rows: tuple[TableRow, ...]
-    bill: str
     tensorboard: tuple[str, str]
     facts: tuple[Fact, ...]
 
@@ -160,18 +158,18 @@ def report_content(
         Drawing.of(group, found, shown[number])
         for number, (group, found) in enumerate(zip(summary.groups, evidence, strict=True))
     ]
-    bills = {name: bill for group in summary.groups for name, bill in _bills(group, run).items()}
     rows = [
         row
         for drawing, anchor in zip(drawings, names, strict=True)
-        for row in table_rows(drawing.trials, _by_cost_model(drawing.evidence), anchor, bills)
+        for row in table_rows(drawing.trials, _by_cost_model(drawing.evidence), anchor)
     ]
     used = _used_columns(rows)
     runs = manifest.runs
     several = len(summary.groups) > 1
     models = [group.key.model for group in summary.groups]
     sections = tuple(
-        _section(drawing, anchor, models) for drawing, anchor in zip(drawings, names, strict=True)
+        _section(drawing, anchor, models, run)
+        for drawing, anchor in zip(drawings, names, strict=True)
     )
     content = ReportContent(
         study=manifest.study,
@@ -186,7 +184,6 @@ def report_content(
         sections=sections,
         columns=tuple(COLUMNS[number] for number in used),
         rows=tuple(replace(row, cells=tuple(row.cells[number] for number in used)) for row in rows),
-        bill=measured_words(bills.values(), run) if run is not None and bills else "",
         tensorboard=_tensorboard(where),
         facts=sweep_facts(manifest),
     )
@@ -218,7 +215,7 @@ def _tensorboard(where: str) -> tuple[str, str]:
     return f"frostline tensorboard {shlex.quote(where)}", "on this machine"
 
 
-def _section(drawing: Drawing, anchor: str, models: Sequence[str]) -> Section:
+def _section(drawing: Drawing, anchor: str, models: Sequence[str], run: Run | None) -> Section:
     group, evidence = drawing.group, drawing.evidence
     paragraph = group_answer(group, evidence_sentences(group, drawing.levels, drawing.errors))
     figures, words = section_figures(drawing)
@@ -235,6 +232,7 @@ def _section(drawing: Drawing, anchor: str, models: Sequence[str]) -> Section:
         lost=tuple(_lost(evidence)),
         lost_words=_lost_words(evidence),
         words=words,
+        bill=bill_table(group, drawing.trials, run),
         facts=tuple(group_facts(group, evidence)),
         left_out=tuple(_left_out(group, drawing)),
     )
@@ -244,10 +242,6 @@ def _below_its_title(answer: str, group: GroupSummary) -> str:
     """The answer without the title, which the page shows above it."""
     rest = answer.removeprefix(f"{group.title}: ")
     return rest[:1].upper() + rest[1:]
-
-
-def _bills(group: GroupSummary, run: Run | None) -> dict[str, Bill]:
-    return {} if run is None else trial_bills([item.row for item in group.trials], run)
 
 
 def _by_cost_model(evidence: ReportEvidence) -> dict[str, float]:

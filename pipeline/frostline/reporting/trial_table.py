@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from frostline.analyse import TrialSummary
-from frostline.billing.bill import Amount, Bill
-from frostline.billing.words import amount_words
 from frostline.reporting.palette import family_of_row
 from frostline.store.trial_row import TrialRow
 from frostline.tensorboard.server import session_link
@@ -84,30 +82,20 @@ COLUMNS = (
     TableColumn(name="Predicted", numeric=True),
     TableColumn(name="Memory (MB)", numeric=True),
     TableColumn(name="Pairs", numeric=True),
-    TableColumn(name="Hours", numeric=True),
-    TableColumn(name="kWh", numeric=True),
-    TableColumn(name="Cost", numeric=True),
 )
 
 
 def table_rows(
-    trials: Sequence[TrialSummary],
-    predicted: Mapping[str, float],
-    section: str,
-    bills: Mapping[str, Bill],
+    trials: Sequence[TrialSummary], predicted: Mapping[str, float], section: str
 ) -> list[TableRow]:
     """The rows of one model and setting, in the order given.
 
-    `predicted` is the cost model's speedup and `bills` what a run takes, both by `trial_id`;
-    `section` is the anchor of the section.
+    `predicted` is the cost model's speedup by `trial_id`, `section` the anchor of the section.
     """
-    return [
-        _row(item, predicted.get(item.row.trial_id), section, bills.get(item.row.trial_id))
-        for item in trials
-    ]
+    return [_row(item, predicted.get(item.row.trial_id), section) for item in trials]
 
 
-def _row(item: TrialSummary, predicted: float | None, section: str, bill: Bill | None) -> TableRow:
+def _row(item: TrialSummary, predicted: float | None, section: str) -> TableRow:
     row = item.row
     failed = row.status == "failed"
     without_profile = not failed and row.error_stage == "profile"
@@ -128,9 +116,6 @@ def _row(item: TrialSummary, predicted: float | None, section: str, bill: Bill |
             _number(ratio(predicted), predicted),
             _number(megabytes(row.peak_memory_bytes), row.peak_memory_bytes),
             _number(number(row.pairs), row.pairs),
-            _amount(bill.hours if bill else None),
-            _amount(bill.kwh if bill else None),
-            _amount(bill.cost if bill else None),
         ),
         reason=_short(failure_words(row)) if failed or without_profile else "",
         link=profile_link(row) or "",
@@ -161,10 +146,6 @@ def _text(text: str) -> TableCell:
 
 def _number(text: str, value: float | None) -> TableCell:
     return TableCell(text=text, order="" if value is None or text == DASH else value)
-
-
-def _amount(amount: Amount | None) -> TableCell:
-    return _number(amount_words(amount), None if amount is None else amount.value)
 
 
 def _short(text: str) -> str:
