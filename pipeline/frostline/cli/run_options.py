@@ -19,7 +19,7 @@ Examples = Annotated[
     typer.Option(
         "--examples",
         metavar="N",
-        help="Examples in an epoch: also tell hours, energy, money. Default: the study's [run].",
+        help="Examples in an epoch: also tell hours, energy, money. Default: the study's run.",
     ),
 ]
 Epochs = Annotated[
