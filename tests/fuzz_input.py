@@ -42,6 +42,10 @@ batch_size = [8]
 policies = ["prefix:*", "regex:l[12]"]
 [resources]
 cpus_per_trial = 1
+[run]
+examples = 1000
+epochs = 3
+watts = 65
 """
 
 
@@ -155,6 +159,7 @@ def _of_arguments(chance: random.Random, sound: Path, place: Path) -> tuple[list
             words.text(chance), words.policy(chance), "--json", "--out", "--freeze", "--budget",
             "--nosuch", "-h", "--", "-1", "1e400", "nan", "http://[::1", "s3://[x", "\udcff", "file://x",
             "--model", "--top", "--train", "--setting", "batch_size=8", "x=y", "--address",
+            "--examples", "--epochs", "--price", "--watts", "7",
         ))  # fmt: skip
         if chance.random() < 0.5 and 0 < at < len(arguments):
             arguments[at] = word
@@ -173,6 +178,8 @@ _MAKERS: dict[str, Callable[[random.Random, Path, Path], tuple[list[str], list[s
 def _command(chance: random.Random, command: str, out: str, place: Path) -> list[str]:
     """A command on an OUT as somebody might well ask for it."""
     as_json = ["--json"] if chance.random() < 0.4 else []
+    billed = ["--examples", "1000", "--epochs", "3", "--price", "2.5"]
+    billed = billed if chance.random() < 0.4 else []
     match command:
         case "explain":
             return [command, out, chance.choice(("prefix:2", "control 1", "norms")), *as_json]
@@ -180,9 +187,13 @@ def _command(chance: random.Random, command: str, out: str, place: Path) -> list
             timed = ["--timed"] if chance.random() < 0.3 else []
             return [command, out, "control 1", "prefix:2", *timed, *as_json]
         case "predict":
-            return [command, out, "--freeze", chance.choice(("prefix:2", "prefix:*")), *as_json]
+            policy = chance.choice(("prefix:2", "prefix:*"))
+            return [command, out, "--freeze", policy, *billed, *as_json]
         case "recommend":
-            return [command, out, "--budget", chance.choice(("0.5", "0.9", "0.01")), *as_json]
+            budget = chance.choice(("0.5", "0.9", "0.01"))
+            return [command, out, "--budget", budget, *billed, *as_json]
+        case "report":
+            return [command, out, *billed]
         case "sweep":
             study = place / "asked.toml"
             study.write_text(_STUDY)

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from frostline.billing import Run, trial_bills
+from frostline.cli import main
 from frostline.explanation import explain
-from frostline.prediction import PredictedGroup, sort_groups
+from frostline.prediction import PredictedGroup, predict, sort_groups
+from frostline.prediction.bills import anchor_power
 from frostline.store.schema import OpCostRow
 from frostline.store.sweep import Sweep, open_sweep
 from frostline.sweep.reattribute import reattribute
@@ -81,3 +84,42 @@ def test_the_device_waits_for_the_small_kernels_of_optimizer_and_normalisation(
     assert waits["wait: the update"] > 8e6
     assert float(figures["short ops: the update"]) > 3000
     assert "3277 kernels a step, 3261 of them shorter than 5 µs" in reason.text
+
+
+def test_energies_of_held_out_configurations_are_predicted(sweep: Sweep) -> None:
+    group = group_of(sweep)
+    power = anchor_power(group)
+    assert power is not None
+    assert power.error is not None
+    assert power.error.count == len(group.held_out)
+    assert power.error.mean_abs <= 0.06
+    assert power.error.max_abs <= 0.12
+    enough = power.error.count >= 5
+    assert (power.spread is not None) == enough
+    run = Run(examples=1_281_167, epochs=90)
+    measured = trial_bills(group.rows, run)
+    for row in group.held_out:
+        (answer,) = predict(sweep, row.policy, run=run).answers
+        mine = measured[row.trial_id]
+        assert answer.bill is not None
+        assert answer.bill.kwh is not None
+        assert mine.kwh is not None
+        assert answer.bill.steps == mine.steps == 90 * -(-1_281_167 // row.batch_size)
+        assert answer.bill.kwh_from == "predicted"
+        assert answer.bill.kwh.value == pytest.approx(mine.kwh.value, rel=0.2)
+        if answer.bill.kwh.low is not None and answer.bill.kwh.high is not None:
+            assert enough
+            assert 0.97 * answer.bill.kwh.low <= mine.kwh.value <= 1.03 * answer.bill.kwh.high
+
+
+def test_the_bill_of_a_gpu_names_its_power_and_its_error(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(sweep.out.address.shown)
+    asked = ["--examples", "1281167", "--epochs", "90", "--price", "2.5"]
+    assert main(["predict", out, "--freeze", "prefix:*/3", *asked]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    power = anchor_power(group_of(sweep))
+    assert power is not None
+    assert f"kWh is the power of the anchors, {power.watts:.3g} W, times the time" in said
+    assert "that took no part in it, the energy was off by" in said

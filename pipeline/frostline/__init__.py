@@ -12,6 +12,8 @@ Everything that a notebook needs is here; the modules below are free to move. In
     frostline.diff(sweep, "control 1", "prefix:4")           # two trials, op by op
     found = frostline.recommend(sweep, budget=0.5)           # what to freeze, per model and setting
     frostline.verify(sweep, found[0])                        # measures that -> Verified
+    run = frostline.Run(examples=50_000, epochs=10)          # a training run -> Run
+    frostline.bill(sweep, run)                               # its hours, by measured trial -> Bills
     frostline.report(sweep)                                  # writes the page -> its path
     frostline.reattribute(sweep)                             # attributes the kept traces again
 
@@ -28,6 +30,8 @@ from typing import TYPE_CHECKING
 from frostline.version import __version__
 
 if TYPE_CHECKING:
+    from frostline.analyse.measured_bills import Bills, bill
+    from frostline.billing import Bill, Run
     from frostline.difference import Difference, diff
     from frostline.errors import FrostlineError
     from frostline.explanation import Explanation, explain
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "Bill",
+    "Bills",
     "Difference",
     "Explanation",
     "FrostlineError",
@@ -51,11 +57,13 @@ __all__ = [
     "Reattributed",
     "Recommendation",
     "Recommendations",
+    "Run",
     "Study",
     "Sweep",
     "SweepResult",
     "Verified",
     "__version__",
+    "bill",
     "diff",
     "explain",
     "load_study",
@@ -69,6 +77,8 @@ __all__ = [
 ]
 
 _LOADED_ON_USE = {
+    "frostline.analyse.measured_bills": ("Bills", "bill"),
+    "frostline.billing": ("Bill", "Run"),
     "frostline.difference": ("Difference", "diff"),
     "frostline.errors": ("FrostlineError",),
     "frostline.explanation": ("Explanation", "explain"),

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.console import RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from frostline.cli.console import err, out, print_json
+from frostline.cli.plain_table import plain_table
+from frostline.cli.run_options import Epochs, Examples, Price, Watts, run_asked
 
 if TYPE_CHECKING:
-    from frostline.prediction import Answer, GroupAnswers
+    from frostline.prediction import GroupAnswers
 
 
 def predict(
@@ -25,6 +25,10 @@ def predict(
         typer.Option("--freeze", metavar="POLICY", help="As in a study file; may be repeated."),
     ],
     model: Annotated[str | None, typer.Option(help="Only this model of the study.")] = None,
+    examples: Examples = None,
+    epochs: Epochs = None,
+    price: Price = None,
+    watts: Watts = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
     """Predict the speedup of any configuration, measured or not."""
@@ -32,7 +36,8 @@ def predict(
 
     from frostline.prediction import predict as predicted_of
 
-    found = predicted_of(sweep, freeze, model=model)
+    run = run_asked(examples, epochs, price, watts)
+    found = predicted_of(sweep, freeze, model=model, run=run)
     for notice in found.notices:
         err().print(Text(f"note: {notice}"), soft_wrap=True)
     if as_json:
@@ -44,11 +49,16 @@ def predict(
 
 
 def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
+    from frostline.billing.words import run_words
+    from frostline.prediction.bill_words import energy_sentence, steps_sentence
     from frostline.prediction.interval import LEAST_HELD_OUT, covered
+    from frostline.prediction.predict import COLUMNS, cells
     from frostline.words import counted, floor, percent
 
     yield Text(f"\n{group.key.label}", style="bold")
-    yield _table(group.answers)
+    remembered = any(answer.predicted_peak_bytes is not None for answer in group.answers)
+    shown = len(COLUMNS) if remembered else len(COLUMNS) - 1
+    yield plain_table(COLUMNS[:shown], (cells(answer)[:shown] for answer in group.answers))
     if group.error is None:
         said = (
             "Made from the anchors alone: no other configuration was measured, so how far these "
@@ -75,17 +85,9 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
     if any(answer.is_anchor for answer in group.answers):
         said += " * An anchor: the prediction is made from it."
     yield Padding(Text(f"{said} Noise floor {floor(group.noise_floor)}."), (0, 0, 1, 0))
-
-
-def _table(answers: tuple[Answer, ...]) -> Table:
-    from frostline.prediction.predict import COLUMNS, cells
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    known = any(answer.predicted_peak_bytes is not None for answer in answers)
-    policy, *numbers = COLUMNS if known else COLUMNS[:-1]
-    table.add_column(policy, overflow="fold", min_width=12)
-    for heading in numbers:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for answer in answers:
-        table.add_row(*map(Text, cells(answer)[: len(numbers) + 1]))
-    return table
+    if group.billing is not None and (bills := group.bill_table()):
+        run = run_words(group.billing.run)
+        yield Text(f"{run[:1].upper()}{run[1:]} takes:")
+        yield plain_table(*bills)
+        sentences = f"{steps_sentence(group.billing)} {energy_sentence(group.billing)}"
+        yield Padding(Text(sentences), (0, 0, 1, 0))

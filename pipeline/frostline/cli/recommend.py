@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from frostline.cli.console import complain, err, out, print_json
+from frostline.cli.run_options import Epochs, Examples, Price, Watts, run_asked
 from frostline.errors import FrostlineError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ def recommend(
         list[str] | None,
         typer.Option(metavar="AXIS=VALUE", help="Only this setting: batch_size=16; repeat it."),
     ] = None,
+    examples: Examples = None,
+    epochs: Epochs = None,
+    price: Price = None,
+    watts: Watts = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Measure the pick: one more trial in OUT.")
     ] = False,
@@ -79,6 +84,7 @@ def recommend(
         model=model,
         setting=dict(map(_axis, setting or ())),
         memory_bytes=None if memory is None else parse_size(memory),
+        run=run_asked(examples, epochs, price, watts),
     )
     for notice in found.notices:
         err().print(notice, style="yellow", markup=False)

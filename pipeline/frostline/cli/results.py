@@ -1,8 +1,8 @@
 """The result of a sweep in the terminal: per model and setting a table and the answer.
 
-In: `Summary`, `TimeSplit`. Out: things that Rich prints. Eighty columns are enough: long policies
-fold, and reasons of failed trials are below the table. Of very many trials only some are listed,
-evenly spread over the frozen fraction.
+In: `Summary`, `TimeSplit`, and a training run where one is described. Out: things that Rich prints.
+Eighty columns are enough: long policies fold, and reasons of failed trials are below the table. Of
+very many trials only some are listed, evenly spread over the frozen fraction.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ from frostline.analyse import (
     contrast_words,
     group_answer,
 )
+from frostline.billing.run import Run
+from frostline.billing.trials import trial_bills
+from frostline.billing.words import bill_cells, bill_columns, measured_words
+from frostline.cli.plain_table import plain_table
 from frostline.device_id import is_cpu
 from frostline.reporting.page_limits import shown_trials
 from frostline.store.trial_row import TrialRow
@@ -45,11 +49,14 @@ _SHORT = {"no measurable difference": "no difference"}
 _STYLES = {"faster": "green", "slower": "red", "no measurable difference": "dim"}
 
 
-def result(summary: Summary) -> RenderableType:
-    """Every group's table, failures and answer; then what one setting gives against another."""
+def result(summary: Summary, run: Run | None = None) -> RenderableType:
+    """Every group's table, failures and answer; then what one setting gives against another.
+
+    `run` has examples and epochs: each group also shows what it takes; None: it does not.
+    """
     contrasts = contrast_words(summary.groups, _CONTRASTS)
     return Group(
-        *(part for group in summary.groups for part in _group(group)),
+        *(part for group in summary.groups for part in _group(group, run)),
         *([Text("\nSettings compared", style="bold")] if contrasts else []),
         *(Padding(Text(words[:1].upper() + words[1:]), (0, 0, 0, 2)) for words in contrasts),
     )
@@ -85,7 +92,7 @@ def device_words(rows: Iterable[TrialRow]) -> str:
     )
 
 
-def _group(group: GroupSummary) -> Iterator[RenderableType]:
+def _group(group: GroupSummary, run: Run | None) -> Iterator[RenderableType]:
     yield Text(f"\n{group.title}", style="bold")
     yield _table(group)
     for row in group.failed[:_FAILED]:
@@ -96,6 +103,22 @@ def _group(group: GroupSummary) -> Iterator[RenderableType]:
         yield Text(f"{more} more trials are not listed here; the answer counts them.")
     yield Text(f"Noise floor {floor(group.noise_floor)}. Layers count from 0 at the input.\n")
     yield Text(group_answer(group))
+    if run is not None:
+        yield from _bills(group, run)
+
+
+def _bills(group: GroupSummary, run: Run) -> Iterator[RenderableType]:
+    bills = trial_bills([item.row for item in group.trials], run)
+    if not bills:
+        return
+    columns = bill_columns(bills.values())
+    rows = [item.row for item in shown_trials(group, _ROWS) if item.row.trial_id in bills]
+    yield Text()
+    yield plain_table(
+        ("policy", *columns),
+        ((policy_words(row), *bill_cells(bills[row.trial_id], columns)) for row in rows),
+    )
+    yield Text(measured_words(bills.values(), run))
 
 
 def _table(group: GroupSummary) -> Table:

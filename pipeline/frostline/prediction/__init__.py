@@ -4,6 +4,7 @@
     fitted_groups             sweep -> a cost model for each model and setting, or why there is none
     predicted_configurations  a group and policies, measured or not -> predicted speedups
     predict                   a sweep and policies -> predictions for every model and setting
+    bills                     a run and a group -> hours, energy and money; `bill_words` says them
     interval                  held-out errors -> how far a prediction may be off
     predictions_table         measured trials -> rows of the table `predictions`
 

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from os import PathLike
 
 from frostline.analyse.groups import GroupKey
+from frostline.billing.run import Run, settled
+from frostline.billing.words import bill_cells, bill_columns
 from frostline.costmodel.held_out import HeldOutError
 from frostline.errors import SweepError, UsageError
 from frostline.memory.held_out import PeakErrors
 from frostline.notebook import html_table, html_text, one_line
 from frostline.policies import Policy, PolicyMismatchError, expand, parse, refuse_misfits, spelled
+from frostline.prediction.bills import Billing
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
 from frostline.prediction.predicted_configurations import Answer, Known, answered
 from frostline.store.outdir import STUDY
@@ -56,6 +59,7 @@ class GroupAnswers:
         peak_error: of predicted peaks, over the held-out configurations with a measured one; None
             where there is none.
         noise_floor: over its controls.
+        billing: what the bills of the answers share; None where no run is described.
     """
 
     key: GroupKey
@@ -63,6 +67,18 @@ class GroupAnswers:
     error: HeldOutError | None
     peak_error: PeakErrors | None
     noise_floor: float | None
+    billing: Billing | None = None
+
+    def bill_table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]] | None:
+        """Headings and rows of the bills, the measured baseline's first; None without a run."""
+        if self.billing is None:
+            return None
+        baseline = self.billing.baseline
+        bills = [answer.bill for answer in self.answers if answer.bill is not None]
+        columns = bill_columns([baseline, *bills])
+        rows: list[tuple[str, ...]] = [("nothing frozen, measured", *bill_cells(baseline, columns))]
+        rows += [(one.policy, *bill_cells(one.bill, columns)) for one in self.answers]
+        return ("policy", *columns), rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +102,12 @@ class PredictedPolicies:
             html_table(COLUMNS, [cells(one) for one in group.answers], caption=group.key.label)
             for group in self.groups
         )
-        return "".join([*tables, *map(html_text, self.notices)])
+        bills = (
+            html_table(*table, caption=f"{group.key.label}: what the run takes")
+            for group in self.groups
+            if (table := group.bill_table())
+        )
+        return "".join([*tables, *bills, *map(html_text, self.notices)])
 
     @property
     def answers(self) -> tuple[Answer, ...]:
@@ -99,6 +120,7 @@ def predict(
     policies: str | Sequence[Policy],
     *,
     model: str | None = None,
+    run: Run | None = None,
 ) -> PredictedPolicies:
     """Predict the configurations of policies under every setting of the sweep.
 
@@ -108,17 +130,19 @@ def predict(
         sweep: the sweep, or its path; its anchors have to be measured and profiled.
         policies: as in a study file; one, or several.
         model: only this one; None: all that the policies fit.
+        run: a training run to make bills for; where it says nothing, `[run]` of the study does.
 
     Raises:
         PolicyError: a policy cannot be parsed, freezes everything, or fits no model.
         SweepError: the sweep has no anchors, or its study cannot be read.
-        UsageError: there is no such model, or nothing can be predicted.
+        UsageError: there is no such model, nothing can be predicted, or the run is not complete.
     """
     policies = [policies] if isinstance(policies, str) else policies
     for policy in policies:
         parse(policy)
     sweep = as_sweep(sweep)
     study = _study(sweep)
+    run = settled(run, study.run)
     fitted, rest = sort_groups(sweep, model=_known(model, study, sweep))
     notices = [each.notice for each in rest]
     if not fitted:
@@ -135,7 +159,7 @@ def predict(
     )
     found = []
     for group in fitted:
-        known = Known.of(group)
+        known = Known.of(group, run)
         answers = [
             answer
             for policy in policies
@@ -149,6 +173,7 @@ def predict(
                     error=known.error,
                     peak_error=known.peak_error,
                     noise_floor=known.noise_floor,
+                    billing=known.billing,
                 )
             )
     if not found:

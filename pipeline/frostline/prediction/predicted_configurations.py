@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 from frostline.analyse.groups import noise_floor
+from frostline.billing.bill import Amount, Bill, bill_document
+from frostline.billing.run import Run
 from frostline.costmodel.held_out import HeldOutError, held_out_error
 from frostline.memory.held_out import PeakErrors, peak_errors
 from frostline.policies import (
@@ -24,6 +26,7 @@ from frostline.policies import (
     expand,
     frozen_layers,
 )
+from frostline.prediction.bills import Billing, billing_of
 from frostline.prediction.fitted_groups import PredictedGroup
 from frostline.prediction.interval import spread
 from frostline.trial import Setting
@@ -53,6 +56,8 @@ class Answer:
         noise_floor: over the controls; None where none was measured.
         predicted_peak_bytes: predicted device memory at most; None where nothing can say it.
         measured_peak_bytes: median over the trials of this configuration; None where there is none.
+        bill: what the run takes in this configuration; None where no run is described.
+        billing: what the bill rests on, the baseline's bill included; None likewise.
     """
 
     model: str
@@ -73,12 +78,25 @@ class Answer:
     noise_floor: float | None
     predicted_peak_bytes: int | None
     measured_peak_bytes: int | None
+    bill: Bill | None = None
+    billing: Billing | None = None
 
     def document(self) -> dict[str, object]:
-        """The answer for JSON, the setting's axes among the other values."""
+        """The answer for JSON, flat: the setting's axes and the bill are among the other values."""
         values = asdict(self)
         setting = values.pop("setting")
-        return {**values, **setting}
+        del values["bill"], values["billing"]
+        return {**values, **setting, **self.bill_document()}
+
+    def bill_document(self) -> dict[str, object]:
+        """The bill for JSON; every value is null where no run is described."""
+        base = bill_document(self.billing.baseline if self.billing else None)
+        power = self.billing.power if self.billing else None
+        return {
+            **bill_document(self.bill),
+            "kwh_error": power.error.mean_abs if power and power.error else None,
+            **{f"baseline_{name}": base[name] for name in ("hours", "kwh", "cost")},
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +112,7 @@ class Known:
         peak_error: over the held-out configurations with a measured peak; None without.
         measured_peaks: median peak of device memory by frozen variables, in bytes.
         anchors: frozen variables of each anchor.
+        billing: what its bills share; None where no run is described.
     """
 
     error: HeldOutError | None
@@ -104,10 +123,14 @@ class Known:
     peak_error: PeakErrors | None
     measured_peaks: Mapping[frozenset[str], int]
     anchors: frozenset[frozenset[str]]
+    billing: Billing | None
 
     @staticmethod
-    def of(group: PredictedGroup) -> Known:
-        """Compare a group's predictions with its measurements."""
+    def of(group: PredictedGroup, run: Run | None = None) -> Known:
+        """Compare a group's predictions with its measurements.
+
+        `run` has examples and epochs; None: no bills.
+        """
         speedups: dict[frozenset[str], list[float]] = defaultdict(list)
         peaks: dict[frozenset[str], list[int]] = defaultdict(list)
         for row in group.rows:
@@ -117,15 +140,18 @@ class Known:
                 peaks[frozenset(row.frozen_variables)].append(row.peak_memory_bytes)
         baselines = [row.baseline_step_ns for row in group.rows if row.baseline_step_ns]
         judged = group.judged()
+        floor = noise_floor(group.rows)
+        baseline_step_ns = round(median(baselines)) if baselines else None
         return Known(
             error=held_out_error(judged),
             spread=spread([each.error for each in judged]),
-            noise_floor=noise_floor(group.rows),
-            baseline_step_ns=round(median(baselines)) if baselines else None,
+            noise_floor=floor,
+            baseline_step_ns=baseline_step_ns,
             peak_error=peak_errors(group.judged_peaks()),
             measured_peaks={frozen: round(median(found)) for frozen, found in peaks.items()},
             measured={frozen: median(found) for frozen, found in speedups.items()},
             anchors=frozenset(anchor.frozen_variables for anchor in anchors(group.facts)),
+            billing=billing_of(group, run, baseline_step_ns=baseline_step_ns, floor=floor),
         )
 
 
@@ -140,14 +166,15 @@ def answered(group: PredictedGroup, known: Known, expanded: ExpandedPolicy) -> A
     speedup = group.model.speedup(frozen)
     layers = frozen_layers(facts, frozen)
     frozen_params = sum(each.params for each in facts.variables if each.path in frozen)
-    base_ns, factor, error = known.baseline_step_ns, known.spread, known.error
+    base_ns, error, billing = known.baseline_step_ns, known.error, known.billing
+    interval = Amount(value=speedup).within(known.spread)
     return Answer(
         model=key.model,
         policy=expanded.policy,
         frozen_layers=layers,
         predicted_speedup=speedup,
-        low=None if factor is None else speedup / (1 + factor),
-        high=None if factor is None else speedup * (1 + factor),
+        low=interval.low,
+        high=interval.high,
         setting=key.setting,
         frozen_fraction=frozen_params / facts.total_params,
         earliest_trainable_layer=earliest_trainable(facts, layers),
@@ -160,19 +187,28 @@ def answered(group: PredictedGroup, known: Known, expanded: ExpandedPolicy) -> A
         noise_floor=known.noise_floor,
         predicted_peak_bytes=None if peak is None else peak.total,
         measured_peak_bytes=known.measured_peaks.get(frozen),
+        bill=billing.predicted(interval) if billing else None,
+        billing=billing,
     )
 
 
 def answer(
-    group: PredictedGroup, policies: Sequence[Policy], *, granularity: Granularity, seed: int
+    group: PredictedGroup,
+    policies: Sequence[Policy],
+    *,
+    granularity: Granularity,
+    seed: int,
+    run: Run | None = None,
 ) -> list[Answer]:
     """Predict the configurations of policies for one group.
+
+    `run` has examples and epochs; None: no bills.
 
     Raises:
         PolicyError: a policy cannot be parsed, does not fit the model, or freezes everything.
         UsageError: an anchor that is needed was not measured.
     """
-    known = Known.of(group)
+    known = Known.of(group, run)
     return [
         answered(group, known, expanded)
         for policy in policies

@@ -2,7 +2,8 @@
 
 A list with one object per model and setting. Shares are step times as fractions of the baseline's.
 `low` and `high` of speedups come from the sweep's held-out errors; they are null where too few
-configurations were held out. `measured` is null unless the pick was verified.
+configurations were held out. `measured` is null unless the pick was verified. The bill's values are
+null unless a training run is described, by options or by the study.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def _object(found: Recommendation, verified: Verified | None) -> dict[str, Any]:
         "baseline_step_ns": answer.baseline_step_ns,
         "predicted_step_ns": answer.predicted_step_ns,
         "held_out": answer.held_out,
+        **answer.bill_document(),
         "fastest": asdict(found.fastest),
         "frontier": [asdict(point) for point in found.frontier],
         "code": found.code,

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from frostline.billing.run import Run
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.policies.units import resolve, variables_of
@@ -45,6 +46,7 @@ def optimise(
     *,
     must_train: Collection[str] = (),
     memory_bytes: int | None = None,
+    run: Run | None = None,
 ) -> Recommendation:
     """Find what to freeze.
 
@@ -55,6 +57,7 @@ def optimise(
         must_train: layers that are not to be frozen, by name or by an end of it, or enclosing ones;
             `head` is the model's head whatever its name.
         memory_bytes: device memory at most, by the predicted peak; None: any.
+        run: with examples and epochs, for the bill; None: no bill.
 
     Raises:
         BudgetError: the fastest configuration takes longer, or none fits into the memory.
@@ -111,7 +114,7 @@ def optimise(
     frontier = [point(each, best) for each, best in sorted(found.items()) if best is not None]
     pick = next(each for each in frontier if each.budget == budget)
     (predicted,) = answer(
-        group, [policy_of(pick.frozen_layers, facts)], granularity="layer", seed=0
+        group, [policy_of(pick.frozen_layers, facts)], granularity="layer", seed=0, run=run
     )
     head = facts.head
     return Recommendation(

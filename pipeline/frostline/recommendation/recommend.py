@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from os import PathLike
 
+from frostline.analyse.stored_run import run_of
+from frostline.billing.run import Run
 from frostline.errors import UsageError
 from frostline.recommendation.choose import NO_SETTING, chosen_groups, importance_of
 from frostline.recommendation.optimise import optimise, refuse_budget
@@ -25,6 +27,7 @@ def recommend(
     model: str | None = None,
     setting: Mapping[str, object] = NO_SETTING,
     memory_bytes: int | None = None,
+    run: Run | None = None,
 ) -> Recommendations:
     """Find the layers to freeze, for each model and setting.
 
@@ -38,6 +41,7 @@ def recommend(
         model: only this one; None: all.
         setting: values by axis (`{"batch_size": 16}`); only settings that have all of them.
         memory_bytes: device memory at most, by the predicted peak; None: any.
+        run: a training run to make bills for; where it says nothing, `[run]` of the study does.
 
     Raises:
         BudgetError: no configuration of any model and setting is that fast, or needs so little.
@@ -46,6 +50,7 @@ def recommend(
     """
     refuse_budget(budget)
     sweep = as_sweep(sweep)
+    run = run_of(sweep, run)
     groups, notices = chosen_groups(sweep, model=model, setting=setting)
     found: list[Recommendation] = []
     failures: list[UsageError] = []
@@ -53,7 +58,14 @@ def recommend(
         try:
             worth = importance_of(sweep, group, importance)
             found.append(
-                optimise(group, worth, budget, must_train=must_train, memory_bytes=memory_bytes)
+                optimise(
+                    group,
+                    worth,
+                    budget,
+                    must_train=must_train,
+                    memory_bytes=memory_bytes,
+                    run=run,
+                )
             )
         except UsageError as error:  # another model or setting may have an answer
             failures.append(error)

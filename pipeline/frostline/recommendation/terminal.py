@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from frostline.memory.model import PeakPrediction
+from frostline.prediction.bill_words import bill_sentences
 from frostline.recommendation.recommendation import FRONTIER, Recommendation, kept_words
 from frostline.words import counted, floor, milliseconds, ratio_with_interval, size
 
@@ -68,6 +69,7 @@ def _parts(found: Recommendation) -> Iterator[RenderableType]:
     yield Text("Each row keeps the most that any choice of layers within its budget keeps.\n")
     if not pick.frozen_layers:
         yield Text(f"Freeze nothing: the budget of {pick.budget:g} leaves room for every layer.")
+        yield from _bill(found)
         return
     yield Text(
         f"Freeze {len(pick.frozen_layers)} of {total} layers: {kept_words(pick.kept)} of what "
@@ -83,12 +85,18 @@ def _parts(found: Recommendation) -> Iterator[RenderableType]:
     yield Text(_prediction(found))
     if found.peak is not None:
         yield Text(_memory(found, found.peak))
+    yield from _bill(found)
     if found.head_frozen is not None:
         yield Text(
             f"The head `{found.head_frozen}` is among the frozen ones; a head that is new has to "
             f"train: add --train {found.head_frozen}.",
             style="yellow",
         )
+
+
+def _bill(found: Recommendation) -> Iterator[RenderableType]:
+    if said := bill_sentences(found.answer):
+        yield Text(said)
 
 
 def _prediction(found: Recommendation) -> str:

@@ -20,7 +20,9 @@ from frostline.analyse import (
     group_answer,
     setting_contrasts,
 )
+from frostline.billing.run import Run
 from frostline.prediction import THREE_ANCHOR
+from frostline.reporting.bill_table import BillTable, bill_table
 from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.evidence_tables import (
     AssociationRow,
@@ -68,6 +70,7 @@ class Section:
             configurations.
         lost, lost_words: the largest ops without a pass, and a sentence on all of them.
         words: by heading, the sentence that replaces a figure which cannot be drawn.
+        bill: what a training run takes in each trial; None where no run is described.
         facts: how it was measured.
         left_out: what the page leaves out because its size is bounded.
     """
@@ -84,6 +87,7 @@ class Section:
     lost: tuple[LostOp, ...]
     lost_words: str
     words: Mapping[str, str]
+    bill: BillTable | None
     facts: tuple[Fact, ...]
     left_out: tuple[str, ...]
 
@@ -142,11 +146,12 @@ def report_content(
     shown: Mapping[int, Sequence[TrialSummary]],
     manifest: Manifest,
     where: str,
+    run: Run | None = None,
 ) -> ReportContent:
     """Everything that the report of a sweep says.
 
     `shown` has, by position of the group, the trials that the page shows; `where` is OUT as the
-    user knows it, without credentials.
+    user knows it, without credentials. `run` has examples and epochs; None: no bills.
     """
     names = anchor_names(summary.groups)
     drawings = [
@@ -163,7 +168,8 @@ def report_content(
     several = len(summary.groups) > 1
     models = [group.key.model for group in summary.groups]
     sections = tuple(
-        _section(drawing, anchor, models) for drawing, anchor in zip(drawings, names, strict=True)
+        _section(drawing, anchor, models, run)
+        for drawing, anchor in zip(drawings, names, strict=True)
     )
     content = ReportContent(
         study=manifest.study,
@@ -209,7 +215,7 @@ def _tensorboard(where: str) -> tuple[str, str]:
     return f"frostline tensorboard {shlex.quote(where)}", "on this machine"
 
 
-def _section(drawing: Drawing, anchor: str, models: Sequence[str]) -> Section:
+def _section(drawing: Drawing, anchor: str, models: Sequence[str], run: Run | None) -> Section:
     group, evidence = drawing.group, drawing.evidence
     paragraph = group_answer(group, evidence_sentences(group, drawing.levels, drawing.errors))
     figures, words = section_figures(drawing)
@@ -226,6 +232,7 @@ def _section(drawing: Drawing, anchor: str, models: Sequence[str]) -> Section:
         lost=tuple(_lost(evidence)),
         lost_words=_lost_words(evidence),
         words=words,
+        bill=bill_table(group, drawing.trials, run),
         facts=tuple(group_facts(group, evidence)),
         left_out=tuple(_left_out(group, drawing)),
     )

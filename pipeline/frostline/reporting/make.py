@@ -12,6 +12,8 @@ import sys
 from os import PathLike
 
 from frostline.analyse import Summary, summarise
+from frostline.analyse.stored_run import run_of
+from frostline.billing.run import Run
 from frostline.errors import FrostlineError, SweepError
 from frostline.launch import command
 from frostline.reporting.content import ReportContent, report_content
@@ -29,6 +31,7 @@ def report(
     *,
     summary: Summary | None = None,
     out: str | PathLike[str] | None = None,
+    run: Run | None = None,
 ) -> str:
     """Write the report of a sweep: one page, and its figures as SVG and PNG.
 
@@ -36,19 +39,21 @@ def report(
         sweep: the sweep, or its path.
         summary: of its trials, where it is there already.
         out: folder or URI for the report; default: `report` in the sweep's OUT.
+        run: a training run to make bills for; where it says nothing, `[run]` of the study does.
 
     Returns:
         Path or URI of the page.
 
     Raises:
         SweepError: no trial is committed yet.
-        UsageError: `out` holds files that are no report's, or `ulimit -v` forbids to draw.
+        UsageError: `out` holds files that are no report's, or `ulimit -v` forbids to draw, or the
+            run is not complete.
         StorageError: OUT cannot be read, or the report cannot be written.
     """
     sweep = as_sweep(sweep)
     refuse_small_limit()
     place, folder = (sweep.out, FOLDER) if out is None else (report_folder(out), "")
-    content = content_of(sweep, summary)
+    content = content_of(sweep, summary, run)
     return write_report(page(content), content.sections, place, folder=folder)
 
 
@@ -71,13 +76,19 @@ def make_report_apart(out: Address) -> str:
     return child.stdout.strip().splitlines()[-1]
 
 
-def content_of(sweep: Sweep, summary: Summary | None = None) -> ReportContent:
+def content_of(
+    sweep: Sweep, summary: Summary | None = None, run: Run | None = None
+) -> ReportContent:
     """Everything that the report of a sweep says; `summary` is made here where it is None.
+
+    `run` is as in `report`.
 
     Raises:
         SweepError: no trial is committed yet.
+        UsageError: the run is not complete.
         StorageError: OUT cannot be read.
     """
+    run = run_of(sweep, run)
     shown_as = sweep.out.files.shown
     summary = summarise(sweep.trial_rows()) if summary is None else summary
     if not summary.groups:
@@ -85,7 +96,7 @@ def content_of(sweep: Sweep, summary: Summary | None = None) -> ReportContent:
     count = quota(summary)
     shown = {number: shown_trials(group, count) for number, group in enumerate(summary.groups)}
     evidence = gather(sweep, summary, shown)
-    return report_content(summary, evidence, shown, sweep.manifest, shown_as)
+    return report_content(summary, evidence, shown, sweep.manifest, shown_as, run)
 
 
 if __name__ == "__main__":

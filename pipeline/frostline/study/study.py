@@ -11,12 +11,21 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
+from frostline.billing.run import NO_RUN, Run
 from frostline.digest import digest_of
 from frostline.notebook import html_facts, one_line
 from frostline.study.check import checked
 from frostline.study.former_names import former
 from frostline.study.parse import read_text
-from frostline.study.tables import FreezeTable, MeasureTable, ModelTable, ResourcesTable, TrainTable
+from frostline.study.tables import (
+    FreezeTable,
+    MeasureTable,
+    ModelTable,
+    ResourcesTable,
+    RunTable,
+    StudyFile,
+    TrainTable,
+)
 from frostline.trial import AUTO, STOPPING, MeasureSpec, ModelSpec, Setting, StoppingRule
 
 
@@ -32,6 +41,7 @@ class Study:
         digest: SHA-256 of what the file says; comments, order and spacing do not change it.
         former_names: its trials are those of an OUT that was begun under the package's former name.
         stopping: the rule by which measuring stops; that of the OUT, where there is one.
+        run: the training run whose hours, energy and money are told; empty where it names none.
     """
 
     name: str
@@ -46,6 +56,7 @@ class Study:
     digest: str
     former_names: bool = False
     stopping: StoppingRule = STOPPING
+    run: Run = NO_RUN
 
     def __repr__(self) -> str:
         return one_line("Study", self.name, self._facts())
@@ -140,6 +151,15 @@ def parse_study(
         resources=file.resources,
         text=text,
         search_path=() if path is None else (str(path.resolve().parent),),
-        digest=digest_of(file.model_dump()),
+        digest=digest_of(_said(file)),
         former_names=former_names,
+        run=file.run.spec(),
     )
+
+
+def _said(file: StudyFile) -> dict[str, object]:
+    """What a study says; without `[run]`, as before there was one, where that says nothing."""
+    said: dict[str, object] = file.model_dump()
+    if file.run == RunTable():
+        del said["run"]
+    return said

@@ -23,6 +23,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from frostline.billing.run import MOST_EPOCHS, MOST_EXAMPLES, MOST_PRICE, MOST_WATTS, Run
 from frostline.errors import PolicyError
 from frostline.optimizers import spelled, taken_apart
 from frostline.policies import Granularity, Policy, parse
@@ -180,6 +181,19 @@ class ResourcesTable(_Table):
     device: Text | None = None
 
 
+class RunTable(_Table):
+    """`[run]`: the training run whose hours, energy and money are told. It changes no trial."""
+
+    examples: Annotated[Whole, Field(ge=1, le=MOST_EXAMPLES)] | None = None
+    epochs: Annotated[Whole, Field(ge=1, le=MOST_EPOCHS)] | None = None
+    price_per_hour: Annotated[float, Field(strict=True, gt=0, le=MOST_PRICE)] | None = None
+    watts: Annotated[float, Field(strict=True, gt=0, le=MOST_WATTS)] | None = None
+
+    def spec(self) -> Run:
+        """Return the table as bills take it."""
+        return Run(**self.model_dump())
+
+
 class StudyFile(_Table):
     """The whole file, table by table."""
 
@@ -190,3 +204,4 @@ class StudyFile(_Table):
     freeze: FreezeTable
     measure: MeasureTable = MeasureTable()
     resources: ResourcesTable = ResourcesTable()
+    run: RunTable = RunTable()
