@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from frostline.analyse.stored_memory import NAIVE_PEAKS
 from frostline.billing import Run, trial_bills
 from frostline.cli import main
 from frostline.explanation import explain
+from frostline.memory.held_out import peak_errors
+from frostline.memory.liveness import peak
 from frostline.prediction import PredictedGroup, predict, sort_groups
 from frostline.prediction.bills import anchor_power
-from frostline.store.schema import OpCostRow
+from frostline.store.schema import OpCostRow, PredictionRow, ProgramOpRow
 from frostline.store.sweep import Sweep, open_sweep
 from frostline.sweep.reattribute import reattribute
 
@@ -31,7 +34,8 @@ def sweep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     shutil.copytree(RECORDED / request.param, copy)
     for each in (copy, *copy.rglob("*")):
         each.chmod(each.stat().st_mode | stat.S_IWUSR)
-    reattribute(copy)
+    done = reattribute(copy, retrace=True)
+    assert not done.untraced
     return open_sweep(copy)
 
 
@@ -123,3 +127,58 @@ def test_the_bill_of_a_gpu_names_its_power_and_its_error(
     assert power is not None
     assert f"kWh is the power of the anchors, {power.watts:.3g} W, times the time" in said
     assert "that took no part in it, the energy was off by" in said
+
+
+def test_peaks_of_held_out_configurations_are_predicted(sweep: Sweep) -> None:
+    group = group_of(sweep)
+    ours = peak_errors(group.judged_peaks())
+    assert ours is not None
+    assert ours.mean_abs <= 0.05
+    assert ours.max_abs <= 0.12
+    assert ours.ordered_share is None or ours.ordered_share >= 0.98
+    peaks: dict[str, list[tuple[int, int]]] = {}
+    for row in sweep.rows(PredictionRow):
+        if row.predicted_peak_bytes is not None and not row.is_anchor:
+            measured = row.measured_peak_bytes or 0
+            peaks.setdefault(row.predictor, []).append((row.predicted_peak_bytes, measured))
+    for name in NAIVE_PEAKS:
+        naive = peak_errors(peaks[name])
+        assert naive is not None
+        assert naive.mean_abs >= 3 * ours.mean_abs
+
+
+def test_the_parts_add_up_to_the_predicted_peak(sweep: Sweep) -> None:
+    predicted = {
+        row.trial_id: row.predicted_peak_bytes
+        for row in sweep.rows(PredictionRow)
+        if row.predictor == "three_anchor"
+    }
+    for row in sweep.trial_rows():
+        parts = (
+            row.weights_bytes, row.optimizer_slots_bytes, row.input_bytes, row.activations_bytes,
+            row.gradients_bytes, row.workspace_bytes,
+        )  # fmt: skip
+        known = [part for part in parts if part is not None]
+        assert len(known) == len(parts)
+        assert sum(known) == predicted[row.trial_id]
+
+
+def test_what_holds_the_peak_is_explained(sweep: Sweep) -> None:
+    anchor = next(row for row in sweep.trial_rows() if row.anchor == "pass_through")
+    memory = explain(sweep, anchor.trial_id).memory
+    assert memory is not None
+    assert memory.is_calibrated
+    assert memory.trial.total == pytest.approx(anchor.peak_memory_bytes, rel=0.01)
+    assert memory.trial.total < memory.baseline.total
+    assert "released: " in memory.words()
+
+
+def test_the_program_of_an_anchor_is_its_own(sweep: Sweep) -> None:
+    # Its process had compiled the programs of other trials, too; what runs needs what was measured.
+    for row in sweep.trial_rows():
+        if row.is_anchor and row.jit_resolved:
+            program = sweep.rows(ProgramOpRow, trials=[row.trial_id])
+            alive = peak(program, [True] * len(program)).n_bytes
+            held = (row.weights_bytes or 0) + (row.optimizer_slots_bytes or 0)
+            needed = alive + held + (row.input_bytes or 0)
+            assert needed == pytest.approx(row.peak_memory_bytes, rel=0.01)

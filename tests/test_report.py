@@ -187,7 +187,7 @@ def test_layers_stand_in_order_with_what_belongs_to_none_last(html: str):
 
 
 def test_nothing_measured_of_memory_and_energy_is_a_word(html: str, make_sweep, make_row):
-    assert "the memory of one trial is known on GPUs only" in Page(html).text
+    assert "on CPUs it takes a profile of the trial" in Page(html).text
     assert "counts no energy" in Page(html).text
     known = {"peak_memory_bytes": 2_000_000_000, "energy_joules_per_step": 1.5}
     rows = [make_row("prefix:2", [0, 1], 1.5, **known)]

@@ -26,6 +26,7 @@ def _memory(memory: MemoryShare) -> dict[str, Any]:
     """Bytes by part, and the largest tensors."""
     return {
         "measured_bytes": memory.measured_bytes,
+        "is_from_profile": memory.is_from_profile,
         "predicted_bytes": memory.trial.total,
         "baseline_predicted_bytes": memory.baseline.total,
         "is_calibrated": memory.is_calibrated,

@@ -31,7 +31,8 @@ class MemoryShare:
 
     Attributes:
         trial, baseline: predicted, with what holds it.
-        measured_bytes: the trial's measured peak; None where the device has no account of it.
+        measured_bytes: the trial's measured peak; None where there is none.
+        is_from_profile: it is the profile's account of large tensors, as on CPUs.
         is_calibrated: the anchors' measured peaks are in the predictions; without them they are
             of tensors alone.
     """
@@ -39,6 +40,7 @@ class MemoryShare:
     trial: PeakPrediction
     baseline: PeakPrediction
     measured_bytes: int | None
+    is_from_profile: bool
     is_calibrated: bool
 
     @property
@@ -90,6 +92,7 @@ def memory_share(memory: MemoryModel | None, row: TrialRow) -> MemoryShare | Non
         trial=trial,
         baseline=baseline,
         measured_bytes=row.peak_memory_bytes,
+        is_from_profile=row.peak_memory_source == "profile",
         is_calibrated=memory.is_calibrated,
     )
 

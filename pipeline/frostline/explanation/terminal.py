@@ -209,8 +209,10 @@ def _reason_words(reason: Reason) -> RenderableType:
 def _memory(memory: MemoryShare) -> Iterator[RenderableType]:
     """The peak in parts, what was released, and the largest tensors."""
     yield Text("\nMemory at the peak of a step", style="bold")
-    measured = "" if memory.measured_bytes is None else f"{size(memory.measured_bytes)} measured, "
-    alone = "" if memory.is_calibrated else " (tensors alone: this device has no account of memory)"
+    account = " by the profile's account of large tensors" if memory.is_from_profile else ""
+    known = memory.measured_bytes
+    measured = "" if known is None else f"{size(known)} measured{account}, "
+    alone = "" if memory.is_calibrated else " (tensors alone: no anchor's memory was measured)"
     yield Text(f"{measured}{size(memory.trial.total)} predicted{alone}: {memory.words()}.")
     parts = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_footer=True)
     parts.add_column("bytes", "peak")

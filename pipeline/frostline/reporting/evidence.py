@@ -19,7 +19,7 @@ from frostline.analyse.prediction_error import PredictedTrial
 from frostline.analyse.stored_model import load_facts
 from frostline.errors import DamagedError, UsageError
 from frostline.facts.model_facts import ModelFacts
-from frostline.prediction import PredictedGroup, Unpredicted, predictions, sort_groups
+from frostline.prediction import THREE_ANCHOR, PredictedGroup, Unpredicted, predictions, sort_groups
 from frostline.prediction.fitted_groups import held_out_of
 from frostline.reporting.page_limits import spread
 from frostline.store.sweep import Sweep
@@ -59,6 +59,7 @@ class ReportEvidence:
         flops_saved: by `trial_id`, saved share of the baseline's backward FLOPs.
         flops_known: number of layers with a registered FLOP count, and number of layers.
         predicted: every predictor's answers for measured trials.
+        predicted_peaks: by `trial_id`, predicted memory at the peak in bytes.
         unattributed: the largest ops without a pass.
         unattributed_share: of all op time of the group.
         unattributed_ops: how many different ones there are.
@@ -70,6 +71,7 @@ class ReportEvidence:
     flops_saved: Mapping[str, float]
     flops_known: tuple[int, int]
     predicted: tuple[PredictedTrial, ...]
+    predicted_peaks: Mapping[str, int]
     unattributed: tuple[UnattributedOp, ...]
     unattributed_share: float | None
     unattributed_ops: int
@@ -114,6 +116,7 @@ def gather(
                 predicted=tuple(
                     _predicted(group, rows, stored, fitted, notices, several=keys[group.key] > 1)
                 ),
+                predicted_peaks=_peaks(rows, stored),
                 unattributed=ops,
                 unattributed_share=other / op_time if op_time else None,
                 unattributed_ops=count,
@@ -171,7 +174,9 @@ def _order(layers: Sequence[LayerCost], facts: ModelFacts | None) -> tuple[str, 
 def _stored_predictions(
     sweep: Sweep, shown: Mapping[int, Sequence[TrialSummary]]
 ) -> dict[str, list[dict[str, Any]]]:
-    columns = ["trial_id", "predictor", "is_anchor", "predicted_speedup"]
+    columns = [
+        "trial_id", "predictor", "is_anchor", "predicted_speedup", "predicted_peak_bytes",
+    ]  # fmt: skip
     trials = [item.row.trial_id for items in shown.values() for item in items]
     found: dict[str, list[dict[str, Any]]] = {}
     for row in sweep.table("predictions", columns, trials=trials).to_pylist():
@@ -218,6 +223,17 @@ def _predicted(
     for found in predictions(replace(model, rows=tuple(judged))):
         yield from _one(by_trial[found.trial_id], found.predictor, found.predicted_speedup,
                         is_anchor=found.is_anchor)  # fmt: skip
+
+
+def _peaks(
+    rows: Sequence[TrialRow], stored: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, int]:
+    return {
+        row.trial_id: answer["predicted_peak_bytes"]
+        for row in rows
+        for answer in stored.get(row.trial_id, ())
+        if answer["predictor"] == THREE_ANCHOR and answer["predicted_peak_bytes"] is not None
+    }
 
 
 def _judged(rows: Sequence[TrialRow], notices: list[str]) -> list[TrialRow]:

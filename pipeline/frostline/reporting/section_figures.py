@@ -19,7 +19,7 @@ from frostline.reporting.figures.figure import Figure, Rows
 from frostline.reporting.figures.layers import layer_costs_figure
 from frostline.reporting.figures.placement import placement_figure
 from frostline.reporting.figures.prediction import predicted_figure, predictor_errors_figure
-from frostline.reporting.figures.resources import energy_figure, memory_figure
+from frostline.reporting.figures.resources import energy_figure, memory_figure, memory_time_figure
 from frostline.reporting.figures.speedup import speedup_by_depth, speedup_by_fraction, trial_rows
 from frostline.reporting.figures.time import Bar, time_figure
 from frostline.reporting.page_limits import spread, spread_by
@@ -59,7 +59,7 @@ class Drawing:
             group=group,
             evidence=evidence,
             trials=tuple(trials),
-            rows=trial_rows(trials, evidence.order),
+            rows=trial_rows(trials, evidence.order, evidence.predicted_peaks),
             levels=tuple(_levels(group, evidence)),
             errors=predictor_errors(evidence.predicted),
         )
@@ -128,7 +128,11 @@ def _resources(drawing: Drawing, words: dict[str, str]) -> Iterable[Figure]:
     if any(row["mb"] is not None for row in drawing.rows):
         yield memory_figure(drawing.rows)
     else:
-        words["Memory"] = "Not measured: the memory of one trial is known on GPUs only."
+        words["Memory"] = (
+            "Not measured: on CPUs it takes a profile of the trial, and this sweep has none of it."
+        )
+    if any(row["mb"] is not None or row["predicted_mb"] is not None for row in drawing.rows):
+        yield memory_time_figure(drawing.rows)
     if any(row["joules"] is not None for row in drawing.rows):
         yield energy_figure(drawing.rows)
     else:

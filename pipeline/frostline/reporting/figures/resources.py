@@ -1,4 +1,4 @@
-"""Peak device memory and device energy against the frozen fraction, where they were measured."""
+"""Memory and energy of the trials: against the frozen fraction, and memory against time."""
 
 from __future__ import annotations
 
@@ -24,12 +24,82 @@ def memory_figure(rows: Rows) -> Figure:
     return _figure(
         rows,
         field="mb",
-        label="Peak device memory (MB)",
+        label="Memory at the peak (MB)",
         kind="memory",
         title="Memory against the frozen share",
-        caption="The largest memory that the trial alone held on the device. Frozen layers keep no "
-        "activations for their weights' gradients, and no optimizer state.",
+        caption="The most that the trial alone held at one time: on a GPU by the allocator's "
+        "account, on a CPU what the model holds and the large tensors of its profiled steps. "
+        "Frozen layers keep no activations for their weights' gradients, and no optimizer state.",
     )
+
+
+def memory_time_figure(rows: Rows) -> Figure:
+    """Memory against step time: measured and predicted, and what nothing else beats in both.
+
+    `rows` as `trial_rows` gives them, with `predicted_mb`.
+    """
+    points = [
+        {
+            "id": row["id"],
+            "policy": row["policy"],
+            "step": round(100 / row["speedup"], 3),
+            "mb": row[field],
+            "kind": kind,
+        }
+        for row in rows
+        for field, kind in (("mb", "measured"), ("predicted_mb", "predicted"))
+        if row[field] is not None and row["speedup"]
+    ]
+    some = "measured" if any(each["kind"] == "measured" for each in points) else "predicted"
+    frontier = _frontier([each for each in points if each["kind"] == some])
+    top = 1.08 * max(each["mb"] for each in points)
+    x = alt.X("step:Q", title="Step time (% of the baseline's)", scale=alt.Scale(zero=False))
+    y = alt.Y("mb:Q", title="Memory at the peak (MB)", scale=alt.Scale(domain=[0, top], nice=True))
+    line = (
+        alt.Chart(alt.NamedData("frontier"))
+        .mark_line(interpolate="step-after", strokeDash=[4, 3], opacity=0.7)
+        .encode(x=x, y=y)
+    )
+    dots = (
+        alt.Chart(alt.NamedData("points"))
+        .mark_point(size=60, opacity=0.9, clip=True, cursor="pointer")
+        .encode(
+            x=x,
+            y=y,
+            shape=alt.Shape(
+                "kind:N",
+                title="Memory",
+                scale=alt.Scale(domain=["measured", "predicted"], range=["circle", "cross"]),
+            ),
+            tooltip=[
+                alt.Tooltip("policy:N", title="Policy"),
+                alt.Tooltip("mb:Q", title="Memory (MB)", format=".4~g"),
+                alt.Tooltip("step:Q", title="Step time (%)", format=".3~g"),
+                alt.Tooltip("kind:N", title="Memory"),
+                alt.Tooltip("id:N", title="Trial"),
+            ],
+        )
+        .add_params(zoomable())
+    )
+    return Figure(
+        kind="memory_time",
+        title="Memory against time",
+        caption="Each configuration by what its step takes and needs, as it was measured and as "
+        "the memory model says from the anchors alone. The dashed line leads through those that no "
+        "other one beats in both.",
+        spec=finished(alt.layer(line, dots).properties(width=WIDTH, height=HEIGHT)),
+        data={"points": points, "frontier": frontier},
+        zoom=True,
+    )
+
+
+def _frontier(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Points that no other one beats in time and memory, by time."""
+    found: list[dict[str, Any]] = []
+    for point in sorted(points, key=lambda each: (each["step"], each["mb"])):
+        if not found or point["mb"] < found[-1]["mb"]:
+            found.append({"step": point["step"], "mb": point["mb"]})
+    return found
 
 
 def energy_figure(rows: Rows) -> Figure:

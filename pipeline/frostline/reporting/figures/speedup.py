@@ -7,7 +7,7 @@ the band is no measurable difference. The line above is the ceiling, 1 + (B + U)
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -33,11 +33,13 @@ _CROWD = 300  # points; more of them are drawn smaller
 _SPREAD = 0.6  # width, in layers, over which points with the same first trainable layer stand
 
 
-def trial_rows(trials: Iterable[TrialSummary], order: Sequence[str]) -> Rows:
+def trial_rows(
+    trials: Iterable[TrialSummary], order: Sequence[str], predicted_peaks: Mapping[str, int]
+) -> Rows:
     """The rows that the figures call `trials`: percentages, milliseconds, megabytes.
 
     Trials without a speedup and its interval are left out. `order` has the names of all layers in
-    order of first use; empty where it is not known.
+    order of first use; empty where it is not known. `predicted_peaks` are in bytes, by `trial_id`.
     """
     found: list[dict[str, Any]] = []
     for row, verdict in ((item.row, item.verdict) for item in trials):
@@ -45,6 +47,7 @@ def trial_rows(trials: Iterable[TrialSummary], order: Sequence[str]) -> Rows:
             continue
         depth = row.earliest_trainable_layer or 0
         memory_bytes = row.peak_memory_bytes
+        predicted = predicted_peaks.get(row.trial_id)
         found.append(
             {
                 "id": row.trial_id,
@@ -60,6 +63,7 @@ def trial_rows(trials: Iterable[TrialSummary], order: Sequence[str]) -> Rows:
                 "ms": None if row.step_ns is None else round(row.step_ns / 1e6, 4),
                 "verdict": "control" if row.is_control else verdict or "",
                 "mb": None if memory_bytes is None else round(memory_bytes / 1e6, 2),
+                "predicted_mb": None if predicted is None else round(predicted / 1e6, 2),
                 "joules": row.energy_joules_per_step,
             }
         )
