@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from frostline.analyse.stored_model import read_graph
+from frostline.analyse.stored_model import read_graph, refuse_unknown_ops
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.memory.model import AnchorMemory, MemoryModel
@@ -17,6 +17,7 @@ from frostline.memory.program import ProgramStep
 from frostline.store.schema import ProgramOpRow
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
+from frostline.store.validate import place
 
 NAIVE_PEAKS = ("trained_params", "params_and_slots", "baseline")
 """Naive predictors of the peak: in proportion to the trained parameters; weights, gradients and
@@ -66,6 +67,9 @@ def naive_peaks(memory: MemoryModel, row: TrialRow, baseline_bytes: int) -> dict
 
 def _program(sweep: Sweep, trial_id: str) -> list[ProgramStep] | None:
     rows = sweep.rows(ProgramOpRow, trials=[trial_id])
+    refuse_unknown_ops(
+        [row.inputs for row in rows], place(sweep.out.files, "program_ops", trial_id)
+    )
     return [
         ProgramStep(
             name=row.op_name,

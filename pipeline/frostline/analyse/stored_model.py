@@ -8,7 +8,7 @@ up by column, and equal sets of them are kept once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from frostline.attribute.step_graph import GraphOp, StepGraph
 from frostline.errors import DamagedError, SweepError
 from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
 from frostline.store.sweep import Sweep
+from frostline.store.validate import ADVICE, place
 
 _COLUMNS = ("op_name", "op_type", "layer", "pass", "forward_flops")
 _TENSORS = ("inputs", "output_bytes")
@@ -93,7 +94,9 @@ def read_graph(
         for part in np.split(positions.to_numpy(), ends[:-1])
     ]
     if tensors:
-        recorded = [_inputs(table["inputs"]), _sizes(table["output_bytes"])]
+        inputs = _inputs(table["inputs"])
+        refuse_unknown_ops(inputs, place(sweep.out.files, "graph_ops", trial_id))
+        recorded = [inputs, _sizes(table["output_bytes"])]
     else:
         recorded = [[None] * table.num_rows] * 2
     columns = [*(table[name].to_pylist() for name in _COLUMNS), needed_by, *recorded]
@@ -111,6 +114,21 @@ def read_graph(
         trained=tuple(path for path in variables if path not in frozen),
         ops=tuple(_sums_with_norms(ops, facts)),
     )
+
+
+def refuse_unknown_ops(inputs: Sequence[tuple[tuple[int, int], ...] | None], where: str) -> None:
+    """Raise where an op reads what no op of its table makes.
+
+    Raises:
+        DamagedError: names the file.
+    """
+    for number, read in enumerate(inputs):
+        for op, output in read or ():
+            if not (0 <= op < len(inputs) and output >= 0):
+                raise DamagedError(
+                    f"{where} is damaged: row {number} reads output {output} of op {op}, and there "
+                    f"are {len(inputs)} ops; {ADVICE}"
+                )
 
 
 def _inputs(column: pa.ChunkedArray) -> list[tuple[tuple[int, int], ...] | None]:

@@ -76,7 +76,9 @@ def _behind(ops: Sequence[GraphOp], tensor: tuple[int, int]) -> int:
     number, output = tensor
     while ops[number].op_type == "IdentityN":
         inputs = ops[number].inputs or ()
-        if len(inputs) != len(ops[number].output_bytes or ()):
+        if len(inputs) != len(ops[number].output_bytes or ()) or output >= len(inputs):
+            break
+        if inputs[output][0] >= number:  # a loop's
             break
         number, output = inputs[output]
     return number

@@ -99,7 +99,7 @@ def _complete(
     left: dict[str, str] = {}
     for row in rows:
         stored = sweep.rows(GraphOpRow, trials=[row.trial_id])
-        if reason := _difference(stored, graph):
+        if reason := difference(stored, graph):
             left[row.trial_id] = reason
             continue
         layers = [
@@ -124,7 +124,7 @@ def _complete(
     return left
 
 
-def _difference(stored: list[GraphOpRow], graph: StepGraph) -> str | None:
+def difference(stored: list[GraphOpRow], graph: StepGraph) -> str | None:
     """In what the step differs from the one that was measured; None where it is the same."""
     if not stored:
         return "its step was not kept, so that nothing can be compared with what is traced now"

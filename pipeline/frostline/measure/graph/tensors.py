@@ -13,8 +13,9 @@ None; an open batch size is filled in where that is the only one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import tensorflow as tf
 
@@ -41,11 +42,18 @@ def tensors_of(flat: FlatGraph, *, batch_size: int | None) -> list[OpTensors]:
     """The tensors of every op, in the order of `flat.ops`; `batch_size` in examples."""
     return [
         OpTensors(
-            inputs=tuple(dict.fromkeys(_made(flat, reads))),
+            inputs=tuple(_inputs(flat, op, reads)),
             output_bytes=tuple(_output_bytes(flat, op, batch_size)),
         )
         for op, reads in zip(flat.ops, flat.reads, strict=True)
     ]
+
+
+def _inputs(flat: FlatGraph, op: FlatOp, reads: tuple[Output, ...]) -> Iterable[tuple[int, int]]:
+    """What an op reads, each tensor once; of an `IdentityN`, which passes them on, one by one."""
+    if op.op_type == "IdentityN":
+        return (made for output in reads for made in islice(_made(flat, (output,)), 1))
+    return dict.fromkeys(_made(flat, reads))
 
 
 def _made(flat: FlatGraph, reads: tuple[Output, ...]) -> Iterator[tuple[int, int]]:
