@@ -23,7 +23,7 @@ from frostline import open_sweep
 from frostline.cli import main
 from frostline.errors import StorageError
 from frostline.plan.trials import plan_trials
-from frostline.schedule.driver import SweepStoppedError
+from frostline.errors import SweepStoppedError
 from frostline.schedule.lease_spec import Resources
 from frostline.store.outdir import OutDir
 from frostline.store.publication import publication

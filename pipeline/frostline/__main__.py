@@ -6,8 +6,11 @@ defect may quote names from an OUT, so it passes `frostline.visible` as everythi
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import traceback
+from contextlib import suppress
 from types import TracebackType
 
 INTERRUPTED = 130
@@ -19,9 +22,20 @@ def main() -> int:
         from frostline.cli import main as run
 
         sys.excepthook = _show_defect
-        return run()
+        code = run()
     except KeyboardInterrupt:
-        return INTERRUPTED
+        code = INTERRUPTED
+    if any(thread.name.startswith("frostline-") for thread in threading.enumerate()):
+        _end_here(code)
+    return code
+
+
+def _end_here(code: int) -> None:
+    """End the process: a thread of ours hangs in foreign code, which would hang or crash the end."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _show_defect(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from frostline.schedule.scratch import scratch_folder
+from frostline.scratch import scratch_folder
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from frostline.schedule.scratch import scratch_folder
+from frostline.scratch import scratch_folder
 with scratch_folder(Path(sys.argv[1])) as folder:
     (folder / "trace").write_bytes(b"x")
     print(folder, flush=True)
@@ -75,7 +75,7 @@ def test_what_is_somebody_elses_is_not_touched(tmp_path: Path) -> None:
 STARTS = """
 import sys
 from pathlib import Path
-from frostline.schedule.scratch import scratch_folder
+from frostline.scratch import scratch_folder
 for _ in range(300):
     with scratch_folder(Path(sys.argv[1])) as folder:
         (folder / "trace").write_bytes(b"x")

@@ -1,8 +1,8 @@
-"""Local scratch: a private folder each, removed with its block, however that ends.
+"""Scratch folders: a private one each, removed with its block, however that ends.
 
-In: nothing. Out: an empty folder for the length of a block. A process that is killed cannot tidy
-up; the next one of the same user on the same machine removes its folder. A lock on the folder says
-that it is in use; the kernel drops the lock with the process.
+In: nothing. Out: an empty folder for the length of a block. Refuses where none can be made. A
+process that is killed cannot tidy up; the next one of the same user on the same machine removes its
+folder. A lock on the folder says that it is in use; the kernel drops the lock with the process.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from frostline.errors import StorageError
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -28,18 +30,39 @@ def scratch_folder(base: Path | None = None, *, prefix: str = "frostline-lease-"
         prefix: of its name, which six hexadecimal digits follow; says what is removed as well.
 
     Raises:
-        OSError: it cannot be made.
+        StorageError: it cannot be made.
     """
-    base = base or Path(tempfile.gettempdir())
+    base = base or temporary_folder()
     for folder in base.glob(f"{prefix}{'[0-9a-f]' * 6}"):
         with suppress(OSError):
             _remove_if_dead(folder)
-    folder, held = _new(base, prefix)
+    try:
+        folder, held = _new(base, prefix)
+    except OSError as error:
+        raise StorageError(
+            f"a folder for temporary files cannot be made below {base} ({error.strerror}): free "
+            "some space there, or set TMPDIR to another folder"
+        ) from error
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
+
+
+def temporary_folder() -> Path:
+    """The folder for temporary files.
+
+    Raises:
+        StorageError: there is none that can be written.
+    """
+    try:
+        return Path(tempfile.gettempdir()).absolute()
+    except OSError as error:
+        raise StorageError(
+            "no folder for temporary files can be written: free some space in /tmp, or set TMPDIR to "
+            f"another folder ({error})"
+        ) from error
 
 
 def _new(base: Path, prefix: str) -> tuple[Path, int]:
@@ -53,9 +76,10 @@ def _new(base: Path, prefix: str) -> tuple[Path, int]:
         # Until it is locked, another process may take it for one of the dead and remove it.
         with suppress(FileNotFoundError):
             held = os.open(folder, _FOLDER)
-            fcntl.flock(held, fcntl.LOCK_EX)
-            if folder.exists():
-                return folder, held
+            with suppress(BlockingIOError):  # it is being removed, by a process that may hang
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if folder.exists():
+                    return folder, held
             os.close(held)
 
 
