@@ -1,6 +1,6 @@
 """A sweep's driver in a process of its own, for tests that kill it.
 
-`python chaos_driver.py STUDY --out OUT --address HOST:PORT --events FILE [--fake]`: the study is
+`python chaos_driver.py STUDY --out OUT [--address HOST:PORT] --events FILE [--fake]`: the study is
 run as `frostline sweep` would run it; what the driver hears is appended to FILE, one JSON list a
 line. With `--fake` models are not built and trials are those of `fake_measure`, without TensorFlow;
 planning, scheduling, storing and resuming are the real ones.
@@ -60,7 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("study", type=Path)
     parser.add_argument("--out", required=True)
-    parser.add_argument("--address", required=True)
+    parser.add_argument("--address")
     parser.add_argument("--events", required=True, type=Path)
     parser.add_argument("--fake", action="store_true")
     asked = parser.parse_args()

@@ -19,6 +19,7 @@ from pathlib import Path
 from frostline.errors import StorageError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_NAMES = tuple(f"{prefix}{'[0-9a-f]' * 6}" for prefix in ("frost-", "frostline-*-"))
 
 
 @contextmanager
@@ -27,15 +28,16 @@ def scratch_folder(base: Path | None = None, *, prefix: str = "frostline-lease-"
 
     Args:
         base: where; default: the folder for temporary files (`TMPDIR`).
-        prefix: of its name, which six hexadecimal digits follow; says what is removed as well.
+        prefix: of its name, which six hexadecimal digits follow: `frost-` or `frostline-WORD-`.
 
     Raises:
         StorageError: it cannot be made.
     """
     base = base or temporary_folder()
-    for folder in base.glob(f"{prefix}{'[0-9a-f]' * 6}"):
-        with suppress(OSError):
-            _remove_if_dead(folder)
+    for pattern in _NAMES:
+        for folder in base.glob(pattern):
+            with suppress(OSError):
+                _remove_if_dead(folder)
     try:
         folder, held = _new(base, prefix)
     except OSError as error:
