@@ -130,10 +130,11 @@ class RayExecutor:
         self._started = self._calls.begin(self._start)
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             self.cancel()
-            self._stop()
+            # One that is still starting is waited for, unless somebody waits for this.
+            self._stop(_STOP_S if kind is KeyboardInterrupt else _ANSWER_S)
         finally:
             self._held.close()
             self._settle()
@@ -256,11 +257,11 @@ class RayExecutor:
         self.start_s = time.monotonic() - started
         return health
 
-    def _stop(self) -> None:
-        """Leave Ray, within a time."""
+    def _stop(self, started_s: float) -> None:
+        """Leave Ray, once it has started, and within a time."""
         if self._calls is not None and self._started is not None:
             with suppress(Exception):  # whoever waited for the start has heard of it
-                self._calls.wait_for(self._started, most_s=_STOP_S, what="it was starting")
+                self._calls.wait_for(self._started, most_s=started_s, what="it was starting")
                 self._calls.ask(cluster.stop, most_s=_STOP_S, what="it was to end")
 
     def _settle(self) -> None:
