@@ -1,13 +1,14 @@
 """Chaos: a sweep on a cluster that loses processes, a node, its driver and its head; and a sweep on
 one machine, each of whose processes is killed and stopped.
 
-`python tests/chaos.py 1 2 3 [--fake] [--only machine]`, or `make chaos SEEDS="1 2 3"`. Each seed is a
-plan of what breaks and when; what a sweep comes to must be the same for all: every trial in the
+`python tests/chaos.py 1 2 3 [--fake] [--only machine]`, or `make chaos SEEDS="1 2 3"`. Each seed is
+a plan of what breaks and when; what a sweep comes to must be the same for all: every trial in the
 tables exactly once, no process left, no stray file, nothing listening beyond loopback. On the one
-machine every run ends by itself or by one Ctrl-C, and leaves no temporary file. Trials are real, of a chain
-of tiny Dense layers, measured by TensorFlow on CPUs; with `--fake` they take a third of a second
-and measure nothing, while planning, scheduling and storing stay the real ones. Prints a line for
-each seed and ends with 1 where something did not hold.
+machine every run ends by itself or by one Ctrl-C, and leaves no temporary file.
+
+Trials are real, of a chain of tiny Dense layers, measured by TensorFlow on CPUs; with `--fake` they
+take a third of a second, or one, and measure nothing, while planning, scheduling and storing stay
+the real ones. Prints a line for each sweep and ends with 1 where something did not hold.
 """
 
 from __future__ import annotations

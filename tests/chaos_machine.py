@@ -1,8 +1,8 @@
 """One machine with an embedded Ray, a sweep on it, and ways to kill and to stop each process of it.
 
 A killed process is gone; a stopped one is there and does nothing, which is what a process that
-hangs looks like. Whatever is hit, the run goes on, ends by itself, or ends after one Ctrl-C; when it
-has ended, no process of it is left, and nothing in the folder for temporary files.
+hangs looks like. Whatever is hit, the run goes on, ends by itself, or ends after one Ctrl-C; when
+it has ended, no process of it is left, and nothing in the folder for temporary files.
 """
 
 from __future__ import annotations
@@ -222,7 +222,9 @@ class Machine(Scene):
         end = time.monotonic() + most_s
         while not self._ended() and (ends or self.committed() < before + 2):
             if time.monotonic() > end:
-                self.wrong.append(f"{what}: the run neither went on nor ended within {most_s:.0f} s")
+                self.wrong.append(
+                    f"{what}: the run neither went on nor ended within {most_s:.0f} s"
+                )
                 self._end_driver()
             time.sleep(0.05)
 

@@ -1,5 +1,6 @@
 """The report: what a reader finds on the page and in the figures, and what must not be there."""
 
+import errno
 import json
 import re
 import runpy
@@ -604,7 +605,7 @@ def test_a_process_that_draws_and_hangs_is_given_up(
 def test_a_report_that_cannot_be_drawn_says_why(tmp_path: Path, make_sweep: MakeSweep):
     out = make_sweep()
     (out / "manifest.json").write_text("{")
-    with pytest.raises(FrostlineError, match="the report could not be drawn: .*manifest"):
+    with pytest.raises(FrostlineError, match=r"the report could not be drawn: .*manifest"):
         make_report_apart(Address.parse(out))
 
 

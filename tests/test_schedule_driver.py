@@ -11,8 +11,8 @@ from schedule_kit import FAST, Heard, lease, trial
 
 from frostline.errors import SweepStoppedError
 from frostline.results.outcome import TrialOutcome
-from frostline.schedule.chunks import Chunk
 from frostline.schedule import driver as driver_module
+from frostline.schedule.chunks import Chunk
 from frostline.schedule.driver import Driver
 from frostline.schedule.events import (
     ExecutorEvent,

@@ -299,7 +299,7 @@ def test_a_cluster_whose_head_is_gone_is_one_clear_error(
         with RayExecutor(ONE_CORE, address=cluster.address) as ray:
             ray.slots  # noqa: B018
             thread.start()
-            with pytest.raises(RayUnavailableError, match="head of the cluster .* to resume"):
+            with pytest.raises(RayUnavailableError, match=r"head of the cluster .* to resume"):
                 drive(ray, out, ["a"])
             thread.join()
     finally:

@@ -114,7 +114,7 @@ def without_home(home: str) -> dict[str, str]:
 def test_a_home_that_takes_no_file_is_no_obstacle(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """GIVEN a home directory in which nobody can make a file THEN Ray starts, as the doctor says."""
+    """GIVEN a home in which nobody can make a file THEN Ray starts, as the doctor says."""
     done = subprocess.run(
         [sys.executable, "-c", WORKS], env=without_home("/proc"), capture_output=True, text=True,
         check=False, timeout=500,
@@ -178,7 +178,9 @@ def test_a_ray_that_does_not_start_is_one_clear_error_and_leaves_nothing(
     children = {child.pid for child in psutil.Process().children()}
     with (
         RayExecutor(ONE_CORE, gpus=0) as executor,
-        pytest.raises(RayUnavailableError, match="Ray did not start .*: The current node timed out"),
+        pytest.raises(
+            RayUnavailableError, match=r"Ray did not start .*: The current node timed out"
+        ),
     ):
         executor.slots  # noqa: B018
     assert not ray.is_initialized()

@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def _end_here(code: int) -> None:
-    """End the process: a thread of ours hangs in foreign code, which would hang or crash the end."""
+    """End the process: a thread of ours hangs in foreign code, and would hang or crash the end."""
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -62,8 +62,8 @@ def temporary_folder() -> Path:
         return Path(tempfile.gettempdir()).absolute()
     except OSError as error:
         raise StorageError(
-            "no folder for temporary files can be written: free some space in /tmp, or set TMPDIR to "
-            f"another folder ({error})"
+            "no folder for temporary files can be written: free some space in /tmp, or set TMPDIR "
+            f"to another folder ({error})"
         ) from error
 
 

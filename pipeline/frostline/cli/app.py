@@ -97,8 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         complain(
-            f"a disk is full ({error}): free some space, or set TMPDIR to a folder elsewhere, then run "
-            "the same command again"
+            f"a disk is full ({error}): free some space, or set TMPDIR to a folder elsewhere, then "
+            "run the same command again"
         )
         return 1
     except KeyboardInterrupt:

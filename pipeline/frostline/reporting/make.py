@@ -1,8 +1,8 @@
 """A sweep's report in one call, for the command line and for notebooks.
 
-Run as a module it is a child process that is sent an address, writes the report and answers where it
-is. A sweep draws its report in such a process, so that the script engine that draws takes no memory
-of the driver, and a report that hangs has an end.
+Run as a module it is a child process that is sent an address, writes the report and answers where
+it is. A sweep draws its report in such a process, so that the script engine that draws takes no
+memory of the driver, and a report that hangs has an end.
 """
 
 from __future__ import annotations

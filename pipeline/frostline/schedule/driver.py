@@ -3,8 +3,8 @@
 In: chunks, an executor, the store. Out: events to a listener, and sums. What happens to a lease is
 decided here, once for all executors. Of a lost lease, the trials that are committed count, the
 trial that was running is charged with the loss, and the rest runs again after a pause. A lease that
-says nothing for longer than its stage allows, because it is stopped or hangs, is ended and counts as
-lost. A trial that is charged too often becomes a failed row, so that every sweep ends.
+says nothing for longer than its stage allows, because it is stopped or hangs, is ended and counts
+as lost. A trial that is charged too often becomes a failed row, so that every sweep ends.
 
 A lost lease whose node is merely cut off may go on and commit a trial that runs again elsewhere;
 the later commit replaces the earlier one whole, so a reader still counts each trial once.

@@ -38,8 +38,8 @@ from frostline.schedule.cores import CoreClaim, claim_cores, holders, pinned
 from frostline.schedule.events import Idle, LeaseEvent, LeaseNotice, LeaseStopped, StageEntered
 from frostline.schedule.interrupts import pause
 from frostline.schedule.lease_spec import LeaseSpec
-from frostline.scratch import scratch_folder
 from frostline.schedule.warm_process import WarmProcess, kind_of
+from frostline.scratch import scratch_folder
 from frostline.trial import Trial
 
 

@@ -93,9 +93,7 @@ def reattribute(
     return Reattributed(rewritten=tuple(rewritten), left=left, predicted=predicted, notices=notices)
 
 
-def _rewrite(
-    sweep: Sweep, row: TrialRow, converter: TraceConverter, scratch: Path
-) -> str | None:
+def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter, scratch: Path) -> str | None:
     """Attribute one trial again; the reason when it stays as it is."""
     if row.status != "ok":
         return "it failed"

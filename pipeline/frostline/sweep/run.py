@@ -104,9 +104,7 @@ def run_sweep(
         with opened.lock() as hold, scratch_folder(prefix="frostline-run-") as logs:
             there = cache(gpus_there or partial(available_gpus, address))
             here = this_machine() if address is None and make_executor is None else None
-            run = _Run(
-                study, opened, heard, hold=hold, logs=logs, gpus_there=there, here=here
-            )
+            run = _Run(study, opened, heard, hold=hold, logs=logs, gpus_there=there, here=here)
             run.refuse_another_study()
             run.tidy_up()
             earlier = run.committed()

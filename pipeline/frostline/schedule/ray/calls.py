@@ -2,8 +2,8 @@
 
 In: functions that call Ray. Out: what they return. Ray's native code may wait for ever for a
 process of its own that is stopped or gone, and notices no interruption meanwhile. A call that has
-not returned within its limit is left to itself, and no further call is made: the thread is lost, and
-ends with this process at the latest.
+not returned within its limit is left to itself, and no further call is made: the thread is lost,
+and ends with this process at the latest.
 """
 
 from __future__ import annotations

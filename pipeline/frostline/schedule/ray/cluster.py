@@ -45,9 +45,10 @@ _ENVIRONMENT = {
 
 
 class Ask(Protocol):
-    """Makes a call into Ray and gives what it returns."""
+    """Makes a call into Ray."""
 
-    def __call__(self, work: Callable[[], _Result], /) -> _Result: ...
+    def __call__(self, work: Callable[[], _Result], /) -> _Result:
+        """What the call returns, or raises."""
 
 
 class OwnPath(JobConfig):  # type: ignore[misc]

@@ -1,6 +1,6 @@
 """A Ray of this process's own, on the loopback interface and in a folder of this user alone.
 
-In: the GPUs to announce. Out: `ray` is initialised, and later gone with all its processes and files.
+In: the GPUs to announce. Out: `ray` is initialised, and later gone with its processes and files.
 Refuses, before anything is started, a folder for temporary files that Ray could not work in; what
 else keeps Ray from starting is a `RayUnavailableError`.
 """

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import psutil
 
-_RAYLET = "RAY_RAYLET_PID"  # in the environment of all that a raylet starts, and of what that starts
+_RAYLET = (
+    "RAY_RAYLET_PID"  # in the environment of all that a raylet starts, and of what that starts
+)
 _DAEMONS = ("gcs_server", "raylet")
 _STOPPED_S = 30.0
 
@@ -24,7 +26,7 @@ class RayProcesses:
     """The processes of the Ray whose files lie in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = str(folder)
+        self._folder = f"/{folder.name}/"
         self._daemons: dict[str, psutil.Process] = {}
         self._raylets: dict[str, float] = {}
         self._stopped_since: dict[str, float] = {}
