@@ -126,3 +126,5 @@ def _side_by_side(folder: Path, processes: int) -> None:
             if process.poll() is None:
                 process.kill()
                 process.wait(_KILLED_S)
+            if process.stderr is not None:
+                process.stderr.close()

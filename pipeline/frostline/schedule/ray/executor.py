@@ -41,7 +41,7 @@ from frostline.schedule.ray.calls import RayCalls
 from frostline.schedule.ray.embedded import RayPlace, ray_place, start_in
 from frostline.schedule.ray.event_batches import batched
 from frostline.schedule.ray.health import Health, health_of_head, health_of_processes
-from frostline.schedule.ray.processes import end_process
+from frostline.schedule.ray.processes import end_lease, end_process
 from frostline.store.address import Address
 from frostline.store.spool import Stored
 
@@ -58,6 +58,7 @@ _STOP_S = 10.0
 _SETTLE_S = 5.0
 _STORE_KEPT_S = 600.0
 _FIRST_WORKER_S = 300.0
+_NEXT_S = 0.1
 
 
 @ray.remote(num_returns="streaming", max_retries=0, max_calls=0)  # type: ignore[untyped-decorator]
@@ -78,8 +79,8 @@ def _store_kept(out: Address) -> Stored | None:
 
 
 @ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
-def _end_process(pid: int, started_s: float) -> None:
-    end_process(pid, started_s)
+def _end_lease(begun: LeaseBegun, most_s: float) -> None:
+    end_lease(begun.pid, begun.pid_started_s, most_s=most_s)
 
 
 class RayExecutor:
@@ -204,15 +205,19 @@ class RayExecutor:
 
     def kill(self, number: int) -> None:
         """End a lease that has begun, without asking it; nothing more is heard of it."""
-        self._end_begun(number)
+        begun = self._begun.pop(number, None)
         for lease in [lease for lease, each in self._leases.items() if each == number]:
             del self._leases[lease]
+        if begun is not None and self._address is None:
+            end_process(begun.pid, begun.pid_started_s)
+        elif begun is not None:
+            self._ask(lambda: _end_at_nodes([begun], most_s=0.0))
 
     def cancel(self) -> None:
-        """End all leases and their processes, and wait until they are gone, within 15 s.
+        """End all leases and their processes, and wait until they are gone, within 20 s.
 
-        A cancelled lease takes its measuring process down; one that does not answer is killed, and
-        the kernel ends its measuring process.
+        A cancelled lease takes its measuring process down; one that does not is killed, and the
+        kernel ends its measuring process.
         """
         with suppress(SweepStoppedError):  # with Ray, everything goes
             if self._leases:
@@ -221,24 +226,20 @@ class RayExecutor:
         self._begun.clear()
 
     def _cancel(self) -> None:
-        leases = list(self._leases)
+        leases, begun = list(self._leases), list(self._begun.values())
+        end = time.monotonic() + _CANCEL_S
         self._ask(lambda: [ray.cancel(lease) for lease in leases])
-        self._wait_for_ends(_CANCEL_S)
-        stuck = dict(self._leases)
-        for number in stuck.values():
-            self._end_begun(number)
-        self._ask(lambda: [ray.cancel(lease, force=True) for lease in stuck])
-        self._wait_for_ends(_KILL_S)
-
-    def _end_begun(self, number: int) -> None:
-        begun = self._begun.pop(number, None)
-        if begun is None:
-            return
+        # Ray may call a lease cancelled before it has ended, and waits for one that is stopped.
         if self._address is None:
-            end_process(begun.pid, begun.pid_started_s)
-            return
-        there = _end_process.options(scheduling_strategy=_Affinity(begun.node, soft=False))
-        self._ask(lambda: there.remote(begun.pid, begun.pid_started_s))
+            for each in begun:
+                left_s = max(0.0, end - time.monotonic())
+                end_lease(each.pid, each.pid_started_s, most_s=left_s)
+        else:
+            self._ask(lambda: _end_at_nodes(begun, most_s=_CANCEL_S))
+        self._wait_for_ends(_KILL_S)
+        if stuck := list(self._leases):
+            self._ask(lambda: [ray.cancel(lease, force=True) for lease in stuck])
+            self._wait_for_ends(_KILL_S)
 
     def _wait_for_ends(self, most_s: float) -> None:
         end = time.monotonic() + most_s
@@ -328,12 +329,28 @@ def _ready_events(leases: list[Any], timeout_s: float) -> list[tuple[Any, Execut
 
 def _next_events(lease: Any) -> tuple[ExecutorEvent, ...]:
     try:
-        events: tuple[LeaseEvent, ...] = ray.get(next(lease), timeout=_ANSWER_S / 2)
+        # `next` would wait for ever for a lease that was cancelled while its worker was stopped.
+        ready = lease._next_sync(timeout_s=_NEXT_S)
+        if ready.is_nil():
+            return ()
+        events: tuple[LeaseEvent, ...] = ray.get(ready, timeout=_ANSWER_S / 2)
     except StopIteration:
         return (LeaseEnded(),)
     except exceptions.RayError as error:
         return (_lost(error),)
     return events
+
+
+def _end_at_nodes(begun: list[LeaseBegun], *, most_s: float) -> None:
+    """Have the nodes of leases end them (`end_lease`), and wait for that."""
+    asked = [
+        _end_lease.options(scheduling_strategy=_Affinity(each.node, soft=False)).remote(
+            each, most_s
+        )
+        for each in begun
+    ]
+    if asked:
+        ray.wait(asked, num_returns=len(asked), timeout=most_s + _KILL_S)
 
 
 def _kept_by_nodes(out: Address) -> list[Stored]:

@@ -15,11 +15,14 @@ from pathlib import Path
 
 import psutil
 
+from frostline.schedule.interrupts import hurried
+
 _RAYLET = (
     "RAY_RAYLET_PID"  # in the environment of all that a raylet starts, and of what that starts
 )
 _DAEMONS = ("gcs_server", "raylet")
 _STOPPED_S = 30.0
+_SLICE_S = 0.05
 
 
 class RayProcesses:
@@ -98,6 +101,26 @@ def end_process(pid: int, started_s: float) -> None:
         process = psutil.Process(pid)
         if abs(process.create_time() - started_s) < 1.0:
             process.kill()
+
+
+def end_lease(pid: int, started_s: float, *, most_s: float) -> None:
+    """Wait until a cancelled lease has ended its own processes, at most so long; else kill it.
+
+    A worker of Ray outlives its lease, so it is killed only where it still has children, or is
+    stopped.
+    """
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        end = time.monotonic() + most_s
+        while abs(process.create_time() - started_s) < 1.0 and _is_busy(process):
+            if time.monotonic() > end or hurried():
+                process.kill()
+                return
+            time.sleep(_SLICE_S)
+
+
+def _is_busy(process: psutil.Process) -> bool:
+    return bool(process.children()) or _state(process) == psutil.STATUS_STOPPED
 
 
 def _lives(process: psutil.Process) -> bool:
