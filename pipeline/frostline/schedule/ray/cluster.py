@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import ray
 from ray._private import ray_constants
+from ray._private import worker as ray_worker
 from ray.job_config import JobConfig
 
 from frostline.errors import RayUnavailableError, UsageError
@@ -35,6 +36,7 @@ _KIND = "accelerator_type:"  # a resource that every node with such a device has
 
 # Spelled for other systems; on Linux, too, it decides that a local Ray keeps to 127.0.0.1.
 _LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_PRINT = ray_worker.print_to_stdstream
 _ENVIRONMENT = {
     # Ray nices its workers by 15, and a measuring process would inherit that.
     "RAY_worker_niceness": "0",
@@ -97,6 +99,7 @@ def join(address: str) -> None:
             "http:// address, or `sweep --address auto` on a node of the cluster"
         )
     _refuse_silent(address)
+    be_quiet()
     try:
         ray.init(address=address, job_config=OwnPath(), log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -104,6 +107,11 @@ def join(address: str) -> None:
             f"no Ray cluster answers at {address!r} ({error}): is it up, and is its token in "
             "~/.ray/auth_token?"
         ) from error
+
+
+def be_quiet() -> None:
+    """Keep what raylets say of their own end off standard output, until `stop`."""
+    ray_worker.print_to_stdstream = lambda *_said, **_how: None
 
 
 def _refuse_silent(address: str) -> None:
@@ -132,6 +140,7 @@ def head() -> str:
 def stop() -> None:
     """Leave the cluster; an embedded Ray ends."""
     ray.shutdown()
+    ray_worker.print_to_stdstream = _PRINT
     # This process may join a cluster next, and needs its real address there.
     os.environ.pop(_LOOPBACK, None)
     ray_constants.ENABLE_RAY_CLUSTER = True

@@ -19,7 +19,7 @@ import ray
 
 from frostline.errors import FrostlineError, RayUnavailableError, StorageError, UsageError
 from frostline.schedule.cores import runtime_folder
-from frostline.schedule.ray.cluster import OwnPath, prepare_environment, stop
+from frostline.schedule.ray.cluster import OwnPath, be_quiet, prepare_environment, stop
 from frostline.schedule.ray.processes import RayProcesses
 from frostline.scratch import scratch_folder, temporary_folder
 from frostline.words import size
@@ -100,6 +100,7 @@ def start_in(place: RayPlace, *, gpus: int | None = None) -> None:
             "this process is connected to a Ray already: call ray.shutdown() first, or pass the "
             "address of that Ray"
         )
+    be_quiet()
     try:
         ray.init(
             job_config=OwnPath(),

@@ -115,6 +115,8 @@ class RayExecutor:
         self._notice = notice
         self._gpus = gpus
         self._held = ExitStack()
+        self._place: RayPlace | None = None
+        self._gone = False
         self._calls: RayCalls | None = None
         self._started: Future[Health] | None = None
         self._health: Health | None = None
@@ -220,7 +222,7 @@ class RayExecutor:
         kernel ends its measuring process.
         """
         with suppress(SweepStoppedError):  # with Ray, everything goes
-            if self._leases:
+            if self._leases and not self._gone:
                 self._cancel()
         self._leases.clear()
         self._begun.clear()
@@ -249,7 +251,7 @@ class RayExecutor:
     def _start(self) -> Health:
         started = time.monotonic()
         if self._address is None:
-            place: RayPlace = self._held.enter_context(ray_place())
+            place = self._place = self._held.enter_context(ray_place())
             start_in(place, gpus=self._gpus)
             health = health_of_processes(place.processes)
         else:
@@ -260,6 +262,10 @@ class RayExecutor:
 
     def _stop(self, started_s: float) -> None:
         """Leave Ray, once it has started, and within a time."""
+        if (
+            self._gone and self._place is not None
+        ):  # it waits for its processes, but not for the dead
+            self._place.processes.end(most_s=_KILL_S)
         if self._calls is not None and self._started is not None:
             with suppress(Exception):  # whoever waited for the start has heard of it
                 self._calls.wait_for(self._started, most_s=started_s, what="it was starting")
@@ -296,6 +302,7 @@ class RayExecutor:
         if self._health is None:
             return
         if trouble := self._health(at_once=at_once):
+            self._gone = True
             raise RayUnavailableError(
                 f"Ray is gone: {trouble}. What is measured is kept; run the same command again to "
                 "resume"
