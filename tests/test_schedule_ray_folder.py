@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from frostline.doctor.probes import ask_ray
-from frostline.errors import RayUnavailableError, UsageError
+from frostline.errors import RayUnavailableError, StorageError, UsageError
 from frostline.schedule.lease_spec import Resources
 
 ONE_CORE = Resources(gpus=0, cpus=1)
@@ -147,13 +147,13 @@ def test_the_doctor_refuses_what_a_sweep_refuses(
 def test_a_full_disk_is_known_before_ray_starts(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from frostline.schedule.ray import embedded as embedded_module
+    from frostline.schedule.ray.embedded import ray_place
 
     usage = shutil.disk_usage(base)._replace(free=1_000_000)
-    monkeypatch.setattr(embedded_module.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with (
-        pytest.raises(RayUnavailableError, match=r"has 1\.0 MB of free space.* same command again"),
-        embedded_module.ray_place(),
+        pytest.raises(StorageError, match=r"has 1 MB of free space.* same command again"),
+        ray_place(),
     ):
         pass
     assert list(base.iterdir()) == []

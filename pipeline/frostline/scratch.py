@@ -18,6 +18,8 @@ from pathlib import Path
 
 from frostline.errors import StorageError
 
+LEAST_FREE_BYTES = 64 * 10**6
+"""Ray's logs, and the files of a trial until OUT has them."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NAMES = tuple(f"{prefix}{'[0-9a-f]' * 6}" for prefix in ("frost-", "frostline-*-"))
 
@@ -34,10 +36,7 @@ def scratch_folder(base: Path | None = None, *, prefix: str = "frostline-lease-"
         StorageError: it cannot be made.
     """
     base = base or temporary_folder()
-    for pattern in _NAMES:
-        for folder in base.glob(pattern):
-            with suppress(OSError):
-                _remove_if_dead(folder)
+    remove_dead(base)
     try:
         folder, held = _new(base, prefix)
     except OSError as error:
@@ -50,6 +49,30 @@ def scratch_folder(base: Path | None = None, *, prefix: str = "frostline-lease-"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
+
+
+def remove_dead(base: Path) -> None:
+    """Remove the folders of this user's processes that were killed."""
+    for pattern in _NAMES:
+        for folder in base.glob(pattern):
+            with suppress(OSError):
+                _remove_if_dead(folder)
+
+
+def refuse_full(folder: Path) -> None:
+    """Raise where a folder's disk has too little room to work in.
+
+    Raises:
+        StorageError: it has.
+        OSError: there is no such folder.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise StorageError(
+            f"{folder}, for temporary files, has {free // 10**6} MB of free space, and a sweep "
+            f"needs {LEAST_FREE_BYTES // 10**6} MB there: free some, or set TMPDIR to another folder "
+            "(RAY_TMPDIR for Ray's own files), then run the same command again"
+        )
 
 
 def temporary_folder() -> Path:

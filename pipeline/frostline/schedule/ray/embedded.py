@@ -21,11 +21,9 @@ from frostline.errors import FrostlineError, RayUnavailableError, StorageError, 
 from frostline.schedule.cores import runtime_folder
 from frostline.schedule.ray.cluster import OwnPath, be_quiet, prepare_environment, stop
 from frostline.schedule.ray.processes import RayProcesses
-from frostline.scratch import scratch_folder, temporary_folder
-from frostline.words import size
+from frostline.scratch import refuse_full, remove_dead, scratch_folder, temporary_folder
 
 _OBJECT_STORE_BYTES = 100 * 1024**2  # events are a few hundred bytes each; Ray's least is 75 MiB
-_LEAST_FREE_BYTES = 64 * 1024**2  # Ray's logs, and the files of a trial until OUT has them
 _END_S = 5.0
 _PREFIX = "frost-"  # short: see `_folder_for_sockets`
 _BELOW = "r"  # Ray opens the folder that it is given to everybody, so it gets one in a private one
@@ -58,28 +56,23 @@ def ray_place() -> Iterator[RayPlace]:
 
     Raises:
         UsageError: a folder is not to be used as it is.
-        RayUnavailableError: the disk with the folder for temporary files is full.
+        StorageError: the disk with the folder for temporary files is full.
     """
     prepare_environment()
     runtime_folder()  # leases keep their claims on cores there
     base = _folder_for_sockets()
     with ExitStack() as held:
         try:
-            free = shutil.disk_usage(base).free
             folder = held.enter_context(scratch_folder(base, prefix=_PREFIX))
-        except (OSError, StorageError) as error:
+        except StorageError as error:
             raise UsageError(
                 f"Ray cannot have a folder below {base} ({error}): set {_TMPDIR}, or TMPDIR, to "
                 "one that you can write to"
             ) from error
-        if free < _LEAST_FREE_BYTES:
-            raise RayUnavailableError(
-                f"{base}, the folder for temporary files, has {size(free)} of free space, and a "
-                f"sweep needs {size(_LEAST_FREE_BYTES)} there: free some, or set {_TMPDIR} or "
-                "TMPDIR to another folder, then run the same command again"
-            )
+        refuse_full(base)
         processes = RayProcesses(folder)
         held.callback(_emptied, folder)
+        held.callback(remove_dead, temporary_folder())  # of leases that are killed in the end
         held.callback(processes.end, most_s=_END_S)
         yield RayPlace(folder, processes)
 
@@ -136,7 +129,7 @@ def embedded(*, gpus: int | None = None) -> Iterator[None]:
         gpus: as in `start_in`.
 
     Raises:
-        UsageError, RayUnavailableError: as `ray_place` and `start_in`.
+        UsageError, StorageError, RayUnavailableError: as `ray_place` and `start_in`.
     """
     with ray_place() as place:
         start_in(place, gpus=gpus)

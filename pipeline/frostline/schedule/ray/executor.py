@@ -139,8 +139,8 @@ class RayExecutor:
             # One that is still starting is waited for, unless somebody waits for this.
             self._stop(_STOP_S if kind is KeyboardInterrupt else _ANSWER_S)
         finally:
-            self._held.close()
             self._settle()
+            self._held.close()  # the last, since Ray writes its logs as long as it is there
 
     @property
     def slots(self) -> int:
@@ -276,6 +276,8 @@ class RayExecutor:
         if self._calls is None:
             return
         if self._calls.lost:
+            if self._place is not None:
+                self._place.processes.end(most_s=_KILL_S)
             self._calls.settle(cluster.stop, most_s=_SETTLE_S)
         if self._calls.lost:
             atexit.unregister(ray.shutdown)  # it would hang the end of this process
