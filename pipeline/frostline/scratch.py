@@ -70,8 +70,8 @@ def refuse_full(folder: Path) -> None:
     if free < LEAST_FREE_BYTES:
         raise StorageError(
             f"{folder}, for temporary files, has {free // 10**6} MB of free space, and a sweep "
-            f"needs {LEAST_FREE_BYTES // 10**6} MB there: free some, or set TMPDIR to another folder "
-            "(RAY_TMPDIR for Ray's own files), then run the same command again"
+            f"needs {LEAST_FREE_BYTES // 10**6} MB there: free some, or set TMPDIR to another "
+            "folder (RAY_TMPDIR for Ray's own files), then run the same command again"
         )
 
 

@@ -139,8 +139,10 @@ class RayExecutor:
             # One that is still starting is waited for, unless somebody waits for this.
             self._stop(_STOP_S if kind is KeyboardInterrupt else _ANSWER_S)
         finally:
-            self._settle()
-            self._held.close()  # the last, since Ray writes its logs as long as it is there
+            try:
+                self._settle()
+            finally:
+                self._held.close()  # the last, since Ray writes its logs as long as it is there
 
     @property
     def slots(self) -> int:
