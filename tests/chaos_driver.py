@@ -20,6 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from schedule_kit import FAKE, facts  # noqa: E402
 
+from frostline.__main__ import leave  # noqa: E402
 from frostline.errors import FrostlineError  # noqa: E402
 from frostline.facts.model_facts import ModelFacts  # noqa: E402
 from frostline.results.outcome import TrialOutcome  # noqa: E402
@@ -80,4 +81,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(leave(main()))

@@ -25,17 +25,20 @@ def main() -> int:
         code = run()
     except KeyboardInterrupt:
         code = INTERRUPTED
+    return leave(code)
+
+
+def leave(code: int) -> int:
+    """The exit code; or end here, where a thread of ours hangs in foreign code.
+
+    Such a thread would hang or crash the interpreter's end.
+    """
     if any(thread.name.startswith("frostline-") for thread in threading.enumerate()):
-        _end_here(code)
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
     return code
-
-
-def _end_here(code: int) -> None:
-    """End the process: a thread of ours hangs in foreign code, and would hang or crash the end."""
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)
 
 
 def _show_defect(

@@ -55,6 +55,7 @@ _ANSWER_S = 60.0
 _CANCEL_S = 10.0
 _KILL_S = 5.0
 _STOP_S = 10.0
+_GONE_S = 25.0  # what a call takes to notice that all of Ray has been killed
 _SETTLE_S = 5.0
 _STORE_KEPT_S = 600.0
 _FIRST_WORKER_S = 300.0
@@ -271,7 +272,8 @@ class RayExecutor:
         if self._calls is not None and self._started is not None:
             with suppress(Exception):  # whoever waited for the start has heard of it
                 self._calls.wait_for(self._started, most_s=started_s, what="it was starting")
-                self._calls.ask(cluster.stop, most_s=_STOP_S, what="it was to end")
+                most_s = _GONE_S if self._gone else _STOP_S
+                self._calls.ask(cluster.stop, most_s=most_s, what="it was to end")
 
     def _settle(self) -> None:
         """Leave Ray after all, where it did not let go while its processes were there."""
