@@ -30,6 +30,8 @@ _BELOW = "r"  # Ray opens the folder that it is given to everybody, so it gets o
 _TMPDIR = "RAY_TMPDIR"
 _SOCKET_BYTES = 107
 _LONGEST_SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_PATIENT = {"gcs_rpc_server_reconnect_timeout_s": 86_400}
+"""Without its head, Ray would end this process on the spot; a sweep ends in order, and earlier."""
 _SHOWN = 300
 
 
@@ -105,6 +107,7 @@ def start_in(place: RayPlace, *, gpus: int | None = None) -> None:
             log_to_driver=False,
             logging_level="ERROR",
             _temp_dir=str(place.folder / _BELOW),
+            _system_config=_PATIENT,
         )
     except FrostlineError:
         raise
