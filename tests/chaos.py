@@ -122,7 +122,7 @@ def hits_of(seed: int, kinds: tuple[str, ...] = KINDS) -> tuple[Hit, ...]:
 def disturbed_machine(seed: int, folder: Path, *, hits: tuple[Hit, ...], fake: bool) -> Outcome:
     """Run the study on this machine, hit what the plan says, see what came of it."""
     began = time.monotonic()
-    machine = Machine(folder, seed=seed, fake=fake)
+    machine = Machine(folder, seed=seed, fake=fake, many=fake and len(hits) > len(KINDS))
     try:
         for hit in hits:
             machine.hit(hit)

@@ -62,7 +62,7 @@ class Machine(Scene):
         wrong: what should not be, in words.
     """
 
-    def __init__(self, folder: Path, *, seed: int, fake: bool) -> None:
+    def __init__(self, folder: Path, *, seed: int, fake: bool, many: bool = False) -> None:
         super().__init__(folder, seed=seed, fake=fake)
         self.stopped: set[str] = set()
         self.codes: list[int] = []
@@ -72,6 +72,8 @@ class Machine(Scene):
         for before, now in (
             ("gpus_per_trial  = 1", "gpus_per_trial  = 0"),
             ("trial_timeout_s = 120.0", f"trial_timeout_s = {8.0 if fake else 60.0}"),
+            # So that some are left when all has been done, also where Ray is stopped for a while.
+            ("random:4@0.5", "random:60@0.5" if many else "random:4@0.5"),
         ):
             assert before in asked
             asked = asked.replace(before, now)
