@@ -20,7 +20,10 @@ from frostline.trial import Trial
 
 def let_scenes_set_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FROSTLINE_CHAOS", "FROSTLINE_FAKE", "PYTHONPATH", "TMPDIR", "XDG_RUNTIME_DIR"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
+        there = name in os.environ
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # so that it is put back
+        if not there:
+            monkeypatch.delenv(name)
 
 
 @pytest.mark.cluster
