@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
-END_S = 45.0
+END_S = 60.0
 """Seconds that a run takes to end after the first interruption, whatever hangs."""
 
 _INTERRUPTED = 130
