@@ -54,24 +54,25 @@ class RayCalls:
         self._todo.put(run)
         return call
 
-    def wait_for(self, call: Future[_Result], *, most_s: float, what: str) -> _Result:
+    def wait_for(
+        self, call: Future[_Result], *, most_s: float, what: str, hurries: bool = True
+    ) -> _Result:
         """What a call returns, once it does.
 
         Args:
             call: what `begin` gave.
             most_s: seconds to wait.
             what: what is waited for, for the message.
+            hurries: wait for 2 s only, once there was a second interruption.
 
         Raises:
-            RayUnavailableError: it took longer, or an earlier call has. After a second interruption
-                2 s are longer.
+            RayUnavailableError: it took longer, or an earlier call has.
             BaseException: whatever the function raises.
         """
         end = time.monotonic() + most_s
-        hurries = False
         while not self._lost and not wait([call], timeout=_SLICE_S).done:
-            if hurried() and not hurries:
-                hurries, end = True, min(end, time.monotonic() + _HURRIED_S)
+            if hurries and hurried():
+                hurries, end = False, min(end, time.monotonic() + _HURRIED_S)
             if time.monotonic() > end:
                 self._lost = (
                     f"Ray did not answer within {most_s:.0f} s ({what}): one of its processes may "
@@ -82,11 +83,13 @@ class RayCalls:
             raise RayUnavailableError(self._lost)
         return call.result()
 
-    def ask(self, work: Callable[[], _Result], *, most_s: float, what: str) -> _Result:
+    def ask(
+        self, work: Callable[[], _Result], *, most_s: float, what: str, hurries: bool = True
+    ) -> _Result:
         """`begin` and `wait_for` in one."""
         if self._lost:
             raise RayUnavailableError(self._lost)
-        return self.wait_for(self.begin(work), most_s=most_s, what=what)
+        return self.wait_for(self.begin(work), most_s=most_s, what=what, hurries=hurries)
 
     def settle(self, work: Callable[[], object], *, most_s: float) -> None:
         """Have a function called even so, now that what a lost call waits for is gone."""

@@ -92,8 +92,8 @@ def start_in(place: RayPlace, *, gpus: int | None = None) -> None:
     """
     if ray.is_initialized():
         raise UsageError(
-            "this process is connected to a Ray already: call ray.shutdown() first, or pass the "
-            "address of that Ray"
+            "this process is connected to a Ray already: call ray.shutdown() first, pass the "
+            "address of that Ray, or start a new process"
         )
     be_quiet()
     try:

@@ -56,7 +56,6 @@ _CANCEL_S = 10.0
 _KILL_S = 5.0
 _STOP_S = 10.0
 _GONE_S = 25.0  # what a call takes to notice that all of Ray has been killed
-_SETTLE_S = 5.0
 _STORE_KEPT_S = 600.0
 _FIRST_WORKER_S = 300.0
 _NEXT_S = 0.1
@@ -128,6 +127,7 @@ class RayExecutor:
         self._leases: dict[Any, int] = {}
         self._begun: dict[int, LeaseBegun] = {}
         self._heard_s = 0.0
+        self._answer_s = _ANSWER_S
 
     def __enter__(self) -> Self:
         self._calls = RayCalls()
@@ -226,7 +226,9 @@ class RayExecutor:
         """
         with suppress(SweepStoppedError):  # with Ray, everything goes
             if self._leases and not self._gone:
+                self._answer_s = _CANCEL_S
                 self._cancel()
+        self._answer_s = _ANSWER_S
         self._leases.clear()
         self._begun.clear()
 
@@ -240,7 +242,7 @@ class RayExecutor:
                 left_s = max(0.0, end - time.monotonic())
                 end_lease(each.pid, each.pid_started_s, most_s=left_s)
         else:
-            self._ask(lambda: _end_at_nodes(begun, most_s=_CANCEL_S))
+            self._ask(lambda: _end_at_nodes(begun, most_s=_CANCEL_S), most_s=2 * _CANCEL_S)
         self._wait_for_ends(_KILL_S)
         if stuck := list(self._leases):
             self._ask(lambda: [ray.cancel(lease, force=True) for lease in stuck])
@@ -273,7 +275,8 @@ class RayExecutor:
             with suppress(Exception):  # whoever waited for the start has heard of it
                 self._calls.wait_for(self._started, most_s=started_s, what="it was starting")
                 most_s = _GONE_S if self._gone else _STOP_S
-                self._calls.ask(cluster.stop, most_s=most_s, what="it was to end")
+                # Not in a hurry: killed half way, it would wait for the dead.
+                self._calls.ask(cluster.stop, most_s=most_s, what="it was to end", hurries=False)
 
     def _settle(self) -> None:
         """Leave Ray after all, where it did not let go while its processes were there."""
@@ -282,7 +285,7 @@ class RayExecutor:
         if self._calls.lost:
             if self._place is not None:
                 self._place.processes.end(most_s=_KILL_S)
-            self._calls.settle(cluster.stop, most_s=_SETTLE_S)
+            self._calls.settle(cluster.stop, most_s=_GONE_S)
         if self._calls.lost:
             atexit.unregister(ray.shutdown)  # it would hang the end of this process
         self._calls.close()
@@ -298,9 +301,10 @@ class RayExecutor:
             )
         return self._room
 
-    def _ask(self, work: Callable[[], _Result], /, most_s: float = _ANSWER_S) -> _Result:
+    def _ask(self, work: Callable[[], _Result], /, most_s: float | None = None) -> _Result:
         if self._calls is None:
             raise RuntimeError("use the executor as a context manager")
+        most_s = self._answer_s if most_s is None else most_s
         return self._calls.ask(work, most_s=most_s, what="a sweep was running")
 
     def _check(self, *, at_once: bool = False) -> None:
