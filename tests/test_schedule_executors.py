@@ -300,7 +300,7 @@ def test_a_cluster_whose_head_is_gone_is_one_clear_error(
             ray.slots  # noqa: B018
             thread.start()
             with pytest.raises(RayUnavailableError, match=r"head of the cluster .* to resume"):
-                drive(ray, out, ["a"])
+                drive(ray, out, ["a"], limits=replace(FAST, trial_timeout_s=300.0))
             thread.join()
     finally:
         cluster.shutdown()
