@@ -67,7 +67,7 @@ bench-gpu-traces: $(INSTALLED_DEV)  ## predictions from recorded GPU sweeps: TRA
 bench-gpu-memory: $(INSTALLED_DEV)  ## predicted memory of recorded GPU sweeps: TRACES="OUT ..."; a minute
 	$(BIN)/python bench/gpu_memory.py $(TRACES)
 
-chaos: $(INSTALLED_DEV)  ## sweeps that lose processes, a node, the driver and the head; SEEDS="1 2 3"
+chaos: $(INSTALLED_DEV)  ## sweeps whose processes, nodes and head are killed and stopped; SEEDS="1 2 3"
 	$(BIN)/python tests/chaos.py $(SEEDS) $(CHAOS_ARGS)
 
 fuzz: $(INSTALLED_DEV)  ## damaged sweeps, studies and commands by the thousand; FUZZ_ARGS="--count 5000"

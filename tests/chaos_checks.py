@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import duckdb
@@ -28,13 +28,16 @@ _PATTERNS = (
 )  # fmt: skip
 
 
-def problems(out: Path, study: Path, charged: Mapping[str, int]) -> Iterator[str]:
+def problems(
+    out: Path, study: Path, charged: Mapping[str, int], stopped: Collection[str] = ()
+) -> Iterator[str]:
     """Everything that is wrong with a finished sweep.
 
     Args:
         out: its output directory.
         study: the study file.
         charged: how many processes each trial took down.
+        stopped: trials of which a process was stopped, so that they may have taken too long.
     """
     planned = planned_ids(out, study)
     rows = duckdb.sql(
@@ -47,9 +50,9 @@ def problems(out: Path, study: Path, charged: Mapping[str, int]) -> Iterator[str
         f"{trial_id} is there {times} times" for trial_id, times in found.items() if times > 1
     )
     for row in rows.to_pylist():
-        if row["status"] != "ok" and not (
-            charged.get(row["trial_id"], 0) > 1 and row["error_type"] in _QUARANTINED
-        ):
+        given_up = charged.get(row["trial_id"], 0) > 1 and row["error_type"] in _QUARANTINED
+        too_long = row["trial_id"] in stopped and row["error_type"] == "Timeout"
+        if row["status"] != "ok" and not given_up and not too_long:
             yield f"{row['trial_id']} {row['status']}: {row['error_type']}: {row['error_message']}"
     yield from _invalid_rows(out)
     yield from _mixed_attempts(out)

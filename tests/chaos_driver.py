@@ -1,6 +1,6 @@
 """A sweep's driver in a process of its own, for tests that kill it.
 
-`python chaos_driver.py STUDY --out OUT --address HOST:PORT --events FILE [--fake]`: the study is
+`python chaos_driver.py STUDY --out OUT [--address HOST:PORT] --events FILE [--fake]`: the study is
 run as `frostline sweep` would run it; what the driver hears is appended to FILE, one JSON list a
 line. With `--fake` models are not built and trials are those of `fake_measure`, without TensorFlow;
 planning, scheduling, storing and resuming are the real ones.
@@ -20,6 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from schedule_kit import FAKE, facts  # noqa: E402
 
+from frostline.__main__ import leave  # noqa: E402
 from frostline.errors import FrostlineError  # noqa: E402
 from frostline.facts.model_facts import ModelFacts  # noqa: E402
 from frostline.results.outcome import TrialOutcome  # noqa: E402
@@ -60,7 +61,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("study", type=Path)
     parser.add_argument("--out", required=True)
-    parser.add_argument("--address", required=True)
+    parser.add_argument("--address")
     parser.add_argument("--events", required=True, type=Path)
     parser.add_argument("--fake", action="store_true")
     asked = parser.parse_args()
@@ -80,4 +81,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(leave(main()))

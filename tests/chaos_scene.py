@@ -36,6 +36,7 @@ class Scene:
 
     Attributes:
         out: where the sweep's results go.
+        study: what is swept.
         done: what was done, in words.
         killed: how often a trial's measuring process was killed.
         touched: trials that anything happened to.
@@ -46,6 +47,7 @@ class Scene:
     def __init__(self, folder: Path, *, seed: int, fake: bool) -> None:
         self.out = folder / "out"
         self.folder = folder
+        self.study = HERE / "chaos_study.toml"
         self.fake = fake
         self.done: list[str] = []
         self.killed: Counter[str] = Counter()
@@ -92,15 +94,16 @@ class Scene:
                     process.cpu_affinity([core])
 
     def start_driver(self) -> None:
-        """The sweep, or what is left of it."""
+        """The sweep, or what is left of it; in a process group of its own, as a shell would."""
         with (self.folder / "driver.log").open("a") as log:
             self._driver = subprocess.Popen(
                 [
-                    sys.executable, str(HERE / "chaos_driver.py"), str(HERE / "chaos_study.toml"),
-                    "--out", str(self.out), "--address", self._cluster.address,
-                    "--events", str(self._events), *(["--fake"] if self.fake else []),
+                    sys.executable, str(HERE / "chaos_driver.py"), str(self.study),
+                    "--out", str(self.out), "--events", str(self._events),
+                    *(["--address", self._cluster.address] if self._cluster else []),
+                    *(["--fake"] if self.fake else []),
                 ],
-                stdout=log, stderr=log,
+                stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
     def end_cluster(self) -> None:

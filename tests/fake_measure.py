@@ -76,6 +76,11 @@ def misbehave(op: str, policy: str) -> str:
         case ["kill-lease"]:
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(FOREVER_S)
+        case ["stop-lease"]:
+            os.kill(os.getppid(), signal.SIGSTOP)
+            time.sleep(FOREVER_S)
+        case ["stop"]:
+            os.kill(os.getpid(), signal.SIGSTOP)
         case ["exit"]:
             sys.exit(7)
         case ["hang"]:

@@ -18,7 +18,13 @@ from typing import Self
 
 from frostline.child import die_with_parent
 from frostline.errors import UsageError
-from frostline.schedule.events import ExecutorEvent, Idle, LeaseEnded, LeaseLost
+from frostline.schedule.events import (
+    ExecutorEvent,
+    Idle,
+    LeaseBegun,
+    LeaseEnded,
+    LeaseLost,
+)
 from frostline.schedule.lease_on_node import serve_out
 from frostline.schedule.lease_spec import LeaseSpec, Resources, too_small
 from frostline.store.address import Address
@@ -85,6 +91,11 @@ class LocalExecutor:
         """Processes of the leases that run."""
         return tuple(child.process.pid or 0 for child in self._children.values())
 
+    def kill(self, number: int) -> None:
+        """End a lease that has begun, without asking it; nothing more is heard of it."""
+        self._children[number].process.kill()
+        self._reap(number)
+
     def cancel(self) -> None:
         """End all leases and their processes, and wait until they are gone."""
         self._queued.clear()
@@ -138,6 +149,7 @@ def _serve_in_child(spec: LeaseSpec, events: Connection, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        events.send(LeaseBegun(pid=os.getpid(), pid_started_s=0.0))
         for event in serve_out(spec, gpu_ids=""):
             if not isinstance(event, Idle):
                 events.send(event)

@@ -60,7 +60,7 @@ def test_a_healthy_machine_has_nothing_to_mend():
         ({"profiling_restricted": None}, "CUPTI", "warning", "--thorough"),
         ({"driver_gpus": (Gpu(name="L4", memory_bytes=1, processes=2),)}, "GPU load",
          "warning", "CUDA_VISIBLE_DEVICES"),
-        ({"ray": NoAnswer("no ray")}, "Ray", "problem", "ray.init"),
+        ({"ray": NoAnswer("no ray")}, "Ray", "problem", "--thorough"),
         ({"storage_error": "denied"}, "storage", "problem", "--out"),
         ({"storage_free": GIB}, "storage", "warning", "keep_traces"),
         ({"affinity": 1}, "cores", "warning", "taskset"),
@@ -132,4 +132,4 @@ def test_the_command_exits_one_on_problems_only(monkeypatch, capsys, change, cod
     assert main(["doctor"]) == code
     text = " ".join(capsys.readouterr().out.split())
     assert said in text
-    assert ("no [bold] module → run python" in text) == bool(code)
+    assert ("no [bold] module → mend what it names" in text) == bool(code)

@@ -1,5 +1,6 @@
 """The report: what a reader finds on the page and in the figures, and what must not be there."""
 
+import errno
 import json
 import re
 import runpy
@@ -17,7 +18,7 @@ from frostline.analyse import summarise
 from frostline.cli import main
 from frostline.errors import FrostlineError, SweepError
 from frostline.reporting.content import ReportContent
-from frostline.reporting.make import content_of, report
+from frostline.reporting.make import content_of, make_report_apart, report
 from frostline.reporting.page import page
 from frostline.reporting.page_limits import shown_trials, spread, spread_by
 from frostline.reporting.palette import FAMILIES, family_of
@@ -581,3 +582,39 @@ def test_a_link_needs_a_kept_profile(make_row):
 )
 def test_numbers_in_words(said: str, expected: str):
     assert said == expected
+
+
+# ---- What hangs
+
+
+def test_a_report_that_hangs_is_given_up(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("frostline.reporting.make.DEADLINE_S", 0.01)
+    with pytest.raises(FrostlineError, match="its process did not answer within"):
+        make_report_apart(Address.parse(make_sweep()))
+
+
+def test_a_process_that_draws_and_hangs_is_given_up(
+    make_sweep: MakeSweep, make_row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("frostline.reporting.render.DEADLINE_S", 0.01)
+    (section,) = content_with(make_sweep, [make_row("prefix:2", [0, 1], 1.5)]).sections
+    with pytest.raises(FrostlineError, match="a process that draws them hangs, or is stopped"):
+        render_figures([section], tmp_path, cores=2, per_process=1)
+
+
+def test_a_report_that_cannot_be_drawn_says_why(tmp_path: Path, make_sweep: MakeSweep):
+    out = make_sweep()
+    (out / "manifest.json").write_text("{")
+    with pytest.raises(FrostlineError, match=r"the report could not be drawn: .*manifest"):
+        make_report_apart(Address.parse(out))
+
+
+def test_a_full_disk_is_an_error_and_no_traceback(
+    make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/figures")
+
+    monkeypatch.setattr("frostline.reporting.write.render_figures", full)
+    assert main(["report", str(make_sweep())]) == 1
+    assert "a disk is full" in capsys.readouterr().err

@@ -9,19 +9,22 @@ from pathlib import Path
 import pytest
 from schedule_kit import FAST, Heard, lease, trial
 
+from frostline.errors import SweepStoppedError
 from frostline.results.outcome import TrialOutcome
+from frostline.schedule import driver as driver_module
 from frostline.schedule.chunks import Chunk
-from frostline.schedule.driver import Driver, SweepStoppedError
+from frostline.schedule.driver import Driver
 from frostline.schedule.events import (
     ExecutorEvent,
     GroupOpened,
+    LeaseBegun,
     LeaseEnded,
     LeaseLost,
     LeaseNotice,
     LeaseStopped,
     StageEntered,
 )
-from frostline.schedule.lease_spec import LeaseSpec
+from frostline.schedule.lease_spec import BEFORE, LeaseSpec, Limits
 from frostline.store.outdir import TrialTables
 from frostline.tensorboard.events import events_path
 from frostline.trial import Trial
@@ -56,6 +59,7 @@ class ScriptedExecutor:
     def __init__(self, *scripts: Script) -> None:
         self.specs: list[LeaseSpec] = []
         self.cancelled = 0
+        self.killed: list[int] = []
         self._scripts = list(scripts)
         self._pending: list[tuple[int, ExecutorEvent]] = []
 
@@ -69,6 +73,9 @@ class ScriptedExecutor:
     def poll(self, timeout_s: float) -> list[tuple[int, ExecutorEvent]]:
         events, self._pending = self._pending, []
         return events
+
+    def kill(self, number: int) -> None:
+        self.killed.append(number)
 
     def cancel(self) -> None:
         self.cancelled += 1
@@ -95,14 +102,14 @@ def ids(spec: LeaseSpec) -> list[str]:
 
 
 def drive(
-    executor: ScriptedExecutor, store: Store, *chunks: Sequence[Trial]
+    executor: ScriptedExecutor, store: Store, *chunks: Sequence[Trial], limits: Limits = FAST
 ) -> tuple[Heard, Driver]:
     heard = Heard()
     driver = Driver(
         executor=executor,
         store=store,
         spec_of=lambda trials: replace(lease(Path("out"), []), trials=trials),
-        limits=FAST,
+        limits=limits,
         listener=heard,
     )
     driver.run([Chunk(trials=tuple(chunk)) for chunk in chunks])
@@ -217,3 +224,61 @@ def test_notices_stages_and_times_are_passed_on() -> None:
     assert heard.notices == ["waiting"]
     assert heard.stages == [("a", "start")]
     assert driver.seconds == {"open_import": 3.0, "step": 2.0}
+
+
+def begun() -> LeaseBegun:
+    return LeaseBegun(pid=1, pid_started_s=0.0)
+
+
+IMPATIENT = replace(
+    FAST, trial_timeout_s=0.05, convert_s=0.05, cores_wait_s=0.05, store_wait_s=0.05,
+    silence_reserve_s=0.1,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", [None, "start", "measure", "convert", "store"])
+def test_a_lease_that_says_nothing_any_more_is_ended_and_its_trial_runs_again(
+    stage: str | None,
+) -> None:
+    """GIVEN a lease that is stopped in some stage THEN its trial does not wait for ever."""
+
+    def stops(_: LeaseSpec) -> list[ExecutorEvent]:
+        return [begun(), *([StageEntered(trial_id="a", stage=stage)] if stage else [])]
+
+    executor = ScriptedExecutor(stops)
+    heard, _ = drive(executor, Store(), trials("a", "b"), limits=IMPATIENT)
+
+    assert executor.killed == [0]
+    assert {outcome.status for outcome in heard.by_id().values()} == {"ok"}
+    assert executor.specs[1].kills == {"a": 1}
+    assert any("said nothing for" in notice for notice in heard.notices)
+
+
+def test_a_trial_that_stops_its_lease_again_and_again_is_given_up() -> None:
+    stops: Script = lambda _: [begun(), started("a")]  # noqa: E731
+    store = Store()
+    heard, _ = drive(ScriptedExecutor(stops, stops), store, trials("a"), limits=IMPATIENT)
+
+    assert heard.by_id()["a"].status == "failed"
+    assert store.rows["a"]["error_type"] == "LeaseLost"
+    assert "said nothing for" in store.rows["a"]["error_message"]
+
+
+def test_every_stage_of_a_lease_has_a_longest_silence() -> None:
+    limits = Limits(trial_timeout_s=1800.0, max_attempts=3)
+    assert limits.silence_s("measure") == 1860.0
+    assert limits.silence_s("convert") < limits.silence_s("measure")
+    assert limits.silence_s(BEFORE) > limits.cores_wait_s
+
+
+def test_a_driver_that_was_stopped_itself_takes_nobody_for_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """GIVEN Ctrl-Z and, an hour later, `fg` THEN the hour is not held against the leases."""
+    now = 100.0
+    monkeypatch.setattr(driver_module.time, "monotonic", lambda: now)
+    clock = driver_module._Clock()
+    for passed in (0.2, 3600.0, 0.2):
+        now += passed
+        clock.tick()
+    assert clock.now_s == pytest.approx(0.4 + driver_module._TICK_S)

@@ -17,11 +17,11 @@ import pytest
 from local_executor import LocalExecutor
 from schedule_kit import FAST, MEASURE, Fake, Heard, install_fake, lease, listening, trial
 
-from frostline.errors import UsageError
+from frostline.errors import RayUnavailableError, SweepStoppedError, UsageError
 from frostline.schedule.chunks import Chunk
-from frostline.schedule.driver import Driver, Executor, SweepStoppedError
-from frostline.schedule.interrupts import interruptible
-from frostline.schedule.lease_spec import LeaseSpec, Resources
+from frostline.schedule.driver import Driver, Executor
+from frostline.schedule.interrupts import END_S, hurried, interruptible
+from frostline.schedule.lease_spec import LeaseSpec, Limits, Resources
 from frostline.store.outdir import OutDir
 from frostline.store.read import committed, read_all
 from frostline.trial import Trial
@@ -53,17 +53,21 @@ def out(tmp_path: Path) -> OutDir:
 
 
 def drive(
-    executor: Executor, out: OutDir, *chunks: list[str], resources: Resources = ONE_CORE
+    executor: Executor,
+    out: OutDir,
+    *chunks: list[str],
+    resources: Resources = ONE_CORE,
+    limits: Limits = FAST,
 ) -> tuple[Heard, Driver]:
     heard = Heard()
 
     def spec_of(trials: tuple[Trial, ...]) -> LeaseSpec:
         return replace(
-            lease(out.address, [], measure=UNPROFILED, resources=resources),
+            lease(out.address, [], measure=UNPROFILED, resources=resources, limits=limits),
             trials=trials,
         )
 
-    driver = Driver(executor=executor, store=out, spec_of=spec_of, limits=FAST, listener=heard)
+    driver = Driver(executor=executor, store=out, spec_of=spec_of, limits=limits, listener=heard)
     driver.run([Chunk(trials=tuple(trial(policy) for policy in chunk)) for chunk in chunks])
     return heard, driver
 
@@ -164,6 +168,143 @@ def test_an_interrupted_sweep_leaves_no_process_and_resumes(
     heard, _ = drive(executor, out, ["b", "c"])
     assert set(heard.by_id()) == {"b", "c"}
     assert out.commits() == dict.fromkeys("abc", "ok")
+
+
+IMPATIENT = replace(FAST, trial_timeout_s=4.0, silence_reserve_s=2.0)
+
+
+def test_the_time_out_of_a_trial_works_on_a_stopped_lease(
+    executor: Executor, out: OutDir, fake: Fake
+) -> None:
+    """GIVEN a lease that is stopped at a trial THEN it is ended and the trial runs again."""
+    fake.behave({"b": ["stop-lease", "ok"]})
+    heard, driver = drive(executor, out, ["a", "b", "c"], limits=IMPATIENT)
+
+    assert out.commits() == dict.fromkeys("abc", "ok")
+    assert driver.attempts == {"a": 1, "b": 2, "c": 1}
+    assert any("said nothing for 6 s" in notice for notice in heard.notices)
+    wait_until(lambda: not alive(fake))
+
+
+def test_a_stopped_measuring_process_meets_the_time_out(
+    executor: Executor, out: OutDir, fake: Fake
+) -> None:
+    fake.behave({"b": ["stop"]})
+    heard, _ = drive(executor, out, ["a", "b", "c"], limits=IMPATIENT)
+
+    assert out.commits() == {"a": "ok", "b": "failed", "c": "ok"}
+    assert heard.by_id()["b"].error_type == "Timeout"
+    wait_until(lambda: not alive(fake))
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "times"), [("stop-lease", 1), ("stop-lease", 2), ("stop", 1)]
+)
+def test_ctrl_c_ends_a_sweep_of_which_a_process_is_stopped(
+    executor: Executor, out: OutDir, fake: Fake, behaviour: str, times: int
+) -> None:
+    """GIVEN a lease, or its measuring process, that hears nothing WHEN interrupted THEN it ends."""
+    fake.behave({"b": [behaviour, "ok"]})
+    seen: list[bool] = []
+
+    def interrupt() -> None:
+        wait_until(lambda: "b" in fake.runs())
+        time.sleep(0.5)
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+            seen.append(hurried())
+
+    executor.slots  # noqa: B018 - waits until it is started
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        drive(executor, out, ["a", "b", "c"])
+    assert time.monotonic() - began < 3 * END_S
+    thread.join()
+
+    assert seen[0] is False
+    assert out.commits() == {"a": "ok"}
+    wait_until(lambda: not alive(fake))
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("daemon", ["raylet", "gcs_server"])
+def test_a_ray_that_dies_or_stops_is_one_clear_error_and_the_sweep_resumes(
+    out: OutDir,
+    fake: Fake,
+    daemon: str,
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """GIVEN a sweep at work WHEN a process of Ray goes THEN no trial is blamed for it."""
+    from frostline.schedule.ray import processes
+    from frostline.schedule.ray.executor import RayExecutor
+
+    monkeypatch.setattr(processes, "_STOPPED_S", 2.0)
+    fake.behave({"b": ["hang", "ok"]})
+
+    def hit() -> None:
+        wait_until(lambda: "b" in fake.runs())
+        for child in psutil.Process().children():
+            if child.name() == daemon:
+                child.send_signal(number)
+
+    thread = threading.Thread(target=hit)
+    with RayExecutor(ONE_CORE, gpus=0) as ray:
+        ray.slots  # noqa: B018 - waits until it is started
+        thread.start()
+        with pytest.raises(RayUnavailableError, match=rf"`{daemon}`.*to resume") as caught:
+            drive(ray, out, ["a", "b", "c"])
+        thread.join()
+    said = capfd.readouterr()
+
+    assert caught.value.exit_code == 1
+    assert said.out + said.err == ""
+    assert out.commits() == {"a": "ok"}
+    wait_until(lambda: not alive(fake))
+    assert not [child for child in psutil.Process().children() if child.name() in _OF_RAY]
+    with RayExecutor(ONE_CORE, gpus=0) as ray:
+        drive(ray, out, ["b", "c"])
+    assert out.commits() == dict.fromkeys("abc", "ok")
+
+
+_OF_RAY = ("raylet", "gcs_server")
+
+
+@pytest.mark.cluster
+def test_a_cluster_whose_head_is_gone_is_one_clear_error(
+    tmp_path: Path, out: OutDir, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cluster_kit import new_cluster
+
+    from frostline.schedule.ray import health
+    from frostline.schedule.ray.executor import RayExecutor
+
+    monkeypatch.setattr(health, "_SILENT_S", 3.0)
+    monkeypatch.setattr(health, "_KNOCK_EVERY_S", 1.0)
+    fake.behave({"a": ["hang"]})
+    cluster = new_cluster()
+    try:
+        cluster.add_node(num_cpus=1)
+
+        def lose_the_head() -> None:
+            wait_until(lambda: "a" in fake.runs())
+            cluster.head_node.all_processes["gcs_server"][0].process.kill()
+
+        thread = threading.Thread(target=lose_the_head)
+        with RayExecutor(ONE_CORE, address=cluster.address) as ray:
+            ray.slots  # noqa: B018
+            thread.start()
+            with pytest.raises(RayUnavailableError, match=r"head of the cluster .* to resume"):
+                drive(ray, out, ["a"], limits=replace(FAST, trial_timeout_s=300.0))
+            thread.join()
+    finally:
+        cluster.shutdown()
+    assert out.commits() == {}
 
 
 def test_a_trial_that_fits_nowhere_is_refused(fake: Fake) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -380,6 +381,26 @@ def test_a_full_disk_stops_the_lease_and_keeps_what_is_there(fake: Fake, tmp_pat
     assert list(store.rows) == ["a"]
     assert fake.runs() == ["a", "b"]
     assert not any(psutil.pid_exists(pid) for pid, _ in fake.requests("run"))
+
+
+@pytest.mark.parametrize("full_after", [0, 1])
+def test_a_full_disk_for_temporary_files_is_no_failure_of_a_trial(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_after: int
+) -> None:
+    """GIVEN a disk that fills up before or while a trial runs THEN the trial stays to be done."""
+    fake.behave({"b": ["exit"]})
+    usage, store, asked = shutil.disk_usage(tmp_path), FakeStore(), []
+
+    def disk_usage(_: Path) -> object:
+        asked.append(None)
+        return usage if len(asked) <= 1 + full_after else usage._replace(free=1_000_000)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    spec = lease(tmp_path, ["a", "b", "c"], limits=replace(FAST, max_attempts=1))
+    events = run(spec, store)
+    assert isinstance(events[-1], LeaseStopped)
+    assert "1 MB of free space" in events[-1].message
+    assert set(outcomes(events)) == {"a"}
 
 
 def test_a_process_whose_memory_does_not_come_back_is_replaced(fake: Fake, tmp_path: Path) -> None:

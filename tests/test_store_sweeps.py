@@ -21,9 +21,8 @@ from store_kit import trial
 
 from frostline import open_sweep
 from frostline.cli import main
-from frostline.errors import StorageError
+from frostline.errors import StorageError, SweepStoppedError
 from frostline.plan.trials import plan_trials
-from frostline.schedule.driver import SweepStoppedError
 from frostline.schedule.lease_spec import Resources
 from frostline.store.outdir import OutDir
 from frostline.store.publication import publication

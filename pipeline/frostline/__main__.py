@@ -6,8 +6,11 @@ defect may quote names from an OUT, so it passes `frostline.visible` as everythi
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import traceback
+from contextlib import suppress
 from types import TracebackType
 
 INTERRUPTED = 130
@@ -19,9 +22,23 @@ def main() -> int:
         from frostline.cli import main as run
 
         sys.excepthook = _show_defect
-        return run()
+        code = run()
     except KeyboardInterrupt:
-        return INTERRUPTED
+        code = INTERRUPTED
+    return leave(code)
+
+
+def leave(code: int) -> int:
+    """The exit code; or end here, where a thread of ours hangs in foreign code.
+
+    Such a thread would hang or crash the interpreter's end.
+    """
+    if any(thread.name.startswith("frostline-") for thread in threading.enumerate()):
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _show_defect(

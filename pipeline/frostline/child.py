@@ -26,9 +26,11 @@ from frostline.launch import command
 _SLICE_S = 0.05
 _CLOSE_S = 10.0
 _DEATH_S = 2.0
+_KILLED_S = 10.0  # a system call that hangs, as on a lost network disk, keeps even the killed
 _AT_ONCE = 1 << 20
 _CORES = "FROSTLINE_CORES"
-_PARENT = "FROSTLINE_PARENT"
+PARENT = "FROSTLINE_PARENT"
+"""In the environment of a child: the process that it ends with."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -54,7 +56,7 @@ class Child:
             cores: CPU cores it may use; empty: those of the parent.
             env: variables to set on top of the parent's environment.
         """
-        own = {_CORES: ",".join(map(str, cores)), _PARENT: str(os.getpid())}
+        own = {_CORES: ",".join(map(str, cores)), PARENT: str(os.getpid())}
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stderr:
             self._popen = subprocess.Popen(
@@ -148,9 +150,10 @@ class Child:
             self.kill()
 
     def kill(self) -> None:
-        """End it now and wait until it is gone. Safe to call twice."""
+        """End it now and wait until it is gone, for 10 s at the most. Safe to call twice."""
         self._popen.kill()
-        self._popen.wait()
+        with suppress(subprocess.TimeoutExpired):
+            self._popen.wait(_KILLED_S)
         self._stdin.close()
         self._stdout.close()
 
@@ -179,7 +182,7 @@ def connect_to_parent() -> BinaryIO:
         Where answers go, a line at a time; requests come from standard input until it ends. What
         libraries print to standard output goes to standard error from now on.
     """
-    die_with_parent(int(os.environ.get(_PARENT, os.getppid())))
+    die_with_parent(int(os.environ.get(PARENT, os.getppid())))
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # a Ctrl-C reaches both processes; the parent handles it

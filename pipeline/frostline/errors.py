@@ -8,6 +8,8 @@
     │       └── DamagedError    2: a file of OUT is not what a sweep writes (a StorageError as well)
     ├── StorageError            1: OUT cannot be written or read (disk full, denied, unreachable)
     │   └── StoreUnreachableError   1: the store does not answer, or says to try later
+    ├── SweepStoppedError       1: the sweep cannot go on; the same command resumes it
+    │   └── RayUnavailableError     1: Ray cannot start, has ended, or does not answer
     ├── TraceError              1: a profile that cannot be converted (truncated, foreign, empty)
     │   ├── ConservationError   1: attributed times do not add up to the trace's total (a defect)
     │   └── CreditError         1: a frozen variable would have time for its gradient (a defect)
@@ -54,6 +56,14 @@ class DamagedError(SweepError, StorageError):
 
 class StoreUnreachableError(StorageError):
     """A store does not answer, or says that it cannot answer now; waiting may help."""
+
+
+class SweepStoppedError(FrostlineError):
+    """The sweep cannot go on; what is committed stays, and the same command resumes it."""
+
+
+class RayUnavailableError(SweepStoppedError):
+    """Ray cannot start, has ended, or does not answer in time."""
 
 
 class TraceError(FrostlineError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from collections.abc import Sequence
@@ -90,6 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(
             "there is not enough memory: close other programs, or raise this process's limit "
             "(`ulimit -v`), then run the same command again"
+        )
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        complain(
+            f"a disk is full ({error}): free some space, or set TMPDIR to a folder elsewhere, then "
+            "run the same command again"
         )
         return 1
     except KeyboardInterrupt:

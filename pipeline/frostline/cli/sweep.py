@@ -40,10 +40,10 @@ def sweep(
         with SweepProgress(err()) as progress:
             listener = _metered(progress, asked.name) if address else progress
             done = run_sweep(asked, out_at, address=address, listener=listener)
+        _conclude(out_at, began, done)
     except KeyboardInterrupt:
         err().print("Interrupted; what is finished is kept, run the same command again to resume.")
         raise
-    _conclude(out_at, began, done)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
 

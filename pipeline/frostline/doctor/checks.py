@@ -171,7 +171,7 @@ def _ray(seen: Observations) -> Check:
         return Check(name="Ray", level="ok", found=seen.versions.get("ray") or "works")
     return Check(
         name="Ray", level="problem", found=seen.ray.error,
-        advice='run python -c "import ray; ray.init(address=\'local\')" and fix what it reports',
+        advice="mend what it names; frostline doctor --thorough then starts Ray as a sweep does",
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ class Observations:
         profiling_restricted: the driver lets only administrators profile; None: unknown.
         may_administer: this process holds CAP_SYS_ADMIN or CAP_PERFMON.
         devices: what TensorFlow saw, or why it could not be asked.
-        ray: None when Ray works, else what went wrong.
+        ray: None when Ray works, as far as that was tried, else what went wrong.
         storage: the place that was tried.
         storage_error: None when it can be written, else what went wrong.
         storage_free: free space there; None where it is not known (object stores).

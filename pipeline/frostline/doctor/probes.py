@@ -47,7 +47,7 @@ def ask_tensorflow(*, thorough: bool) -> Devices | NoAnswer:
 
 
 def ask_ray(*, thorough: bool) -> NoAnswer | None:
-    """None when Ray can be imported; thorough: when an embedded Ray runs a task."""
+    """None when Ray has what it needs to start; thorough: when an embedded Ray runs a task."""
     answer = _ask("frostline.schedule.ray.probe", thorough=thorough)
     return answer if isinstance(answer, NoAnswer) else None
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.backend import refuse_other_backends
 from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
 from frostline.measure.messages import Failed, Inspected, InspectModel
+from frostline.scratch import scratch_folder
 from frostline.trial import ModelSpec, Setting
 
 _MOST_DEATHS = 2
@@ -34,8 +34,8 @@ def inspect_models(
     """
     refuse_other_backends()
     found: dict[str, ModelFacts | Failed] = {}
-    with TemporaryDirectory(prefix="frostline-") as scratch:
-        logs = log_folder or Path(scratch)
+    with scratch_folder(prefix="frostline-inspect-") as scratch:
+        logs = log_folder or scratch
         process: MeasureProcess | None = None
         try:
             for model in models:

@@ -1,27 +1,28 @@
 """A sweep's report in one call, for the command line and for notebooks.
 
-Run as a module it reads an address from standard input, writes the report and prints where it is.
-A sweep draws its report in such a process, so that the script engine that draws takes no memory of
-the driver.
+Run as a module it is a child process that is sent an address, writes the report and answers where
+it is. A sweep draws its report in such a process, so that the script engine that draws takes no
+memory of the driver, and a report that hangs has an end.
 """
 
 from __future__ import annotations
 
-import subprocess
+import json
 import sys
 from os import PathLike
 
 from frostline.analyse import Summary, summarise
 from frostline.analyse.stored_run import run_of
 from frostline.billing.run import Run
+from frostline.child import Child, connect_to_parent
 from frostline.errors import FrostlineError, SweepError
-from frostline.launch import command
 from frostline.reporting.content import ReportContent, report_content
 from frostline.reporting.evidence import gather
 from frostline.reporting.page import page
 from frostline.reporting.page_limits import quota, shown_trials
-from frostline.reporting.render import refuse_small_limit
+from frostline.reporting.render import DEADLINE_S, refuse_small_limit
 from frostline.reporting.write import FOLDER, report_folder, write_report
+from frostline.scratch import scratch_folder
 from frostline.store.address import Address
 from frostline.store.sweep import Sweep, as_sweep
 
@@ -63,17 +64,26 @@ def make_report_apart(out: Address) -> str:
     Raises:
         FrostlineError: it could not be written; with the child's message.
     """
-    child = subprocess.run(
-        command("frostline.reporting.make"),
-        input=out.reveal(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if child.returncode:
-        said = child.stderr.strip().splitlines() or ["it ended without a word"]
-        raise FrostlineError(f"the report could not be drawn: {said[-1]}")
-    return child.stdout.strip().splitlines()[-1]
+    asked = json.dumps(out.reveal()).encode() + b"\n"
+    with (
+        scratch_folder(prefix="frostline-drawing-") as scratch,
+        Child("frostline.reporting.make", log=scratch / "log") as child,
+    ):
+        try:
+            answer = next(filter(None, child.ask(asked, deadline_s=DEADLINE_S)))
+        except TimeoutError:
+            said = f"its process did not answer within {DEADLINE_S:.0f} s"
+            raise FrostlineError(f"the report could not be drawn: {said}") from None
+        except EOFError as end:
+            log = (scratch / "log").read_text(encoding="utf-8", errors="replace")
+            said = ": ".join((f"its process {end}", *log.strip().splitlines()[-1:]))
+            raise FrostlineError(f"the report could not be drawn: {said}") from None
+        finally:
+            child.kill()
+    where, error = json.loads(answer)
+    if error is not None:
+        raise FrostlineError(f"the report could not be drawn: {error}")
+    return str(where)
 
 
 def content_of(
@@ -99,8 +109,15 @@ def content_of(
     return report_content(summary, evidence, shown, sweep.manifest, shown_as, run)
 
 
-if __name__ == "__main__":
+def _serve() -> None:
+    """Draw the report that is asked for."""
+    answers = connect_to_parent()
     try:
-        print(report(sys.stdin.read()))
+        answer = [report(json.loads(sys.stdin.buffer.readline())), None]
     except FrostlineError as error:
-        sys.exit(str(error))
+        answer = [None, str(error)]
+    answers.write(json.dumps(answer).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    _serve()

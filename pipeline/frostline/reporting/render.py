@@ -11,18 +11,22 @@ import math
 import os
 import resource
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from frostline.child import PARENT
 from frostline.errors import FrostlineError, UsageError
+from frostline.launch import command
 from frostline.reporting import rasterise
 from frostline.reporting.content import Section
+from frostline.scratch import scratch_folder
 
 PER_PROCESS = 4
 """For fewer figures than this, another process is not worth its start."""
 
+DEADLINE_S = 1_800.0
+"""The largest report takes a hundredth of it."""
+_KILLED_S = 10.0
 
 _ADDRESSES_BYTES = 68 * 10**9
 """What the script engine that draws reserves of a process's addresses; it uses 0.1% as memory."""
@@ -67,8 +71,7 @@ def render_figures(
     Raises:
         FrostlineError: a process that draws has failed; with the last line that it printed.
     """
-    with tempfile.TemporaryDirectory(prefix="frostline-figures-") as scratch:
-        drawn_in = Path(scratch)
+    with scratch_folder(prefix="frostline-figures-") as drawn_in:
         specs = [
             _written(drawn_in / f"{figure_name(section, figure.kind)}.json",
                      {**figure.spec, "datasets": dict(figure.data)})
@@ -93,28 +96,35 @@ def _written(path: Path, spec: dict[str, object]) -> Path:
 
 def _side_by_side(folder: Path, processes: int) -> None:
     """Give each of n processes every n-th figure, since neighbours are alike in size."""
-    command = [sys.executable, "-P", str(rasterise.__file__), str(folder)]
     running = [
         subprocess.Popen(
-            [*command, str(number), str(processes)],
+            command(rasterise.__name__, str(folder), str(number), str(processes)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | {PARENT: str(os.getpid())},
         )
         for number in range(processes)
     ]
     try:
         for process in running:
-            _, said = process.communicate()
+            _, said = process.communicate(timeout=DEADLINE_S)
             if process.returncode:
                 last = said.strip().splitlines()[-1:] or ["it was killed, or out of memory"]
                 raise FrostlineError(
                     f"the figures could not be drawn: a process ended with "
                     f"{process.returncode}: {last[0]}"
                 )
+    except subprocess.TimeoutExpired:
+        raise FrostlineError(
+            f"the figures could not be drawn within {DEADLINE_S:.0f} s: a process that draws them "
+            "hangs, or is stopped"
+        ) from None
     finally:
         for process in running:
             if process.poll() is None:
                 process.kill()
-                process.wait()
+                process.wait(_KILLED_S)
+            if process.stderr is not None:
+                process.stderr.close()

@@ -7,14 +7,13 @@ and nothing that somebody else has put there.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable
 from os import PathLike
-from pathlib import Path
 
 from frostline.errors import UsageError
 from frostline.reporting.content import Section
 from frostline.reporting.render import render_figures
+from frostline.scratch import scratch_folder
 from frostline.store.outdir import OutDir
 
 FOLDER = "report"
@@ -45,8 +44,7 @@ def write_report(
     """
     below = f"{folder}/" if folder else ""
     earlier = filter(_FIGURE.fullmatch, (out.read_text(f"{below}{_LIST}") or "").splitlines())
-    with tempfile.TemporaryDirectory(prefix="frostline-") as scratch:
-        drawn = Path(scratch)
+    with scratch_folder(prefix="frostline-report-") as drawn:
         figures = drawn / "figures"
         figures.mkdir()
         render_figures(sections, figures)

@@ -9,7 +9,6 @@ lease_on_node  a lease as it runs on a node: opens OUT and stores the trials tha
 warm_process   the measuring process of a lease, replaced when necessary
 room           whether trials have room on this machine
 cores          disjoint CPU cores for the leases of a node
-scratch        local folders of leases, removed however a lease ends
 spooled        stores trials that earlier runs measured and could not store
 events         what a lease tells the driver
 listener       what the driver tells a progress display

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from frostline.errors import UsageError
 from frostline.private import private_folder
+from frostline.scratch import temporary_folder
 
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 
@@ -120,12 +120,18 @@ def runtime_folder() -> Path:
     """A private folder of this user that all sweeps on this machine share.
 
     Raises:
-        UsageError: it belongs to someone else, who could hold cores or redirect what is written.
+        UsageError: it belongs to someone else, who could hold cores or redirect what is written, or
+            it cannot be made.
     """
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    return private_folder(
-        Path(base) / f"frostline-{os.getuid()}", "set XDG_RUNTIME_DIR to a private folder"
-    )
+    said = os.environ.get("XDG_RUNTIME_DIR")
+    base = Path(said) if said else temporary_folder()
+    otherwise = "set XDG_RUNTIME_DIR to a private folder"
+    try:
+        return private_folder(base / f"frostline-{os.getuid()}", otherwise)
+    except OSError as error:
+        raise UsageError(
+            f"claims on CPU cores cannot be kept below {base} ({error}): {otherwise}"
+        ) from error
 
 
 def _try_lock(path: Path, stack: ExitStack, *, sign: bool = True) -> bool:

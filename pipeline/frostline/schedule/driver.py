@@ -2,8 +2,9 @@
 
 In: chunks, an executor, the store. Out: events to a listener, and sums. What happens to a lease is
 decided here, once for all executors. Of a lost lease, the trials that are committed count, the
-trial that was running is charged with the loss, and the rest runs again after a pause. A trial that
-is charged too often becomes a failed row, so that every sweep ends.
+trial that was running is charged with the loss, and the rest runs again after a pause. A lease that
+says nothing for longer than its stage allows, because it is stopped or hangs, is ended and counts
+as lost. A trial that is charged too often becomes a failed row, so that every sweep ends.
 
 A lost lease whose node is merely cut off may go on and commit a trial that runs again elsewhere;
 the later commit replaces the earlier one whole, so a reader still counts each trial once.
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from frostline.errors import FrostlineError
+from frostline.errors import SweepStoppedError
 from frostline.results.commit import Store, commit
 from frostline.results.outcome import LEASE_LOST, TrialOutcome, found_committed, outcome_of
 from frostline.results.rows import Failure, TrialRun
@@ -28,23 +29,22 @@ from frostline.schedule.chunks import Chunk
 from frostline.schedule.events import (
     ExecutorEvent,
     GroupOpened,
+    LeaseBegun,
     LeaseEnded,
     LeaseLost,
     LeaseNotice,
     LeaseStopped,
     StageEntered,
 )
-from frostline.schedule.lease_spec import LeaseSpec, Limits
+from frostline.schedule.interrupts import END_S
+from frostline.schedule.lease_spec import BEFORE, LeaseSpec, Limits
 from frostline.schedule.listener import SweepListener
 from frostline.store.address import Address
 from frostline.store.spool import Stored
 from frostline.trial import ModelSpec, Setting, Trial
 
 _POLL_S = 0.2
-
-
-class SweepStoppedError(FrostlineError):
-    """The sweep cannot go on; what is committed stays, and the same command resumes it."""
+_TICK_S = 5.0  # a look at the leases takes less, unless this process was stopped itself
 
 
 class Executor(Protocol):
@@ -71,8 +71,11 @@ class Executor(Protocol):
     def store_kept(self, out: Address) -> list[Stored]:
         """Let every other machine store what it keeps for an OUT."""
 
+    def kill(self, number: int) -> None:
+        """End a lease that has begun, without asking it; nothing more is heard of it."""
+
     def cancel(self) -> None:
-        """End all leases and their processes, and wait until they are gone."""
+        """End all leases and their processes, and wait until they are gone, within a time."""
 
 
 class CommittedStore(Store, Protocol):
@@ -84,11 +87,16 @@ class CommittedStore(Store, Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class _SubmittedLease:
-    """A submitted lease: its trials that are not yet accounted for, and the one it is at."""
+    """A submitted lease: its trials that are not yet accounted for, and the one it is at.
+
+    Attributes:
+        heard_s: when it was heard of last, by the driver's clock; None while it waits in a queue.
+    """
 
     left: dict[str, Trial]
     current: str | None = None
-    stage: str = "start"
+    stage: str = BEFORE
+    heard_s: float | None = None
 
 
 class Driver:
@@ -135,6 +143,7 @@ class Driver:
         self._order = itertools.count()
         self._waiting: list[tuple[float, int, tuple[Trial, ...]]] = []
         self._leases: dict[int, _SubmittedLease] = {}
+        self._clock = _Clock()
 
     def run(self, chunks: Iterable[Chunk]) -> None:
         """Run every chunk to its end.
@@ -152,6 +161,13 @@ class Driver:
                 self._submit()
                 for number, event in self._executor.poll(_POLL_S):
                     self._take(number, event)
+                self._clock.tick()
+                self._end_silent()
+        except KeyboardInterrupt:
+            self._listener.on_notice(
+                f"interrupted: ending what runs, within {END_S:.0f} s; once more ends it at once"
+            )
+            raise
         finally:
             self._executor.cancel()
 
@@ -181,7 +197,10 @@ class Driver:
         lease = self._leases.get(number)
         if lease is None:
             return
+        lease.heard_s = self._clock.now_s
         match event:
+            case LeaseBegun():
+                pass
             case StageEntered(trial_id=trial_id, stage=stage):
                 if stage == "start":
                     self.attempts[trial_id] += 1
@@ -202,6 +221,17 @@ class Driver:
             case LeaseLost():
                 del self._leases[number]
                 self._recover(lease, event)
+
+    def _end_silent(self) -> None:
+        """End the leases that would have been heard of, were they alive."""
+        for number, lease in list(self._leases.items()):
+            most_s = self._limits.silence_s(lease.stage)
+            if lease.heard_s is None or self._clock.now_s - lease.heard_s <= most_s:
+                continue
+            self._executor.kill(number)
+            del self._leases[number]
+            message = f"it said nothing for {most_s:.0f} s in stage {lease.stage!r} and was ended"
+            self._recover(lease, LeaseLost(cause="worker", message=message))
 
     def _account(self, lease: _SubmittedLease, outcome: TrialOutcome) -> None:
         trial = lease.left.pop(outcome.trial_id, None)
@@ -242,7 +272,8 @@ class Driver:
             + ("the trial is given up" if given_up else f"trying again in {wait_s:.0f} s")
         )
         if given_up:
-            self._account(lease, self._give_up(suspect, lease.stage, lost))
+            stage = "start" if lease.stage == BEFORE else lease.stage
+            self._account(lease, self._give_up(suspect, stage, lost))
         if lease.left:
             self._wait(tuple(lease.left.values()), seconds=wait_s)
 
@@ -267,3 +298,17 @@ class Driver:
     def _add(self, seconds: Mapping[str, float], prefix: str = "") -> None:
         for phase, spent in seconds.items():
             self.seconds[prefix + phase] += spent
+
+
+class _Clock:
+    """Seconds that the driver has watched: while it is stopped itself, nobody is silent."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._before = time.monotonic()
+
+    def tick(self) -> None:
+        """Move on, by what went by since the last time, and by `_TICK_S` at the most."""
+        now = time.monotonic()
+        self.now_s += min(now - self._before, _TICK_S)
+        self._before = now

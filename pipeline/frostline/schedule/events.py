@@ -9,6 +9,20 @@ from frostline.results.outcome import TrialOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseBegun:
+    """The lease has left the queue; from here on it is heard of in time, or it is dead.
+
+    Attributes:
+        pid, pid_started_s: its process and the start of that, in seconds since the epoch.
+        node: where, as the executor names its machines.
+    """
+
+    pid: int
+    pid_started_s: float
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageEntered:
     """A trial entered a stage: `start`, then those of the measuring process, `convert`, `store`."""
 
@@ -54,7 +68,9 @@ class Idle:
     """The lease waits: events that were held back to travel together should be sent now."""
 
 
-LeaseEvent = Idle | StageEntered | GroupOpened | TrialOutcome | LeaseNotice | LeaseStopped
+LeaseEvent = (
+    LeaseBegun | Idle | StageEntered | GroupOpened | TrialOutcome | LeaseNotice | LeaseStopped
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 In: a `LeaseSpec`, the store, and the GPUs held. Out: events as they happen; a trial's outcome comes
 after its commit. A lease never raises for a trial: a trial's error becomes its row. A lease ends
-early only with `LeaseStopped`, when results can no longer be stored or no cores become free.
+early only with `LeaseStopped`: results cannot be stored, the disk is full, or no cores become free.
 
 A plain generator that knows nothing of Ray: closing it, or an interruption while it works, kills
 its measuring process.
@@ -38,8 +38,8 @@ from frostline.schedule.cores import CoreClaim, claim_cores, holders, pinned
 from frostline.schedule.events import Idle, LeaseEvent, LeaseNotice, LeaseStopped, StageEntered
 from frostline.schedule.interrupts import pause
 from frostline.schedule.lease_spec import LeaseSpec
-from frostline.schedule.scratch import scratch_folder
 from frostline.schedule.warm_process import WarmProcess, kind_of
+from frostline.scratch import refuse_full, scratch_folder
 from frostline.trial import Trial
 
 
@@ -148,6 +148,7 @@ class _RunningLease:
     def _start(self, trial: Trial) -> _Attempt:
         number = self._attempts.get(trial.trial_id, 0) + 1
         self._attempts[trial.trial_id] = number
+        refuse_full(self._scratch.parent)
         folder = self._scratch / "trial"
         folder.mkdir(exist_ok=True)
         return _Attempt(
@@ -224,6 +225,8 @@ class _RunningLease:
         profile: TrialProfile | None = None,
     ) -> Generator[LeaseEvent, None, TrialOutcome]:
         duration_s = time.monotonic() - attempt.started
+        if failure is not None:
+            refuse_full(self._scratch.parent)  # the disk has failed, and not the trial
         if trial.is_control and measured is not None:
             self._noise_floor = max(self._noise_floor or 0.0, noise_of(measured))
         ready = self._group.ready

@@ -51,6 +51,10 @@ def too_small(resources: Resources, *, cpus: int, gpus: int, kinds: tuple[str, .
     )
 
 
+BEFORE = "before"
+"""The stage of a lease that has entered none: it waits for cores, or starts a process."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """When a trial, a process or a store is given up.
@@ -70,6 +74,8 @@ class Limits:
         convert_s: for converting one trace.
         cool_down_s: wait before a trial whose GPU was throttled is measured again.
         store_wait_s: how long a lease tries to store a trial while OUT cannot be reached.
+        silence_reserve_s: what a living lease may say nothing beyond what its stage allows: pauses
+            before another attempt, and a machine that is busy.
     """
 
     trial_timeout_s: float
@@ -84,10 +90,27 @@ class Limits:
     convert_s: float = 300.0
     cool_down_s: float = 20.0
     store_wait_s: float = 300.0
+    silence_reserve_s: float = 60.0
 
     def backoff(self, attempt: int) -> float:
         """Seconds to wait after the given number of attempts have failed."""
         return min(self.backoff_most_s, self.backoff_s * 2.0 ** max(0, attempt - 1))
+
+    def silence_s(self, stage: str) -> float:
+        """Seconds after which a lease that says nothing in a stage does not live any more.
+
+        Every stage has a limit that the lease itself keeps to. One that is stopped, or hangs, does
+        not, and its trial would never end.
+
+        Args:
+            stage: that the lease has last entered; `BEFORE` before the first.
+        """
+        longest = {
+            BEFORE: self.cores_wait_s + self.store_wait_s,  # stores what its node keeps
+            "convert": self.convert_s,
+            "store": 2 * self.store_wait_s,
+        }
+        return longest.get(stage, self.trial_timeout_s) + self.silence_reserve_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

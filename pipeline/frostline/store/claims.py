@@ -27,6 +27,7 @@ from frostline.store.hold import Hold
 from frostline.store.owner import Owner, read_owner, refusal
 
 CLAIMS = ".claims"
+_END_S = 10.0  # a store that does not answer may keep the last heartbeat for longer
 FORMER = ".lock.json"
 """The one claim that versions before 0.2.0 wrote; respected, and removed when it is dead."""
 
@@ -79,7 +80,7 @@ def held_in_store(files: Files, pace: Pace = USUAL) -> Iterator[Hold]:
             yield hold
         finally:
             over.set()
-            beating.join()
+            beating.join(_END_S)
     finally:
         with suppress(StorageError):
             _remove(files, mine)

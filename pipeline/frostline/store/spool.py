@@ -40,6 +40,7 @@ _RECORD = "record.json"
 _PLACE = "out.txt"
 _LOCK = ".lock"
 _CLOCKS_DIFFER = timedelta(minutes=10)
+_LOCK_S = 300.0  # of a process that may hang; what is kept then stays kept
 
 
 class _Kept(BaseModel):
@@ -176,7 +177,8 @@ class Spool:
         stored: dict[str, str] = {}
         obsolete = 0
         try:
-            with FileLock(str(self.place / _LOCK)):  # the nodes of a test cluster share a disk
+            # The nodes of a test cluster share a disk.
+            with FileLock(str(self.place / _LOCK), timeout=_LOCK_S):
                 manifest = self._out.manifest()
                 began = manifest.runs[0].started_at - _CLOCKS_DIFFER if manifest else None
                 for each in kept:

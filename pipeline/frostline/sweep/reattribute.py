@@ -29,6 +29,7 @@ from frostline.prediction import write_predictions
 from frostline.results.detail_rows import layer_rows, op_cost_rows, program_op_rows
 from frostline.results.memory_columns import peak_columns
 from frostline.results.profile_columns import profile_columns
+from frostline.scratch import scratch_folder
 from frostline.store.files import OutsideError
 from frostline.store.schema import LayerRow, ProgramOpRow
 from frostline.store.sweep import Sweep, as_sweep, open_sweep
@@ -91,7 +92,11 @@ def reattribute(
     rewritten: list[str] = []
     left: dict[str, str] = {}
     opened = as_sweep(out)
-    with opened.out.lock(), TraceConverter() as converter:
+    with (
+        opened.out.lock(),
+        scratch_folder(prefix="frostline-reattribute-") as scratch,
+        TraceConverter(scratch=scratch) as converter,
+    ):
         sweep = open_sweep(opened.out.address)  # as it is now that nobody else writes
         untraced: Mapping[str, str] = {}
         if retrace:
@@ -100,7 +105,7 @@ def reattribute(
             untraced = traced_again(sweep, named, tell=tell)
             sweep = open_sweep(opened.out.address)
         for row in sweep.trial_rows():
-            reason = _rewrite(sweep, row, converter)
+            reason = _rewrite(sweep, row, converter, scratch)
             if reason is None:
                 rewritten.append(row.trial_id)
             else:
@@ -116,7 +121,7 @@ def reattribute(
     )
 
 
-def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter) -> str | None:
+def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter, scratch: Path) -> str | None:
     """Attribute one trial again; the reason when it stays as it is."""
     if row.status != "ok":
         return "it failed"
@@ -127,8 +132,8 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter) -> str | No
         graph = read_graph(sweep, row.trial_id, facts, frozen=row.frozen_variables)
     except SweepError as error:
         return str(error)
-    with TemporaryDirectory(prefix="frostline-") as scratch:
-        xplane = Path(scratch) / Path(row.trace_path).name
+    with TemporaryDirectory(dir=scratch) as folder:
+        xplane = Path(folder) / Path(row.trace_path).name
         try:
             if not sweep.out.fetch(row.trace_path, xplane):
                 return f"its trace {row.trace_path} is gone"

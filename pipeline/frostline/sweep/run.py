@@ -18,7 +18,6 @@ from dataclasses import replace
 from functools import cache, partial
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from frostline.facts.model_facts import ModelFacts, dump_facts, facts_path
 from frostline.facts.provenance import program
@@ -35,6 +34,7 @@ from frostline.schedule.lease_spec import LeaseSpec, Limits
 from frostline.schedule.listener import SilentListener, SweepListener
 from frostline.schedule.room import refuse_too_large
 from frostline.schedule.spooled import store_kept_elsewhere, store_kept_here
+from frostline.scratch import scratch_folder
 from frostline.store.address import Address
 from frostline.store.hold import Hold
 from frostline.store.manifest import Manifest
@@ -92,20 +92,19 @@ def run_sweep(
             begun on the other kind of machine.
         StudyError: nothing is left to run.
         UsageError: a trial needs more than any machine here has.
-        SweepStoppedError: results can no longer be stored.
-        KeyboardInterrupt: SIGINT or SIGTERM; leases are gone, and running again resumes.
+        SweepStoppedError: results can no longer be stored, or Ray cannot start or is gone.
+        KeyboardInterrupt: SIGINT or SIGTERM; leases are gone, and running again resumes. A second
+            signal waits for nobody, a third ends the process (`schedule.interrupts`).
     """
     study = study if isinstance(study, Study) else load_study(study)
     began = time.monotonic()
     heard = listener or SilentListener()
     with interruptible() as take_signals:
         opened = OutDir.open(out, create=True)
-        with opened.lock() as hold, TemporaryDirectory() as logs:
+        with opened.lock() as hold, scratch_folder(prefix="frostline-run-") as logs:
             there = cache(gpus_there or partial(available_gpus, address))
             here = this_machine() if address is None and make_executor is None else None
-            run = _Run(
-                study, opened, heard, hold=hold, logs=Path(logs), gpus_there=there, here=here
-            )
+            run = _Run(study, opened, heard, hold=hold, logs=logs, gpus_there=there, here=here)
             run.refuse_another_study()
             run.tidy_up()
             earlier = run.committed()
@@ -294,10 +293,11 @@ class _Run:
 
 
 def _limits(study: Study) -> Limits:
-    return Limits(
+    limits = Limits(
         trial_timeout_s=study.resources.trial_timeout_s,
         max_attempts=study.resources.max_attempts,
     )
+    return replace(limits, convert_s=min(limits.convert_s, limits.trial_timeout_s))
 
 
 def _tell(listener: SweepListener, text: str) -> None:

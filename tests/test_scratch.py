@@ -1,7 +1,8 @@
-"""Local scratch of leases: gone with its lease, and after a kill with the next one."""
+"""Scratch folders: gone with their block, and after a kill with the next one."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from frostline.schedule.scratch import scratch_folder
+from frostline import scratch as scratch_module
+from frostline.errors import StorageError
+from frostline.scratch import scratch_folder, temporary_folder
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from frostline.schedule.scratch import scratch_folder
+from frostline.scratch import scratch_folder
 with scratch_folder(Path(sys.argv[1])) as folder:
     (folder / "trace").write_bytes(b"x")
     print(folder, flush=True)
@@ -75,7 +78,7 @@ def test_what_is_somebody_elses_is_not_touched(tmp_path: Path) -> None:
 STARTS = """
 import sys
 from pathlib import Path
-from frostline.schedule.scratch import scratch_folder
+from frostline.scratch import scratch_folder
 for _ in range(300):
     with scratch_folder(Path(sys.argv[1])) as folder:
         (folder / "trace").write_bytes(b"x")
@@ -95,5 +98,34 @@ def test_leases_that_start_at_the_same_time_leave_each_other_their_folders(tmp_p
 
 
 def test_a_base_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(StorageError, match=r"nowhere \(No such file .* set TMPDIR"):
         scratch_folder(tmp_path / "nowhere").__enter__()
+
+
+def test_no_folder_for_temporary_files_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(scratch_module.tempfile, "gettempdir", full)
+    with pytest.raises(StorageError, match="free some space in /tmp, or set TMPDIR"):
+        temporary_folder()
+
+
+def test_a_process_that_hangs_while_it_tidies_up_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIVEN a process that took a new folder for one of the dead, and is stopped before it goes."""
+    names = iter(("aaaaaa", "bbbbbb"))
+    monkeypatch.setattr(scratch_module.secrets, "token_hex", lambda _: next(names))
+    make, held = Path.mkdir, []
+
+    def made(folder: Path, mode: int = 0o777) -> None:
+        make(folder, mode)
+        if folder.name.endswith("aaaaaa"):
+            held.append(os.open(folder, os.O_RDONLY))
+            fcntl.flock(held[0], fcntl.LOCK_EX)
+
+    monkeypatch.setattr(Path, "mkdir", made)
+    with scratch_folder(tmp_path) as folder:
+        assert folder.name.endswith("bbbbbb")
+    os.close(held[0])
