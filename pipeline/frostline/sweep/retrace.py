@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 from frostline.analyse.stored_model import load_facts
@@ -26,6 +25,7 @@ from frostline.memory.activations import kept_activations
 from frostline.plan.trials import as_found, settings_of
 from frostline.results.detail_rows import graph_op_rows
 from frostline.results.rows import held_columns
+from frostline.scratch import scratch_folder
 from frostline.store.schema import GraphOpRow, LayerRow
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
@@ -49,8 +49,8 @@ def retrace(sweep: Sweep, study: Study, *, tell: Tell) -> Mapping[str, str]:
     specs = {spec.name: spec for spec in study.model_specs()}
     left: dict[str, str] = {}
     with (
-        TemporaryDirectory(prefix="frostline-") as scratch,
-        _Tracer(Path(scratch), study) as tracer,
+        scratch_folder(prefix="frostline-retrace-") as scratch,
+        _Tracer(scratch, study) as tracer,
     ):
         for rows in _alike(sweep.trial_rows()):
             try:
