@@ -1,6 +1,9 @@
 """Shared by the tests: rows and sweeps as a small convolutional model might give them."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,3 +163,24 @@ def make_sweep(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test marked `alone` in a process of its own.
+
+    Where Ray's own processes were killed, what Ray left behind in the process of the test ends that
+    process a minute later.
+    """
+    if pyfuncitem.get_closest_marker("alone") is None or os.environ.get("FROSTLINE_TEST_ALONE"):
+        return None
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", pyfuncitem.nodeid],
+        cwd=pyfuncitem.config.rootpath,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "FROSTLINE_TEST_ALONE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return True

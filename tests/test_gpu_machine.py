@@ -153,6 +153,22 @@ def test_a_model_that_fits_no_memory_is_refused_with_what_it_needs(
     assert "a GPU here has 43 GB" in planned(text, layers=large)[1]
 
 
+def test_a_plan_warns_of_what_will_probably_not_fit(planned, cores, monkeypatch) -> None:
+    """The tensors of a step at the traced batch, grown to the study's; nothing is refused."""
+    study = parse_study(STUDY, check_builders=False)
+    batch = study.settings()[0].batch_size
+    known = replace(facts(LAYERS), batch_size=batch // 2, step_bytes=6 * GIB)
+    FakeNvml([FakeGpu(memory_bytes=10 * GIB)]).install(monkeypatch)
+    code, said = planned(layers=known)
+    assert code == 0
+    assert "is expected to need about 13 GB of memory with all layers training" in said
+    assert "a GPU here has 11 GB" in said
+    FakeNvml([FakeGpu(memory_bytes=141 * GIB)]).install(monkeypatch)
+    code, said = planned(layers=known)
+    assert "expected to need" not in said
+    assert "about 26 GB with its tensors" in said, "a baseline and a trial"
+
+
 @pytest.mark.traces
 @pytest.mark.skipif(not GPU_SWEEPS.is_dir(), reason="no recorded GPU sweeps beside the checkout")
 @pytest.mark.parametrize(("name", "model"), [("convnet", "convnet"), ("xception", "xception")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,13 +15,13 @@ from store_kit import begin
 from frostline.attribute.costs import OpCost, apportion, per_step
 from frostline.attribute.step_graph import PASSES, GraphOp, StepGraph
 from frostline.errors import ConservationError
-from frostline.measure.messages import Measured, Sample
+from frostline.measure.messages import HeldBytes, Measured, Sample
 from frostline.results.rows import Failure, TrialRun, noise_of, tables_of
 from frostline.store.arrow import TableDefectError, to_table
 from frostline.store.outdir import OutDir
 from frostline.store.schema import ROWS, TABLES
 from frostline.store.sweep import open_sweep
-from frostline.trace.ops import Trace
+from frostline.trace.ops import StepAllocation, Trace
 
 GRAPH = StepGraph(
     variables=("net/a/kernel", "net/b/kernel"),
@@ -217,6 +218,36 @@ def test_a_failed_trial_has_one_row_that_says_why() -> None:
     assert row["frozen_layers"] == ["net/a"]
     assert row["speedup"] is None
     assert not any(rows_of(result, table) for table in TABLES if table != "trials")
+
+
+def test_a_trial_that_ran_out_of_memory_says_what_it_was_expected_to_need() -> None:
+    failure = Failure(stage="measure", kind="OutOfMemory", message="80 GB hold no such model")
+    known = replace(facts(), step_bytes=10**9)
+    (row,) = rows_of(run(failure=failure, facts=known), "trials")
+    assert row["error_message"] == (
+        "80 GB hold no such model. With all layers training the model is expected to need about "
+        "1.0 GB"
+    )
+    (row,) = rows_of(run(failure=failure), "trials")
+    assert row["error_message"] == "80 GB hold no such model", "nothing is known"
+
+
+def test_memory_is_the_device_s_account_or_the_profile_s() -> None:
+    held = HeldBytes(weights=1000, optimizer_slots=2000, batch=30)
+    own = StepAllocation(requested_bytes=500, allocated_bytes=640)
+    on_gpu = run(
+        measured=measured(held=held), trace=replace(trace(1000, 2), allocation=own), costs=()
+    )
+    (row,) = rows_of(replace(on_gpu, costs=(cost(None, "other", 500),)), "trials")
+    assert (row["peak_memory_bytes"], row["peak_memory_source"]) == (123, "allocator")
+    assert row["allocator_slack_bytes"] == 140
+    on_cpu = replace(on_gpu, measured=measured(held=held, peak_memory_bytes=None))
+    (row,) = rows_of(replace(on_cpu, costs=(cost(None, "other", 500),)), "trials")
+    assert (row["peak_memory_bytes"], row["peak_memory_source"]) == (3530, "profile")
+    untraced = replace(on_cpu, trace=None)
+    (row,) = rows_of(untraced, "trials")
+    assert (row["peak_memory_bytes"], row["peak_memory_source"]) == (None, None)
+    assert (row["weights_bytes"], row["input_bytes"]) == (1000, 30)
 
 
 def test_a_model_that_could_not_be_built_claims_no_parameters() -> None:

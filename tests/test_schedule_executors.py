@@ -229,6 +229,7 @@ def test_ctrl_c_ends_a_sweep_of_which_a_process_is_stopped(
     wait_until(lambda: not alive(fake))
 
 
+@pytest.mark.alone
 @pytest.mark.cluster
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("daemon", ["raylet", "gcs_server"])
@@ -275,6 +276,7 @@ def test_a_ray_that_dies_or_stops_is_one_clear_error_and_the_sweep_resumes(
 _OF_RAY = ("raylet", "gcs_server")
 
 
+@pytest.mark.alone
 @pytest.mark.cluster
 def test_a_cluster_whose_head_is_gone_is_one_clear_error(
     tmp_path: Path, out: OutDir, fake: Fake, monkeypatch: pytest.MonkeyPatch
