@@ -152,13 +152,19 @@ def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collec
         return f"{group.key.label}: no configuration at all is possible"
     facts = group.facts
     kept = {facts.layers[position].name for position in _positions(facts, must_train)}
-    frozen = frozenset(
-        v.path for layer in facts.layers if layer.name not in kept for v in layer.variables
-    )
-    least = group.memory.peak_bytes(frozen)
+    alone = [kept] if kept else [{layer.name} for layer in facts.layers]
+    least = min(
+        group.memory.peak_bytes(
+            frozenset(
+                v.path for layer in facts.layers if layer.name not in training
+                for v in layer.variables
+            )
+        )
+        for training in alone
+    )  # fmt: skip
     return (
         f"{group.key.label}: no configuration fits into {size(memory_bytes)}: the forward pass and "
-        f"what has to train need {size(least)} already. Lower batch_size in the study, or ask for "
+        f"the least that can train need {size(least)}. Lower batch_size in the study, or ask for "
         "more --memory"
     )
 
