@@ -87,17 +87,13 @@ def _configurations(group: PredictedGroup) -> list[tuple[str, ...]]:
         peak = group.peak(row.frozen_variables)
         if peak is None or row.peak_memory_bytes is None or row.replicate:
             continue
-        parts = (
-            peak.weights, peak.optimizer_slots, peak.batch, peak.activations, peak.gradients,
-            peak.workspace,
-        )  # fmt: skip
         found.append(
             (
                 row.policy + ("*" if row.is_anchor else ""),
                 size(row.peak_memory_bytes),
                 size(peak.total),
                 f"{peak.total / row.peak_memory_bytes - 1:+.2%}",
-                *(f"{part / 1e6:.1f}" for part in parts),
+                *(f"{part / 1e6:.1f}" for part in peak.parts.values()),
             )
         )
     return found

@@ -66,6 +66,13 @@ class StepGraph:
     trained: tuple[str, ...]
     ops: tuple[GraphOp, ...]
 
+    @property
+    def has_tensors(self) -> bool:
+        """Whether it is recorded what its ops read and make."""
+        return bool(self.ops) and all(
+            op.inputs is not None and op.output_bytes is not None for op in self.ops
+        )
+
     def save(self, path: Path) -> None:
         """Write as JSON."""
         path.write_bytes(_ADAPTER.dump_json(self))

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from frostline.errors import UsageError
-from frostline.memory.model import HeldTensor, MemoryModel, PeakPrediction
+from frostline.memory.model import MemoryModel
+from frostline.memory.peak_prediction import HeldTensor, PeakPrediction
 from frostline.store.trial_row import TrialRow
 from frostline.words import size
 
@@ -50,15 +51,8 @@ class MemoryShare:
 
     def parts(self) -> Iterator[tuple[str, int, int]]:
         """Name of each part, and its bytes in the baseline and in the trial."""
-        for name, words in (
-            ("weights", "weights"),
-            ("optimizer_slots", "optimizer slots"),
-            ("batch", "batch"),
-            ("activations", "activations"),
-            ("gradients", "gradients"),
-            ("workspace", "workspace"),
-        ):
-            yield words, getattr(self.baseline, name), getattr(self.trial, name)
+        for name, count in self.trial.parts.items():
+            yield name, self.baseline.parts[name], count
 
     def words(self) -> str:
         """What was released, and what still holds the peak."""

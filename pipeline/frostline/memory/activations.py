@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from frostline.attribute.step_graph import StepGraph
-from frostline.memory.liveness import OF_SHAPES, SHARES
+from frostline.memory.liveness import OF_SHAPES, renamed
 
 _BACKWARD = ("activation_gradient", "weight_gradient")
 
@@ -20,15 +20,15 @@ def kept_activations(graph: StepGraph) -> dict[str, int] | None:
     Tensors whose size is not known count as 0.
     """
     ops = graph.ops
-    if not ops or any(op.inputs is None or op.output_bytes is None for op in ops):
+    if not graph.has_tensors:
         return None
 
     def origin(tensor: tuple[int, int]) -> tuple[int, int]:
         """The tensor whose bytes these are."""
         seen = set()
-        while tensor not in seen and ops[tensor[0]].op_type in SHARES:
+        while tensor not in seen:
             seen.add(tensor)
-            tensor = (ops[tensor[0]].inputs or (tensor,))[0]
+            tensor = renamed(ops[tensor[0]], tensor[1]) or tensor
         return tensor
 
     kept = {

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from frostline.attribute.walk import union
-from frostline.memory.liveness import NO_BYTES, OF_SHAPES, OVERWRITES, SHARES, MemoryOp
+from frostline.memory.liveness import NO_BYTES, OF_SHAPES, OVERWRITES, MemoryOp, renamed
 
 When: TypeAlias = frozenset[int]
 """Sets of layers, as masks; of each of them a layer has to train. Empty: always."""
@@ -95,15 +95,12 @@ class Least:
         if own is not None and kind not in OF_SHAPES:
             for source in inputs:
                 self._readers[self._root[source]].append((self._place[op], own))
-        sizes = ops[op].output_bytes or ()
-        for output, n_bytes in enumerate(sizes):
+        for output, n_bytes in enumerate(ops[op].output_bytes or ()):
             tensor = (op, output)
-            given = ops[op].inputs or ()
-            if kind in SHARES and given:
-                source = given[output if len(given) == len(sizes) else 0]
-                if source in self._root:
-                    self._root[tensor] = self._root[source]
-                    continue
+            other = renamed(ops[op], output)
+            if other in self._root:
+                self._root[tensor] = self._root[other]
+                continue
             self._root[tensor] = tensor
             if n_bytes and kind not in NO_BYTES:
                 self._bytes[tensor] = n_bytes

@@ -41,8 +41,6 @@ OVERWRITES = frozenset(
         "Sub", "Tanh", "TanhGrad", "Xdivy", "Xlogy", "ZerosLike",
     }
 )  # fmt: skip
-
-
 OF_SHAPES = frozenset({"Rank", "Shape", "ShapeN", "Size"})
 
 
@@ -109,18 +107,22 @@ class _Buffer:
     gone: int = _STILL_THERE
 
 
+def renamed(op: MemoryOp, output: int) -> tuple[int, int] | None:
+    """The tensor that an output is another name of; None where it is none.
+
+    That is the input of the same number where an op passes each input on, else the first one.
+    """
+    inputs = op.inputs or ()
+    if op.op_type not in SHARES or not inputs:
+        return None
+    return inputs[output if len(inputs) == len(op.output_bytes or ()) else 0]
+
+
 def moments(
     ops: Sequence[MemoryOp], runs: Sequence[bool], order: Iterable[int] | None = None
 ) -> list[Moment]:
     """What is alive while each op runs, in the order in which they run; arguments as for `peak`."""
-    sequence = [each for each in (range(len(ops)) if order is None else order) if runs[each]]
-    walk = _Walk(ops, sequence)
-    found = []
-    for op in sequence:
-        walk.start(op)
-        found.append((op, walk.alive))
-        walk.end(op)
-    return found
+    return _walked(ops, runs, order)[1]
 
 
 def peak(ops: Sequence[MemoryOp], runs: Sequence[bool], order: Iterable[int] | None = None) -> Peak:
@@ -131,16 +133,26 @@ def peak(ops: Sequence[MemoryOp], runs: Sequence[bool], order: Iterable[int] | N
         runs: per op, whether it runs.
         order: positions of the ops in the order in which they run; None: that of `ops`.
     """
+    walk, found = _walked(ops, runs, order)
+    if not found:
+        return Peak(n_bytes=0, op=None, tensors=(), unknown=0)
+    place = max(range(len(found)), key=lambda number: found[number][1])
+    op, most = found[place]
+    tensors = sorted(walk.alive_at(place), key=lambda one: (-one.n_bytes, one.op, one.output))
+    return Peak(n_bytes=most, op=op, tensors=tuple(tensors), unknown=walk.unknown)
+
+
+def _walked(
+    ops: Sequence[MemoryOp], runs: Sequence[bool], order: Iterable[int] | None
+) -> tuple[_Walk, list[Moment]]:
     sequence = [each for each in (range(len(ops)) if order is None else order) if runs[each]]
     walk = _Walk(ops, sequence)
-    most, at, place = 0, None, 0
-    for number, op in enumerate(sequence):
+    found = []
+    for op in sequence:
         walk.start(op)
-        if walk.alive > most or at is None:
-            most, at, place = walk.alive, op, number
+        found.append((op, walk.alive))
         walk.end(op)
-    tensors = sorted(walk.alive_at(place), key=lambda one: (-one.n_bytes, one.op, one.output))
-    return Peak(n_bytes=most, op=at, tensors=tuple(tensors), unknown=walk.unknown)
+    return walk, found
 
 
 class _Walk:
@@ -182,7 +194,7 @@ class _Walk:
         for output, n_bytes in enumerate(self._ops[op].output_bytes or ()):
             tensor = (op, output)
             readers = self._readers.get(tensor, 0)
-            shared = self._shared(op, output) if kind in SHARES else None
+            shared = self._shared(op, output)
             shared = shared or self._overwritten(kind, output, n_bytes, inputs)
             if shared is None:
                 self._make(tensor, 0 if kind in NO_BYTES else n_bytes, readers)
@@ -211,12 +223,8 @@ class _Walk:
         self.alive += made.n_bytes
 
     def _shared(self, op: int, output: int) -> _Buffer | None:
-        """What an output is another name of: the first input, or that of the same number."""
-        inputs = self._ops[op].inputs or ()
-        if not inputs:
-            return None
-        source = inputs[output if len(inputs) == len(self._ops[op].output_bytes or ()) else 0]
-        return self._buffer_of.get(source) if source in self._inputs[op] else None
+        source = renamed(self._ops[op], output)
+        return None if source not in self._inputs[op] else self._buffer_of.get(source)
 
     def _overwritten(
         self, kind: str, output: int, n_bytes: int | None, inputs: Sequence[tuple[int, int]]

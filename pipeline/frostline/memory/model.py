@@ -17,21 +17,19 @@ train most and least, whose slots are known exactly.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
-from typing import Literal
 
 from frostline.attribute.step_graph import GraphOp, StepGraph
 from frostline.attribute.walk import members, union
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
-from frostline.memory.frozen_norms import not_computed
+from frostline.memory.frozen_norms import is_frozen, left_out
 from frostline.memory.least import ALWAYS, Least, When
+from frostline.memory.lines import Line, Workspace, lower_hull
 from frostline.memory.liveness import MemoryOp, Peak, moments, peak
+from frostline.memory.peak_prediction import HeldTensor, Holder, PeakPrediction
 from frostline.memory.program import ProgramStep, left, needs_of, pruned
 from frostline.memory.running import Running
 from frostline.policies import why_not
@@ -40,8 +38,6 @@ _FEW = 64
 """Tensors of so many bytes are left out: most ops of a step make a single number."""
 _MOST_KNOWN = 512
 """Configurations whose walks are kept."""
-
-Holder = Literal["activations", "gradients"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,72 +60,6 @@ class AnchorMemory:
     graph: StepGraph | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldTensor:
-    """A tensor of the step that is alive at the peak.
-
-    Attributes:
-        layer: whose op made it; None where it belongs to none.
-        holder: `activations` where the forward pass made it, `gradients` elsewhere.
-        op: the op or the XLA instruction.
-        n_bytes: its size in bytes.
-    """
-
-    layer: str | None
-    holder: Holder
-    op: str
-    n_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeakPrediction:
-    """The predicted peak of one configuration, in bytes.
-
-    Attributes:
-        weights, optimizer_slots, batch, activations, gradients, workspace: its parts.
-        tensors: those of the step that are alive then, largest first.
-        layer: whose op runs then; None where it belongs to none.
-        pass_: its pass; None where nothing runs.
-        unknown: tensors of the step whose size is not known, counted as 0.
-    """
-
-    weights: int
-    optimizer_slots: int
-    batch: int
-    activations: int
-    gradients: int
-    workspace: int
-    tensors: tuple[HeldTensor, ...]
-    layer: str | None
-    pass_: str | None
-    unknown: int
-
-    @property
-    def total(self) -> int:
-        """The peak: the sum of the parts."""
-        return (
-            self.weights + self.optimizer_slots + self.batch + self.activations + self.gradients
-            + self.workspace
-        )  # fmt: skip
-
-    def largest_batch(self, batch_size: int, limit_bytes: int) -> int:
-        """Examples that a step may have within a number of bytes; 0 where not even one fits.
-
-        This peak is of `batch_size` examples. Weights and slots stay as they are and all else
-        grows with the batch, which is more than it does: gradients of weights do not.
-        """
-        fixed = self.weights + self.optimizer_slots
-        of_one = (self.total - fixed) / batch_size
-        return max(0, int((limit_bytes - fixed) / of_one)) if of_one > 0 else batch_size
-
-    def by_layer(self) -> dict[str | None, int]:
-        """Bytes alive at the peak by layer, largest first; weights and slots excepted."""
-        found: dict[str | None, int] = defaultdict(int)
-        for tensor in self.tensors:
-            found[tensor.layer] += tensor.n_bytes
-        return dict(sorted(found.items(), key=lambda entry: -entry[1]))
-
-
 class MemoryModel:
     """Predicts the peak of configurations of one model under one setting.
 
@@ -138,7 +68,6 @@ class MemoryModel:
         anchors: measured anchors; the one that freezes nothing must be among them, with its graph.
         program: the baseline's XLA program, its instructions with names of ops of that graph; None
             in graph mode.
-        order: positions of the graph's ops in the order in which they run; None: that of creation.
 
     Raises:
         UsageError: the baseline is missing, or its tensors were not recorded.
@@ -150,10 +79,9 @@ class MemoryModel:
         anchors: Sequence[AnchorMemory],
         *,
         program: Sequence[ProgramStep] | None = None,
-        order: Sequence[int] | None = None,
     ) -> None:
         base = next((each for each in anchors if not each.frozen_variables), None)
-        if base is None or base.graph is None or not _has_tensors(base.graph):
+        if base is None or base.graph is None or not base.graph.has_tensors:
             raise UsageError(
                 "the tensors of the baseline's step were not recorded; "
                 "`frostline reattribute OUT --retrace` traces it again and fills them in"
@@ -162,22 +90,25 @@ class MemoryModel:
         self._base = base
         self._graph = base.graph
         self._program = program
-        self._names: list[GraphOp] = []
         self._running = Running(self._graph)
         steps: Sequence[MemoryOp] = self._graph.ops if program is None else program
-        self._order = list(_that_count(steps, order))
+        self._order = list(_that_count(steps))
         self._known: dict[frozenset[str], tuple[Sequence[GraphOp], Peak]] = {}
         self._paths = frozenset(variable.path for variable in facts.variables)
         self._params = {variable.path: variable.params for variable in facts.variables}
-        self._frozen_graphs = [
-            (each.frozen_variables, each.graph)
-            for each in anchors
-            if each.graph is not None and each.frozen_variables
-        ]
-        self._slots = _Line.through(
+        self._left_out = left_out(
+            facts,
+            self._graph,
+            [
+                (each.frozen_variables, each.graph)
+                for each in anchors
+                if each.graph is not None and each.frozen_variables
+            ],
+        )
+        self._slots = Line.through(
             (self._trained(each.frozen_variables), each.optimizer_slots_bytes) for each in anchors
         )
-        self._workspace = _Steps(
+        self._workspace = Workspace(
             [
                 (
                     self._alive(each.frozen_variables)[1].n_bytes,
@@ -272,7 +203,7 @@ class MemoryModel:
         alive + workspace, between nothing and what is alive where everything trains.
         """
         most = self._alive(frozenset())[1].n_bytes
-        return _lower_hull([(each, each + self._workspace.at(each)) for each in
+        return lower_hull([(each, each + self._workspace.at(each)) for each in
                             sorted({0, most, *self._workspace.corners(most)})])  # fmt: skip
 
     @cached_property
@@ -289,18 +220,20 @@ class MemoryModel:
             for each in self._running.needs()
         ]
         if self._program is not None:
-            always = self._always()
+            always = self._always
             named = {op.op_name: each for op, each in zip(ops, needs, strict=True)}
             left_when = needs_of(self._program, named, always)
             return Least(self._program, list(map(_when, left_when)), self._order)
         position = {layer.name: number for number, layer in enumerate(self._facts.layers)}
         conditions = [_when(each) for each in needs]
-        for number in not_computed(self._facts, self._graph, self._paths, self._frozen_graphs):
-            known = conditions[number]
-            if known is not None:  # these run only while their layer trains, too
-                conditions[number] = known | {1 << position[ops[number].layer or ""]}
+        for layer, numbers in self._left_out.items():
+            for number in numbers:
+                known = conditions[number]
+                if known is not None:  # these run only while their layer trains, too
+                    conditions[number] = known | {1 << position[layer]}
         return Least(ops, conditions, self._order)
 
+    @cached_property
     def _always(self) -> frozenset[str]:
         """Names of the ops that run whatever trains."""
         return frozenset(
@@ -329,42 +262,43 @@ class MemoryModel:
 
     def _walked(self, frozen: frozenset[str]) -> tuple[Sequence[GraphOp], Peak]:
         steps, runs = self._pruned(frozen)
-        if self._program is not None and not self._names:
-            self._names = _named(self._program, self._graph.ops, self._always())
-        return self._names or self._graph.ops, peak(steps, runs, self._order)
+        return self._named, peak(steps, runs, self._order)
+
+    @cached_property
+    def _named(self) -> Sequence[GraphOp]:
+        """What is walked over, as ops with a name, a layer and a pass."""
+        if self._program is None:
+            return self._graph.ops
+        return _named(self._program, self._graph.ops, self._always)
 
     def _pruned(self, frozen: frozenset[str]) -> tuple[Sequence[MemoryOp], list[bool]]:
         """The ops to be walked over, and which of them run."""
         ops = self._graph.ops
         runs = self._running.flags(self._paths - frozen)
         if self._program is None:
-            for number in not_computed(self._facts, self._graph, frozen, self._frozen_graphs):
-                runs[number] = False
+            for layer, numbers in self._left_out.items():
+                if is_frozen(self._facts.by_name[layer], frozen):
+                    for number in numbers:
+                        runs[number] = False
             return ops, runs
         by_name = {op.op_name: flag for op, flag in zip(ops, runs, strict=True)}
-        kept = left(self._program, by_name, self._always())
+        kept = left(self._program, by_name, self._always)
         return pruned(self._program, kept), kept
 
 
-def _that_count(ops: Sequence[MemoryOp], order: Sequence[int] | None) -> Iterator[int]:
+def _that_count(ops: Sequence[MemoryOp]) -> Iterator[int]:
     """Ops that read or make a tensor of more than a few numbers, in their order."""
     large = [
         {output for output, size in enumerate(op.output_bytes or ()) if size is None or size > _FEW}
         for op in ops
     ]
-    for op in range(len(ops)) if order is None else order:
+    for op in range(len(ops)):
         if large[op] or any(output in large[made] for made, output in ops[op].inputs or ()):
             yield op
 
 
 def _when(mask: int | None) -> When | None:
     return None if mask is None else frozenset({mask}) if mask else ALWAYS
-
-
-def _has_tensors(graph: StepGraph) -> bool:
-    return bool(graph.ops) and all(
-        op.inputs is not None and op.output_bytes is not None for op in graph.ops
-    )
 
 
 def _holder(op: GraphOp) -> Holder:
@@ -390,74 +324,3 @@ def _named(
             )
         )
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A straight line through the outermost of some points."""
-
-    low: tuple[int, int]
-    high: tuple[int, int]
-
-    @staticmethod
-    def through(points: object) -> _Line:
-        found = sorted(points)  # type: ignore[call-overload]
-        return _Line(found[0], found[-1])
-
-    def at(self, x: int) -> int:
-        """The value there, rounded."""
-        (x0, y0), (x1, y1) = self.low, self.high
-        return y1 if x1 == x0 else round(y0 + (y1 - y0) * (x - x0) / (x1 - x0))
-
-
-class _Steps:
-    """What peaks have beyond what is alive: linear between anchors, constant beyond them.
-
-    Where more is alive, no less is needed: an anchor that was measured below one with less alive is
-    taken to need as much.
-    """
-
-    def __init__(self, points: Sequence[tuple[int, int]]) -> None:
-        sums: dict[int, list[int]] = defaultdict(list)
-        for alive, measured in points:
-            sums[alive].append(measured - alive)
-        self._alive = sorted(sums)
-        self._beyond: list[int] = []
-        least = None
-        for each in self._alive:
-            beyond = round(sum(sums[each]) / len(sums[each]))
-            least = each + beyond if least is None else max(least, each + beyond)
-            self._beyond.append(least - each)
-
-    def corners(self, most: int) -> list[int]:
-        """Where the line bends, in bytes alive, up to a number."""
-        return [each for each in self._alive if each <= most]
-
-    def at(self, alive: int) -> int:
-        """The workspace where so much is alive."""
-        if not self._alive:
-            return 0
-        place = bisect_left(self._alive, alive)
-        if place == 0 or place == len(self._alive):
-            return self._beyond[min(place, len(self._alive) - 1)]
-        x0, x1 = self._alive[place - 1 : place + 1]
-        y0, y1 = self._beyond[place - 1 : place + 1]
-        return round(y0 + (y1 - y0) * (alive - x0) / (x1 - x0))
-
-
-def _lower_hull(points: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
-    """The lines of the lower convex hull of points whose x ascends, as slope and constant."""
-    hull: list[tuple[int, int]] = []
-    for x, y in points:
-        while len(hull) > 1:
-            (x0, y0), (x1, y1) = hull[-2:]
-            if (y1 - y0) * (x - x0) < (y - y0) * (x1 - x0):
-                break
-            hull.pop()
-        hull.append((x, y))
-    if len(hull) == 1:
-        return [(0.0, float(hull[0][1]))]
-    return [
-        ((y1 - y0) / (x1 - x0), y0 - (y1 - y0) / (x1 - x0) * x0)
-        for (x0, y0), (x1, y1) in pairwise(hull)
-    ]

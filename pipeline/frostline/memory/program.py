@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from frostline.attribute.walk import union
+from frostline.attribute.walk import readers_of, union
 
 _KEPT = frozenset({"parameter", "constant", "tuple"})
 
@@ -46,10 +46,7 @@ def left(
         forward: names of the ops that every configuration runs.
     """
     found = [_is_wanted(step, runs, forward) for step in steps]
-    readers: list[list[int]] = [[] for _ in steps]
-    for number, step in enumerate(steps):
-        for source, _ in step.inputs or ():
-            readers[source].append(number)
+    readers = _readers(steps)
     last = len(steps) - 1
     for number in reversed(range(len(steps))):
         if readers[number] and steps[number].op_type not in _KEPT and number != last:
@@ -69,10 +66,7 @@ def needs_of(
         own = [needs[name] for name in step.graph_ops if name in needs and name not in forward]
         known = [each for each in own if each]
         found.append(0 if not own else union(known) if len(known) == len(own) else None)
-    readers: list[list[int]] = [[] for _ in steps]
-    for number, step in enumerate(steps):
-        for source, _ in step.inputs or ():
-            readers[source].append(number)
+    readers = _readers(steps)
     last = len(steps) - 1
     for number in reversed(range(len(steps))):
         own_needs, read = found[number], [found[reader] for reader in readers[number]]
@@ -105,6 +99,10 @@ def pruned(steps: Sequence[ProgramStep], kept: Sequence[bool]) -> list[ProgramSt
         )
         for number, step in enumerate(steps)
     ]
+
+
+def _readers(steps: Sequence[ProgramStep]) -> list[tuple[int, ...]]:
+    return readers_of([tuple(source for source, _ in step.inputs or ()) for step in steps])
 
 
 def _is_wanted(step: ProgramStep, runs: Mapping[str, bool], forward: frozenset[str]) -> bool:

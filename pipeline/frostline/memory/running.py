@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from frostline.attribute.step_graph import GraphOp, StepGraph
-from frostline.attribute.walk import union
+from frostline.attribute.walk import readers_of, union
 
 
 class Running:
@@ -32,14 +32,12 @@ class Running:
                 of_gradients[number] = bool(given)
                 if given:
                     self._given.append((number, given))
-        readers: dict[int, list[int]] = {
-            number: [] for number, op in enumerate(ops) if op.pass_ == "optimizer"
-        }
-        for number, op in enumerate(ops):
-            for source, _ in op.inputs or ():
-                if source in readers:
-                    readers[source].append(number)
-        self._read = [(number, found) for number, found in reversed(readers.items()) if found]
+        readers = readers_of([tuple(source for source, _ in op.inputs or ()) for op in ops])
+        self._read = [
+            (number, readers[number])
+            for number in reversed(range(len(ops)))
+            if ops[number].pass_ == "optimizer" and readers[number]
+        ]
 
     def flags(self, training: Collection[str]) -> list[bool]:
         """Per op, whether it runs while only these variables train."""

@@ -18,7 +18,8 @@ from frostline.costmodel.model import CostModel
 from frostline.costmodel.naive import NaiveInputs
 from frostline.errors import DamagedError, UsageError
 from frostline.facts.model_facts import ModelFacts
-from frostline.memory.model import MemoryModel, PeakPrediction
+from frostline.memory.model import MemoryModel
+from frostline.memory.peak_prediction import PeakPrediction
 from frostline.prediction.evidence import evidence_of, layer_profiles
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from frostline.analyse.groups import GroupKey
 from frostline.errors import FrostlineError
-from frostline.memory.model import PeakPrediction
+from frostline.memory.peak_prediction import PeakPrediction
 from frostline.notebook import html_table, html_text, one_line
 from frostline.prediction import Answer
 from frostline.recommendation.importance import Importance

@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from frostline.memory.model import PeakPrediction
+from frostline.memory.peak_prediction import PeakPrediction
 from frostline.prediction.bill_words import bill_sentences
 from frostline.recommendation.recommendation import FRONTIER, Recommendation, kept_words
 from frostline.words import counted, floor, milliseconds, ratio_with_interval, size
@@ -135,15 +135,7 @@ def _memory(found: Recommendation, peak: PeakPrediction) -> str:
     words = f"Predicted memory at most: {size(peak.total)}"
     if found.memory_bytes is not None:
         words += f" of the {size(found.memory_bytes)} that were asked for"
-    parts = {
-        "weights": peak.weights,
-        "optimizer slots": peak.optimizer_slots,
-        "batch": peak.batch,
-        "activations": peak.activations,
-        "gradients": peak.gradients,
-        "workspace": peak.workspace,
-    }
-    largest = sorted(parts.items(), key=lambda part: -part[1])[:3]
+    largest = sorted(peak.parts.items(), key=lambda part: -part[1])[:3]
     said = ", ".join(f"{name} {size(count)}" for name, count in largest if count > 0)
     words = f"{words} ({said})."
     if found.largest_batch is not None:

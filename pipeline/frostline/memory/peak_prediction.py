@@ -1,0 +1,84 @@
+"""The predicted peak of one configuration, as values: its parts, and the tensors that hold it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Literal
+
+Holder = Literal["activations", "gradients"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldTensor:
+    """A tensor of the step that is alive at the peak.
+
+    Attributes:
+        layer: whose op made it; None where it belongs to none.
+        holder: `activations` where the forward pass made it, `gradients` elsewhere.
+        op: the op or the XLA instruction.
+        n_bytes: its size in bytes.
+    """
+
+    layer: str | None
+    holder: Holder
+    op: str
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakPrediction:
+    """The predicted peak of one configuration, in bytes.
+
+    Attributes:
+        weights, optimizer_slots, batch, activations, gradients, workspace: its parts.
+        tensors: those of the step that are alive then, largest first.
+        layer: whose op runs then; None where it belongs to none.
+        pass_: its pass; None where nothing runs.
+        unknown: tensors of the step whose size is not known, counted as 0.
+    """
+
+    weights: int
+    optimizer_slots: int
+    batch: int
+    activations: int
+    gradients: int
+    workspace: int
+    tensors: tuple[HeldTensor, ...]
+    layer: str | None
+    pass_: str | None
+    unknown: int
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Bytes of each part, by its name in words."""
+        return {
+            "weights": self.weights,
+            "optimizer slots": self.optimizer_slots,
+            "batch": self.batch,
+            "activations": self.activations,
+            "gradients": self.gradients,
+            "workspace": self.workspace,
+        }
+
+    @property
+    def total(self) -> int:
+        """The peak: the sum of the parts."""
+        return sum(self.parts.values())
+
+    def largest_batch(self, batch_size: int, limit_bytes: int) -> int:
+        """Examples that a step may have within a number of bytes; 0 where not even one fits.
+
+        This peak is of `batch_size` examples. Weights and slots stay as they are and all else
+        grows with the batch, which is more than it does: gradients of weights do not.
+        """
+        fixed = self.weights + self.optimizer_slots
+        of_one = (self.total - fixed) / batch_size
+        return max(0, int((limit_bytes - fixed) / of_one)) if of_one > 0 else batch_size
+
+    def by_layer(self) -> dict[str | None, int]:
+        """Bytes alive at the peak by layer, largest first; weights and slots excepted."""
+        found: dict[str | None, int] = defaultdict(int)
+        for tensor in self.tensors:
+            found[tensor.layer] += tensor.n_bytes
+        return dict(sorted(found.items(), key=lambda entry: -entry[1]))
