@@ -86,10 +86,7 @@ def optimise(
             ),
         )
 
-    limited = memory_bytes is not None and group.memory is not None
-    sets = group.memory.sets_of_layers(_LARGE) if limited and group.memory else ()
-    program = program_of(group.model, sets=sets)
-    limit = _limit(group, program, memory_bytes)
+    program, limit = _program(group, memory_bytes)
     solver = Solver(
         program,
         values,
@@ -134,16 +131,18 @@ def optimise(
     )
 
 
-def _limit(group: PredictedGroup, program: Program, memory_bytes: int | None) -> MemoryLimit | None:
+def _program(group: PredictedGroup, memory_bytes: int | None) -> tuple[Program, MemoryLimit | None]:
+    """The program to search in, and the limit on memory where there is one."""
     if memory_bytes is None:
-        return None
+        return program_of(group.model), None
     if group.memory is None:
         raise UsageError(
             f"{group.key.label}: nothing is known of its memory, because the tensors of its step "
             "were not recorded; `frostline reattribute OUT --retrace` traces it again and fills "
             "them in"
         )
-    return MemoryLimit(group.memory, group.facts, program, memory_bytes)
+    program = program_of(group.model, sets=group.memory.sets_of_layers(_LARGE))
+    return program, MemoryLimit(group.memory, group.facts, program, memory_bytes)
 
 
 def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collection[str]) -> str:

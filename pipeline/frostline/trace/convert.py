@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xprof.convert.events_db.python import pywrap_events_db_c_api as events_db
@@ -23,7 +24,20 @@ from frostline.trace.ops import OpShare, ProgramMemory, Trace
 from frostline.trace.program import program_memory
 from frostline.trace.xspace import SpaceFacts, parse_hlo_proto, read_space
 
-Shares = dict[str, tuple[OpShare, ...]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ProgramRun:
+    """An XLA program that the traced steps ran.
+
+    Attributes:
+        shares: what its instructions compute.
+        serialised: its `HloProto`; None where the trace does not carry it.
+        spent_ns: self time of its instructions.
+    """
+
+    shares: dict[str, tuple[OpShare, ...]]
+    serialised: bytes | None
+    spent_ns: int
 
 
 def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace:
@@ -59,9 +73,16 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
             "host did meanwhile is no cost of the device. Reading kernels needs permission for the "
             f"CUPTI counters: `frostline doctor` says how to get it{_said(space)}"
         )
-    shares, undescribed = _program_shares(aggregate, space)
+    programs = _programs_run(aggregate, space)
+    undescribed = [
+        f"no HLO tells what the program {module} computes"
+        for module, program in programs.items()
+        if program.serialised is None
+    ]
     ops = tuple(
-        replace(group.op, shares=shares.get(group.hlo_module, {}).get(group.op.hlo_op, ()))
+        replace(group.op, shares=programs[group.hlo_module].shares.get(group.op.hlo_op, ()))
+        if group.hlo_module in programs
+        else group.op
         for group in aggregate.groups
     )
     empty = [f"device plane {name} is empty" for name in space.empty_devices]
@@ -74,7 +95,7 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
         device_ns=aggregate.device_ns,
         eager=aggregate.eager,
         warnings=(*empty, *space.complaints, *aggregate.warnings, *undescribed),
-        program=_program_memory(aggregate, space),
+        program=_program_memory(programs),
         allocation=aggregate.allocation,
     )
 
@@ -83,47 +104,40 @@ def _said(space: SpaceFacts) -> str:
     return f". The profiler says: {'; '.join(space.complaints)}" if space.complaints else ""
 
 
-def _program_memory(aggregate: Aggregate, space: SpaceFacts) -> ProgramMemory | None:
-    """The memory of the program that took most of the time.
+def _programs_run(aggregate: Aggregate, space: SpaceFacts) -> dict[str, _ProgramRun]:
+    """Each program seen in the events, by the name that they give it.
 
-    A trace holds every program that its process has compiled, those of other trials included. So
-    the program is the one whose id the events name; without an id, the last of its name.
-    """
-    spent: dict[str, int] = defaultdict(int)
-    for group in aggregate.groups:
-        if group.op.hlo_op:
-            spent[group.hlo_module] += group.op.self_ns
-    if not spent:
-        return None
-    module = max(spent, key=lambda name: spent[name])
-    candidates = [
-        serialised
-        for name, serialised in space.programs.items()
-        if module in (name, name.rpartition("(")[0])
-    ]
-    return program_memory(candidates[-1]) if candidates else None
-
-
-def _program_shares(aggregate: Aggregate, space: SpaceFacts) -> tuple[dict[str, Shares], list[str]]:
-    """What the instructions of each program seen in the events compute; and warnings.
-
+    A trace holds every program that its process has compiled, those of other trials included.
     Programs are found by `<module>(<program id>)`. An export that leaves the id out may mean any
     program of that name; the one that contains most of the instructions is taken.
     """
-    run: dict[str, set[str]] = defaultdict(set)
+    instructions: dict[str, set[str]] = defaultdict(set)
+    spent_ns: dict[str, int] = defaultdict(int)
     for group in aggregate.groups:
         if group.op.hlo_op:
-            run[group.hlo_module].add(group.op.hlo_op)
-    found: dict[str, Shares] = {}
-    warnings: list[str] = []
-    for module, instructions in run.items():
+            instructions[group.hlo_module].add(group.op.hlo_op)
+            spent_ns[group.hlo_module] += group.op.self_ns
+    found = {}
+    for module, run in instructions.items():
         candidates = [
-            op_shares(parse_hlo_proto(serialised))
+            (op_shares(parse_hlo_proto(serialised)), serialised)
             for name, serialised in space.programs.items()
             if module in (name, name.rpartition("(")[0])
         ]
-        known = max(candidates, key=lambda shares: len(instructions & shares.keys()), default={})
-        if not instructions & known.keys():
-            warnings.append(f"no HLO tells what the program {module} computes")
-        found[module] = known
-    return found, warnings
+        shares, serialised = max(
+            candidates, key=lambda one: len(run & one[0].keys()), default=({}, b"")
+        )
+        found[module] = _ProgramRun(
+            shares=shares,
+            serialised=serialised if run & shares.keys() else None,
+            spent_ns=spent_ns[module],
+        )
+    return found
+
+
+def _program_memory(programs: Mapping[str, _ProgramRun]) -> ProgramMemory | None:
+    """The memory of the program that took most of the time."""
+    longest = max(programs.values(), key=lambda each: each.spent_ns, default=None)
+    if longest is None or longest.serialised is None:
+        return None
+    return program_memory(longest.serialised)
