@@ -1,6 +1,7 @@
 """Leases on Ray, and the only part of a sweep that imports it: embedded here or on a cluster.
 
-executor       leases as Ray tasks
+executor       starts or joins Ray, hands out leases, hears of them, ends it all
+tasks          leases as Ray tasks
 calls          calls into Ray on a thread of their own, so that whoever waits has a limit
 embedded       a Ray of this process's own, in a private folder
 processes      the processes of an embedded Ray: whether they live, and their end

@@ -1,8 +1,6 @@
-"""Leases as Ray tasks: a streaming generator each, so that outcomes arrive one by one.
+"""Runs leases on Ray: starts or joins it, hands out leases, hears of them, and ends it all.
 
-In: `LeaseSpec`s. Out: their events, and how they ended. Ray's own retries are off: it would start a
-lease from its first trial. A task is reused for many leases (`max_calls=0`), since what measures is
-a child process.
+In: `LeaseSpec`s. Out: their events, and how they ended (`frostline.schedule.ray.tasks`).
 
 Ray itself may die, or stop. Nothing here waits for it without a limit, and a Ray that is gone is an
 error (`RayUnavailableError`) rather than the loss of one lease after the other.
@@ -12,36 +10,37 @@ from __future__ import annotations
 
 import atexit
 import itertools
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from typing import Any, Self, TypeVar
 
-import psutil
 import ray
-from ray import exceptions
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as _Affinity
 
-from frostline.child import die_with_parent
 from frostline.errors import RayUnavailableError, SweepStoppedError
 from frostline.schedule.events import (
     ExecutorEvent,
     LeaseBegun,
     LeaseEnded,
-    LeaseEvent,
     LeaseLost,
 )
 from frostline.schedule.interrupts import hurried
-from frostline.schedule.lease_on_node import serve_out, store_kept_of
 from frostline.schedule.lease_spec import LeaseSpec, Resources
 from frostline.schedule.ray import cluster
 from frostline.schedule.ray.calls import RayCalls
 from frostline.schedule.ray.embedded import RayPlace, ray_place, start_in
-from frostline.schedule.ray.event_batches import batched
 from frostline.schedule.ray.health import Health, health_of_head, health_of_processes
 from frostline.schedule.ray.processes import end_lease, end_process
+from frostline.schedule.ray.tasks import (
+    ANSWER_S,
+    KILL_S,
+    STORE_KEPT_S,
+    end_at_nodes,
+    kept_by_nodes,
+    lease_task,
+    ready_events,
+)
 from frostline.store.address import Address
 from frostline.store.spool import Stored
 
@@ -51,36 +50,10 @@ _CLUSTER_WAITING = 64  # pending leases are what an autoscaler scales by
 _COUNT_EVERY_S = 10.0
 _CLUSTER_SLOTS = 4  # chunks are cut for at least so many: a cluster may grow
 _START_S = 180.0
-_ANSWER_S = 60.0
 _CANCEL_S = 10.0
-_KILL_S = 5.0
 _STOP_S = 10.0
 _GONE_S = 25.0  # what a call takes to notice that all of Ray has been killed
-_STORE_KEPT_S = 600.0
 _FIRST_WORKER_S = 300.0
-_NEXT_S = 0.1
-
-
-@ray.remote(num_returns="streaming", max_retries=0, max_calls=0)  # type: ignore[untyped-decorator]
-def _lease(spec: LeaseSpec) -> Iterator[tuple[LeaseEvent, ...]]:
-    # A worker looks now and then whether its raylet lives, which a stopped one does not.
-    die_with_parent(os.getppid())
-    context = ray.get_runtime_context()
-    started_s = psutil.Process().create_time()
-    yield (LeaseBegun(pid=os.getpid(), pid_started_s=started_s, node=context.get_node_id()),)
-    # Ray leaves CUDA_VISIBLE_DEVICES alone for tasks without GPUs: every GPU would be visible.
-    held = context.get_accelerator_ids().get("GPU", [])
-    yield from batched(serve_out(spec, gpu_ids=",".join(held) if spec.resources.gpus else ""))
-
-
-@ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
-def _store_kept(out: Address) -> Stored | None:
-    return store_kept_of(out)
-
-
-@ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
-def _end_lease(begun: LeaseBegun, most_s: float) -> None:
-    end_lease(begun.pid, begun.pid_started_s, most_s=most_s)
 
 
 class RayExecutor:
@@ -127,7 +100,7 @@ class RayExecutor:
         self._leases: dict[Any, int] = {}
         self._begun: dict[int, LeaseBegun] = {}
         self._heard_s = 0.0
-        self._answer_s = _ANSWER_S
+        self._answer_s = ANSWER_S
 
     def __enter__(self) -> Self:
         self._calls = RayCalls()
@@ -138,7 +111,7 @@ class RayExecutor:
         try:
             self.cancel()
             # One that is still starting is waited for, unless somebody waits for this.
-            self._stop(_STOP_S if kind is KeyboardInterrupt else _ANSWER_S)
+            self._stop(_STOP_S if kind is KeyboardInterrupt else ANSWER_S)
         finally:
             try:
                 self._settle()
@@ -171,7 +144,7 @@ class RayExecutor:
         """Start a lease as soon as there is room; return its number."""
         self._wait_for_room()
         wanted = cluster.requested(self._resources)
-        task = _lease.options(
+        task = lease_task.options(
             num_cpus=wanted.pop("CPU"),
             num_gpus=wanted.pop("GPU", 0),
             resources=wanted,
@@ -194,7 +167,7 @@ class RayExecutor:
             time.sleep(timeout_s)
             return []
         leases = list(self._leases)
-        found = self._ask(lambda: _ready_events(leases, timeout_s))
+        found = self._ask(lambda: ready_events(leases, timeout_s))
         if any(isinstance(event, LeaseLost) for _, event in found):
             self._check(at_once=True)  # all leases are lost with Ray, and no trial is to blame
         if found:
@@ -206,7 +179,7 @@ class RayExecutor:
         self._wait_for_room()
         if self._address is None:
             return []
-        return self._ask(lambda: _kept_by_nodes(out), most_s=_STORE_KEPT_S + _ANSWER_S)
+        return self._ask(lambda: kept_by_nodes(out), most_s=STORE_KEPT_S + ANSWER_S)
 
     def kill(self, number: int) -> None:
         """End a lease that has begun, without asking it; nothing more is heard of it."""
@@ -216,7 +189,7 @@ class RayExecutor:
         if begun is not None and self._address is None:
             end_process(begun.pid, begun.pid_started_s)
         elif begun is not None:
-            self._ask(lambda: _end_at_nodes([begun], most_s=0.0))
+            self._ask(lambda: end_at_nodes([begun], most_s=0.0))
 
     def cancel(self) -> None:
         """End all leases and their processes, and wait until they are gone, within 20 s.
@@ -228,7 +201,7 @@ class RayExecutor:
             if self._leases and not self._gone:
                 self._answer_s = _CANCEL_S
                 self._cancel()
-        self._answer_s = _ANSWER_S
+        self._answer_s = ANSWER_S
         self._leases.clear()
         self._begun.clear()
 
@@ -242,11 +215,11 @@ class RayExecutor:
                 left_s = max(0.0, end - time.monotonic())
                 end_lease(each.pid, each.pid_started_s, most_s=left_s)
         else:
-            self._ask(lambda: _end_at_nodes(begun, most_s=_CANCEL_S), most_s=2 * _CANCEL_S)
-        self._wait_for_ends(_KILL_S)
+            self._ask(lambda: end_at_nodes(begun, most_s=_CANCEL_S), most_s=2 * _CANCEL_S)
+        self._wait_for_ends(KILL_S)
         if stuck := list(self._leases):
             self._ask(lambda: [ray.cancel(lease, force=True) for lease in stuck])
-            self._wait_for_ends(_KILL_S)
+            self._wait_for_ends(KILL_S)
 
     def _wait_for_ends(self, most_s: float) -> None:
         end = time.monotonic() + most_s
@@ -267,10 +240,9 @@ class RayExecutor:
 
     def _stop(self, started_s: float) -> None:
         """Leave Ray, once it has started, and within a time."""
-        if (
-            self._gone and self._place is not None
-        ):  # it waits for its processes, but not for the dead
-            self._place.processes.end(most_s=_KILL_S)
+        # It waits for its processes, but not for the dead.
+        if self._gone and self._place is not None:
+            self._place.processes.end(most_s=KILL_S)
         if self._calls is not None and self._started is not None:
             with suppress(Exception):  # whoever waited for the start has heard of it
                 self._calls.wait_for(self._started, most_s=started_s, what="it was starting")
@@ -284,7 +256,7 @@ class RayExecutor:
             return
         if self._calls.lost:
             if self._place is not None:
-                self._place.processes.end(most_s=_KILL_S)
+                self._place.processes.end(most_s=KILL_S)
             self._calls.settle(cluster.stop, most_s=_GONE_S)
         if self._calls.lost:
             atexit.unregister(ray.shutdown)  # it would hang the end of this process
@@ -335,69 +307,3 @@ class RayExecutor:
                 del self._leases[lease]
                 self._begun.pop(number, None)
         return number, event
-
-
-def _ready_events(leases: list[Any], timeout_s: float) -> list[tuple[Any, ExecutorEvent]]:
-    ready, _ = ray.wait(leases, num_returns=len(leases), timeout=0, fetch_local=False)
-    if not ready:
-        ready, _ = ray.wait(leases, num_returns=1, timeout=timeout_s, fetch_local=False)
-    return [(lease, event) for lease in ready for event in _next_events(lease)]
-
-
-def _next_events(lease: Any) -> tuple[ExecutorEvent, ...]:
-    try:
-        # `next` would wait for ever for a lease that was cancelled while its worker was stopped.
-        ready = lease._next_sync(timeout_s=_NEXT_S)
-        if ready.is_nil():
-            return ()
-        events: tuple[LeaseEvent, ...] = ray.get(ready, timeout=_ANSWER_S / 2)
-    except StopIteration:
-        return (LeaseEnded(),)
-    except exceptions.RayError as error:
-        return (_lost(error),)
-    return events
-
-
-def _end_at_nodes(begun: list[LeaseBegun], *, most_s: float) -> None:
-    """Have the nodes of leases end them (`end_lease`), and wait for that."""
-    asked = [
-        _end_lease.options(scheduling_strategy=_Affinity(each.node, soft=False)).remote(
-            each, most_s
-        )
-        for each in begun
-    ]
-    if asked:
-        ray.wait(asked, num_returns=len(asked), timeout=most_s + _KILL_S)
-
-
-def _kept_by_nodes(out: Address) -> list[Stored]:
-    asked = [
-        _store_kept.options(scheduling_strategy=_Affinity(node, soft=False)).remote(out)
-        for node in cluster.node_ids()
-    ]
-    answered, silent = ray.wait(asked, num_returns=len(asked), timeout=_STORE_KEPT_S)
-    for each in silent:
-        ray.cancel(each)
-    found = []
-    for each in answered:
-        with suppress(exceptions.RayError):  # a node that has just been lost
-            found.append(ray.get(each, timeout=_ANSWER_S / 2))
-    return [stored for stored in found if stored is not None]
-
-
-def _lost(error: exceptions.RayError) -> LeaseLost:
-    """What became of a lease, from what Ray says of its task."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    if isinstance(error, _OF_NODES):
-        return LeaseLost(cause="node", message=lines[0])
-    if isinstance(error, exceptions.RayTaskError):
-        return LeaseLost(cause="error", message=lines[-1])
-    return LeaseLost(cause="worker", message=lines[0])
-
-
-_OF_NODES = (
-    exceptions.NodeDiedError,
-    exceptions.ObjectLostError,
-    exceptions.LocalRayletDiedError,
-    exceptions.GetTimeoutError,
-)
