@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
 from frostline.facts.model_facts import ModelFacts
@@ -10,6 +11,31 @@ from frostline.memory.model import AnchorMemory, MemoryModel
 from frostline.policies import anchors
 
 WEIGHT_BYTES = 4
+
+
+def added(
+    ops: list[GraphOp],
+    kind: str,
+    layer: str | None,
+    pass_: Pass,
+    *,
+    reads: Iterable[int],
+    needed_by: Iterable[int],
+    n_bytes: int,
+) -> int:
+    """Append an op of one output, and return its position."""
+    ops.append(
+        GraphOp(
+            op_name=f"op{len(ops)}",
+            op_type=kind,
+            layer=layer,
+            pass_=pass_,
+            needed_by=tuple(needed_by),
+            inputs=tuple((each, 0) for each in dict.fromkeys(reads)),
+            output_bytes=(n_bytes,),
+        )
+    )
+    return len(ops) - 1
 
 
 def step_of(facts: ModelFacts, seed: int) -> StepGraph:
@@ -25,18 +51,8 @@ def step_of(facts: ModelFacts, seed: int) -> StepGraph:
     def add(
         kind: str, layer: str | None, pass_: Pass, reads: list[int], needs: set[str], size: int
     ) -> int:
-        ops.append(
-            GraphOp(
-                op_name=f"op{len(ops)}",
-                op_type=kind,
-                layer=layer,
-                pass_=pass_,
-                needed_by=tuple(sorted(paths.index(path) for path in needs)),
-                inputs=tuple((each, 0) for each in dict.fromkeys(reads)),
-                output_bytes=(size,),
-            )
-        )
-        return len(ops) - 1
+        needed_by = sorted(paths.index(path) for path in needs)
+        return added(ops, kind, layer, pass_, reads=reads, needed_by=needed_by, n_bytes=size)
 
     data = add("Placeholder", None, "input", [], set(), rng.randint(1, 50))
     outputs: dict[str, int] = {}

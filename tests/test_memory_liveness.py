@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from memory_kit import added
 
-from frostline.attribute.step_graph import GraphOp, StepGraph
+from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
 from frostline.memory.activations import kept_activations
 from frostline.memory.liveness import peak
 from frostline.memory.running import Running
@@ -157,20 +158,10 @@ def chain(layers: int, size: int = 64) -> StepGraph:
     ops: list[GraphOp] = []
 
     def add(
-        kind: str, layer: str, pass_: str, reads: list[int], needs: tuple[int, ...] = ()
+        kind: str, layer: str, pass_: Pass, reads: list[int], needs: tuple[int, ...] = ()
     ) -> int:
-        ops.append(
-            GraphOp(
-                op_name=f"op{len(ops)}",
-                op_type=kind,
-                layer=layer,
-                pass_=pass_,  # type: ignore[arg-type]
-                needed_by=needs,
-                inputs=tuple((each, 0) for each in reads),
-                output_bytes=(size if kind != "AssignSubVariableOp" else 0,),
-            )
-        )
-        return len(ops) - 1
+        n_bytes = size if kind != "AssignSubVariableOp" else 0
+        return added(ops, kind, layer, pass_, reads=reads, needed_by=needs, n_bytes=n_bytes)
 
     made = [add("Placeholder", "input", "forward", [])]
     for layer in range(layers):
