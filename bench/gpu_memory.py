@@ -29,6 +29,9 @@ def main() -> int:
     """Copy, trace, predict, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sweeps", nargs="+", type=Path)
+    parser.add_argument(
+        "--trust-study", action="store_true", help="import the builders that the sweeps name"
+    )
     arguments = parser.parse_args()
     table = Table(title="Predicted peaks of recorded GPU sweeps", box=None, pad_edge=False)
     for column in ("sweep", "predictor", "n", "mean", "max", "ordered"):
@@ -42,7 +45,7 @@ def main() -> int:
     together: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for path in arguments.sweeps:
         with writable_copy(path) as copy:
-            done = reattribute(copy, retrace=True)
+            done = reattribute(copy, retrace=True, trust_study=arguments.trust_study)
             for trial, reason in done.untraced.items():
                 print(f"{path.name}: {trial} not traced again: {reason}")
             sweep = open_sweep(copy)
