@@ -12,6 +12,8 @@ to the last op that reads it. An op may make none of its own:
 An op that asks for a tensor's shape alone (`OF_SHAPES`) does not keep it alive: where shapes are
 known, TensorFlow folds the answer into a constant.
 
+What an op works in (`temporary_bytes`) is alive only while it runs.
+
 Bytes that are not known count as 0 and are counted.
 """
 
@@ -44,6 +46,10 @@ OVERWRITES = frozenset(
 OF_SHAPES = frozenset({"Rank", "Shape", "ShapeN", "Size"})
 
 
+TEMPORARY = -1
+"""Stands for what an op works in, where outputs are numbered."""
+
+
 class MemoryOp(Protocol):
     """An op as this module needs it: its type, what it reads and how large what it makes is."""
 
@@ -59,6 +65,10 @@ class MemoryOp(Protocol):
     def output_bytes(self) -> tuple[int | None, ...] | None:
         """Bytes of each output."""
 
+    @property
+    def temporary_bytes(self) -> int | None:
+        """Bytes that it works in while it runs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveTensor:
@@ -66,7 +76,7 @@ class LiveTensor:
 
     Attributes:
         op: position of the op that made it.
-        output: which of its outputs.
+        output: which of its outputs; `TEMPORARY` for what the op works in.
         n_bytes: its size in bytes.
     """
 
@@ -201,6 +211,8 @@ class _Walk:
                 continue
             shared.reads_left += readers
             self._buffer_of[tensor] = shared
+        if temporary := self._ops[op].temporary_bytes:
+            self._make((op, TEMPORARY), temporary, 0)
 
     def end(self, op: int) -> None:
         """Let go of what nobody reads any more."""
