@@ -207,7 +207,8 @@ class _Walk:
             shared = self._shared(op, output)
             shared = shared or self._overwritten(kind, output, n_bytes, inputs)
             if shared is None:
-                self._make(tensor, 0 if kind in NO_BYTES else n_bytes, readers)
+                is_none = kind in NO_BYTES or self._is_name_of_nothing(op, output)
+                self._make(tensor, 0 if is_none else n_bytes, readers)
                 continue
             shared.reads_left += readers
             self._buffer_of[tensor] = shared
@@ -237,6 +238,15 @@ class _Walk:
     def _shared(self, op: int, output: int) -> _Buffer | None:
         source = renamed(self._ops[op], output)
         return None if source not in self._inputs[op] else self._buffer_of.get(source)
+
+    def _is_name_of_nothing(self, op: int, output: int) -> bool:
+        """Whether an output is another name of a tensor that is not made in this step.
+
+        So it is with the gradients that an `IdentityN` of all gradients passes on, of which some
+        are not computed.
+        """
+        source = renamed(self._ops[op], output)
+        return source is not None and source[0] not in self._inputs
 
     def _overwritten(
         self, kind: str, output: int, n_bytes: int | None, inputs: Sequence[tuple[int, int]]
