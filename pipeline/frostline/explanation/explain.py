@@ -29,6 +29,7 @@ from frostline.store.trial_row import TrialRow
 from frostline.words import policy_words
 
 _EFFECTS = ("verdict", "saved", "remains", "unknown")
+_WORTH = ("failed", "too_noisy", "control", "freeze_without_effect", "within_noise")
 
 
 def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
@@ -140,5 +141,7 @@ def _stands_for(sweep: Sweep, model: str, controls: Sequence[StepProfile]) -> di
     return {}
 
 
-def _order(reason: Reason) -> tuple[int, int, str]:
-    return (_EFFECTS.index(reason.effect), -abs(reason.share_ns or 0), reason.kind)
+def _order(reason: Reason) -> tuple[int, int, int, str]:
+    """By effect; what a speedup is worth in the order of its rules, anything else by its time."""
+    first = _WORTH.index(reason.kind) if reason.effect == "verdict" else 0
+    return (_EFFECTS.index(reason.effect), first, -abs(reason.share_ns or 0), reason.kind)

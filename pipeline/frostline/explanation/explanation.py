@@ -38,8 +38,9 @@ PART_LABELS: dict[PartKind, str] = {
 }
 
 ReasonKind = Literal[
-    "failed", "freeze_without_effect", "control", "within_noise", "no_trace", "runs_eagerly",
-    "no_baseline_profile", "waiting_not_recorded", "backward_ends", "gradients_changed",
+    "failed", "too_noisy", "freeze_without_effect", "control", "within_noise", "no_trace",
+    "runs_eagerly", "no_baseline_profile", "waiting_not_recorded", "backward_ends",
+    "gradients_changed",
     "weight_gradients_gone", "update_large", "update_small", "norms_in_inference",
     "forward_changed", "waiting_changed", "gradient_flows_through", "still_trains",
     "forward_dominates", "communication", "input_bound", "host_bound", "device_waits",

@@ -110,7 +110,7 @@ def _ceiling(explanation: Explanation, ceiling: Ceiling) -> str:
     if round(ceiling.with_rest, 2) < round(ceiling.speedup, 2):
         words += f"; {ratio(ceiling.with_rest)} with input, waiting and unattributed time kept"
     saved = _saved_ns(explanation)
-    if saved is not None and saved > 0:
+    if saved is not None and saved > 0 and explanation.verdict == "faster":
         removable = ceiling.gradients_ns + ceiling.update_ns
         takes = f"{duration_ns(removable)} that gradients and update take"
         words += f". The step became {duration_ns(saved)} shorter, "
