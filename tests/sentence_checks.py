@@ -510,8 +510,8 @@ _REASONS: tuple[tuple[str, str, ReasonCheck], ...] = (
      r"counts, wherever they are\.", _update_large),
     ("update_small",
      rf"{_SHARE} of the parameters are frozen, but the update of all of them takes only {_SHARE} "
-     r"of the baseline's step → Do not choose by parameters here; choose by where the gradients take "
-     r"the time\.", _update_small),
+     r"of the baseline's step → Do not choose by parameters here; choose by where the gradients "
+     r"take the time\.", _update_small),
     ("norms_in_inference",
      r"(\d+) batch normalisations? switched to inference mode: stored statistics instead of the "
      r"batch's, which changes the forward pass(?:, and the gradient in (\d+) that it still flows "

@@ -22,5 +22,5 @@ def test_no_sentence_is_wrong(seeds: range, tmp_path: Path) -> None:
 
 def test_a_wrong_sentence_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "UNUSABLE", 9.0)  # too noisy to read, and nobody says so
-    found = [fault for seed in SEEDS[:8] for fault in faults(seed, tmp_path / str(seed))]
+    found = [fault for seed in range(12) for fault in faults(seed, tmp_path / str(seed))]
     assert any("too noisy to read, and that is not said first" in fault for fault in found)

@@ -26,7 +26,7 @@ from frostline.explanation.saved import SAVED
 from frostline.explanation.worth import WORTH
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
-from frostline.words import policy_words
+from frostline.words import layer_number, policy_words
 
 _EFFECTS = ("verdict", "saved", "remains", "unknown")
 _WORTH = ("failed", "too_noisy", "control", "freeze_without_effect", "within_noise")
@@ -61,6 +61,7 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
         layers=len(case.layers) or None,
         frozen_fraction=row.frozen_fraction,
         trains_from=first.layer if first else None,
+        trains_from_number=layer_number(first.index) if first else None,
         verdict=case.verdict,
         speedup=row.speedup,
         speedup_low=row.speedup_low,

@@ -148,7 +148,8 @@ class Explanation:
         frozen_layers: number of frozen layers.
         layers: number of all layers; None where they are not known.
         frozen_fraction: frozen parameters / parameters trainable in the baseline.
-        trains_from: the first layer that still trains; None where it is not known.
+        trains_from, trains_from_number: the first layer that still trains, and its number, from 1
+            at the input; None where it is not known.
         verdict: what the speedup is worth against the noise floor.
         speedup, speedup_low, speedup_high: with the 95% interval.
         noise_floor: over all controls of the model and setting.
@@ -173,6 +174,7 @@ class Explanation:
     layers: int | None
     frozen_fraction: float | None
     trains_from: str | None
+    trains_from_number: int | None
     verdict: Verdict | None
     speedup: float | None
     speedup_low: float | None
