@@ -40,7 +40,9 @@ class PlannedColumns(TableRow):
     total_params: Annotated[int | None, "Elements trainable in the baseline.", "parameters"]
     frozen_fraction: Annotated[float | None, "frozen_params / total_params.", "1"]
     earliest_trainable_layer: Annotated[
-        int | None, "Index of the first layer, in order of first use, that still trains."
+        int | None,
+        "Index, from 0, of the first layer, in order of first use, that still trains. Everything "
+        "shown to people counts from 1.",
     ]
     batch_size: Annotated[int, "Examples per step.", "examples"]
     optimizer: Annotated[
