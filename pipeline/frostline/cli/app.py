@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from frostline.cli.compare import compare
 from frostline.cli.console import complain, err
 from frostline.cli.diff import diff
 from frostline.cli.doctor import doctor
@@ -41,8 +42,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    plan, sweep, submit, status, stop, report, explain, diff, predict, recommend, reattribute,
-    tensorboard, doctor,
+    plan, sweep, submit, status, stop, report, explain, diff, compare, predict, recommend,
+    reattribute, tensorboard, doctor,
 ):  # fmt: skip
     app.command()(command)
 
