@@ -153,7 +153,7 @@ def report_content(
     `shown` has, by position of the group, the trials that the page shows; `where` is OUT as the
     user knows it, without credentials. `run` has examples and epochs; None: no bills.
     """
-    names = anchor_names(summary.groups)
+    names = anchor_names([(group.key.model, group.title) for group in summary.groups])
     drawings = [
         Drawing.of(group, found, shown[number])
         for number, (group, found) in enumerate(zip(summary.groups, evidence, strict=True))
