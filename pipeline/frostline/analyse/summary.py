@@ -14,7 +14,7 @@ import numpy as np
 
 from frostline.analyse.association import Association, associate
 from frostline.analyse.busy import busy_fraction
-from frostline.analyse.ceiling import REMOVABLE, ceiling
+from frostline.analyse.forward_alone import REMOVABLE
 from frostline.analyse.groups import (
     GroupKey,
     Verdict,
@@ -75,7 +75,6 @@ class GroupSummary:
         compiled: whether XLA compiles the baseline's step; None where that is not known.
         removable_fraction: share of the baseline's op time in gradients and update: all that
             freezing can remove behind the forward pass; None without trace.
-        ceiling: see `frostline.analyse.ceiling`; None without trace.
         eager: why its steps run eagerly and what to change; None where they are compiled.
     """
 
@@ -96,7 +95,6 @@ class GroupSummary:
     input_fraction: float | None
     compiled: bool | None
     removable_fraction: float | None
-    ceiling: float | None
     eager: str | None = None
 
     @property
@@ -197,7 +195,6 @@ def _group(
         input_fraction=_median(_input_fraction(row) for row in baselines),
         compiled=next((row.jit_resolved for row in baselines if row.status == "ok"), None),
         removable_fraction=_median(_removable_fraction(row) for row in baselines),
-        ceiling=ceiling(row for row in rows if not _freezes(row)),
         eager=next((row.error_message for row in rows if row.error_type == RUNS_EAGERLY), None),
     )
 
