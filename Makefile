@@ -25,7 +25,7 @@ ON_GPU := $(if $(strip $(NVIDIA)),yes)
 INSTALLED := $(VENV)/.installed$(if $(ON_GPU),-gpu)
 INSTALLED_DEV := $(INSTALLED)-dev
 
-.PHONY: help setup demo test lint chaos fuzz sentences matrix bench bench-overhead bench-fit bench-attribution bench-held-out bench-gpu-traces bench-gpu-memory clean
+.PHONY: help setup demo test coverage lint chaos fuzz sentences matrix bench bench-overhead bench-fit bench-attribution bench-held-out bench-gpu-traces bench-gpu-memory clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ lint: $(INSTALLED_DEV)  ## format, lint, types and import walls only
 	$(BIN)/lint-imports --no-cache
 
 test: lint  ## everything that CI runs
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+coverage: $(INSTALLED_DEV)  ## the tests again, with the lines and branches that none of them ran
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 bench: bench-overhead bench-fit bench-attribution bench-held-out  ## all benchmarks; takes hours on 2 cores

@@ -47,7 +47,7 @@ class ReadOnce(Sweep):
 
 def read_once(folder: Path) -> ReadOnce:
     """The sweep in a folder."""
-    out = OutDir.open(str(folder))
+    out = OutDir.open(str(folder), create=False)
     manifest = out.manifest()
     assert manifest is not None
     return ReadOnce(out, manifest)

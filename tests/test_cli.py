@@ -252,6 +252,21 @@ def test_without_a_terminal_each_trial_is_a_line():
     ]
 
 
+def test_a_reason_that_trials_share_is_told_once():
+    console = Console(file=io.StringIO(), width=80)
+    failed = {"status": "failed", "error_stage": "trace", "speedup": None}
+    with SweepProgress(console) as progress:
+        progress.on_planned({each: f"net {each}" for each in "abc"}, 0)
+        progress.on_outcome(outcome("a", error_message="no room", **failed))
+        progress.on_outcome(outcome("b", error_message="no room", **failed))
+        progress.on_outcome(outcome("c", error_message="no data", **failed))
+    assert console.file.getvalue().splitlines()[1:] == [  # type: ignore[attr-defined]
+        "[1/3] net a  failed in trace: no room",
+        "[2/3] net b  failed for the same reason as trial 1",
+        "[3/3] net c  failed in trace: no data",
+    ]
+
+
 def test_on_a_terminal_a_bar_stands_in_for_the_lines():
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     said = run_three(console)

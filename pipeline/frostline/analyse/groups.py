@@ -7,7 +7,8 @@ measured control gets no noise floor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Literal
 
@@ -95,6 +96,69 @@ def is_unusable(floor: float | None) -> bool:
 def noise_floors(rows: Iterable[TrialRow]) -> dict[GroupKey, float | None]:
     """The noise floor of every group, over all of its controls."""
     return {key: noise_floor(group) for key, group in group_rows(rows).items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialGroup:
+    """The trials of one model under one training setting on one kind of device.
+
+    Attributes:
+        key: which model and setting.
+        device_kind: device that measured it; None where no trial came that far.
+        title: all of that in words; the device only where the setting was measured on several.
+        rows: its trials, failed ones included.
+    """
+
+    key: GroupKey
+    device_kind: str | None
+    title: str
+    rows: tuple[TrialRow, ...]
+
+    @property
+    def controls(self) -> tuple[TrialRow, ...]:
+        """Measured controls."""
+        return tuple(row for row in self.rows if row.is_control and row.speedup is not None)
+
+    @property
+    def noise_floor(self) -> float | None:
+        """See `noise_floor`."""
+        return noise_floor(self.rows)
+
+    @property
+    def baseline_steps_ns(self) -> tuple[int, ...]:
+        """Step times of the baseline, as measured beside each trial."""
+        return tuple(row.baseline_step_ns for row in self.rows if row.baseline_step_ns is not None)
+
+    @property
+    def baseline_step_ns(self) -> int | None:
+        """Their median; None when nothing was measured."""
+        steps = self.baseline_steps_ns
+        return round(statistics.median(steps)) if steps else None
+
+
+def trial_groups(rows: Iterable[TrialRow]) -> tuple[TrialGroup, ...]:
+    """Trials by model, setting and kind of device, ascending."""
+    return tuple(
+        TrialGroup(
+            key=key,
+            device_kind=kind,
+            title=f"{key.label}, on {kind}" if len(kinds) > 1 else key.label,
+            rows=tuple(group),
+        )
+        for key, setting in group_rows(rows).items()
+        for kinds in [_by_device_kind(setting)]
+        for kind, group in kinds.items()
+    )
+
+
+def _by_device_kind(rows: Sequence[TrialRow]) -> dict[str | None, list[TrialRow]]:
+    """Rows by device kind, ascending; trials that failed before they had one go with the first."""
+    kinds: list[str | None] = [*sorted({row.device_kind for row in rows if row.device_kind})]
+    first = kinds[0] if kinds else None
+    found: dict[str | None, list[TrialRow]] = {kind: [] for kind in kinds or [None]}
+    for row in rows:
+        found[row.device_kind or first].append(row)
+    return found
 
 
 def verdict(row: TrialRow, floor: float | None) -> Verdict | None:

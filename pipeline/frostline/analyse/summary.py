@@ -17,10 +17,10 @@ from frostline.analyse.busy import busy_fraction
 from frostline.analyse.forward_alone import REMOVABLE
 from frostline.analyse.groups import (
     GroupKey,
+    TrialGroup,
     Verdict,
-    group_rows,
     is_unusable,
-    noise_floor,
+    trial_groups,
     verdict,
 )
 from frostline.analyse.placement import SIMILAR_FRACTION, similar
@@ -143,46 +143,28 @@ def summarise(rows: Iterable[TrialRow]) -> Summary:
     """Summarise the committed trials of a sweep; noise floors are recomputed over all controls."""
     rows = list(rows)
     return Summary(
-        groups=tuple(
-            _group(key, kind, group, several=len(kinds) > 1)
-            for key, setting in group_rows(rows).items()
-            for kinds in [_by_device_kind(setting)]
-            for kind, group in kinds.items()
-        ),
+        groups=tuple(_group(group) for group in trial_groups(rows)),
         ok=sum(row.status == "ok" for row in rows),
         failed=sum(row.status == "failed" for row in rows),
     )
 
 
-def _by_device_kind(rows: Sequence[TrialRow]) -> dict[str | None, list[TrialRow]]:
-    """Rows by device kind, ascending; trials that failed before they had one go with the first."""
-    kinds: list[str | None] = [*sorted({row.device_kind for row in rows if row.device_kind})]
-    first = kinds[0] if kinds else None
-    found: dict[str | None, list[TrialRow]] = {kind: [] for kind in kinds or [None]}
-    for row in rows:
-        found[row.device_kind or first].append(row)
-    return found
-
-
-def _group(
-    key: GroupKey, device_kind: str | None, rows: Sequence[TrialRow], *, several: bool
-) -> GroupSummary:
-    floor = noise_floor(rows)
+def _group(group: TrialGroup) -> GroupSummary:
+    rows, floor = group.rows, group.noise_floor
     items = [TrialSummary(row=row, verdict=verdict(row, floor)) for row in rows]
     items.sort(key=_order)
     measured = [item for item in items if item.verdict and _freezes(item.row)]
     configurations = _distinct(item.row for item in measured)
     faster = [item.row for item in measured if item.verdict == "faster"]
     baselines = [row for row in rows if not _freezes(row)] or list(rows)
-    steps = [row.baseline_step_ns for row in rows if row.baseline_step_ns is not None]
     return GroupSummary(
-        key=key,
-        device_kind=device_kind,
-        title=f"{key.label}, on {device_kind}" if several else key.label,
+        key=group.key,
+        device_kind=group.device_kind,
+        title=group.title,
         noise_floor=floor,
-        controls=sum(row.is_control and row.speedup is not None for row in rows),
+        controls=len(group.controls),
         trials=tuple(items),
-        baseline_step_ns=round(statistics.median(steps)) if steps else None,
+        baseline_step_ns=group.baseline_step_ns,
         by_fraction=associate((row.frozen_fraction, row.speedup) for row in configurations),
         by_position=associate(
             (row.earliest_trainable_layer, row.speedup) for row in configurations

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from frostline.cli.common import with_common_options
+from frostline.cli.compare import compare
 from frostline.cli.console import be_quiet, complain, err
 from frostline.cli.diff import diff
 from frostline.cli.doctor import doctor
@@ -43,7 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    layers, plan, sweep, submit, status, stop, report, explain, diff, predict, recommend,
+    layers, plan, sweep, submit, status, stop, report, explain, diff, compare, predict, recommend,
     reattribute, tensorboard, doctor,
 ):  # fmt: skip
     app.command()(with_common_options(command))

@@ -23,10 +23,10 @@ def tensorboard(
     as_json: AsJson = False,
 ) -> None:
     """Show a sweep in TensorBoard, trials and profiles, until Ctrl-C."""
-    import tempfile
     from pathlib import Path
 
     from frostline.errors import SweepError
+    from frostline.scratch import scratch_folder
     from frostline.store.address import Address
     from frostline.store.sweep import open_sweep
     from frostline.tensorboard.runs import link_runs, run_name
@@ -42,8 +42,8 @@ def tensorboard(
     opened.out.files.walk("tensorboard")  # refuses links, which TensorBoard would follow
     names = {row.trial_id: run_name(row) for row in opened.trial_rows()}
     signal.signal(signal.SIGTERM, _ended)
-    with tempfile.TemporaryDirectory(prefix="frostline-") as scratch:
-        log, runs = Path(scratch, "tensorboard.log"), Path(scratch, "runs")
+    with scratch_folder(prefix="frostline-tensorboard-") as scratch:
+        log, runs = scratch / "tensorboard.log", scratch / "runs"
         runs.mkdir()
         link_runs(log_dir, runs, opened.trial_rows())
         with err().status("starting TensorBoard"):

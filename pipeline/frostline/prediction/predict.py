@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from os import PathLike
 
 from frostline.analyse.groups import GroupKey
+from frostline.analyse.stored_study import study_of
 from frostline.billing.run import Run, settled
 from frostline.billing.words import bill_cells, bill_columns
 from frostline.costmodel.held_out import HeldOutError
@@ -21,9 +22,8 @@ from frostline.policies import Policy, PolicyMismatchError, expand, parse, refus
 from frostline.prediction.bills import Billing
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
 from frostline.prediction.predicted_configurations import Answer, Known, answered
-from frostline.store.outdir import STUDY
 from frostline.store.sweep import Sweep, as_sweep
-from frostline.study.study import Study, parse_study
+from frostline.study.study import Study
 from frostline.suggest import advice
 from frostline.words import DASH, interval, layer_place, milliseconds, ratio, share, size
 
@@ -141,7 +141,7 @@ def predict(
     for policy in policies:
         parse(policy)
     sweep = as_sweep(sweep)
-    study = _study(sweep)
+    study = study_of(sweep)
     run = settled(run, study.run)
     fitted, rest = sort_groups(sweep, model=_known(model, study, sweep))
     notices = [each.notice for each in rest]
@@ -185,21 +185,6 @@ def _shortened(answers: Sequence[Answer]) -> str:
     said = [f"{one.policy} {ratio(one.predicted_speedup)}" for one in answers[:_SHOWN]]
     more = len(answers) - _SHOWN
     return ", ".join(said) + (f" and {more} more" if more > 0 else "")
-
-
-def _study(sweep: Sweep) -> Study:
-    text = sweep.out.read_text(STUDY)
-    where = f"{sweep.out.files.shown}/{STUDY}"
-    if text is None:
-        raise SweepError(
-            f"{where} does not exist, and policies cannot be read without it; restore it"
-        )
-    try:
-        return parse_study(
-            text, check_builders=False, former_names=sweep.manifest.begun_as_pipeline
-        )
-    except UsageError as error:
-        raise SweepError(f"{where} cannot be used: {error}") from error
 
 
 def _known(model: str | None, study: Study, sweep: Sweep) -> str | None:

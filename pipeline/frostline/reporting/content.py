@@ -168,7 +168,7 @@ def report_content(
     user knows it, without credentials. `run` has examples and epochs; None: no bills. `firsts` has
     what to freeze, by position of the group; empty: not asked.
     """
-    names = anchor_names(summary.groups)
+    names = anchor_names([(group.key.model, group.title) for group in summary.groups])
     drawings = [
         Drawing.of(group, found, shown[number], firsts[number] if firsts else None)
         for number, (group, found) in enumerate(zip(summary.groups, evidence, strict=True))

@@ -217,6 +217,18 @@ class PeakColumns(TableRow):
         "B",
     ]
 
+    @property
+    def requested_peak_bytes(self) -> int | None:
+        """The peak as tensors asked for it, without what the allocator adds where that is known.
+
+        What is added depends on which free blocks an allocator happens to find, so that predictions
+        are of this peak. A profile's account is of what was requested as it is.
+        """
+        peak, slack = self.peak_memory_bytes, self.allocator_slack_bytes
+        if peak is None or slack is None or self.peak_memory_source == "profile":
+            return peak
+        return peak - slack
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeldColumns(TableRow):
