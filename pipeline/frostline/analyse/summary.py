@@ -27,6 +27,9 @@ from frostline.analyse.placement import SIMILAR_FRACTION, similar
 from frostline.analyse.waits import waits_by_pass
 from frostline.store.trial_row import RUNS_EAGERLY, TrialRow
 
+_APART = 1.05
+"""The least ratio of two speedups that is worth a sentence about where one freezes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialSummary:
@@ -223,7 +226,7 @@ def _contrast(rows: Sequence[TrialRow], floor: float) -> Contrast | None:
         np.array([entry[column] for entry in known]) for column in (0, 1, 3)
     )
     best, clearest = None, 1.0
-    apart = (1 + floor) / (1 - floor) if floor < 1 else np.inf  # both may be off by the noise
+    apart = max(_APART, (1 + floor) / (1 - floor)) if floor < 1 else np.inf  # both may be off
     for number, (fraction, speedup, low, _, row) in enumerate(known):
         start, stop = np.searchsorted(
             fractions, [fraction - SIMILAR_FRACTION, fraction + SIMILAR_FRACTION]
