@@ -15,6 +15,7 @@ from frostline.cli.console import complain, err
 from frostline.cli.diff import diff
 from frostline.cli.doctor import doctor
 from frostline.cli.explain import explain
+from frostline.cli.export import export
 from frostline.cli.plan import plan
 from frostline.cli.predict import predict
 from frostline.cli.reattribute import reattribute
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 for command in (
     plan, sweep, submit, status, stop, report, explain, diff, compare, predict, recommend,
-    reattribute, tensorboard, doctor,
+    export, reattribute, tensorboard, doctor,
 ):  # fmt: skip
     app.command()(command)
 
