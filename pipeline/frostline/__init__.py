@@ -10,13 +10,13 @@ Everything that a notebook needs is here; the modules below are free to move. In
     frostline.predict(sweep, ["prefix:*", "norms"])          # speedups, measured or not
     frostline.explain(sweep, "prefix:4")                     # why a trial is or is not faster
     frostline.diff(sweep, "control 1", "prefix:4")           # two trials, op by op
-    frostline.compare("before-out", sweep)                   # two sweeps -> Comparison
+    both = frostline.compare("before-out", sweep)            # two sweeps -> Comparison
     found = frostline.recommend(sweep, budget=0.5)           # what to freeze, per model and setting
     frostline.verify(sweep, found[0])                        # measures that -> Verified
     run = frostline.Run(examples=50_000, epochs=10)          # a training run -> Run
     frostline.bill(sweep, run)                               # its hours, by measured trial -> Bills
     frostline.report(sweep)                                  # writes the page -> its path
-    frostline.report_comparison(found, "compared")           # that of a comparison, likewise
+    frostline.report_comparison(both, "compared")            # that of a comparison, likewise
     frostline.export(sweep, "parquet")                       # a flat data set, or MLflow, W&B
     frostline.reattribute(sweep)                             # attributes the kept traces again
 
