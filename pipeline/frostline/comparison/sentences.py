@@ -93,7 +93,7 @@ def side_words(group: ComparedGroup) -> Iterator[str]:
     for name, side in (("A", group.a), ("B", group.b)):
         step = side.baseline_step_ns
         yield (
-            f"{name}: {side.device_kind or 'nothing measured'}; noise floor "
+            f"{name}: {side.device_kind or 'device not known'}; noise floor "
             f"{floor(side.noise_floor)} from {counted(side.controls, 'control')}"
             + (f"; baseline step {duration_ns(step)}" if step is not None else "")
         )

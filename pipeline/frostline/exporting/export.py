@@ -71,13 +71,16 @@ def export(
             `export/<to>` in the sweep's OUT.
 
     Raises:
+        SweepError: the sweep has no trial yet.
         UsageError: there is no such target, the folder holds other files, the library is not
             installed, or OUT is in an object store and the target needs a folder.
         StorageError: a table cannot be read, or the place cannot be written.
     """
     if to not in TARGETS:
         raise UsageError(f"--to {to}: {advice(to, list(TARGETS))}")
-    return TARGETS[to](as_sweep(sweep), None if out is None else fspath(out))
+    sweep = as_sweep(sweep)
+    sweep.refuse_empty()
+    return TARGETS[to](sweep, None if out is None else fspath(out))
 
 
 def _flat(form: Format) -> Callable[[Sweep, str | None], Exported]:
