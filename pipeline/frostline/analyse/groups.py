@@ -18,6 +18,10 @@ from frostline.trial import Setting
 
 Verdict = Literal["faster", "slower", "no measurable difference"]
 
+UNUSABLE = 0.25
+"""The noise floor from which on a sweep is called too noisy to read: no speedup up to 1.25x can be
+told from none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupKey:
@@ -75,6 +79,18 @@ def noise_floor(rows: Iterable[TrialRow]) -> float | None:
             noise = control_noise(row.speedup, row.speedup_low, row.speedup_high)
             floor = noise if floor is None else max(floor, noise)
     return floor
+
+
+QUIETER = (
+    "Run the study again on a new OUT, on a machine without other work, or with a larger batch, "
+    "whose steps take longer."
+)
+"""What to do about a sweep that is too noisy to read."""
+
+
+def is_unusable(floor: float | None) -> bool:
+    """Whether a noise floor is so large that the sweep cannot be read."""
+    return floor is not None and floor >= UNUSABLE
 
 
 def noise_floors(rows: Iterable[TrialRow]) -> dict[GroupKey, float | None]:

@@ -15,7 +15,14 @@ import numpy as np
 from frostline.analyse.association import Association, associate
 from frostline.analyse.busy import busy_fraction
 from frostline.analyse.ceiling import REMOVABLE, ceiling
-from frostline.analyse.groups import GroupKey, TrialGroup, Verdict, trial_groups, verdict
+from frostline.analyse.groups import (
+    GroupKey,
+    TrialGroup,
+    Verdict,
+    is_unusable,
+    trial_groups,
+    verdict,
+)
 from frostline.analyse.placement import SIMILAR_FRACTION, similar
 from frostline.analyse.waits import waits_by_pass
 from frostline.store.trial_row import RUNS_EAGERLY, TrialRow
@@ -63,6 +70,9 @@ class GroupSummary:
         waits: what the baseline's step waits for, nanoseconds by pass, see
             `frostline.analyse.waits`; None where it is not known.
         waits_modelled: the waits are shared out by the number of ops that ran, which is a model.
+        input_fraction: share of the baseline's step in which it reads and copies batches; None
+            without trace.
+        compiled: whether XLA compiles the baseline's step; None where that is not known.
         removable_fraction: share of the baseline's op time in gradients and update: all that
             freezing can remove behind the forward pass; None without trace.
         ceiling: see `frostline.analyse.ceiling`; None without trace.
@@ -83,9 +93,16 @@ class GroupSummary:
     busy_fraction: float | None
     waits: Mapping[str, int] | None
     waits_modelled: bool
+    input_fraction: float | None
+    compiled: bool | None
     removable_fraction: float | None
     ceiling: float | None
     eager: str | None = None
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether its noise is so large that no speedup can be believed."""
+        return is_unusable(self.noise_floor)
 
     @property
     def configurations(self) -> tuple[TrialRow, ...]:
@@ -155,10 +172,12 @@ def _group(group: TrialGroup) -> GroupSummary:
             (row.earliest_trainable_layer, row.speedup) for row in configurations
         ),
         best=max(faster, key=lambda row: row.speedup or 0.0, default=None),
-        contrast=_contrast(configurations, floor or 0.0),
+        contrast=_contrast(configurations, floor or 0.0) if faster else None,
         busy_fraction=_median(busy_fraction(row) for row in baselines),
         waits=_waits(baselines),
         waits_modelled=any(row.unobserved_ops is not None for row in baselines),
+        input_fraction=_median(_input_fraction(row) for row in baselines),
+        compiled=next((row.jit_resolved for row in baselines if row.status == "ok"), None),
         removable_fraction=_median(_removable_fraction(row) for row in baselines),
         ceiling=ceiling(row for row in rows if not _freezes(row)),
         eager=next((row.error_message for row in rows if row.error_type == RUNS_EAGERLY), None),
@@ -207,13 +226,14 @@ def _contrast(rows: Sequence[TrialRow], floor: float) -> Contrast | None:
         np.array([entry[column] for entry in known]) for column in (0, 1, 3)
     )
     best, clearest = None, 1.0
+    apart = (1 + floor) / (1 - floor) if floor < 1 else np.inf  # both may be off by the noise
     for number, (fraction, speedup, low, _, row) in enumerate(known):
         start, stop = np.searchsorted(
             fractions, [fraction - SIMILAR_FRACTION, fraction + SIMILAR_FRACTION]
         )
         near = slice(start, max(int(stop), number + 1))
         gap = low / highs[near]
-        clearer = (gap > clearest) & (speedup / speedups[near] - 1 > floor)
+        clearer = (gap > clearest) & (speedup / speedups[near] > apart)
         for place in np.flatnonzero(clearer)[np.argsort(-gap[clearer], kind="stable")]:
             other = known[int(start) + int(place)][4]
             if similar(fraction, other.frozen_fraction or 0.0) and _placed_apart(row, other):
@@ -227,6 +247,12 @@ def _placed_apart(one: TrialRow, other: TrialRow) -> bool:
         return True
     mine, theirs = set(one.frozen_variables), set(other.frozen_variables)
     return not (mine <= theirs or theirs <= mine)
+
+
+def _input_fraction(row: TrialRow) -> float | None:
+    passes = row.passes_ns or {}
+    total, busy = sum(passes.values()), busy_fraction(row)
+    return (1.0 if busy is None else busy) * passes["input"] / total if total else None
 
 
 def _removable_fraction(row: TrialRow) -> float | None:

@@ -32,13 +32,13 @@ def headline(comparison: Comparison) -> str:
     steps = any(group.baseline is not None for group in comparison.groups)
     one, many = ("judgement", "speedups and step times") if steps else ("speedup", "speedups")
     within = percent(comparison.margin)
-    said: dict[Verdict, str] = {
+    meaning: dict[Verdict, str] = {
         "slower": f"lower by more than {within}",
         "faster": f"higher by more than {within}",
         "same": f"the same within {within}",
         "cannot tell": "cannot be told",
     }
-    counts = [f"{count} {said[word]}" for word, count in comparison.counts().items() if count]
+    counts = [f"{count} {meaning[word]}" for word, count in comparison.counts().items() if count]
     what = one if total == 1 else many
     return f"Of {total} {what} in B, against A: {', '.join(counts)}."
 

@@ -25,7 +25,7 @@ from frostline.prediction.predicted_configurations import Answer, Known, answere
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.study.study import Study
 from frostline.suggest import advice
-from frostline.words import DASH, interval, milliseconds, number, ratio, share, size
+from frostline.words import DASH, interval, layer_place, milliseconds, ratio, share, size
 
 _SHOWN = 4
 COLUMNS = (
@@ -39,7 +39,7 @@ def cells(answer: Answer) -> tuple[str, ...]:
     return (
         answer.policy,
         share(answer.frozen_fraction),
-        number(answer.earliest_trainable_layer),
+        layer_place(answer.earliest_trainable_layer),
         milliseconds(answer.predicted_step_ns),
         ratio(answer.predicted_speedup),
         interval(answer.low, answer.high),

@@ -47,7 +47,7 @@ def _peaks(group: PredictedGroup | Unpredicted, row: TrialRow) -> dict[str, int]
     peak = group.peak(row.frozen_variables)
     if peak is None:
         return {}
-    baseline = next((each.peak_memory_bytes for each in group.rows if each.is_control), None)
+    baseline = next((each.requested_peak_bytes for each in group.rows if each.is_control), None)
     naive = {} if baseline is None else naive_peaks(group.memory, row, baseline)
     return {THREE_ANCHOR: peak.total, **naive}
 
@@ -120,7 +120,7 @@ def _row(
         measured_speedup=row.speedup,
         noise_floor=floor,
         predicted_peak_bytes=peak,
-        measured_peak_bytes=row.peak_memory_bytes,
+        measured_peak_bytes=row.requested_peak_bytes,
     )
 
 
