@@ -16,6 +16,7 @@ from frostline.analyse.setting_contrasts import (
 )
 from frostline.analyse.summary import GroupSummary, Summary, TrialSummary, summarise
 from frostline.analyse.time_split import TimeSplit, time_split
+from frostline.analyse.variant_table import VariantComparison, variant_comparisons
 
 __all__ = [
     "Association",
@@ -25,6 +26,7 @@ __all__ = [
     "Summary",
     "TimeSplit",
     "TrialSummary",
+    "VariantComparison",
     "Verdict",
     "answer",
     "associate",
@@ -35,5 +37,6 @@ __all__ = [
     "setting_contrasts",
     "summarise",
     "time_split",
+    "variant_comparisons",
     "verdict",
 ]

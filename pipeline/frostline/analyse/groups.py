@@ -8,46 +8,62 @@ measured control gets no noise floor.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Literal
 
 from frostline.noise import control_noise
 from frostline.store.trial_row import TrialRow
 from frostline.trial import Setting
+from frostline.variant import variant_key
 
 Verdict = Literal["faster", "slower", "no measurable difference"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupKey:
-    """A model under one training setting: what a baseline and its trials have in common.
+    """A model, or a variant of it, under one training setting.
 
-    Keys are ordered by model, then by setting, the compiled model's own optimizer first.
+    Keys are ordered by model, then by setting, the compiled model's own optimizer first, then by
+    variant, the plain model first.
 
     Attributes:
         model: the model's name in the study.
         setting: the training setting.
+        variant: the variant's name; None for the plain model.
     """
 
     model: str
     setting: Setting
+    variant: str | None = None
 
     @staticmethod
     def of(row: TrialRow) -> GroupKey:
         """The group of a row."""
-        return GroupKey(model=row.model, setting=row.setting)
+        return GroupKey(model=row.model, setting=row.setting, variant=row.variant)
+
+    @property
+    def plain(self) -> GroupKey:
+        """The plain model's group, whose baseline and controls its variants share."""
+        return replace(self, variant=None)
+
+    @property
+    def model_key(self) -> str:
+        """The name of the model, or of its variant, among facts."""
+        return variant_key(self.model, self.variant)
 
     def __lt__(self, other: GroupKey) -> bool:
         return self._order < other._order
 
     @property
     def _order(self) -> tuple[object, ...]:
-        return self.model, *(value or "" for value in astuple(self.setting))
+        axes = (value or "" for value in astuple(self.setting))
+        return self.model, *axes, self.variant or ""
 
     @property
     def label(self) -> str:
         """The group in words: `vgg16, batch size 16, adam, float32, jit_compile auto`."""
-        return f"{self.model}, {self.setting.words()}"
+        variant = "" if self.variant is None else f" variant {self.variant}"
+        return f"{self.model}{variant}, {self.setting.words()}"
 
 
 def group_rows(rows: Iterable[TrialRow]) -> dict[GroupKey, list[TrialRow]]:
@@ -77,8 +93,14 @@ def noise_floor(rows: Iterable[TrialRow]) -> float | None:
 
 
 def noise_floors(rows: Iterable[TrialRow]) -> dict[GroupKey, float | None]:
-    """The noise floor of every group, over all of its controls."""
-    return {key: noise_floor(group) for key, group in group_rows(rows).items()}
+    """The noise floor of every group, over all controls of its plain model."""
+    groups = group_rows(rows)
+    return {key: noise_floor(groups.get(key.plain, ())) for key in groups}
+
+
+def controls_of(rows: Iterable[TrialRow], key: GroupKey) -> tuple[TrialRow, ...]:
+    """The controls that a group is held against: those of its plain model."""
+    return tuple(row for row in rows if row.is_control and GroupKey.of(row) == key.plain)
 
 
 def verdict(row: TrialRow, floor: float | None) -> Verdict | None:

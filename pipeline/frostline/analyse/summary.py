@@ -15,7 +15,14 @@ import numpy as np
 from frostline.analyse.association import Association, associate
 from frostline.analyse.busy import busy_fraction
 from frostline.analyse.ceiling import REMOVABLE, ceiling
-from frostline.analyse.groups import GroupKey, Verdict, group_rows, noise_floor, verdict
+from frostline.analyse.groups import (
+    GroupKey,
+    Verdict,
+    controls_of,
+    group_rows,
+    noise_floor,
+    verdict,
+)
 from frostline.analyse.placement import SIMILAR_FRACTION, similar
 from frostline.analyse.waits import waits_by_pass
 from frostline.store.trial_row import RUNS_EAGERLY, TrialRow
@@ -89,7 +96,7 @@ class GroupSummary:
 
     @property
     def configurations(self) -> tuple[TrialRow, ...]:
-        """Measured configurations that freeze something, each once."""
+        """Measured configurations that differ from the baseline, each once."""
         return tuple(_distinct(item.row for item in self.candidates))
 
     @property
@@ -101,8 +108,8 @@ class GroupSummary:
 
     @property
     def candidates(self) -> tuple[TrialSummary, ...]:
-        """Measured trials that freeze something."""
-        return tuple(item for item in self.trials if item.verdict and _freezes(item.row))
+        """Measured trials that freeze something, or are variants."""
+        return tuple(item for item in self.trials if item.verdict and _differs(item.row))
 
     @property
     def failed(self) -> tuple[TrialRow, ...]:
@@ -129,7 +136,15 @@ def summarise(rows: Iterable[TrialRow]) -> Summary:
     rows = list(rows)
     return Summary(
         groups=tuple(
-            _group(key, kind, group, several=len(kinds) > 1)
+            _group(
+                key,
+                kind,
+                group,
+                several=len(kinds) > 1,
+                controls=[
+                    row for row in controls_of(rows, key) if (row.device_kind or kind) == kind
+                ],
+            )
             for key, setting in group_rows(rows).items()
             for kinds in [_by_device_kind(setting)]
             for kind, group in kinds.items()
@@ -150,12 +165,17 @@ def _by_device_kind(rows: Sequence[TrialRow]) -> dict[str | None, list[TrialRow]
 
 
 def _group(
-    key: GroupKey, device_kind: str | None, rows: Sequence[TrialRow], *, several: bool
+    key: GroupKey,
+    device_kind: str | None,
+    rows: Sequence[TrialRow],
+    *,
+    several: bool,
+    controls: Sequence[TrialRow],
 ) -> GroupSummary:
-    floor = noise_floor(rows)
+    floor = noise_floor(controls)
     items = [TrialSummary(row=row, verdict=verdict(row, floor)) for row in rows]
     items.sort(key=_order)
-    measured = [item for item in items if item.verdict and _freezes(item.row)]
+    measured = [item for item in items if item.verdict and _differs(item.row)]
     configurations = _distinct(item.row for item in measured)
     faster = [item.row for item in measured if item.verdict == "faster"]
     baselines = [row for row in rows if not _freezes(row)] or list(rows)
@@ -165,7 +185,7 @@ def _group(
         device_kind=device_kind,
         title=f"{key.label}, on {device_kind}" if several else key.label,
         noise_floor=floor,
-        controls=sum(row.is_control and row.speedup is not None for row in rows),
+        controls=sum(row.speedup is not None for row in controls),
         trials=tuple(items),
         baseline_step_ns=round(statistics.median(steps)) if steps else None,
         by_fraction=associate((row.frozen_fraction, row.speedup) for row in configurations),
@@ -192,6 +212,11 @@ def _waits(baselines: Iterable[TrialRow]) -> dict[str, int] | None:
 
 def _freezes(row: TrialRow) -> bool:
     return bool(row.frozen_variables)
+
+
+def _differs(row: TrialRow) -> bool:
+    """Whether it is a configuration to be told about; a variant is one with nothing frozen."""
+    return _freezes(row) or row.variant is not None
 
 
 def _order(item: TrialSummary) -> tuple[bool, float, int, str]:

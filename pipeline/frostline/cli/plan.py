@@ -90,7 +90,7 @@ def _held(study: Study, here: Machine, *, on_cluster: bool) -> str:
 
 def _inspect(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
     """Facts by model, and why the others could not be built."""
-    from frostline.measure.inspect_client import inspect_models
+    from frostline.measure.inspect_client import inspect_models, refuse_impossible_variants
     from frostline.measure.messages import Failed
 
     with err().status("building the models once, to know their layers"):
@@ -100,6 +100,7 @@ def _inspect(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
             seed=study.seed,
             deadline_s=study.resources.trial_timeout_s,
         )
+    refuse_impossible_variants(found)
     facts = {}
     failures = []
     for name, each in found.items():
@@ -143,7 +144,8 @@ def _table(group: TrialGroup) -> Table:
 
 
 def _part(trial: Trial) -> str:
-    parts = [f"control {trial.replicate + 1}"] if trial.is_control else []
+    parts = [f"variant {trial.variant}"] if trial.variant else []
+    parts += [f"control {trial.replicate + 1}"] if trial.is_control else []
     parts += [f"anchor {trial.anchor}"] if trial.anchor else []
     parts += [f"also {', '.join(trial.aliases)}"] if trial.aliases else []
     return "; ".join(parts)

@@ -20,9 +20,12 @@ from frostline.analyse import (
     Summary,
     TimeSplit,
     TrialSummary,
+    VariantComparison,
     contrast_words,
     group_answer,
+    variant_comparisons,
 )
+from frostline.analyse.variant_table import COLUMNS
 from frostline.billing.run import Run
 from frostline.billing.trials import trial_bills
 from frostline.billing.words import bill_cells, bill_columns, measured_words
@@ -57,9 +60,16 @@ def result(summary: Summary, run: Run | None = None) -> RenderableType:
     contrasts = contrast_words(summary.groups, _CONTRASTS)
     return Group(
         *(part for group in summary.groups for part in _group(group, run)),
+        *(part for each in variant_comparisons(summary.groups) for part in _variants(each)),
         *([Text("\nSettings compared", style="bold")] if contrasts else []),
         *(Padding(Text(words[:1].upper() + words[1:]), (0, 0, 0, 2)) for words in contrasts),
     )
+
+
+def _variants(compared: VariantComparison) -> Iterator[RenderableType]:
+    yield Text(f"\n{compared.title}: variants compared", style="bold")
+    yield plain_table(COLUMNS, list(compared.cells())[:_ROWS])
+    yield Text(f"{compared.words()} Noise floor {floor(compared.noise_floor)}.".strip())
 
 
 def time_words(split: TimeSplit) -> str:

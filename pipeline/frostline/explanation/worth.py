@@ -61,7 +61,7 @@ def control(case: Case) -> Reason | None:
 def freeze_without_effect(case: Case) -> Reason | None:
     """Gradients and update take no less than in the baseline, and neither does the step."""
     gone = case.change(lambda cell: cell.pass_ in REMOVABLE)
-    if gone is None or not case.freezes or case.row.is_control:
+    if gone is None or not case.freezes or case.row.is_control or case.row.variant is not None:
         return None
     shrank = gone.is_real and gone.saved_ns > 0
     if case.verdict != "no measurable difference" or shrank:

@@ -289,8 +289,8 @@ class Failed:
 
 _REFUSALS = frozenset(
     {
-        "FixedBatch", "NeedsData", "NoBatch", "NoGradients", "NoLoss", "NotADataset", "NotAModel",
-        "NotBuilt", "StepFailed", "WrongBackend",
+        "CannotVary", "FixedBatch", "NeedsData", "NoBatch", "NoGradients", "NoLoss", "NotADataset",
+        "NotAModel", "NotBuilt", "StepFailed", "WrongBackend",
     }
 )  # fmt: skip
 

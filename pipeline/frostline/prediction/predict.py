@@ -203,7 +203,7 @@ def _study(sweep: Sweep) -> Study:
 
 
 def _known(model: str | None, study: Study, sweep: Sweep) -> str | None:
-    names = [each.name for each in study.models]
+    names = list(dict.fromkeys(each.plain_name for each in study.model_specs()))
     names += sorted({row.model for row in sweep.trial_rows()} - set(names))
     if model is not None and model not in names:
         raise UsageError(f"the sweep has no model `{model}`. {advice(model, names)}")
@@ -220,7 +220,7 @@ def _answered(
         notices.append(str(error))
         return
     if not expanded:
-        notices.append(f"`{spelled(policy)}` matches nothing in model `{group.key.model}`")
+        notices.append(f"`{spelled(policy)}` matches nothing in model `{group.key.model_key}`")
     for one in expanded:
         try:
             yield answered(group, known, one)

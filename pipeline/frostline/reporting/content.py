@@ -19,7 +19,9 @@ from frostline.analyse import (
     answer,
     group_answer,
     setting_contrasts,
+    variant_comparisons,
 )
+from frostline.analyse.variant_table import COLUMNS as VARIANT_COLUMNS
 from frostline.billing.run import Run
 from frostline.prediction import THREE_ANCHOR
 from frostline.reporting.bill_table import BillTable, bill_table
@@ -41,7 +43,9 @@ from frostline.reporting.section_names import anchor_names
 from frostline.reporting.trial_table import COLUMNS, TableColumn, TableRow, table_rows
 from frostline.store.manifest import Manifest
 from frostline.visible import visible_in
-from frostline.words import rate, ratio, share
+from frostline.words import floor, rate, ratio, share
+
+_MOST_VARIANT_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +110,16 @@ class ContrastRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VariantRows:
+    """A model's variants and configurations in one table, as shown."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportContent:
     """A whole report.
 
@@ -118,6 +132,7 @@ class ReportContent:
         families: of the shown trials, for the filter.
         models: their names, for the filter.
         contrasts: settings that differ in one axis, against each other.
+        variants: models with variants, each in one table.
         sections: per model, setting and kind of device.
         columns, rows: the table of trials.
         tensorboard: the command that starts TensorBoard on this sweep, and where.
@@ -133,6 +148,7 @@ class ReportContent:
     families: tuple[Family, ...]
     models: tuple[str, ...]
     contrasts: tuple[ContrastRow, ...]
+    variants: tuple[VariantRows, ...]
     sections: tuple[Section, ...]
     columns: tuple[TableColumn, ...]
     rows: tuple[TableRow, ...]
@@ -181,6 +197,15 @@ def report_content(
         families=_families(drawings),
         models=tuple(dict.fromkeys(models)),
         contrasts=tuple(map(_contrast_row, setting_contrasts(summary.groups))),
+        variants=tuple(
+            VariantRows(
+                title=each.title,
+                columns=VARIANT_COLUMNS,
+                rows=tuple(each.cells())[:_MOST_VARIANT_ROWS],
+                words=f"{each.words()} Noise floor {floor(each.noise_floor)}.".strip(),
+            )
+            for each in variant_comparisons(summary.groups)
+        ),
         sections=sections,
         columns=tuple(COLUMNS[number] for number in used),
         rows=tuple(replace(row, cells=tuple(row.cells[number] for number in used)) for row in rows),

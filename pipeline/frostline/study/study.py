@@ -10,6 +10,7 @@ import itertools
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from frostline.billing.run import NO_RUN, Run
 from frostline.digest import digest_of
@@ -35,7 +36,8 @@ class Study:
 
     Attributes:
         name, seed: as in the file.
-        models, train, freeze, measure, resources: its tables.
+        models: its models, each followed by its variants.
+        train, freeze, measure, resources: its tables.
         text: the file as it was read.
         search_path: folders put first on the module path: the study file's own.
         digest: SHA-256 of what the file says; comments, order and spacing do not change it.
@@ -84,7 +86,7 @@ class Study:
         return replace(self, resources=resources)
 
     def model_specs(self) -> tuple[ModelSpec, ...]:
-        """Return the models in the file's order."""
+        """Return the models in the file's order, each followed by its variants."""
         specs = (model.spec(self.search_path) for model in self.models)
         if self.former_names:
             return tuple(replace(spec, known_as=former(spec.builder)) for spec in specs)
@@ -144,7 +146,7 @@ def parse_study(
     return Study(
         name=file.name,
         seed=file.seed,
-        models=file.model,
+        models=tuple(each for model in file.model for each in model.with_variants()),
         train=file.train,
         freeze=file.freeze,
         measure=file.measure,
@@ -158,8 +160,11 @@ def parse_study(
 
 
 def _said(file: StudyFile) -> dict[str, object]:
-    """What a study says; without `[run]`, as before there was one, where that says nothing."""
-    said: dict[str, object] = file.model_dump()
+    """What a study says; without what younger tables add, where they say nothing."""
+    said: dict[str, Any] = file.model_dump()
     if file.run == RunTable():
         del said["run"]
+    for model in said["model"]:
+        if not model["variant"]:
+            del model["variant"]
     return said
