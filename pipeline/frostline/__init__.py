@@ -8,6 +8,8 @@ Everything that a notebook needs is here; the modules below are free to move. In
     frostline.run_sweep(study, "demo-out")                   # measures it -> SweepResult
     sweep = frostline.open_sweep("demo-out")                 # its tables -> Sweep
     frostline.predict(sweep, ["prefix:*", "norms"])          # speedups, measured or not
+    frostline.predict_schedule(sweep, [(1, "none"), (4, "prefix:8")])    # freezing over time
+    frostline.predict_cached(sweep, ["prefix:8"])            # training on stored outputs
     frostline.explain(sweep, "prefix:4")                     # why a trial is or is not faster
     frostline.diff(sweep, "control 1", "prefix:4")           # two trials, op by op
     found = frostline.recommend(sweep, budget=0.5)           # what to freeze, per model and setting
@@ -35,7 +37,15 @@ if TYPE_CHECKING:
     from frostline.difference import Difference, diff
     from frostline.errors import FrostlineError
     from frostline.explanation import Explanation, explain
-    from frostline.prediction import Answer, PredictedPolicies, predict
+    from frostline.prediction import (
+        Answer,
+        CachedFeatures,
+        PredictedPolicies,
+        ScheduleCost,
+        predict,
+        predict_cached,
+        predict_schedule,
+    )
     from frostline.recommendation.recommend import recommend
     from frostline.recommendation.recommendation import Recommendation, Recommendations
     from frostline.recommendation.verify import Verified, verify
@@ -50,6 +60,7 @@ __all__ = [
     "Answer",
     "Bill",
     "Bills",
+    "CachedFeatures",
     "Difference",
     "Explanation",
     "FrostlineError",
@@ -58,6 +69,7 @@ __all__ = [
     "Recommendation",
     "Recommendations",
     "Run",
+    "ScheduleCost",
     "Study",
     "Sweep",
     "SweepResult",
@@ -69,6 +81,8 @@ __all__ = [
     "load_study",
     "open_sweep",
     "predict",
+    "predict_cached",
+    "predict_schedule",
     "reattribute",
     "recommend",
     "report",
@@ -82,7 +96,15 @@ _LOADED_ON_USE = {
     "frostline.difference": ("Difference", "diff"),
     "frostline.errors": ("FrostlineError",),
     "frostline.explanation": ("Explanation", "explain"),
-    "frostline.prediction": ("Answer", "PredictedPolicies", "predict"),
+    "frostline.prediction": (
+        "Answer",
+        "CachedFeatures",
+        "PredictedPolicies",
+        "ScheduleCost",
+        "predict",
+        "predict_cached",
+        "predict_schedule",
+    ),
     "frostline.recommendation.recommend": ("recommend",),
     "frostline.recommendation.recommendation": ("Recommendation", "Recommendations"),
     "frostline.recommendation.verify": ("Verified", "verify"),

@@ -36,7 +36,8 @@ class Lora:
     Attributes:
         rank: columns of A, rows of B.
         alpha: A·B counts alpha / rank times; None: as Keras has it, alpha = rank.
-        layers: names of layers, or ends of names; empty: every layer that can carry it.
+        layers: names of layers, or ends of names, with `*` and `?`; empty: every layer that can
+            carry it.
     """
 
     rank: int

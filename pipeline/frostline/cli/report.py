@@ -23,7 +23,7 @@ def report(
 ) -> None:
     """Write the report, index.html and its figures; show the summary."""
     from frostline.analyse import summarise
-    from frostline.analyse.stored_run import run_of
+    from frostline.analyse.stored_run import published_of, run_of
     from frostline.cli.results import result
     from frostline.reporting.make import report as written
     from frostline.store.sweep import open_sweep
@@ -33,7 +33,7 @@ def report(
     opened = open_sweep(sweep)
     run = run_of(opened, asked)
     summary = summarise(opened.trial_rows())
-    console.print(result(summary, run))
+    console.print(result(summary, run, published_of(opened)))
     with console.status("drawing the report"):
         page = written(opened, summary=summary, out=where, run=run)
     console.print(f"\nReport: {page}", soft_wrap=True)

@@ -7,7 +7,7 @@ very many trials only some are listed, evenly spread over the frozen fraction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -23,6 +23,7 @@ from frostline.analyse import (
     VariantComparison,
     contrast_words,
     group_answer,
+    published_table,
     variant_comparisons,
 )
 from frostline.analyse.variant_table import COLUMNS
@@ -31,6 +32,7 @@ from frostline.billing.trials import trial_bills
 from frostline.billing.words import bill_cells, bill_columns, measured_words
 from frostline.cli.plain_table import plain_table
 from frostline.device_id import is_cpu
+from frostline.published import Published
 from frostline.reporting.page_limits import shown_trials
 from frostline.store.trial_row import TrialRow
 from frostline.words import (
@@ -52,15 +54,19 @@ _SHORT = {"no measurable difference": "no difference"}
 _STYLES = {"faster": "green", "slower": "red", "no measurable difference": "dim"}
 
 
-def result(summary: Summary, run: Run | None = None) -> RenderableType:
+def result(
+    summary: Summary, run: Run | None = None, published: Sequence[Published] = ()
+) -> RenderableType:
     """Every group's table, failures and answer; then what one setting gives against another.
 
     `run` has examples and epochs: each group also shows what it takes; None: it does not.
+    `published` are speedups to be shown beside the measured ones.
     """
     contrasts = contrast_words(summary.groups, _CONTRASTS)
     return Group(
         *(part for group in summary.groups for part in _group(group, run)),
         *(part for each in variant_comparisons(summary.groups) for part in _variants(each)),
+        *_published(summary, published),
         *([Text("\nSettings compared", style="bold")] if contrasts else []),
         *(Padding(Text(words[:1].upper() + words[1:]), (0, 0, 0, 2)) for words in contrasts),
     )
@@ -70,6 +76,16 @@ def _variants(compared: VariantComparison) -> Iterator[RenderableType]:
     yield Text(f"\n{compared.title}: variants compared", style="bold")
     yield plain_table(COLUMNS, list(compared.cells())[:_ROWS])
     yield Text(f"{compared.words()} Noise floor {floor(compared.noise_floor)}.".strip())
+
+
+def _published(summary: Summary, points: Sequence[Published]) -> Iterator[RenderableType]:
+    if not points:
+        return
+    rows = [item.row for group in summary.groups for item in group.trials]
+    yield Text("\nPublished", style="bold")
+    yield plain_table(published_table.COLUMNS, published_table.published_cells(points, rows))
+    for said in published_table.published_sentences(points):
+        yield Padding(Text(said), (0, 0, 0, 2))
 
 
 def time_words(split: TimeSplit) -> str:

@@ -58,7 +58,7 @@ def _metered(progress: SweepListener, study: str) -> SweepListener:
 def _conclude(where: Address, began: datetime, done: SweepResult) -> None:
     """Print the result and write the report, unless the report is up to date."""
     from frostline.analyse import summarise, time_split
-    from frostline.analyse.stored_run import run_of
+    from frostline.analyse.stored_run import published_of, run_of
     from frostline.cli.results import device_words, result, time_words
     from frostline.errors import FrostlineError
     from frostline.reporting.make import make_report_apart
@@ -68,7 +68,7 @@ def _conclude(where: Address, began: datetime, done: SweepResult) -> None:
     console = out()
     opened = open_sweep(where)
     rows = opened.trial_rows()
-    console.print(result(summarise(rows), run_of(opened)))
+    console.print(result(summarise(rows), run_of(opened), published_of(opened)))
     fresh = [row for row in rows if row.started_at >= began]
     if fresh:
         split = time_split(fresh, done.wall_s, openings=done.seconds)

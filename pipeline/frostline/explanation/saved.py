@@ -19,6 +19,10 @@ UPDATE_LARGE = 0.10
 UPDATE_SMALL = 0.03
 MANY_FROZEN = 0.25
 
+_OTHERWISE = (
+    "ops were fused differently, or the machine was in another state during one of the profiles"
+)
+
 
 def backward_ends(case: Case) -> Reason | None:
     """Less dX because no gradient has to reach the layers before the first that trains."""
@@ -57,18 +61,22 @@ def gradients_changed(case: Case) -> Reason | None:
         share_ns=found.saved_ns,
         text=(
             f"passing gradients on (dX) takes {'less' if less else 'more'}, although the gradient "
-            "takes the same way as before: ops were fused differently, or the machine was in "
-            "another state during one of the profiles"
+            f"takes the same way as before: {_why_changed(case, _OTHERWISE)}"
         ),
         figures=found.figures("dX"),
         advice="`frostline diff` with a control shows which ops they are.",
     )
 
 
+def _why_changed(case: Case, otherwise: str) -> str:
+    """A variant runs other ops than the plain model; elsewhere it is something else."""
+    return "the layers of this variant run other ops" if case.row.variant else otherwise
+
+
 def weight_gradients_gone(case: Case) -> Reason | None:
     """Less dW."""
     found = case.change(lambda cell: cell.pass_ == "weight_gradient" and not cell.exchange)
-    if found is None or not case.differs or not (found.is_real and found.saved_ns > 0):
+    if found is None or not case.freezes or not (found.is_real and found.saved_ns > 0):
         return None
     layers = len(case.row.frozen_layers)
     where = f" in {counted(layers, 'layer')}" if layers else ""  # else: single variables (biases)
@@ -189,11 +197,11 @@ def forward_changed(case: Case) -> Reason | None:
         share_ns=found.saved_ns,
         text=(
             f"the forward pass{beside} takes {'less' if less else 'more'} than the baseline's: "
-            + (
+            + _why_changed(
+                case,
                 "activations that no gradient needs are not kept, and ops can be fused"
                 if less
-                else "ops were fused differently, or the machine was in another state during one "
-                "of the profiles"
+                else _OTHERWISE,
             )
         ),
         figures=found.figures("forward"),

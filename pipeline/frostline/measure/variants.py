@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, NoReturn
 
 import keras
@@ -95,10 +96,10 @@ def _carriers(layers: dict[str, keras.Layer], lora: Lora) -> dict[str, keras.Lay
 
 
 def _named(names: Iterable[str], layers: dict[str, keras.Layer]) -> list[str]:
-    """Paths of the layers that go by these names, or end with them; in the model's order."""
+    """Paths of the layers that go by these names, or end with them, `*` and `?` allowed."""
     found: set[str] = set()
     for name in names:
-        fits = {path for path in layers if path == name or path.endswith(f"/{name}")}
+        fits = {path for path in layers if fnmatchcase(f"/{path}", f"*/{name}")}
         if not fits:
             _refuse(f"no layer is called `{name}`. {advice(name, list(layers))}")
         found |= fits

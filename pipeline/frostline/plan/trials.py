@@ -68,7 +68,7 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
     """
     notices: list[str] = []
     refuse_misfits(
-        study.freeze.policies,
+        (*study.freeze.policies, *(policy for _, policy in study.freeze.schedule)),
         (facts[model.name] for model in study.models),
         granularity=study.freeze.granularity,
         seed=study.seed,

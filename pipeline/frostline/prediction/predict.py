@@ -141,9 +141,9 @@ def predict(
     for policy in policies:
         parse(policy)
     sweep = as_sweep(sweep)
-    study = _study(sweep)
+    study = stored_study(sweep)
     run = settled(run, study.run)
-    fitted, rest = sort_groups(sweep, model=_known(model, study, sweep))
+    fitted, rest = sort_groups(sweep, model=known_model(model, study, sweep))
     notices = [each.notice for each in rest]
     if not fitted:
         reasons = "".join(f"\n  {notice}" for notice in notices)
@@ -187,7 +187,12 @@ def _shortened(answers: Sequence[Answer]) -> str:
     return ", ".join(said) + (f" and {more} more" if more > 0 else "")
 
 
-def _study(sweep: Sweep) -> Study:
+def stored_study(sweep: Sweep) -> Study:
+    """The study of a sweep, its builders unchecked.
+
+    Raises:
+        SweepError: it is not there, or cannot be read.
+    """
     text = sweep.out.read_text(STUDY)
     where = f"{sweep.out.files.shown}/{STUDY}"
     if text is None:
@@ -202,7 +207,8 @@ def _study(sweep: Sweep) -> Study:
         raise SweepError(f"{where} cannot be used: {error}") from error
 
 
-def _known(model: str | None, study: Study, sweep: Sweep) -> str | None:
+def known_model(model: str | None, study: Study, sweep: Sweep) -> str | None:
+    """The model's name, refused (`UsageError`) where the sweep has no such model."""
     names = list(dict.fromkeys(each.plain_name for each in study.model_specs()))
     names += sorted({row.model for row in sweep.trial_rows()} - set(names))
     if model is not None and model not in names:

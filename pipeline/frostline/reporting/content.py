@@ -19,12 +19,12 @@ from frostline.analyse import (
     answer,
     group_answer,
     setting_contrasts,
-    variant_comparisons,
 )
-from frostline.analyse.variant_table import COLUMNS as VARIANT_COLUMNS
 from frostline.billing.run import Run
 from frostline.prediction import THREE_ANCHOR
+from frostline.published import Published
 from frostline.reporting.bill_table import BillTable, bill_table
+from frostline.reporting.compared_tables import ComparedTable, compared_tables
 from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.evidence_tables import (
     AssociationRow,
@@ -43,9 +43,7 @@ from frostline.reporting.section_names import anchor_names
 from frostline.reporting.trial_table import COLUMNS, TableColumn, TableRow, table_rows
 from frostline.store.manifest import Manifest
 from frostline.visible import visible_in
-from frostline.words import floor, rate, ratio, share
-
-_MOST_VARIANT_ROWS = 100
+from frostline.words import rate, ratio, share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,16 +108,6 @@ class ContrastRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariantRows:
-    """A model's variants and configurations in one table, as shown."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    words: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportContent:
     """A whole report.
 
@@ -132,7 +120,7 @@ class ReportContent:
         families: of the shown trials, for the filter.
         models: their names, for the filter.
         contrasts: settings that differ in one axis, against each other.
-        variants: models with variants, each in one table.
+        compared: tables over several groups: models with their variants, published speedups.
         sections: per model, setting and kind of device.
         columns, rows: the table of trials.
         tensorboard: the command that starts TensorBoard on this sweep, and where.
@@ -148,7 +136,7 @@ class ReportContent:
     families: tuple[Family, ...]
     models: tuple[str, ...]
     contrasts: tuple[ContrastRow, ...]
-    variants: tuple[VariantRows, ...]
+    compared: tuple[ComparedTable, ...]
     sections: tuple[Section, ...]
     columns: tuple[TableColumn, ...]
     rows: tuple[TableRow, ...]
@@ -163,11 +151,13 @@ def report_content(
     manifest: Manifest,
     where: str,
     run: Run | None = None,
+    published: Sequence[Published] = (),
 ) -> ReportContent:
     """Everything that the report of a sweep says.
 
     `shown` has, by position of the group, the trials that the page shows; `where` is OUT as the
     user knows it, without credentials. `run` has examples and epochs; None: no bills.
+    `published` are speedups to be shown beside the measured ones.
     """
     names = anchor_names(summary.groups)
     drawings = [
@@ -197,15 +187,7 @@ def report_content(
         families=_families(drawings),
         models=tuple(dict.fromkeys(models)),
         contrasts=tuple(map(_contrast_row, setting_contrasts(summary.groups))),
-        variants=tuple(
-            VariantRows(
-                title=each.title,
-                columns=VARIANT_COLUMNS,
-                rows=tuple(each.cells())[:_MOST_VARIANT_ROWS],
-                words=f"{each.words()} Noise floor {floor(each.noise_floor)}.".strip(),
-            )
-            for each in variant_comparisons(summary.groups)
-        ),
+        compared=compared_tables(summary.groups, published),
         sections=sections,
         columns=tuple(COLUMNS[number] for number in used),
         rows=tuple(replace(row, cells=tuple(row.cells[number] for number in used)) for row in rows),

@@ -12,7 +12,7 @@ import sys
 from os import PathLike
 
 from frostline.analyse import Summary, summarise
-from frostline.analyse.stored_run import run_of
+from frostline.analyse.stored_run import published_of, run_of
 from frostline.billing.run import Run
 from frostline.child import Child, connect_to_parent
 from frostline.errors import FrostlineError, SweepError
@@ -106,7 +106,9 @@ def content_of(
     count = quota(summary)
     shown = {number: shown_trials(group, count) for number, group in enumerate(summary.groups)}
     evidence = gather(sweep, summary, shown)
-    return report_content(summary, evidence, shown, sweep.manifest, shown_as, run)
+    return report_content(
+        summary, evidence, shown, sweep.manifest, shown_as, run, published_of(sweep)
+    )
 
 
 def _serve() -> None:

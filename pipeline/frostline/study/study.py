@@ -15,6 +15,7 @@ from typing import Any
 from frostline.billing.run import NO_RUN, Run
 from frostline.digest import digest_of
 from frostline.notebook import html_facts, one_line
+from frostline.published import Published
 from frostline.study.check import checked
 from frostline.study.former_names import former
 from frostline.study.parse import read_text
@@ -44,6 +45,7 @@ class Study:
         former_names: its trials are those of an OUT that was begun under the package's former name.
         stopping: the rule by which measuring stops; that of the OUT, where there is one.
         run: the training run whose hours, energy and money are told; empty where it names none.
+        published: speedups that somebody published, to be shown beside the measured ones.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Study:
     former_names: bool = False
     stopping: StoppingRule = STOPPING
     run: Run = NO_RUN
+    published: tuple[Published, ...] = ()
 
     def __repr__(self) -> str:
         return one_line("Study", self.name, self._facts())
@@ -156,6 +159,7 @@ def parse_study(
         digest=digest_of(_said(file)),
         former_names=former_names,
         run=file.run.spec(),
+        published=tuple(each.spec() for each in file.published),
     )
 
 
@@ -164,6 +168,10 @@ def _said(file: StudyFile) -> dict[str, object]:
     said: dict[str, Any] = file.model_dump()
     if file.run == RunTable():
         del said["run"]
+    if not file.published:
+        del said["published"]
+    if not file.freeze.schedule:
+        del said["freeze"]["schedule"]
     for model in said["model"]:
         if not model["variant"]:
             del model["variant"]

@@ -28,6 +28,7 @@ from frostline.billing.run import MOST_EPOCHS, MOST_EXAMPLES, MOST_PRICE, MOST_W
 from frostline.errors import PolicyError
 from frostline.optimizers import spelled, taken_apart
 from frostline.policies import Granularity, Policy, parse
+from frostline.published import Published
 from frostline.trial import AUTO, Gpus, Jit, ModelSpec, Strategy
 from frostline.variant import Lora, Quantize, Remat, RematMode, Variant, variant_key
 
@@ -97,6 +98,17 @@ def _json(kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs
 
 
+def _ascending(
+    schedule: tuple[tuple[int, str | tuple[str, ...]], ...],
+) -> tuple[tuple[int, str | tuple[str, ...]], ...]:
+    epochs = [epoch for epoch, _ in schedule]
+    if epochs and (epochs[0] != 1 or sorted(set(epochs)) != epochs):
+        raise ValueError(
+            'has the epochs in ascending order, counted from 1: [[1, "none"], [4, "prefix:8"]]'
+        )
+    return schedule
+
+
 def _plain(name: str) -> str:
     if not re.fullmatch(r"\w[\w .+-]*", name):  # it becomes part of file names
         raise ValueError("use letters, digits, spaces and `_.+-` only, a letter or digit first")
@@ -112,6 +124,7 @@ Text = Annotated[str, StringConstraints(strict=True, min_length=1, strip_whitesp
 Whole = Annotated[int, Field(strict=True)]
 _Policy = Annotated[str | tuple[str, ...], PlainValidator(_policy)]
 _Optimizer = Annotated[str, PlainValidator(_optimizer)]
+_Stage = tuple[Annotated[Whole, Field(ge=1, le=MOST_EPOCHS)], _Policy]
 _Jit = Annotated[Jit, BeforeValidator(_jit)]
 _Axis = Field(min_length=1)
 
@@ -247,6 +260,7 @@ class FreezeTable(_Table):
     policies: Annotated[tuple[_Policy, ...], Field(min_length=1)]
     granularity: Granularity = "layer"
     anchors: StrictBool = True
+    schedule: Annotated[tuple[_Stage, ...], AfterValidator(_ascending)] = ()
 
 
 class MeasureTable(_Table):
@@ -283,6 +297,22 @@ class RunTable(_Table):
         return Run(**self.model_dump())
 
 
+class PublishedTable(_Table):
+    """`[[published]]`: a published speedup, shown beside the measured one. It changes no trial."""
+
+    policy: Text
+    speedup: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+    source: Text
+    differs: Text
+    model: Text | None = None
+    variant: Text | None = None
+    strategy: Strategy | None = None
+
+    def spec(self) -> Published:
+        """Return the entry as analysis takes it."""
+        return Published(**self.model_dump())
+
+
 class StudyFile(_Table):
     """The whole file, table by table."""
 
@@ -294,3 +324,4 @@ class StudyFile(_Table):
     measure: MeasureTable = MeasureTable()
     resources: ResourcesTable = ResourcesTable()
     run: RunTable = RunTable()
+    published: tuple[PublishedTable, ...] = ()
