@@ -33,7 +33,10 @@ from frostline.store.trial_row import TrialRow
 from frostline.words import layer_number, policy_words
 
 _EFFECTS = ("verdict", "saved", "remains", "unknown")
-_WORTH = ("failed", "too_noisy", "control", "freeze_without_effect", "within_noise")
+_WORTH = (
+    "failed", "too_noisy", "control", "freeze_without_effect", "within_noise", "lora_full_product",
+    "lora_low_rank",
+)  # fmt: skip
 
 
 def explain(
