@@ -15,7 +15,7 @@ from frostline.analyse import Summary, summarise
 from frostline.analyse.stored_run import run_of
 from frostline.billing.run import Run
 from frostline.child import Child, connect_to_parent
-from frostline.errors import FrostlineError, SweepError
+from frostline.errors import FrostlineError
 from frostline.recommendation.first_answer import first_answers
 from frostline.reporting.content import ReportContent, report_content
 from frostline.reporting.evidence import gather
@@ -101,10 +101,9 @@ def content_of(
         StorageError: OUT cannot be read.
     """
     run = run_of(sweep, run)
+    sweep.refuse_empty()
     shown_as = sweep.out.files.shown
     summary = summarise(sweep.trial_rows()) if summary is None else summary
-    if not summary.groups:
-        raise SweepError(f"{shown_as}: no trial is committed yet; run the sweep first")
     count = quota(summary)
     shown = {number: shown_trials(group, count) for number, group in enumerate(summary.groups)}
     evidence = gather(sweep, summary, shown)
