@@ -1,4 +1,4 @@
-"""A comparison as JSON. Pure.
+"""A comparison for JSON. Pure.
 
 Keys are the fields of `frostline.comparison.comparison`, and what is derived from them: the counts
 of the verdicts and the gate. Times are nanoseconds, ratios dimensionless.
@@ -6,20 +6,16 @@ of the verdicts and the gate. Times are nanoseconds, ratios dimensionless.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 from frostline.comparison.comparison import ComparedGroup, Comparison
 from frostline.comparison.sentences import gate_words, headline
 
 
-def to_json(comparison: Comparison) -> str:
-    """The comparison as one JSON object."""
-    gate = {
-        "exit_code": comparison.exit_code,
-        "words": gate_words(comparison),
-    }
-    found = {
+def document(comparison: Comparison) -> dict[str, object]:
+    """The comparison for JSON, as one object."""
+    gate = {"exit_code": comparison.exit_code, "words": gate_words(comparison)}
+    return {
         "a": {**asdict(comparison.a), "versions": dict(comparison.a.versions)},
         "b": {**asdict(comparison.b), "versions": dict(comparison.b.versions)},
         "margin": comparison.margin,
@@ -31,7 +27,6 @@ def to_json(comparison: Comparison) -> str:
         "only_b": list(comparison.only_b),
         "notices": list(comparison.notices),
     }
-    return json.dumps(found, indent=1, ensure_ascii=False)
 
 
 def _group(group: ComparedGroup) -> dict[str, object]:
