@@ -10,7 +10,8 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from frostline.cli.console import err, out, print_json
+from frostline.cli.console import err, out
+from frostline.cli.documents import AsJson, print_document
 from frostline.cli.plain_table import plain_table
 from frostline.cli.run_options import Epochs, Examples, Price, Watts, run_asked
 
@@ -29,11 +30,9 @@ def predict(
     epochs: Epochs = None,
     price: Price = None,
     watts: Watts = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Predict the speedup of any configuration, measured or not."""
-    import json
-
     from frostline.prediction import predict as predicted_of
 
     run = run_asked(examples, epochs, price, watts)
@@ -41,7 +40,7 @@ def predict(
     for notice in found.notices:
         err().print(Text(f"note: {notice}"), soft_wrap=True)
     if as_json:
-        print_json(json.dumps([answer.document() for answer in found.answers], indent=1))
+        print_document("predict", [answer.document() for answer in found.answers])
         return
     for group in found.groups:
         for part in _shown(group):

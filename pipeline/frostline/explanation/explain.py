@@ -32,12 +32,16 @@ _EFFECTS = ("verdict", "saved", "remains", "unknown")
 _WORTH = ("failed", "too_noisy", "control", "freeze_without_effect", "within_noise")
 
 
-def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
+def explain(
+    sweep: Sweep | str | PathLike[str], trial: str, *, model: str | None = None
+) -> Explanation:
     """Say where a trial's time went, and why it is or is not faster.
 
     Args:
         sweep: the sweep, or its path; the controls are read too, for the baseline's profile.
-        trial: its id, the start of its id, its policy, or its name in tables (`control 2`).
+        trial: its id, the start of its id, its policy, or its name in tables (`control 2`), with
+            the model's before it where that is needed (`vgg16/prefix:8`).
+        model: only trials of this model.
 
     Raises:
         UsageError: there is no such trial, or the name fits several.
@@ -45,7 +49,7 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
     """
     sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
-    row = find_trial(rows, trial, partial(facts_if_known, sweep))
+    row = find_trial(rows, trial, partial(facts_if_known, sweep), model=model)
     group = [one for one in rows if GroupKey.of(one) == GroupKey.of(row)]
     case = _case(sweep, row, group)
     reasons = [reason for rule in (*WORTH, *SAVED, *REMAINS) if (reason := rule(case)) is not None]
@@ -67,7 +71,7 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
         speedup_low=row.speedup_low,
         speedup_high=row.speedup_high,
         noise_floor=case.noise_floor,
-        ceiling=case.ceiling(),
+        forward_alone=case.forward_alone(),
         baseline_step_ns=row.baseline_step_ns,
         step_ns=case.step_ns,
         median_step_ns=row.step_ns,
