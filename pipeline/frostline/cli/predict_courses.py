@@ -102,7 +102,7 @@ def _print_schedule(cost: ScheduleCost) -> None:
         f"{duration_s(cost.total_s)}{interval} in all, {compiling}; with nothing frozen "
         f"{duration_s(cost.nothing_frozen_s)}: {ratio(cost.speedup)}. Predicted, no stage was run."
     )
-    out().print(Padding(Text(said), (0, 0, 1, 0)))
+    out().print(Padding(Text(said), (0, 0, 1, 0), expand=False))
 
 
 def _print_cached(group: Sequence[CachedFeatures]) -> None:
@@ -130,7 +130,7 @@ def _print_cached(group: Sequence[CachedFeatures]) -> None:
         "the store and one compilation included. What `data` changes from epoch to epoch cannot "
         "be seen here."
     )
-    out().print(Padding(Text(said), (0, 0, 1, 0)))
+    out().print(Padding(Text(said), (0, 0, 1, 0), expand=False))
 
 
 def _tell(notices: Sequence[str]) -> None:

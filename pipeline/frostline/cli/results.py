@@ -162,7 +162,7 @@ def _published(summary: Summary, points: Sequence[Published]) -> Iterator[Render
     yield Text("\nPublished", style="bold")
     yield plain_table(published_table.COLUMNS, published_table.published_cells(points, rows))
     for said in published_table.published_sentences(points):
-        yield Padding(Text(said), (0, 0, 0, 2))
+        yield Padding(Text(said), (0, 0, 0, 2), expand=False)
 
 
 def time_words(split: TimeSplit) -> str:
