@@ -27,7 +27,7 @@ from frostline.analyse import (
 from frostline.billing.run import Run
 from frostline.billing.trials import trial_bills
 from frostline.billing.words import bill_cells, bill_columns, measured_words
-from frostline.cli.plain_table import plain_table
+from frostline.cli.plain_table import PlainTable
 from frostline.cli.tables import FittedTable
 from frostline.device_id import is_cpu
 from frostline.recommendation.first_answer import FirstAnswer, first_sentences
@@ -201,7 +201,7 @@ def _bills(group: GroupSummary, run: Run) -> Iterator[RenderableType]:
     columns = bill_columns(bills.values())
     rows = [item.row for item in shown_trials(group, _ROWS) if item.row.trial_id in bills]
     yield Text()
-    yield plain_table(
+    yield PlainTable(
         ("policy", *columns),
         ((policy_words(row), *bill_cells(bills[row.trial_id], columns)) for row in rows),
     )
