@@ -194,8 +194,10 @@ def speedup(row: TrialRow) -> str:
 
 
 def policy_words(row: TrialRow) -> str:
-    """A trial's policy as shown: controls are told apart by their number."""
-    return f"control {row.replicate + 1}" if row.is_control else row.policy
+    """A trial's policy as shown: controls are told apart by number, variants by their name."""
+    if row.is_control:
+        return f"control {row.replicate + 1}"
+    return row.policy if row.variant is None else f"{row.variant}: {row.policy}"
 
 
 def in_figure(name: str) -> str:
