@@ -151,7 +151,7 @@ def _trial(item: TrialSummary) -> dict[str, Any]:
 
 def _variants(compared: VariantComparison) -> Iterator[RenderableType]:
     yield Text(f"\n{compared.title}: variants compared", style="bold")
-    yield plain_table(COLUMNS, list(compared.cells())[:_ROWS])
+    yield PlainTable(COLUMNS, list(compared.cells())[:_ROWS])
     yield Text(f"{compared.words()} Noise floor {floor(compared.noise_floor)}.".strip())
 
 
@@ -160,9 +160,9 @@ def _published(summary: Summary, points: Sequence[Published]) -> Iterator[Render
         return
     rows = [item.row for group in summary.groups for item in group.trials]
     yield Text("\nPublished", style="bold")
-    yield plain_table(published_table.COLUMNS, published_table.published_cells(points, rows))
+    yield PlainTable(published_table.COLUMNS, published_table.published_cells(points, rows))
     for said in published_table.published_sentences(points):
-        yield Padding(Text(said), (0, 0, 0, 2))
+        yield Padding(Text(said), (0, 0, 0, 2), expand=False)
 
 
 def time_words(split: TimeSplit) -> str:
