@@ -187,7 +187,7 @@ def _command(chance: random.Random, command: str, out: str, place: Path) -> list
         case "explain":
             return [command, out, chance.choice(("prefix:2", "control 1", "norms")), *as_json]
         case "diff":
-            timed = ["--timed"] if chance.random() < 0.3 else []
+            timed = ["--profiled"] if chance.random() < 0.3 else []
             return [command, out, "control 1", "prefix:2", *timed, *as_json]
         case "predict":
             policy = chance.choice(("prefix:2", "prefix:*"))

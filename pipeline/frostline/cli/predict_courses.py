@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from frostline.cli.console import err, out, print_json
-from frostline.cli.plain_table import plain_table
+from frostline.cli.console import err, out
+from frostline.cli.documents import print_document
+from frostline.cli.plain_table import PlainTable
 from frostline.errors import UsageError
 from frostline.words import DASH, duration_s, milliseconds, ratio, size
 
@@ -51,7 +51,7 @@ def show_schedules(
     found, notices = predict_schedule(sweep, parsed_schedule(stages), model=model, run=run)
     _tell(notices)
     if as_json:
-        print_json(json.dumps([cost.document() for cost in found], indent=1))
+        print_document("predict", [cost.document() for cost in found])
         return
     for cost in found:
         _print_schedule(cost)
@@ -66,7 +66,7 @@ def show_cached(
     found, notices = predict_cached(sweep, policies, model=model, run=run)
     _tell(notices)
     if as_json:
-        print_json(json.dumps([each.document() for each in found], indent=1))
+        print_document("predict", [each.document() for each in found])
         return
     for _, group in groupby(found, key=lambda each: each.key):
         _print_cached(list(group))
@@ -85,9 +85,7 @@ def _print_schedule(cost: ScheduleCost) -> None:
         )
         for stage in cost.stages
     ]
-    out().print(
-        plain_table(("policy", "epochs", "steps", "step ms", "steps take", "compile"), rows)
-    )
+    out().print(PlainTable(("policy", "epochs", "steps", "step ms", "steps take", "compile"), rows))
     interval = (
         ""
         if cost.low_s is None or cost.high_s is None
@@ -120,7 +118,7 @@ def _print_cached(group: Sequence[CachedFeatures]) -> None:
         for each in group
     ]
     columns = ("policy", "step ms", "stored ms", "speedup", "an example", "to read", "pays after")
-    out().print(plain_table(columns, rows))
+    out().print(PlainTable(columns, rows))
     for each in group:
         if each.why_not is not None:
             out().print(Text(f"{each.policy} is not advised: {each.why_not}."))
