@@ -8,6 +8,8 @@ Everything that a notebook needs is here; the modules below are free to move. In
     frostline.run_sweep(study, "demo-out")                   # measures it -> SweepResult
     sweep = frostline.open_sweep("demo-out")                 # its tables -> Sweep
     frostline.predict(sweep, ["prefix:*", "norms"])          # speedups, measured or not
+    frostline.predict_schedule(sweep, [(1, "none"), (4, "prefix:8")])    # freezing over time
+    frostline.predict_cached(sweep, ["prefix:8"])            # training on stored outputs
     frostline.explain(sweep, "prefix:4")                     # why a trial is or is not faster
     frostline.diff(sweep, "control 1", "prefix:4")           # two trials, op by op
     both = frostline.compare("before-out", sweep)            # two sweeps -> Comparison
@@ -40,7 +42,15 @@ if TYPE_CHECKING:
     from frostline.errors import FrostlineError
     from frostline.explanation import Explanation, explain
     from frostline.exporting import Exported, export
-    from frostline.prediction import Answer, PredictedPolicies, predict
+    from frostline.prediction import (
+        Answer,
+        CachedFeatures,
+        PredictedPolicies,
+        ScheduleCost,
+        predict,
+        predict_cached,
+        predict_schedule,
+    )
     from frostline.recommendation.recommend import recommend
     from frostline.recommendation.recommendation import Recommendation, Recommendations
     from frostline.recommendation.verify import Verified, verify
@@ -56,6 +66,7 @@ __all__ = [
     "Answer",
     "Bill",
     "Bills",
+    "CachedFeatures",
     "Comparison",
     "Difference",
     "Explanation",
@@ -66,6 +77,7 @@ __all__ = [
     "Recommendation",
     "Recommendations",
     "Run",
+    "ScheduleCost",
     "Study",
     "Sweep",
     "SweepResult",
@@ -79,6 +91,8 @@ __all__ = [
     "load_study",
     "open_sweep",
     "predict",
+    "predict_cached",
+    "predict_schedule",
     "reattribute",
     "recommend",
     "report",
@@ -95,7 +109,15 @@ _LOADED_ON_USE = {
     "frostline.errors": ("FrostlineError",),
     "frostline.explanation": ("Explanation", "explain"),
     "frostline.exporting": ("Exported", "export"),
-    "frostline.prediction": ("Answer", "PredictedPolicies", "predict"),
+    "frostline.prediction": (
+        "Answer",
+        "CachedFeatures",
+        "PredictedPolicies",
+        "ScheduleCost",
+        "predict",
+        "predict_cached",
+        "predict_schedule",
+    ),
     "frostline.recommendation.recommend": ("recommend",),
     "frostline.recommendation.recommendation": ("Recommendation", "Recommendations"),
     "frostline.recommendation.verify": ("Verified", "verify"),

@@ -18,6 +18,7 @@ from frostline.analyse.setting_contrasts import (
 )
 from frostline.analyse.summary import GroupSummary, Summary, TrialSummary, summarise
 from frostline.analyse.time_split import TimeSplit, time_split
+from frostline.analyse.variant_table import VariantComparison, variant_comparisons
 
 __all__ = [
     "Association",
@@ -28,6 +29,7 @@ __all__ = [
     "TimeSplit",
     "TrialGroup",
     "TrialSummary",
+    "VariantComparison",
     "Verdict",
     "answer",
     "associate",
@@ -39,5 +41,6 @@ __all__ = [
     "summarise",
     "time_split",
     "trial_groups",
+    "variant_comparisons",
     "verdict",
 ]

@@ -119,6 +119,8 @@ def _named_model(rows: Sequence[TrialRow], asked: str) -> tuple[Sequence[TrialRo
 
 
 def _names(row: TrialRow) -> set[str]:
+    if row.variant is not None:  # a bare policy means the plain model's
+        return {f"{row.variant}: {each}" for each in (row.policy, *row.aliases)}
     return {row.policy, *row.aliases, policy_words(row)}
 
 
@@ -133,14 +135,14 @@ def _with_the_same_frozen(
     if not all(isinstance(term, Named | Listed | Regex) for term in terms):
         return []
     wanted: dict[str, frozenset[str]] = {}
-    for model in {row.model for row in rows}:
+    for model in {row.model_key for row in rows}:
         facts = facts_of(model)
         try:
             for one in expand(asked, facts) if facts is not None else ():
                 wanted[model] = one.frozen_variables
         except PolicyError:
             continue
-    return [row for row in rows if wanted.get(row.model) == frozenset(row.frozen_variables)]
+    return [row for row in rows if wanted.get(row.model_key) == frozenset(row.frozen_variables)]
 
 
 def _unknown(rows: Sequence[TrialRow], asked: str) -> str:

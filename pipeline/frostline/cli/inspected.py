@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def inspected(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
     """Facts by model, and why the others could not be built."""
-    from frostline.measure.inspect_client import inspect_models
+    from frostline.measure.inspect_client import inspect_models, refuse_impossible_variants
     from frostline.measure.messages import Failed
 
     with err().status("building the models once, to know their layers"):
@@ -23,6 +23,7 @@ def inspected(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
             seed=study.seed,
             deadline_s=study.resources.trial_timeout_s,
         )
+    refuse_impossible_variants(found)
     facts = {}
     failures = []
     for name, each in found.items():

@@ -159,7 +159,8 @@ def _table(group: TrialGroup) -> FittedTable:
 
 
 def _part(trial: Trial) -> str:
-    parts = [f"control {trial.replicate + 1}"] if trial.is_control else []
+    parts = [f"variant {trial.variant}"] if trial.variant else []
+    parts += [f"control {trial.replicate + 1}"] if trial.is_control else []
     parts += [f"anchor {trial.anchor}"] if trial.anchor else []
     parts += [f"also {', '.join(trial.aliases)}"] if trial.aliases else []
     return "; ".join(parts)

@@ -22,9 +22,23 @@ if TYPE_CHECKING:
 def predict(
     sweep: Annotated[str, typer.Argument(metavar="OUT", help="A sweep's folder or URI.")],
     freeze: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option("--freeze", metavar="POLICY", help="As in a study file; may be repeated."),
-    ],
+    ] = None,
+    schedule: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--schedule",
+            metavar="EPOCH:POLICY",
+            help="Freezing over time: from this epoch on; repeated. `study`: the study's own.",
+        ),
+    ] = None,
+    cached: Annotated[
+        bool,
+        typer.Option(
+            "--cached", help="With --freeze: training on stored outputs of the frozen prefix."
+        ),
+    ] = False,
     model: Annotated[str | None, typer.Option(help="Only this model of the study.")] = None,
     examples: Examples = None,
     epochs: Epochs = None,
@@ -33,9 +47,23 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict the speedup of any configuration, measured or not."""
+    from frostline.cli import predict_courses as courses
+    from frostline.errors import UsageError
     from frostline.prediction import predict as predicted_of
 
     run = run_asked(examples, epochs, price, watts)
+    if schedule:
+        if freeze or cached:
+            raise UsageError("--schedule says what is frozen when: leave --freeze and --cached out")
+        courses.show_schedules(sweep, schedule, model=model, run=run, as_json=as_json)
+        return
+    if not freeze:
+        raise UsageError(
+            "say what to freeze: --freeze POLICY, or --schedule EPOCH:POLICY for each stage"
+        )
+    if cached:
+        courses.show_cached(sweep, freeze, model=model, run=run, as_json=as_json)
+        return
     found = predicted_of(sweep, freeze, model=model, run=run)
     for notice in found.notices:
         err().print(Text(f"note: {notice}"), soft_wrap=True)

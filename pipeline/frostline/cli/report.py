@@ -25,7 +25,7 @@ def report(
 ) -> None:
     """Write the report, index.html and its figures; show the summary."""
     from frostline.analyse import summarise
-    from frostline.analyse.stored_run import run_of
+    from frostline.analyse.stored_run import published_of, run_of
     from frostline.cli.results import document, result
     from frostline.recommendation.first_answer import first_answers
     from frostline.reporting.make import report as written
@@ -39,7 +39,7 @@ def report(
     with err().status("looking for what to freeze"):
         firsts = first_answers(opened, summary)
     if not as_json:
-        console.print(result(summary, run, firsts))
+        console.print(result(summary, run, firsts, published_of(opened)))
     with err().status("drawing the report"):
         page = written(opened, summary=summary, out=where, run=run)
     if as_json:

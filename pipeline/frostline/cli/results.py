@@ -21,15 +21,20 @@ from frostline.analyse import (
     Summary,
     TimeSplit,
     TrialSummary,
+    VariantComparison,
     contrast_words,
     group_answer,
+    published_table,
+    variant_comparisons,
 )
+from frostline.analyse.variant_table import COLUMNS
 from frostline.billing.run import Run
 from frostline.billing.trials import trial_bills
 from frostline.billing.words import bill_cells, bill_columns, measured_words
 from frostline.cli.plain_table import plain_table
 from frostline.cli.tables import FittedTable
 from frostline.device_id import is_cpu
+from frostline.published import Published
 from frostline.recommendation.first_answer import FirstAnswer, first_sentences
 from frostline.reporting.page_limits import shown_trials
 from frostline.store.trial_row import TrialRow
@@ -53,12 +58,16 @@ _STYLES = {"faster": "green", "slower": "red", "no measurable difference": "dim"
 
 
 def result(
-    summary: Summary, run: Run | None = None, firsts: Sequence[FirstAnswer | None] = ()
+    summary: Summary,
+    run: Run | None = None,
+    firsts: Sequence[FirstAnswer | None] = (),
+    published: Sequence[Published] = (),
 ) -> RenderableType:
-    """What to freeze in each group, its table, failures and statistics; then settings compared.
+    """What to freeze in each group, its table, failures and statistics; then what is compared.
 
     `run` has examples and epochs: each group also shows what it takes; None: it does not. `firsts`
-    has what to freeze, by position of the group; empty: not asked.
+    has what to freeze, by position of the group; empty: not asked. `published` are speedups to be
+    shown beside the measured ones.
     """
     contrasts = contrast_words(summary.groups, _CONTRASTS)
     return Group(
@@ -67,6 +76,8 @@ def result(
             for group, first in zip_longest(summary.groups, firsts[: len(summary.groups)])
             for part in _group(group, run, first)
         ),
+        *(part for each in variant_comparisons(summary.groups) for part in _variants(each)),
+        *_published(summary, published),
         *([Text("\nSettings compared", style="bold")] if contrasts else []),
         *(
             Padding(Text(words[:1].upper() + words[1:]), (0, 0, 0, 2), expand=False)
@@ -136,6 +147,22 @@ def _trial(item: TrialSummary) -> dict[str, Any]:
         "speedup_high": row.speedup_high,
         "error": failure_words(row) if row.status == "failed" else None,
     }
+
+
+def _variants(compared: VariantComparison) -> Iterator[RenderableType]:
+    yield Text(f"\n{compared.title}: variants compared", style="bold")
+    yield plain_table(COLUMNS, list(compared.cells())[:_ROWS])
+    yield Text(f"{compared.words()} Noise floor {floor(compared.noise_floor)}.".strip())
+
+
+def _published(summary: Summary, points: Sequence[Published]) -> Iterator[RenderableType]:
+    if not points:
+        return
+    rows = [item.row for group in summary.groups for item in group.trials]
+    yield Text("\nPublished", style="bold")
+    yield plain_table(published_table.COLUMNS, published_table.published_cells(points, rows))
+    for said in published_table.published_sentences(points):
+        yield Padding(Text(said), (0, 0, 0, 2))
 
 
 def time_words(split: TimeSplit) -> str:

@@ -94,12 +94,12 @@ def _print(
     done: SweepResult,
 ) -> None:
     from frostline.analyse import time_split
-    from frostline.analyse.stored_run import run_of
+    from frostline.analyse.stored_run import published_of, run_of
     from frostline.cli.results import device_words, result, time_words
 
     console = out()
     rows = opened.trial_rows()
-    console.print(result(summary, run_of(opened), firsts))
+    console.print(result(summary, run_of(opened), firsts, published_of(opened)))
     fresh = [row for row in rows if row.started_at >= began]
     if fresh:
         split = time_split(fresh, done.wall_s, openings=done.seconds)

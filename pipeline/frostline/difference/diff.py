@@ -83,7 +83,9 @@ def diff(
     if clock == "timed":
         before, after = _timed(before, a, a), _timed(after, b, a)
     elif not differing:
-        notices += _drift(a, b, [row for row in rows if GroupKey.of(row) == GroupKey.of(a)])
+        notices += _drift(
+            a, b, [row for row in rows if GroupKey.of(row).plain == GroupKey.of(a).plain]
+        )
     return Difference(
         a=_side(a, before),
         b=_side(b, after),

@@ -14,6 +14,7 @@ from typing import get_args
 from frostline.analyse import Verdict
 from frostline.analyse.forward_alone import forward_alone
 from frostline.analyse.groups import is_unusable
+from frostline.analyse.lora_products import LoraProducts
 from frostline.analyse.profiles import LayerMode, ProfileCell, Waits
 from frostline.explanation.explanation import ForwardAlone, Part, PartKind, Quantity, Reason
 from frostline.explanation.ledger import WAITING, Ledger, mean_ledger
@@ -73,6 +74,7 @@ class Case:
         layers: the trial's layers in the order of first use; empty where they are not known.
         stands_for: the layer with weights that each layer counts with, as in the cost model.
         devices: planes in the trial's profile.
+        lora: its low-rank products; None where it trains none.
     """
 
     row: TrialRow
@@ -86,6 +88,7 @@ class Case:
     layers: tuple[LayerMode, ...]
     stands_for: Mapping[str, str]
     devices: tuple[str, ...]
+    lora: LoraProducts | None = None
 
     @cached_property
     def baseline(self) -> Ledger | None:
@@ -119,6 +122,11 @@ class Case:
     def freezes(self) -> bool:
         """Whether the configuration freezes anything."""
         return bool(self.row.frozen_variables)
+
+    @property
+    def differs(self) -> bool:
+        """Whether it freezes anything, or is a variant of the model."""
+        return self.freezes or self.row.variant is not None
 
     @property
     def first_trainable(self) -> LayerMode | None:

@@ -11,7 +11,9 @@ from functools import partial
 from os import PathLike
 
 from frostline.analyse import GroupKey, noise_floor, verdict
+from frostline.analyse.groups import controls_of
 from frostline.analyse.lookup import find_trial
+from frostline.analyse.lora_products import lora_products
 from frostline.analyse.profiles import LayerMode, StepProfile, read_profiles
 from frostline.analyse.stored_memory import memory_of
 from frostline.analyse.stored_model import facts_if_known, load_facts, read_graph
@@ -23,13 +25,18 @@ from frostline.explanation.ledger import step_ledger
 from frostline.explanation.memory import MemoryShare, memory_share
 from frostline.explanation.remains import REMAINS
 from frostline.explanation.saved import SAVED
+from frostline.explanation.variants import VARIANTS
 from frostline.explanation.worth import WORTH
+from frostline.memory.model import MemoryModel
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
 from frostline.words import layer_number, policy_words
 
 _EFFECTS = ("verdict", "saved", "remains", "unknown")
-_WORTH = ("failed", "too_noisy", "control", "freeze_without_effect", "within_noise")
+_WORTH = (
+    "failed", "too_noisy", "control", "freeze_without_effect", "within_noise", "lora_full_product",
+    "lora_low_rank",
+)  # fmt: skip
 
 
 def explain(
@@ -50,9 +57,12 @@ def explain(
     sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
     row = find_trial(rows, trial, partial(facts_if_known, sweep), model=model)
-    group = [one for one in rows if GroupKey.of(one) == GroupKey.of(row)]
-    case = _case(sweep, row, group)
-    reasons = [reason for rule in (*WORTH, *SAVED, *REMAINS) if (reason := rule(case)) is not None]
+    case = _case(sweep, row, controls_of(rows, GroupKey.of(row)))
+    reasons = [
+        reason
+        for rule in (*WORTH, *VARIANTS, *SAVED, *REMAINS)
+        if (reason := rule(case)) is not None
+    ]
     first = case.first_trainable
     log = f"logs/{row.trial_id}.log"
     return Explanation(
@@ -80,16 +90,25 @@ def explain(
         warnings=row.warnings,
         log_path=log if f"{row.trial_id}.log" in sweep.out.files.stamps("logs") else None,
         trace_path=row.trace_path,
-        memory=_memory(sweep, row, group),
+        memory=_memory(sweep, row, rows),
     )
 
 
-def _memory(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> MemoryShare | None:
-    facts = facts_if_known(sweep, row.model)
-    if facts is None or row.status != "ok":
+def _memory(sweep: Sweep, row: TrialRow, rows: Sequence[TrialRow]) -> MemoryShare | None:
+    """What holds the trial's memory, beside the baseline: the plain model's."""
+    if row.status != "ok":
         return None
-    measured = [one for one in group if one.status == "ok"]
-    return memory_share(memory_of(sweep, measured, facts), row)
+    own = _memory_model(sweep, GroupKey.of(row), rows)
+    plain = own if row.variant is None else _memory_model(sweep, GroupKey.of(row).plain, rows)
+    return memory_share(own, row, plain=plain)
+
+
+def _memory_model(sweep: Sweep, key: GroupKey, rows: Sequence[TrialRow]) -> MemoryModel | None:
+    facts = facts_if_known(sweep, key.model_key)
+    if facts is None:
+        return None
+    measured = [one for one in rows if one.status == "ok" and GroupKey.of(one) == key]
+    return memory_of(sweep, measured, facts)
 
 
 def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
@@ -113,6 +132,7 @@ def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
         layers=layers,
         stands_for=_stands_for(sweep, row.model, controls),
         devices=own.devices if own else (),
+        lora=lora_products(sweep, row),
     )
 
 

@@ -110,7 +110,7 @@ def device_waits(case: Case) -> Reason | None:
 def waiting_changed(case: Case) -> Reason | None:
     """The device waits less or more than in the baseline."""
     found = case.change(lambda cell: cell.pass_ is None)
-    if found is None or not case.freezes or not found.is_real:
+    if found is None or not case.differs or not found.is_real:
         return None
     less = found.saved_ns > 0
     text = f"no op runs during {'less' if less else 'more'} of the step"

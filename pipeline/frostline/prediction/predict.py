@@ -143,7 +143,7 @@ def predict(
     sweep = as_sweep(sweep)
     study = study_of(sweep)
     run = settled(run, study.run)
-    fitted, rest = sort_groups(sweep, model=_known(model, study, sweep))
+    fitted, rest = sort_groups(sweep, model=known_model(model, study, sweep))
     notices = [each.notice for each in rest]
     if not fitted:
         reasons = "".join(f"\n  {notice}" for notice in notices)
@@ -187,8 +187,9 @@ def _shortened(answers: Sequence[Answer]) -> str:
     return ", ".join(said) + (f" and {more} more" if more > 0 else "")
 
 
-def _known(model: str | None, study: Study, sweep: Sweep) -> str | None:
-    names = [each.name for each in study.models]
+def known_model(model: str | None, study: Study, sweep: Sweep) -> str | None:
+    """The model's name, refused (`UsageError`) where the sweep has no such model."""
+    names = list(dict.fromkeys(each.plain_name for each in study.model_specs()))
     names += sorted({row.model for row in sweep.trial_rows()} - set(names))
     if model is not None and model not in names:
         raise UsageError(f"the sweep has no model `{model}`. {advice(model, names)}")
@@ -205,7 +206,7 @@ def _answered(
         notices.append(str(error))
         return
     if not expanded:
-        notices.append(f"`{spelled(policy)}` matches nothing in model `{group.key.model}`")
+        notices.append(f"`{spelled(policy)}` matches nothing in model `{group.key.model_key}`")
     for one in expanded:
         try:
             yield answered(group, known, one)

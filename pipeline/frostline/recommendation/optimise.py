@@ -285,7 +285,7 @@ def _too_small(
     prices = group.model.prices(
         [v.path for name in fastest.frozen_layers for v in group.facts.by_name[name].variables]
     )
-    forward = sum(price.forward for price in prices) / group.model.total(())
+    forward = sum(price.forward for price in prices) / group.model.baseline
     least = math.ceil(fastest.share * 1000) / 1000
     most = math.floor(1000 / fastest.share) / 1000
     asked, reached, instead = (

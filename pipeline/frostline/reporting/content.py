@@ -22,8 +22,10 @@ from frostline.analyse import (
 )
 from frostline.billing.run import Run
 from frostline.prediction import THREE_ANCHOR
+from frostline.published import Published
 from frostline.recommendation.first_answer import FirstAnswer
 from frostline.reporting.bill_table import BillTable, bill_table
+from frostline.reporting.compared_tables import ComparedTable, compared_tables
 from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.evidence_tables import (
     AssociationRow,
@@ -128,6 +130,7 @@ class ReportContent:
         families: of the shown trials, for the filter.
         models: their names, for the filter.
         contrasts: settings that differ in one axis, against each other.
+        compared: tables over several groups: models with their variants, published speedups.
         sections: per model, setting and kind of device.
         columns, rows: the table of trials.
         tensorboard: the command that starts TensorBoard on this sweep, and where.
@@ -144,6 +147,7 @@ class ReportContent:
     families: tuple[Family, ...]
     models: tuple[str, ...]
     contrasts: tuple[ContrastRow, ...]
+    compared: tuple[ComparedTable, ...]
     sections: tuple[Section, ...]
     columns: tuple[TableColumn, ...]
     rows: tuple[TableRow, ...]
@@ -161,12 +165,14 @@ def report_content(
     run: Run | None = None,
     firsts: Sequence[FirstAnswer | None] = (),
     study_file: str = "",
+    published: Sequence[Published] = (),
 ) -> ReportContent:
     """Everything that the report of a sweep says.
 
     `shown` has, by position of the group, the trials that the page shows; `where` is OUT as the
     user knows it, without credentials. `run` has examples and epochs; None: no bills. `firsts` has
-    what to freeze, by position of the group; empty: not asked.
+    what to freeze, by position of the group; empty: not asked. `published` are speedups to be shown
+    beside the measured ones.
     """
     names = anchor_names([(group.key.model, group.title) for group in summary.groups])
     drawings = [
@@ -198,6 +204,7 @@ def report_content(
         families=_families(drawings),
         models=tuple(dict.fromkeys(models)),
         contrasts=tuple(map(_contrast_row, setting_contrasts(summary.groups))),
+        compared=compared_tables(summary.groups, published),
         sections=sections,
         columns=tuple(COLUMNS[number] for number in used),
         rows=tuple(replace(row, cells=tuple(row.cells[number] for number in used)) for row in rows),

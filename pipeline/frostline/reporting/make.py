@@ -12,7 +12,7 @@ import sys
 from os import PathLike
 
 from frostline.analyse import Summary, summarise
-from frostline.analyse.stored_run import run_of
+from frostline.analyse.stored_run import published_of, run_of
 from frostline.billing.run import Run
 from frostline.child import Child, connect_to_parent
 from frostline.errors import FrostlineError
@@ -109,7 +109,9 @@ def content_of(
     evidence = gather(sweep, summary, shown)
     study = sweep.out.read_text(STUDY) or ""
     firsts = first_answers(sweep, summary, frontier=True)
-    return report_content(summary, evidence, shown, sweep.manifest, shown_as, run, firsts, study)
+    return report_content(
+        summary, evidence, shown, sweep.manifest, shown_as, run, firsts, study, published_of(sweep)
+    )
 
 
 def _serve() -> None:
