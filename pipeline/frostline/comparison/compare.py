@@ -111,7 +111,7 @@ class _Pair:
 
     @staticmethod
     def of(a: TrialGroup, b: TrialGroup, one: Contents, other: Contents) -> _Pair:
-        models = one.known(a.key.model), other.known(b.key.model)
+        models = one.known(a.key), other.known(b.key)
         return _Pair(
             a=a,
             b=b,
@@ -145,7 +145,7 @@ def _compared(pair: _Pair, one: Contents, other: Contents, judging: Judging) -> 
     if carried is None and not why_not:
         why_not = "beside anchors, nothing of A can be predicted from B's anchors"
     return ComparedGroup(
-        model=pair.a.key.model,
+        model=pair.a.key.model_key,
         a=_group_side(pair.a),
         b=_group_side(pair.b),
         differences=pair.differences,
