@@ -86,16 +86,16 @@ def _cells(peaks: list[tuple[int, int]]) -> list[str]:
 
 def _configurations(group: PredictedGroup) -> list[tuple[str, ...]]:
     found = []
-    for row in sorted(group.rows, key=lambda each: -(each.peak_memory_bytes or 0)):
+    for row in sorted(group.rows, key=lambda each: -(each.requested_peak_bytes or 0)):
         peak = group.peak(row.frozen_variables)
-        if peak is None or row.peak_memory_bytes is None or row.replicate:
+        if peak is None or row.requested_peak_bytes is None or row.replicate:
             continue
         found.append(
             (
                 row.policy + ("*" if row.is_anchor else ""),
-                size(row.peak_memory_bytes),
+                size(row.requested_peak_bytes),
                 size(peak.total),
-                f"{peak.total / row.peak_memory_bytes - 1:+.2%}",
+                f"{peak.total / row.requested_peak_bytes - 1:+.2%}",
                 *(f"{part / 1e6:.1f}" for part in peak.parts.values()),
             )
         )

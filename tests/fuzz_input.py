@@ -83,6 +83,7 @@ def prepare(folder: Path) -> None:
     """Write the sound sweeps that are damaged later, each of another kind."""
     world(folder / "world", text=_STUDY, tamper=lambda _trial, rows: profiled(rows))
     shutil.copytree(HERE / "data" / "sweep_v1", folder / "v1")
+    shutil.copytree(HERE / "data" / "sweep_v2", folder / "v2")
     traced = folder / "traced"
     world(traced, text=_STUDY, tamper=lambda _trial, rows: profiled(rows))
     first = sorted((traced / "tables" / "trials").iterdir())[0].stem
@@ -119,7 +120,7 @@ def run(seed: int, sound: Path, *, keep: Path | None = None) -> Verdict:
 
 def _of_out(chance: random.Random, sound: Path, place: Path) -> tuple[list[str], list[str]]:
     out = place / "out"
-    base = chance.choice(("world", "world", "world", "v1", "traced"))
+    base = chance.choice(("world", "world", "world", "v1", "v2", "v2", "traced"))
     shutil.copytree(sound / base, out)
     done = [base, *damage_out(chance, out)]
     command = chance.choice((*READERS, *WRITERS))
@@ -191,7 +192,10 @@ def _command(chance: random.Random, command: str, out: str, place: Path) -> list
             return [command, out, "--freeze", policy, *billed, *as_json]
         case "recommend":
             budget = chance.choice(("0.5", "0.9", "0.01"))
-            return [command, out, "--budget", budget, *billed, *as_json]
+            limit = chance.choice(
+                (["--budget", budget], ["--memory", "90KB"], ["--memory", "1GiB"])
+            )
+            return [command, out, *limit, *billed, *as_json]
         case "report":
             return [command, out, *billed]
         case "sweep":

@@ -22,6 +22,7 @@ def added(
     reads: Iterable[int],
     needed_by: Iterable[int],
     n_bytes: int,
+    temporary: int | None = None,
 ) -> int:
     """Append an op of one output, and return its position."""
     ops.append(
@@ -33,6 +34,7 @@ def added(
             needed_by=tuple(needed_by),
             inputs=tuple((each, 0) for each in dict.fromkeys(reads)),
             output_bytes=(n_bytes,),
+            temporary_bytes=temporary,
         )
     )
     return len(ops) - 1
@@ -52,7 +54,11 @@ def step_of(facts: ModelFacts, seed: int) -> StepGraph:
         kind: str, layer: str | None, pass_: Pass, reads: list[int], needs: set[str], size: int
     ) -> int:
         needed_by = sorted(paths.index(path) for path in needs)
-        return added(ops, kind, layer, pass_, reads=reads, needed_by=needed_by, n_bytes=size)
+        temporary = rng.randint(1, 500) if rng.random() < 0.3 else None
+        return added(
+            ops, kind, layer, pass_,
+            reads=reads, needed_by=needed_by, n_bytes=size, temporary=temporary,
+        )  # fmt: skip
 
     data = add("Placeholder", None, "input", [], set(), rng.randint(1, 50))
     outputs: dict[str, int] = {}

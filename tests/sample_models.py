@@ -90,6 +90,20 @@ def explodes() -> Any:
     return model
 
 
+def larger_than_memory() -> Any:
+    """A step that asks for 400 TB."""
+    import keras
+    import tensorflow as tf
+
+    class Greedy(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x + tf.reduce_max(tf.random.uniform([10**14]))
+
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(4, name="first")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(4, name="head")(Greedy(name="greedy")(x)))
+
+
 def keeps_training() -> Any:
     """A train step that trains a list of variables made by the builder, whatever is frozen."""
     import keras

@@ -268,7 +268,7 @@ def test_little_to_save_a_noisy_machine_and_no_trace_are_reasons_too() -> None:
     little = answer(summarise([control(1.0, 0.02, **busy, **passes), *NOISE]))
     assert "little to save: gradients and update are 0.99%" in little
     noisy = answer(summarise([control(1.2, **busy), *NOISE]))
-    assert "noise, which is large: copies of the baseline differ by up to 20%" in noisy
+    assert "the noise is large: copies of the baseline differ by up to 20%" in noisy
     unknown = answer(summarise([control(1.0, busy_ns=None, step_ns=None, **NO_TRACE), *NOISE]))
     assert "without a trace the reason is not known" in unknown
 

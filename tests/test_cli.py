@@ -109,8 +109,8 @@ def test_the_result_fits_eighty_columns_and_leaves_nothing_out(make_sweep: MakeS
     text = " ".join(" ".join(lines).split())
     for row in (item.row for group in summary.groups for item in group.trials):
         assert row.is_control or row.status == "failed" or f"{row.policy} " in text
-    assert "all_but_head 93% 8 16.2 2.60x [2.50, 2.72] faster" in text
-    assert "layer:1 0.37% 0 41.8 1.00x [0.98, 1.03] no difference" in text
+    assert "all_but_head 93% 9 16.2 2.60x [2.50, 2.72] faster" in text
+    assert "layer:1 0.37% 1 41.8 1.00x [0.98, 1.03] no difference" in text
     assert "<b>net/conv2</b>/moving_mean changed" in text
     assert "Noise floor ±2.0%" in text
     shares = [
@@ -249,6 +249,21 @@ def test_without_a_terminal_each_trial_is_a_line():
         "[3/5] net prefix:1  1.50x [1.40, 1.60]",
         "[4/5] net norms  1.50x [1.40, 1.60] (no profile)",
         "[5/5] net [b]  failed in build: no such file",
+    ]
+
+
+def test_a_reason_that_trials_share_is_told_once():
+    console = Console(file=io.StringIO(), width=80)
+    failed = {"status": "failed", "error_stage": "trace", "speedup": None}
+    with SweepProgress(console) as progress:
+        progress.on_planned({each: f"net {each}" for each in "abc"}, 0)
+        progress.on_outcome(outcome("a", error_message="no room", **failed))
+        progress.on_outcome(outcome("b", error_message="no room", **failed))
+        progress.on_outcome(outcome("c", error_message="no data", **failed))
+    assert console.file.getvalue().splitlines()[1:] == [  # type: ignore[attr-defined]
+        "[1/3] net a  failed in trace: no room",
+        "[2/3] net b  failed for the same reason as trial 1",
+        "[3/3] net c  failed in trace: no data",
     ]
 
 

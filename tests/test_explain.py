@@ -69,9 +69,9 @@ def test_backward_ends_at_the_first_layer_that_trains(built: Built):
     reason = explain(built.sweep(), "prefix:2").reason("backward_ends")
     assert reason is not None
     assert reason.effect == "saved"
-    # dX of layer 1, frozen, and of layer 2, which is the first that trains now
+    # dX of layer 2, frozen, and of layer 3, which is the first that trains now
     assert reason.share_ns == pytest.approx(4 * MS, abs=2)
-    assert "ends at layer 2 (net/layer2)" in reason.text
+    assert "ends at layer 3 (net/layer2)" in reason.text
 
 
 def test_weight_gradients_that_are_gone_have_their_share(built: Built):
@@ -91,8 +91,8 @@ def test_a_gradient_that_flows_through_frozen_layers(built: Built):
     assert reason.share_ns == part(found, "dx_through").trial_ns
     assert reason.share_ns == pytest.approx(6 * MS, abs=3)
     assert "through 3 layers that are frozen" in reason.text
-    assert "down to layer 0 (net/layer0)" in reason.text
-    assert "(0 to 4)" in reason.advice
+    assert "down to layer 1 (net/layer0)" in reason.text
+    assert "layers 1 to 5 are frozen" in reason.advice
     assert "backward_ends" not in kinds(found)
 
 
@@ -100,7 +100,7 @@ def test_there_is_no_advice_to_freeze_everything(built: Built):
     built.controls().trial("anchors:pass_through", range(1, 6))
     reason = explain(built.sweep(), "anchors:pass_through").reason("gradient_flows_through")
     assert reason is not None
-    assert "0 to" not in reason.advice
+    assert "1 to" not in reason.advice
     assert "from the input on" in reason.advice
 
 
@@ -201,7 +201,7 @@ def test_norms_before_the_first_trainable_layer_differ_in_forward_alone(tmp_path
     reason = explain(built.sweep(), "prefix:2").reason("norms_in_inference")
     assert reason is not None
     assert reason.share_ns == pytest.approx(0, abs=2)
-    assert "lies within the noise" in reason.text
+    assert "no larger than its own uncertainty" in reason.text
 
 
 @pytest.mark.parametrize(("factor", "word"), [(0.5, "less"), (1.5, "more")])
@@ -321,8 +321,9 @@ def test_a_speedup_inside_the_noise_is_said_to_be_none(built: Built):
     assert found.verdict == "no measurable difference"
     assert reason.share_ns == pytest.approx(0.1 * 37 * MS, rel=1e-6)
     assert reason.effect == "verdict"
-    # nothing that lies inside the noise is sold as a saving
-    assert not {"weight_gradients_gone", "forward_changed"} & kinds(found)
+    # the weight gradients of one layer are gone for sure, although the step shows too little of it
+    assert "weight_gradients_gone" in kinds(found)
+    assert "forward_changed" not in kinds(found)
 
 
 def test_a_freeze_that_removes_nothing_is_without_effect(built: Built):
@@ -519,7 +520,7 @@ def test_the_stored_suffix_is_held_up_by_the_gradient_that_flows_through_it():
     found = explain(open_sweep(str(DATA)), "suffix:2")
     reason = found.reason("gradient_flows_through")
     assert reason is not None
-    assert "(conv2, dense), down to layer 0 (conv1)" in reason.text
+    assert "(conv2, dense), down to layer 1 (conv1)" in reason.text
     truncated = explain(open_sweep(str(DATA)), "prefix:2")
     assert truncated.reason("backward_ends") is not None
     assert truncated.reason("gradient_flows_through") is None

@@ -349,7 +349,7 @@ def test_both_models_too_large_for_the_device_are_sandwiched(
     from frostline.measure.inspect.answer import inspect_request
 
     def no_room(*args: Any, **kwargs: Any) -> Any:
-        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        raise tf.errors.InternalError(None, None, "RESOURCE_EXHAUSTED: Out of memory")
 
     model = spec("dense")
     facts = inspect_request(

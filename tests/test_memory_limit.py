@@ -81,4 +81,4 @@ def test_what_is_alive_at_least_is_never_more_than_what_is_alive(
                 for when, n_bytes in memory.least_at(op, trains).items()
                 if meets(when, trains)
             )
-            assert least <= found.activations + found.gradients
+            assert least <= sum(each.n_bytes for each in found.tensors)

@@ -22,6 +22,7 @@ class Op:
     op_type: str
     inputs: tuple[tuple[int, int], ...] = ()
     output_bytes: tuple[int | None, ...] = (0,)
+    temporary_bytes: int | None = None
 
 
 def everything(ops: list[Op]) -> list[bool]:
@@ -37,6 +38,27 @@ def test_a_chain_holds_an_op_s_input_and_output() -> None:
     found = peak(ops, everything(ops))
     assert (found.n_bytes, found.op) == (140, 1)
     assert [(each.op, each.n_bytes) for each in found.tensors] == [(0, 100), (1, 40)]
+
+
+def test_what_an_op_works_in_is_alive_while_it_runs() -> None:
+    ops = [
+        Op("Conv2D", (), (10,), temporary_bytes=25),
+        Op("Conv2D", ((0, 0),), (20,), temporary_bytes=7),  # 10 + 20 + 7: without the 25
+    ]
+    found = peak(ops, everything(ops))
+    assert (found.n_bytes, found.op) == (37, 1)
+    assert [(each.output, each.n_bytes) for each in found.tensors] == [(0, 20), (0, 10), (-1, 7)]
+
+
+def test_a_gradient_that_is_not_computed_is_not_passed_on_either() -> None:
+    ops = [
+        Op("Conv2DBackpropFilter", (), (100,)),
+        Op("Conv2DBackpropFilter", (), (30,)),
+        Op("IdentityN", ((0, 0), (1, 0)), (100, 30)),
+        Op("Mul", ((2, 0), (2, 1)), (30,)),
+    ]
+    assert peak(ops, everything(ops)).n_bytes == 130
+    assert peak(ops, [False, True, True, True]).n_bytes == 30
 
 
 def test_a_diamond_keeps_its_first_tensor_until_both_sides_have_read_it() -> None:

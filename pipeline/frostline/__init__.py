@@ -12,11 +12,13 @@ Everything that a notebook needs is here; the modules below are free to move. In
     frostline.predict_cached(sweep, ["prefix:8"])            # training on stored outputs
     frostline.explain(sweep, "prefix:4")                     # why a trial is or is not faster
     frostline.diff(sweep, "control 1", "prefix:4")           # two trials, op by op
+    frostline.compare("before-out", sweep)                   # two sweeps -> Comparison
     found = frostline.recommend(sweep, budget=0.5)           # what to freeze, per model and setting
     frostline.verify(sweep, found[0])                        # measures that -> Verified
     run = frostline.Run(examples=50_000, epochs=10)          # a training run -> Run
     frostline.bill(sweep, run)                               # its hours, by measured trial -> Bills
     frostline.report(sweep)                                  # writes the page -> its path
+    frostline.report_comparison(found, "compared")           # that of a comparison, likewise
     frostline.reattribute(sweep)                             # attributes the kept traces again
 
 Where a function takes a sweep it also takes the sweep's path or URI. What is wrong is raised as a
@@ -34,6 +36,7 @@ from frostline.version import __version__
 if TYPE_CHECKING:
     from frostline.analyse.measured_bills import Bills, bill
     from frostline.billing import Bill, Run
+    from frostline.comparison import Comparison, compare
     from frostline.difference import Difference, diff
     from frostline.errors import FrostlineError
     from frostline.explanation import Explanation, explain
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from frostline.recommendation.recommend import recommend
     from frostline.recommendation.recommendation import Recommendation, Recommendations
     from frostline.recommendation.verify import Verified, verify
+    from frostline.reporting.comparison import report_comparison
     from frostline.reporting.make import report
     from frostline.store.sweep import Sweep, open_sweep
     from frostline.study.study import Study, load_study
@@ -61,6 +65,7 @@ __all__ = [
     "Bill",
     "Bills",
     "CachedFeatures",
+    "Comparison",
     "Difference",
     "Explanation",
     "FrostlineError",
@@ -76,6 +81,7 @@ __all__ = [
     "Verified",
     "__version__",
     "bill",
+    "compare",
     "diff",
     "explain",
     "load_study",
@@ -86,6 +92,7 @@ __all__ = [
     "reattribute",
     "recommend",
     "report",
+    "report_comparison",
     "run_sweep",
     "verify",
 ]
@@ -93,6 +100,7 @@ __all__ = [
 _LOADED_ON_USE = {
     "frostline.analyse.measured_bills": ("Bills", "bill"),
     "frostline.billing": ("Bill", "Run"),
+    "frostline.comparison": ("Comparison", "compare"),
     "frostline.difference": ("Difference", "diff"),
     "frostline.errors": ("FrostlineError",),
     "frostline.explanation": ("Explanation", "explain"),
@@ -108,6 +116,7 @@ _LOADED_ON_USE = {
     "frostline.recommendation.recommend": ("recommend",),
     "frostline.recommendation.recommendation": ("Recommendation", "Recommendations"),
     "frostline.recommendation.verify": ("Verified", "verify"),
+    "frostline.reporting.comparison": ("report_comparison",),
     "frostline.reporting.make": ("report",),
     "frostline.store.sweep": ("Sweep", "open_sweep"),
     "frostline.study.study": ("Study", "load_study"),

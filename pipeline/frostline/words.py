@@ -49,6 +49,16 @@ def number(value: int | None) -> str:
     return DASH if value is None else str(value)
 
 
+def layer_number(index: int) -> int:
+    """The number of a layer as people read it and as policies count, from 1; `index` is from 0."""
+    return index + 1
+
+
+def layer_place(index: int | None) -> str:
+    """The number of a layer in a table, from 1; a dash where it is not known."""
+    return DASH if index is None else str(layer_number(index))
+
+
 def milliseconds(nanoseconds: int | None) -> str:
     """A step time in milliseconds, three digits or more, without the unit."""
     if nanoseconds is None:

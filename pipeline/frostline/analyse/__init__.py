@@ -4,9 +4,11 @@ from frostline.analyse.answer import answer, group_answer
 from frostline.analyse.association import Association, associate
 from frostline.analyse.groups import (
     GroupKey,
+    TrialGroup,
     Verdict,
     noise_floor,
     noise_floors,
+    trial_groups,
     verdict,
 )
 from frostline.analyse.setting_contrasts import (
@@ -25,6 +27,7 @@ __all__ = [
     "SettingContrast",
     "Summary",
     "TimeSplit",
+    "TrialGroup",
     "TrialSummary",
     "VariantComparison",
     "Verdict",
@@ -37,6 +40,7 @@ __all__ = [
     "setting_contrasts",
     "summarise",
     "time_split",
+    "trial_groups",
     "variant_comparisons",
     "verdict",
 ]

@@ -22,7 +22,7 @@ from frostline.store.sweep import Sweep
 from frostline.store.validate import ADVICE, place
 
 _COLUMNS = ("op_name", "op_type", "layer", "pass", "forward_flops")
-_TENSORS = ("inputs", "output_bytes")
+_TENSORS = ("inputs", "output_bytes", "temporary_bytes")
 
 
 def load_facts(sweep: Sweep, model: str) -> ModelFacts:
@@ -96,16 +96,18 @@ def read_graph(
     if tensors:
         inputs = _inputs(table["inputs"])
         refuse_unknown_ops(inputs, place(sweep.out.files, "graph_ops", trial_id))
-        recorded = [inputs, _sizes(table["output_bytes"])]
+        temporary = table["temporary_bytes"].to_pylist()
+        recorded = [inputs, _sizes(table["output_bytes"]), temporary]
     else:
-        recorded = [[None] * table.num_rows] * 2
+        recorded = [[None] * table.num_rows] * 3
     columns = [*(table[name].to_pylist() for name in _COLUMNS), needed_by, *recorded]
     ops = [
         GraphOp(
             op_name=name, op_type=kind, layer=layer, pass_=pass_, needed_by=needed,
             forward_flops=flops, inputs=inputs, output_bytes=output_bytes,
+            temporary_bytes=temporary_bytes,
         )
-        for name, kind, layer, pass_, flops, needed, inputs, output_bytes in zip(
+        for name, kind, layer, pass_, flops, needed, inputs, output_bytes, temporary_bytes in zip(
             *columns, strict=True
         )
     ]  # fmt: skip

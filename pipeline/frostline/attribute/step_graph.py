@@ -52,6 +52,7 @@ class GraphOp:
             `StepGraph.ops` and which output of that op it is; None where that was not recorded.
         output_bytes: bytes of each of its outputs, None where one is not known; empty for an op
             that only calls functions. None where that was not recorded.
+        temporary_bytes: what it works in while it runs; None where no profile says so.
     """
 
     op_name: str
@@ -62,6 +63,7 @@ class GraphOp:
     forward_flops: int | None = None
     inputs: tuple[tuple[int, int], ...] | None = None
     output_bytes: tuple[int | None, ...] | None = None
+    temporary_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

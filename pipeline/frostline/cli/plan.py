@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from frostline.cli.console import complain, err, out
+from frostline.cli.console import complain, out
+from frostline.cli.inspected import inspected
+from frostline.cli.tables import FittedTable
 from frostline.errors import StudyError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def plan(
     if asked.resources.gpus_per_trial == AUTO:
         asked = asked.with_gpus(min(1, here.gpus))
     slots = workers or slots_on(here, resources_of(asked))
-    facts, failures = _inspect(asked)
+    facts, failures = inspected(asked)
     if not facts:
         raise StudyError("nothing of the study can run:\n  " + "\n  ".join(failures))
     buildable = tuple(model for model in asked.models if model.name in facts)
@@ -88,30 +89,6 @@ def _held(study: Study, here: Machine, *, on_cluster: bool) -> str:
     return f"{gpus}{names} and {cores}"
 
 
-def _inspect(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
-    """Facts by model, and why the others could not be built."""
-    from frostline.measure.inspect_client import inspect_models, refuse_impossible_variants
-    from frostline.measure.messages import Failed
-
-    with err().status("building the models once, to know their layers"):
-        found = inspect_models(
-            study.model_specs(),
-            study.settings()[0],
-            seed=study.seed,
-            deadline_s=study.resources.trial_timeout_s,
-        )
-    refuse_impossible_variants(found)
-    facts = {}
-    failures = []
-    for name, each in found.items():
-        if isinstance(each, Failed):
-            why = "" if each.is_refusal else f" failed in {each.stage}: {each.kind}"
-            failures.append(f"model `{name}`{why}: {each.message}")
-        else:
-            facts[name] = each
-    return facts, failures
-
-
 def _heading(group: TrialGroup, facts: ModelFacts) -> Text:
     own = "" if group.setting.optimizer else ", its own optimizer"
     frozen = facts.builder_frozen_params
@@ -123,24 +100,24 @@ def _heading(group: TrialGroup, facts: ModelFacts) -> Text:
     )
 
 
-def _table(group: TrialGroup) -> Table:
-    from frostline.words import share
+def _table(group: TrialGroup) -> FittedTable:
+    from frostline.words import layer_place, share
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("policy", overflow="fold", min_width=12)
-    table.add_column("frozen", justify="right", no_wrap=True)
-    table.add_column("layers\nfrozen", justify="right", no_wrap=True)
-    table.add_column("trains\nfrom", justify="right", no_wrap=True)
-    table.add_column("part", overflow="fold")
-    for trial in group.trials:
-        table.add_row(
-            Text(trial.policy),
-            share(trial.frozen_fraction),
-            str(len(trial.frozen_layers)),
-            str(trial.earliest_trainable_layer),
-            Text(_part(trial)),
-        )
-    return table
+    return FittedTable(
+        ("policy", "frozen", "layers\nfrozen", "trains\nfrom", "part"),
+        (
+            (
+                trial.policy,
+                share(trial.frozen_fraction),
+                str(len(trial.frozen_layers)),
+                layer_place(trial.earliest_trainable_layer),
+                _part(trial),
+            )
+            for trial in group.trials
+        ),
+        words=(4,),
+        goes=(4, 2, 3, 1),
+    )
 
 
 def _part(trial: Trial) -> str:

@@ -112,10 +112,12 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
         said += " Memory is predicted and was measured on none of them."
     if any(answer.is_anchor for answer in group.answers):
         said += " * An anchor: the prediction is made from it."
-    yield Padding(Text(f"{said} Noise floor {floor(group.noise_floor)}."), (0, 0, 1, 0))
+    yield Padding(
+        Text(f"{said} Noise floor {floor(group.noise_floor)}."), (0, 0, 1, 0), expand=False
+    )
     if group.billing is not None and (bills := group.bill_table()):
         run = run_words(group.billing.run)
         yield Text(f"{run[:1].upper()}{run[1:]} takes:")
         yield plain_table(*bills)
         sentences = f"{steps_sentence(group.billing)} {energy_sentence(group.billing)}"
-        yield Padding(Text(sentences), (0, 0, 1, 0))
+        yield Padding(Text(sentences), (0, 0, 1, 0), expand=False)

@@ -61,6 +61,7 @@ class SweepProgress:
         self._planned = False
         self._labels: dict[str, str] = {}
         self._running: dict[str, str] = {}
+        self._reasons: dict[str, int] = {}
         failed = TextColumn("{task.fields[failed]}", style="red")
         self._bar = trials_bar(console, counts=[failed])
         self._task = self._bar.add_task("trials", total=None, failed="")
@@ -122,12 +123,17 @@ class SweepProgress:
         width = len(str(self._total))
         line = Text(f"[{self._done:>{width}}/{self._total}] {self._label(outcome.trial_id)}  ")
         if outcome.status == "failed":
-            reason = f"failed in {outcome.error_stage}: {outcome.error_message}"
-            return line.append(reason, style="red")
+            return line.append(self._reason(outcome), style="red")
         line.append(ratio_with_interval(outcome.speedup, outcome.speedup_low, outcome.speedup_high))
         if outcome.error_stage == "profile":
             line.append(" (no profile)", style="yellow")
         return line
+
+    def _reason(self, outcome: TrialOutcome) -> str:
+        """Why a trial failed; a reason that many share is told once."""
+        reason = f"failed in {outcome.error_stage}: {outcome.error_message}"
+        first = self._reasons.setdefault(reason, self._done)
+        return reason if first == self._done else f"failed for the same reason as trial {first}"
 
     def _label(self, trial_id: str) -> str:
         return self._labels.get(trial_id, trial_id)

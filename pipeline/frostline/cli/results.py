@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from frostline.analyse import (
@@ -31,6 +29,7 @@ from frostline.billing.run import Run
 from frostline.billing.trials import trial_bills
 from frostline.billing.words import bill_cells, bill_columns, measured_words
 from frostline.cli.plain_table import plain_table
+from frostline.cli.tables import FittedTable
 from frostline.device_id import is_cpu
 from frostline.published import Published
 from frostline.reporting.page_limits import shown_trials
@@ -40,8 +39,8 @@ from frostline.words import (
     failure_words,
     floor,
     interval,
+    layer_place,
     milliseconds,
-    number,
     policy_words,
     ratio,
     share,
@@ -68,7 +67,10 @@ def result(
         *(part for each in variant_comparisons(summary.groups) for part in _variants(each)),
         *_published(summary, published),
         *([Text("\nSettings compared", style="bold")] if contrasts else []),
-        *(Padding(Text(words[:1].upper() + words[1:]), (0, 0, 0, 2)) for words in contrasts),
+        *(
+            Padding(Text(words[:1].upper() + words[1:]), (0, 0, 0, 2), expand=False)
+            for words in contrasts
+        ),
     )
 
 
@@ -123,11 +125,11 @@ def _group(group: GroupSummary, run: Run | None) -> Iterator[RenderableType]:
     yield _table(group)
     for row in group.failed[:_FAILED]:
         reason = Text(f"{policy_words(row)} {failure_words(row)}", style="red")
-        yield Padding(reason, (0, 0, 0, 2))
+        yield Padding(reason, (0, 0, 0, 2), expand=False)
     more = len(group.trials) - len(shown_trials(group, _ROWS))
     if more > 0:
         yield Text(f"{more} more trials are not listed here; the answer counts them.")
-    yield Text(f"Noise floor {floor(group.noise_floor)}. Layers count from 0 at the input.\n")
+    yield Text(f"Noise floor {floor(group.noise_floor)}. Layers count from 1 at the input.\n")
     yield Text(group_answer(group))
     if run is not None:
         yield from _bills(group, run)
@@ -147,24 +149,19 @@ def _bills(group: GroupSummary, run: Run) -> Iterator[RenderableType]:
     yield Text(measured_words(bills.values(), run))
 
 
-def _table(group: GroupSummary) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("policy", overflow="fold", min_width=12)
-    table.add_column("frozen", justify="right", no_wrap=True)
-    table.add_column("trains\nfrom", justify="right", no_wrap=True)
-    table.add_column("step\nms", justify="right", no_wrap=True)
-    table.add_column("speedup", justify="right", no_wrap=True)
-    table.add_column("95%\ninterval", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for item in shown_trials(group, _ROWS):
-        table.add_row(*_cells(item))
-    return table
+def _table(group: GroupSummary) -> FittedTable:
+    return FittedTable(
+        ("policy", "frozen", "trains\nfrom", "step\nms", "speedup", "95%\ninterval", "verdict"),
+        map(_cells, shown_trials(group, _ROWS)),
+        words=(6,),
+        goes=(2, 3, 5, 1, 6, 4),
+    )
 
 
-def _cells(item: TrialSummary) -> tuple[RenderableType, ...]:
+def _cells(item: TrialSummary) -> tuple[str | Text, ...]:
     row = item.row
-    cells = (Text(policy_words(row)), share(row.frozen_fraction))
-    place = number(row.earliest_trainable_layer)
+    cells = (policy_words(row), share(row.frozen_fraction))
+    place = layer_place(row.earliest_trainable_layer)
     if row.status == "failed":
         return (*cells, place, "", "", "", Text("failed", style="red"))
     if row.is_control:

@@ -17,10 +17,10 @@ def tensorboard(
     ] = 6006,
 ) -> None:
     """Show a sweep in TensorBoard, trials and profiles, until Ctrl-C."""
-    import tempfile
     from pathlib import Path
 
     from frostline.errors import SweepError
+    from frostline.scratch import scratch_folder
     from frostline.store.address import Address
     from frostline.store.sweep import open_sweep
     from frostline.tensorboard.server import TensorBoard, profile_sessions, session_link, table_link
@@ -34,8 +34,8 @@ def tensorboard(
     console = out()
     opened.out.files.walk("tensorboard")  # refuses links, which TensorBoard would follow
     policies = {row.trial_id: policy_words(row) for row in opened.trial_rows()}
-    with tempfile.TemporaryDirectory(prefix="frostline-") as scratch:
-        log = Path(scratch, "tensorboard.log")
+    with scratch_folder(prefix="frostline-tensorboard-") as scratch:
+        log = scratch / "tensorboard.log"
         with console.status("starting TensorBoard"):
             server = TensorBoard(log_dir, port=port, log=log)
         with server:

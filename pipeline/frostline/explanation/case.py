@@ -13,10 +13,11 @@ from typing import get_args
 
 from frostline.analyse import Verdict
 from frostline.analyse.ceiling import ceiling
+from frostline.analyse.groups import is_unusable
 from frostline.analyse.lora_products import LoraProducts
 from frostline.analyse.profiles import LayerMode, ProfileCell, Waits
 from frostline.explanation.explanation import Ceiling, Part, PartKind, Quantity, Reason
-from frostline.explanation.ledger import Ledger, mean_ledger
+from frostline.explanation.ledger import WAITING, Ledger, mean_ledger
 from frostline.store.trial_row import TrialRow
 
 Where = Callable[[ProfileCell], bool]
@@ -29,7 +30,9 @@ class PartChange:
     Attributes:
         baseline_ns, trial_ns: as measured.
         spread_ns: the most that a single control differs from their mean; 0 with one control.
-        noise_ns: the sweep's noise floor times the baseline's step.
+        noise_ns: what the trial's time is uncertain by, since its speedup is: the noise floor
+            times `trial_ns`. What waiting is uncertain by is the noise floor times the trial's
+            step, because waiting is what the ops leave of it.
     """
 
     baseline_ns: int
@@ -44,7 +47,7 @@ class PartChange:
 
     @property
     def is_real(self) -> bool:
-        """Whether the change is larger than the noise floor and than what controls differ by."""
+        """Whether the change is larger than what this part is itself uncertain by."""
         return abs(self.saved_ns) > max(self.noise_ns, self.spread_ns)
 
     def figures(self, name: str) -> tuple[Quantity, Quantity]:
@@ -96,6 +99,17 @@ class Case:
         return mean_ledger(self.controls, step_ns)
 
     @property
+    def is_unreadable(self) -> bool:
+        """Whether the noise floor is too large for any speedup to be believed."""
+        return is_unusable(self.noise_floor)
+
+    @property
+    def freezes_a_prefix(self) -> int:
+        """How many layers, from the input on, are frozen without a gap; 0 where not known."""
+        first = self.first_trainable
+        return 0 if first is None else self.layers.index(first)
+
+    @property
     def noise_ns(self) -> int:
         """The noise floor times the baseline's step; 0 where either is not known."""
         return round((self.noise_floor or 0.0) * (self.row.baseline_step_ns or 0))
@@ -112,7 +126,7 @@ class Case:
     @property
     def differs(self) -> bool:
         """Whether it freezes anything, or is a variant of the model."""
-        return self.freezes or self.row.variant is not None
+        return self.row.differs
 
     @property
     def first_trainable(self) -> LayerMode | None:
@@ -133,12 +147,13 @@ class Case:
         baseline = self.baseline
         if baseline is None or self.trial is None:
             return None
-        mean_ns = baseline.total(where)
+        mean_ns, trial_ns = baseline.total(where), self.trial.total(where)
+        uncertain_ns = (self.step_ns or 0) if where(WAITING) else trial_ns
         return PartChange(
             baseline_ns=mean_ns,
-            trial_ns=self.trial.total(where),
+            trial_ns=trial_ns,
             spread_ns=self._spread(where, mean_ns),
-            noise_ns=self.noise_ns,
+            noise_ns=round((self.noise_floor or 0.0) * uncertain_ns),
         )
 
     def mode_of(self, layer: str | None) -> str | None:

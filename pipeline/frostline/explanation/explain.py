@@ -30,9 +30,13 @@ from frostline.explanation.worth import WORTH
 from frostline.memory.model import MemoryModel
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
-from frostline.words import policy_words
+from frostline.words import layer_number, policy_words
 
 _EFFECTS = ("verdict", "saved", "remains", "unknown")
+_WORTH = (
+    "failed", "too_noisy", "control", "freeze_without_effect", "within_noise", "lora_full_product",
+    "lora_low_rank",
+)  # fmt: skip
 
 
 def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
@@ -67,6 +71,7 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
         layers=len(case.layers) or None,
         frozen_fraction=row.frozen_fraction,
         trains_from=first.layer if first else None,
+        trains_from_number=layer_number(first.index) if first else None,
         verdict=case.verdict,
         speedup=row.speedup,
         speedup_low=row.speedup_low,
@@ -157,5 +162,7 @@ def _stands_for(sweep: Sweep, model: str, controls: Sequence[StepProfile]) -> di
     return {}
 
 
-def _order(reason: Reason) -> tuple[int, int, str]:
-    return (_EFFECTS.index(reason.effect), -abs(reason.share_ns or 0), reason.kind)
+def _order(reason: Reason) -> tuple[int, int, int, str]:
+    """By effect; what a speedup is worth in the order of its rules, anything else by its time."""
+    first = _WORTH.index(reason.kind) if reason.effect == "verdict" else 0
+    return (_EFFECTS.index(reason.effect), first, -abs(reason.share_ns or 0), reason.kind)

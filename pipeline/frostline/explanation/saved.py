@@ -36,7 +36,7 @@ def backward_ends(case: Case) -> Reason | None:
         effect="saved",
         share_ns=found.saved_ns,
         text=(
-            f"the backward pass ends at layer {first.index} ({first.layer}): "
+            f"the backward pass ends at {first.shown}: "
             f"{counted(len(pruned), 'layer')} need no gradient passed on (dX)"
         ),
         figures=(
@@ -164,7 +164,7 @@ def norms_in_inference(case: Case) -> Reason | None:
         + (f", and the gradient in {flows} that it still flows through" if flows else "")
     )
     if found is not None and not found.is_real:
-        text += "; the difference lies within the noise"
+        text += "; the difference is no larger than its own uncertainty"
     return Reason(
         kind="norms_in_inference",
         effect="saved",

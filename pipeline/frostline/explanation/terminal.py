@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -79,8 +78,8 @@ def _about(explanation: Explanation) -> str:
     words += f"\nFreezes {explanation.frozen_layers}{of} layers"
     if explanation.frozen_fraction is not None:
         words += f", {percent(explanation.frozen_fraction)} of the parameters"
-    if explanation.trains_from:
-        words += f"; trains from {explanation.trains_from}"
+    if explanation.trains_from and explanation.trains_from_number:
+        words += f"; trains from layer {explanation.trains_from_number} ({explanation.trains_from})"
     return words + "."
 
 
@@ -110,7 +109,7 @@ def _ceiling(explanation: Explanation, ceiling: Ceiling) -> str:
     if round(ceiling.with_rest, 2) < round(ceiling.speedup, 2):
         words += f"; {ratio(ceiling.with_rest)} with input, waiting and unattributed time kept"
     saved = _saved_ns(explanation)
-    if saved is not None and saved > 0:
+    if saved is not None and saved > 0 and explanation.verdict == "faster":
         removable = ceiling.gradients_ns + ceiling.update_ns
         takes = f"{duration_ns(removable)} that gradients and update take"
         words += f". The step became {duration_ns(saved)} shorter, "
@@ -203,7 +202,7 @@ def _reason_words(reason: Reason) -> RenderableType:
     words = Text(reason.text[:1].upper() + reason.text[1:] + ".")
     if reason.advice:
         words.append(f"\n→ {reason.advice}", style="bold")
-    return Padding(words, 0)
+    return words
 
 
 def _memory(memory: MemoryShare) -> Iterator[RenderableType]:

@@ -33,13 +33,13 @@ from frostline.measure.layers import owned_layers
 from frostline.measure.learning_rate import slow_down
 from frostline.measure.memory_release import release_memory, settle, transient_models, unsettle
 from frostline.measure.messages import Measured, OpenGroup, Ready, Sample
+from frostline.measure.out_of_memory import is_out_of_memory
 from frostline.measure.pairing import estimate, looks
 from frostline.measure.phase_times import Phases
 from frostline.measure.profiler import ProfiledWindow, profile_trial
 from frostline.measure.short_error import short_error
 from frostline.measure.trial_arm import TracedArm, trace_baseline, trace_trial
 from frostline.trial import ModelSpec, Trial
-from frostline.words import size
 
 _SANDWICH_PAIRS = 22
 _ENERGY_WINDOW_S = 1.5
@@ -95,29 +95,32 @@ class WarmBaseline:
         """Measure one trial; `scratch` is an empty folder for the trace and the graph.
 
         Raises:
-            TrialError: the freeze check failed, the loss is not finite, or the model does not fit
-                into the device's memory even alone.
+            TrialError: the freeze check failed, or the loss is not finite.
+            Exception: as TensorFlow raises it; one that says that memory ran out where the model
+                does not fit even alone.
         """
         self._phases.restart()
         self._clears_before = clears()
         steps_before = self._open_baseline().steps
-        try:
-            try:
-                with transient_models():
-                    measured = self._interleaved(trial, scratch)
-            except tf.errors.ResourceExhaustedError:
-                measured = self._sandwiched(trial, scratch)
-        except tf.errors.ResourceExhaustedError as error:
-            raise TrialError(
-                "measure",
-                "OutOfMemory",
-                f"the device's memory{self._memory_words()} does not hold this model even alone; "
-                f"lower batch_size ({self._setting.batch_size}), or freeze from the front: "
-                f"{short_error(error)}",
-            ) from error
+        measured = self._beside_baseline(trial, scratch)
+        if measured is None:
+            measured = self._sandwiched(trial, scratch)
         baseline = self._open_baseline()
         steps = measured.steps + max(0, baseline.steps - steps_before)
         return replace(measured, steps=steps, rss_bytes=device.resident_bytes())
+
+    def _beside_baseline(self, trial: Trial, scratch: Path) -> Measured | None:
+        """Measure a trial with both models resident; None where memory does not hold both.
+
+        The error is gone when this returns: its frames would keep the trial's model alive.
+        """
+        try:
+            with transient_models():
+                return self._interleaved(trial, scratch)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
 
     def _interleaved(self, trial: Trial, scratch: Path) -> Measured:
         baseline = self._open_baseline()
@@ -234,10 +237,6 @@ class WarmBaseline:
             profile_windows=window.windows,
             step_compilations=self._compilations(traced.arm),
         )
-
-    def _memory_words(self) -> str:
-        there = device.memory_bytes()
-        return "" if there is None else f" of {size(there)}"
 
     def _gradient_norms(
         self, trial: Trial, arm: Arm

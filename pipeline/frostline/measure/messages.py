@@ -9,7 +9,7 @@ Keras, so that both sides can.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -286,6 +286,9 @@ class Failed:
         """Whether the study asks for what cannot work, so that it has to be changed."""
         return self.kind in _REFUSALS
 
+
+OUT_OF_MEMORY: Final = "OutOfMemory"
+"""The kind of a failure for want of memory; the same attempt would fail again."""
 
 _REFUSALS = frozenset(
     {

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from frostline.child import connect_to_parent
 from frostline.errors import TrialError
 from frostline.measure.messages import (
+    OUT_OF_MEMORY,
     REQUESTS,
     Failed,
     InspectModel,
@@ -25,6 +26,7 @@ from frostline.measure.messages import (
     Reply,
     Request,
     RetraceStep,
+    RunTrial,
     line_of,
 )
 from frostline.measure.short_error import plain, short_error
@@ -66,12 +68,8 @@ class _Server:
             traceback.print_exc()
             # The state after an error of TensorFlow or the user's code is unknown, so the next
             # trial gets a new process.
-            reply = Failed(
-                stage=self._stage,
-                kind=type(error).__name__,
-                message=short_error(error),
-                fatal=True,
-            )
+            kind, message = _said_of(error, request)
+            reply = Failed(stage=self._stage, kind=kind, message=message, fatal=True)
         self._say(reply)
 
     def _answer(self, request: Request) -> Reply:
@@ -117,6 +115,18 @@ class _Server:
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
+
+
+def _said_of(error: Exception, request: Request) -> tuple[str, str]:
+    """The kind of a foreign error, and its message."""
+    if "tensorflow" in sys.modules:  # else it is what cannot be imported
+        from frostline.measure.out_of_memory import is_out_of_memory, out_of_memory_words
+
+        if is_out_of_memory(error):
+            if isinstance(request, RunTrial):
+                return OUT_OF_MEMORY, out_of_memory_words(error, request.trial.setting, trial=True)
+            return OUT_OF_MEMORY, out_of_memory_words(error, request.setting)
+    return type(error).__name__, short_error(error)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,14 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from frostline.attribute.walk import union
-from frostline.memory.liveness import NO_BYTES, OF_SHAPES, OVERWRITES, MemoryOp, renamed
+from frostline.memory.liveness import (
+    NO_BYTES,
+    OF_SHAPES,
+    OVERWRITES,
+    TEMPORARY,
+    MemoryOp,
+    renamed,
+)
 
 When: TypeAlias = frozenset[int]
 """Sets of layers, as masks; of each of them a layer has to train. Empty: always."""
@@ -95,6 +102,8 @@ class Least:
         if own is not None and kind not in OF_SHAPES:
             for source in inputs:
                 self._readers[self._root[source]].append((self._place[op], own))
+        if temporary := ops[op].temporary_bytes:
+            self._bytes[op, TEMPORARY] = temporary
         for output, n_bytes in enumerate(ops[op].output_bytes or ()):
             tensor = (op, output)
             other = renamed(ops[op], output)

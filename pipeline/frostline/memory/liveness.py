@@ -12,6 +12,8 @@ to the last op that reads it. An op may make none of its own:
 An op that asks for a tensor's shape alone (`OF_SHAPES`) does not keep it alive: where shapes are
 known, TensorFlow folds the answer into a constant.
 
+What an op works in (`temporary_bytes`) is alive only while it runs.
+
 Bytes that are not known count as 0 and are counted.
 """
 
@@ -44,6 +46,10 @@ OVERWRITES = frozenset(
 OF_SHAPES = frozenset({"Rank", "Shape", "ShapeN", "Size"})
 
 
+TEMPORARY = -1
+"""Stands for what an op works in, where outputs are numbered."""
+
+
 class MemoryOp(Protocol):
     """An op as this module needs it: its type, what it reads and how large what it makes is."""
 
@@ -59,6 +65,10 @@ class MemoryOp(Protocol):
     def output_bytes(self) -> tuple[int | None, ...] | None:
         """Bytes of each output."""
 
+    @property
+    def temporary_bytes(self) -> int | None:
+        """Bytes that it works in while it runs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveTensor:
@@ -66,7 +76,7 @@ class LiveTensor:
 
     Attributes:
         op: position of the op that made it.
-        output: which of its outputs.
+        output: which of its outputs; `TEMPORARY` for what the op works in.
         n_bytes: its size in bytes.
     """
 
@@ -197,10 +207,13 @@ class _Walk:
             shared = self._shared(op, output)
             shared = shared or self._overwritten(kind, output, n_bytes, inputs)
             if shared is None:
-                self._make(tensor, 0 if kind in NO_BYTES else n_bytes, readers)
+                is_none = kind in NO_BYTES or self._is_name_of_nothing(op, output)
+                self._make(tensor, 0 if is_none else n_bytes, readers)
                 continue
             shared.reads_left += readers
             self._buffer_of[tensor] = shared
+        if temporary := self._ops[op].temporary_bytes:
+            self._make((op, TEMPORARY), temporary, 0)
 
     def end(self, op: int) -> None:
         """Let go of what nobody reads any more."""
@@ -225,6 +238,15 @@ class _Walk:
     def _shared(self, op: int, output: int) -> _Buffer | None:
         source = renamed(self._ops[op], output)
         return None if source not in self._inputs[op] else self._buffer_of.get(source)
+
+    def _is_name_of_nothing(self, op: int, output: int) -> bool:
+        """Whether an output is another name of a tensor that is not made in this step.
+
+        So it is with the gradients that an `IdentityN` of all gradients passes on, of which some
+        are not computed.
+        """
+        source = renamed(self._ops[op], output)
+        return source is not None and source[0] not in self._inputs
 
     def _overwritten(
         self, kind: str, output: int, n_bytes: int | None, inputs: Sequence[tuple[int, int]]

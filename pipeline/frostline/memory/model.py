@@ -9,14 +9,15 @@ anchors: what each froze, what its model holds, its measured peak. Out: `PeakPre
 *What is alive* is a walk over the step as the configuration prunes it (`liveness`), under XLA over
 the baseline's program (`program`), in graph mode over the traced ops; there a normalisation that is
 frozen computes what it computes in an anchor in which it is frozen (`frozen_norms`). *Workspace* is
-what the anchors' peaks have beyond that: a straight line between neighbouring anchors in what is
-alive, constant beyond the outermost. Where no anchor has a measured peak it is 0 and the prediction
-is of tensors alone. *Slots* are a straight line in the trained parameters, through the anchors that
-train most and least, whose slots are known exactly.
+what the op at the peak works in, and what the anchors' peaks have beyond all that: a straight line
+between neighbouring anchors in what is alive, constant beyond the outermost. Where no anchor has a
+measured peak it is 0 and the prediction is of tensors alone. *Slots* are a straight line in the
+trained parameters, through the anchors that train most and least, whose slots are known exactly.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,7 @@ from frostline.facts.model_facts import ModelFacts
 from frostline.memory.frozen_norms import is_frozen, left_out
 from frostline.memory.least import ALWAYS, Least, When
 from frostline.memory.lines import Line, Workspace, lower_hull
-from frostline.memory.liveness import MemoryOp, Peak, moments, peak
+from frostline.memory.liveness import TEMPORARY, MemoryOp, Peak, moments, peak
 from frostline.memory.peak_prediction import HeldTensor, Holder, PeakPrediction
 from frostline.memory.program import ProgramStep, left, needs_of, pruned
 from frostline.memory.running import Running
@@ -48,7 +49,9 @@ class AnchorMemory:
         frozen_variables: their paths.
         weights_bytes, optimizer_slots_bytes: what its model holds.
         input_bytes: one batch; 0 where its size is not known.
-        peak_bytes: the measured peak; None where the device has no account of it.
+        peak_bytes: the measured peak, as tensors asked for it; None where the device has no account
+            of it.
+        slack_bytes: what the device's allocator gave beyond that; 0 where it is not known.
         graph: its own traced step, the baseline's with tensors; None where it is not known.
     """
 
@@ -58,6 +61,7 @@ class AnchorMemory:
     input_bytes: int
     peak_bytes: int | None
     graph: StepGraph | None
+    slack_bytes: int = 0
 
 
 class MemoryModel:
@@ -68,6 +72,11 @@ class MemoryModel:
         anchors: measured anchors; the one that freezes nothing must be among them, with its graph.
         program: the baseline's XLA program, its instructions with names of ops of that graph; None
             in graph mode.
+
+    Attributes:
+        slack_bytes: what the allocator gave beyond what was asked for, in the anchor with the most
+            of it; a device has to have it beside a predicted peak.
+        is_calibrated: whether an anchor has a measured peak.
 
     Raises:
         UsageError: the baseline is missing, or its tensors were not recorded.
@@ -118,6 +127,7 @@ class MemoryModel:
                 if each.peak_bytes is not None
             ]
         )
+        self.slack_bytes = max(each.slack_bytes for each in anchors)
         self.is_calibrated = any(each.peak_bytes is not None for each in anchors)
 
     def predict(self, frozen_variables: Collection[str]) -> PeakPrediction:
@@ -133,21 +143,23 @@ class MemoryModel:
         tensors = tuple(
             HeldTensor(
                 layer=named[each.op].layer,
-                holder=_holder(named[each.op]),
+                holder="workspace" if each.output == TEMPORARY else _holder(named[each.op]),
                 op=named[each.op].op_name,
                 n_bytes=each.n_bytes,
             )
             for each in found.tensors
         )
-        activations = sum(each.n_bytes for each in tensors if each.holder == "activations")
+        by_holder: Counter[Holder] = Counter()
+        for each in tensors:
+            by_holder[each.holder] += each.n_bytes
         at = None if found.op is None else named[found.op]
         return PeakPrediction(
             weights=self._base.weights_bytes,
             optimizer_slots=self._slots.at(self._trained(frozen)),
             batch=self._base.input_bytes,
-            activations=activations,
-            gradients=found.n_bytes - activations,
-            workspace=self._workspace.at(found.n_bytes),
+            activations=by_holder["activations"],
+            gradients=by_holder["gradients"],
+            workspace=by_holder["workspace"] + self._workspace.at(found.n_bytes),
             tensors=tensors,
             layer=None if at is None else at.layer,
             pass_=None if at is None else at.pass_,
@@ -287,14 +299,15 @@ class MemoryModel:
 
 
 def _that_count(ops: Sequence[MemoryOp]) -> Iterator[int]:
-    """Ops that read or make a tensor of more than a few numbers, in their order."""
+    """Ops that read or make a tensor of more than a few numbers or work in one, in their order."""
     large = [
         {output for output, size in enumerate(op.output_bytes or ()) if size is None or size > _FEW}
         for op in ops
     ]
-    for op in range(len(ops)):
-        if large[op] or any(output in large[made] for made, output in ops[op].inputs or ()):
-            yield op
+    for number, op in enumerate(ops):
+        reads = (output in large[made] for made, output in op.inputs or ())
+        if large[number] or (op.temporary_bytes or 0) > _FEW or any(reads):
+            yield number
 
 
 def _when(mask: int | None) -> When | None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
-Holder = Literal["activations", "gradients"]
+Holder = Literal["activations", "gradients", "workspace"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,8 @@ class HeldTensor:
 
     Attributes:
         layer: whose op made it; None where it belongs to none.
-        holder: `activations` where the forward pass made it, `gradients` elsewhere.
+        holder: `activations` where the forward pass made it, `gradients` elsewhere; `workspace`
+            where the op works in it.
         op: the op or the XLA instruction.
         n_bytes: its size in bytes.
     """

@@ -26,6 +26,7 @@ class ProgramStep:
         graph_ops: ops of the traced step that it computes, by name.
         inputs: position of the instruction that made a buffer, and which of its buffers.
         output_bytes: of each buffer that it makes; 0 for one that is not temporary.
+        temporary_bytes: what it works in; XLA has a buffer for that, too, so None.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ProgramStep:
     graph_ops: tuple[str, ...]
     inputs: tuple[tuple[int, int], ...] | None
     output_bytes: tuple[int | None, ...] | None
+    temporary_bytes: int | None = None
 
 
 def left(

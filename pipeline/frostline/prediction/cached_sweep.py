@@ -11,6 +11,7 @@ from os import PathLike
 from statistics import median
 
 from frostline.analyse.stored_model import read_graph
+from frostline.analyse.stored_study import study_of
 from frostline.attribute.step_graph import StepGraph
 from frostline.billing.run import Run, settled
 from frostline.billing.trials import examples_per_step
@@ -18,7 +19,7 @@ from frostline.errors import UsageError
 from frostline.policies import Policy, expand
 from frostline.prediction.cached_features import CachedFeatures, cached_features
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
-from frostline.prediction.predict import known_model, stored_study
+from frostline.prediction.predict import known_model
 from frostline.prediction.schedules import compile_s
 from frostline.store.sweep import Sweep, as_sweep
 
@@ -48,7 +49,7 @@ def predict_cached(
     """
     policies = [policies] if isinstance(policies, str) else policies
     sweep = as_sweep(sweep)
-    study = stored_study(sweep)
+    study = study_of(sweep)
     wanted = settled(run, study.run)
     fitted, rest = sort_groups(sweep, model=known_model(model, study, sweep))
     found, notices = [], [each.notice for each in rest]

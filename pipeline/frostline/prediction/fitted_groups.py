@@ -89,9 +89,10 @@ class PredictedGroup:
         """Predicted and measured peaks of held-out configurations, in bytes, where both are."""
         found = []
         for row in self.held_out:
-            peak = self.peak(row.frozen_variables) if row.peak_memory_bytes is not None else None
-            if peak is not None and row.peak_memory_bytes is not None:
-                found.append((peak.total, row.peak_memory_bytes))
+            measured = row.requested_peak_bytes
+            peak = self.peak(row.frozen_variables) if measured is not None else None
+            if peak is not None and measured is not None:
+                found.append((peak.total, measured))
         return found
 
     def judged(self) -> list[HeldOut]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from os import PathLike
 
 from frostline.analyse.groups import GroupKey
+from frostline.analyse.stored_study import study_of
 from frostline.billing.run import Run, settled
 from frostline.billing.words import bill_cells, bill_columns
 from frostline.costmodel.held_out import HeldOutError
@@ -21,11 +22,10 @@ from frostline.policies import Policy, PolicyMismatchError, expand, parse, refus
 from frostline.prediction.bills import Billing
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
 from frostline.prediction.predicted_configurations import Answer, Known, answered
-from frostline.store.outdir import STUDY
 from frostline.store.sweep import Sweep, as_sweep
-from frostline.study.study import Study, parse_study
+from frostline.study.study import Study
 from frostline.suggest import advice
-from frostline.words import DASH, interval, milliseconds, number, ratio, share, size
+from frostline.words import DASH, interval, layer_place, milliseconds, ratio, share, size
 
 _SHOWN = 4
 COLUMNS = (
@@ -39,7 +39,7 @@ def cells(answer: Answer) -> tuple[str, ...]:
     return (
         answer.policy,
         share(answer.frozen_fraction),
-        number(answer.earliest_trainable_layer),
+        layer_place(answer.earliest_trainable_layer),
         milliseconds(answer.predicted_step_ns),
         ratio(answer.predicted_speedup),
         interval(answer.low, answer.high),
@@ -141,7 +141,7 @@ def predict(
     for policy in policies:
         parse(policy)
     sweep = as_sweep(sweep)
-    study = stored_study(sweep)
+    study = study_of(sweep)
     run = settled(run, study.run)
     fitted, rest = sort_groups(sweep, model=known_model(model, study, sweep))
     notices = [each.notice for each in rest]
@@ -185,26 +185,6 @@ def _shortened(answers: Sequence[Answer]) -> str:
     said = [f"{one.policy} {ratio(one.predicted_speedup)}" for one in answers[:_SHOWN]]
     more = len(answers) - _SHOWN
     return ", ".join(said) + (f" and {more} more" if more > 0 else "")
-
-
-def stored_study(sweep: Sweep) -> Study:
-    """The study of a sweep, its builders unchecked.
-
-    Raises:
-        SweepError: it is not there, or cannot be read.
-    """
-    text = sweep.out.read_text(STUDY)
-    where = f"{sweep.out.files.shown}/{STUDY}"
-    if text is None:
-        raise SweepError(
-            f"{where} does not exist, and policies cannot be read without it; restore it"
-        )
-    try:
-        return parse_study(
-            text, check_builders=False, former_names=sweep.manifest.begun_as_pipeline
-        )
-    except UsageError as error:
-        raise SweepError(f"{where} cannot be used: {error}") from error
 
 
 def known_model(model: str | None, study: Study, sweep: Sweep) -> str | None:

@@ -112,7 +112,7 @@ class Known:
         baseline_step_ns: median of its baselines.
         measured: median speedup by frozen variables.
         peak_error: over the held-out configurations with a measured peak; None without.
-        measured_peaks: median peak of device memory by frozen variables, in bytes.
+        measured_peaks: median requested peak by frozen variables, in bytes.
         anchors: frozen variables of each anchor.
         billing: what its bills share; None where no run is described.
     """
@@ -138,8 +138,8 @@ class Known:
         for row in group.rows:
             if row.speedup is not None:
                 speedups[frozenset(row.frozen_variables)].append(row.speedup)
-            if row.peak_memory_bytes is not None:
-                peaks[frozenset(row.frozen_variables)].append(row.peak_memory_bytes)
+            if row.requested_peak_bytes is not None:
+                peaks[frozenset(row.frozen_variables)].append(row.requested_peak_bytes)
         baselines = [row.baseline_step_ns for row in group.rows if row.baseline_step_ns]
         judged = group.judged()
         floor = noise_floor(group.controls)

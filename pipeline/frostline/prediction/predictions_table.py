@@ -47,7 +47,7 @@ def _peaks(group: PredictedGroup | Unpredicted, row: TrialRow) -> dict[str, int]
     peak = group.peak(row.frozen_variables)
     if peak is None:
         return {}
-    baseline = next((each.peak_memory_bytes for each in group.controls), None)
+    baseline = next((each.requested_peak_bytes for each in group.controls), None)
     naive = {} if baseline is None or row.variant else naive_peaks(group.memory, row, baseline)
     return {THREE_ANCHOR: peak.total, **naive}
 
@@ -123,7 +123,7 @@ def _row(
         measured_speedup=row.speedup,
         noise_floor=floor,
         predicted_peak_bytes=peak,
-        measured_peak_bytes=row.peak_memory_bytes,
+        measured_peak_bytes=row.requested_peak_bytes,
     )
 
 

@@ -20,6 +20,7 @@ from os import PathLike
 from statistics import median
 
 from frostline.analyse.groups import GroupKey
+from frostline.analyse.stored_study import study_of
 from frostline.billing.bill import Amount, steps_per_epoch
 from frostline.billing.run import Run, settled
 from frostline.billing.trials import examples_per_step
@@ -27,7 +28,7 @@ from frostline.errors import UsageError
 from frostline.policies import ExpandedPolicy, Granularity, Policy, expand, spelled
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
 from frostline.prediction.interval import spread
-from frostline.prediction.predict import known_model, stored_study
+from frostline.prediction.predict import known_model
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
 
@@ -209,7 +210,7 @@ def predict_schedule(
         SweepError: the sweep has no study.
     """
     sweep = as_sweep(sweep)
-    study = stored_study(sweep)
+    study = study_of(sweep)
     stages = study.freeze.schedule if schedule is None else checked_schedule(schedule)
     if not stages:
         raise UsageError(

@@ -56,7 +56,8 @@ def optimise(
         budget: step time / the baseline's, above 0 and not above 1.
         must_train: layers that are not to be frozen, by name or by an end of it, or enclosing ones;
             `head` is the model's head whatever its name.
-        memory_bytes: device memory at most, by the predicted peak; None: any.
+        memory_bytes: device memory at most, by the predicted peak and what the allocator adds;
+            None: any.
         run: with examples and epochs, for the bill; None: no bill.
 
     Raises:
@@ -127,6 +128,7 @@ def optimise(
         frontier=tuple(frontier),
         code=keras_code(facts, pick.frozen_layers),
         memory_bytes=memory_bytes,
+        slack_bytes=0 if group.memory is None else group.memory.slack_bytes,
         peak=group.peak(_frozen_variables(facts, [n not in pick.frozen_layers for n in names])),
     )
 
@@ -142,7 +144,8 @@ def _program(group: PredictedGroup, memory_bytes: int | None) -> tuple[Program, 
             "them in"
         )
     program = program_of(group.model, sets=group.memory.sets_of_layers(_LARGE))
-    return program, MemoryLimit(group.memory, group.facts, program, memory_bytes)
+    room = memory_bytes - group.memory.slack_bytes
+    return program, MemoryLimit(group.memory, group.facts, program, room)
 
 
 def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collection[str]) -> str:
@@ -152,7 +155,7 @@ def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collec
     facts = group.facts
     kept = {facts.layers[position].name for position in _positions(facts, must_train)}
     alone = [kept] if kept else [{layer.name} for layer in facts.layers]
-    least = min(
+    least = group.memory.slack_bytes + min(
         group.memory.peak_bytes(
             frozenset(
                 v.path for layer in facts.layers if layer.name not in training

@@ -54,6 +54,8 @@ class Recommendation:
         frontier: budgets ascending, the pick's among them; each point is exact.
         code: Python that freezes the pick.
         memory_bytes: device memory at most, as asked; None: any.
+        slack_bytes: what the allocator gave beyond what was asked for, in the anchor with the most
+            of it; it has to fit, too.
         peak: the pick's predicted peak; None where nothing can say it.
     """
 
@@ -67,6 +69,7 @@ class Recommendation:
     frontier: tuple[Point, ...]
     code: str
     memory_bytes: int | None = None
+    slack_bytes: int = 0
     peak: PeakPrediction | None = None
 
     def __repr__(self) -> str:
@@ -94,7 +97,8 @@ class Recommendation:
         """Examples that fit into the memory asked for, with the pick; None where not asked."""
         if self.peak is None or self.memory_bytes is None:
             return None
-        return self.peak.largest_batch(self.key.setting.batch_size, self.memory_bytes)
+        room = self.memory_bytes - self.slack_bytes
+        return self.peak.largest_batch(self.key.setting.batch_size, room)
 
     def frontier_rows(self) -> list[tuple[str, ...]]:
         """The points of the frontier as rows under `FRONTIER`."""

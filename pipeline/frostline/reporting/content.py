@@ -159,7 +159,7 @@ def report_content(
     user knows it, without credentials. `run` has examples and epochs; None: no bills.
     `published` are speedups to be shown beside the measured ones.
     """
-    names = anchor_names(summary.groups)
+    names = anchor_names([(group.key.model, group.title) for group in summary.groups])
     drawings = [
         Drawing.of(group, found, shown[number])
         for number, (group, found) in enumerate(zip(summary.groups, evidence, strict=True))

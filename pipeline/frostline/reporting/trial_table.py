@@ -18,6 +18,7 @@ from frostline.words import (
     DASH,
     failure_words,
     interval,
+    layer_place,
     megabytes,
     milliseconds,
     number,
@@ -108,7 +109,7 @@ def _row(item: TrialSummary, predicted: float | None, section: str) -> TableRow:
         cells=(
             _text(policy_words(row)),
             _number(share(row.frozen_fraction), row.frozen_fraction),
-            _number(number(row.earliest_trainable_layer), row.earliest_trainable_layer),
+            _number(layer_place(row.earliest_trainable_layer), row.earliest_trainable_layer),
             _number(milliseconds(row.step_ns), row.step_ns),
             _number(ratio(row.speedup), row.speedup),
             _number(interval(row.speedup_low, row.speedup_high), row.speedup_low),

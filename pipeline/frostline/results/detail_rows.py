@@ -131,6 +131,7 @@ def graph_op_rows(trial_id: str, graph: StepGraph, *, tensors: bool) -> list[Gra
             forward_flops=op.forward_flops,
             inputs=op.inputs if tensors else None,
             output_bytes=op.output_bytes if tensors else None,
+            temporary_bytes=op.temporary_bytes if tensors else None,
         )
         for op in graph.ops
     ]

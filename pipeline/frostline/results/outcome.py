@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from frostline.results.rows import TrialRun, noise_of
+from frostline.results.rows import TrialRun, error_message, noise_of
 from frostline.trial import Trial
 
 LEASE_LOST = "LeaseLost"
@@ -60,7 +60,7 @@ def outcome_of(run: TrialRun, *, store_s: float) -> TrialOutcome:
         noise=noise_of(measured) if measured is not None and run.trial.is_control else None,
         error_stage=failure.stage if failure is not None else None,
         error_type=failure.kind if failure is not None else None,
-        error_message=failure.message if failure is not None else None,
+        error_message=error_message(run),
         seconds={**seconds, "total": run.duration_s, "store": store_s},
     )
 

@@ -20,6 +20,7 @@ from frostline.attribute.step_graph import StepGraph
 from frostline.device_id import is_cpu
 from frostline.errors import TraceError
 from frostline.measure.messages import Measured
+from frostline.memory.allocated import with_allocations
 from frostline.results.rows import Failure
 from frostline.store.trial_row import RUNS_EAGERLY
 from frostline.trace.converter import TraceConverter
@@ -100,6 +101,8 @@ def read_profile(
         except TraceError as error:
             failure = Failure(stage="profile", kind=type(error).__name__, message=str(error))
             trace, costs = None, ()
+    if graph is not None and trace is not None:
+        graph = with_allocations(graph, trace.allocations)
     return TrialProfile(
         graph=graph,
         trace=trace,

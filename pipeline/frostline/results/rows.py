@@ -17,7 +17,7 @@ from typing import Literal
 from frostline.attribute.costs import OpCost, check_conserved, per_step
 from frostline.attribute.step_graph import StepGraph
 from frostline.facts.model_facts import ModelFacts
-from frostline.measure.messages import HeldBytes, Measured
+from frostline.measure.messages import OUT_OF_MEMORY, HeldBytes, Measured
 from frostline.memory.activations import kept_activations
 from frostline.memory.expected import expected_bytes
 from frostline.noise import control_noise
@@ -196,15 +196,20 @@ def _outcome(run: TrialRun) -> OutcomeColumns:
         status=run.status,
         error_stage=failure.stage if failure else None,
         error_type=failure.kind if failure else None,
-        error_message=None if failure is None else failure.message + _expected_memory(run),
+        error_message=error_message(run),
         warnings=warnings,
         attempts=run.attempts,
     )
 
 
+def error_message(run: TrialRun) -> str | None:
+    """Why a trial failed, or left no trace; None for neither."""
+    return None if run.failure is None else run.failure.message + _expected_memory(run)
+
+
 def _expected_memory(run: TrialRun) -> str:
     """What a trial that ran out of memory was expected to need, in words."""
-    if run.failure is None or run.failure.kind != "OutOfMemory" or run.facts is None:
+    if run.failure is None or run.failure.kind != OUT_OF_MEMORY or run.facts is None:
         return ""
     expected = expected_bytes(run.facts, run.trial.setting)
     if expected is None:

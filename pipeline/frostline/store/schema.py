@@ -71,7 +71,9 @@ class LayerRow(TableRow):
 
     trial_id: Annotated[str, "The trial."]
     layer: Annotated[str, "Ownership path of the layer."]
-    index: Annotated[int, "Order of first use in the step's forward pass."]
+    index: Annotated[
+        int, "Order of first use in the step's forward pass, from 0; policies count from 1."
+    ]
     kind: Annotated[str, "Keras class."]
     params: Annotated[int, "Parameters trainable in the baseline.", "parameters"]
     trainable: Annotated[bool, "At least one of its variables still trains."]
@@ -130,8 +132,15 @@ class GraphOpRow(TableRow):
     ]
     output_bytes: Annotated[
         tuple[int | None, ...] | None,
-        "Bytes of each output; an open batch size is filled in; null where another size is open, "
-        "and for trials that did not record it. Empty for an op that only calls functions.",
+        "Bytes of each output; an open batch size is filled in, and what another open size came to "
+        "where the profile shows it; null where it does not, and for trials that did not record "
+        "it. Empty for an op that only calls functions.",
+        "B",
+    ]
+    temporary_bytes: Annotated[
+        int | None,
+        "What the op works in while it runs, by the allocator's events; null where the profile of "
+        "an anchor does not show it.",
         "B",
     ]
 
@@ -169,10 +178,16 @@ class PredictionRow(TableRow):
     noise_floor: Annotated[float | None, "As in trials.", "1"]
     predicted_peak_bytes: Annotated[
         int | None,
-        "Predicted peak of the trial's device memory; null where nothing can say it.",
+        "Predicted peak of the trial's device memory as tensors ask for it; null where nothing can "
+        "say it.",
         "B",
     ]
-    measured_peak_bytes: Annotated[int | None, "trials.peak_memory_bytes.", "B"]
+    measured_peak_bytes: Annotated[
+        int | None,
+        "trials.peak_memory_bytes, less trials.allocator_slack_bytes where the peak is the "
+        "allocator's own account.",
+        "B",
+    ]
 
 
 ROWS: Mapping[str, type[TableRow]] = {

@@ -42,7 +42,9 @@ class PlannedColumns(TableRow):
     total_params: Annotated[int | None, "Elements trainable in the baseline.", "parameters"]
     frozen_fraction: Annotated[float | None, "frozen_params / total_params.", "1"]
     earliest_trainable_layer: Annotated[
-        int | None, "Index of the first layer, in order of first use, that still trains."
+        int | None,
+        "Index, from 0, of the first layer, in order of first use, that still trains. Everything "
+        "shown to people counts from 1.",
     ]
     batch_size: Annotated[int, "Examples per step.", "examples"]
     optimizer: Annotated[
@@ -54,6 +56,11 @@ class PlannedColumns(TableRow):
     is_control: Annotated[bool, "An independently built copy of the baseline."]
     replicate: Annotated[int, "Number among the controls; 0 otherwise."]
     anchor: Annotated[str | None, "Which anchor of the cost model it is; null: none."]
+
+    @property
+    def differs(self) -> bool:
+        """Whether it freezes anything, or is a variant of the model."""
+        return bool(self.frozen_variables) or self.variant is not None
 
     @property
     def model_key(self) -> str:
@@ -221,6 +228,18 @@ class PeakColumns(TableRow):
         "where the profile has no such events.",
         "B",
     ]
+
+    @property
+    def requested_peak_bytes(self) -> int | None:
+        """The peak as tensors asked for it, without what the allocator adds where that is known.
+
+        What is added depends on which free blocks an allocator happens to find, so that predictions
+        are of this peak. A profile's account is of what was requested as it is.
+        """
+        peak, slack = self.peak_memory_bytes, self.allocator_slack_bytes
+        if peak is None or slack is None or self.peak_memory_source == "profile":
+            return peak
+        return peak - slack
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ OUT's lock, so it cannot run beside a sweep.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +24,8 @@ from frostline.attribute.costs import check_conserved, per_step
 from frostline.attribute.frozen import check_frozen
 from frostline.attribute.step_graph import StepGraph
 from frostline.errors import ConservationError, CreditError, SweepError, TraceError
+from frostline.memory.activations import kept_activations
+from frostline.memory.allocated import with_allocations
 from frostline.notebook import one_line
 from frostline.prediction import write_predictions
 from frostline.results.detail_rows import layer_rows, op_cost_rows, program_op_rows
@@ -31,7 +33,7 @@ from frostline.results.memory_columns import peak_columns
 from frostline.results.profile_columns import profile_columns
 from frostline.scratch import scratch_folder
 from frostline.store.files import OutsideError
-from frostline.store.schema import LayerRow, ProgramOpRow
+from frostline.store.schema import GraphOpRow, LayerRow, ProgramOpRow
 from frostline.store.sweep import Sweep, as_sweep, open_sweep
 from frostline.store.trial_row import OutcomeColumns, PeakColumns, TrialRow
 from frostline.sweep.retrace import retrace as traced_again
@@ -129,7 +131,9 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter, scratch: Pa
         return "no trace of it was kept"
     try:
         facts = load_facts(sweep, row.model_key)
-        graph = read_graph(sweep, row.trial_id, facts, frozen=row.frozen_variables)
+        graph = read_graph(
+            sweep, row.trial_id, facts, frozen=row.frozen_variables, tensors=row.is_anchor
+        )
     except SweepError as error:
         return str(error)
     with TemporaryDirectory(dir=scratch) as folder:
@@ -153,6 +157,8 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter, scratch: Pa
         except TraceError as error:
             return f"its trace cannot be used: {error}"
     check_conserved(per_step(trace.total_ns, trace.steps), costs)
+    if graph is not None:
+        graph = with_allocations(graph, trace.allocations)
     columns = profile_columns(trace, costs, graph).values()
     columns |= _peak(row, trace).values()
     if row.error_stage == "profile":  # it has a usable trace after all
@@ -168,7 +174,7 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter, scratch: Pa
         gradient_norms={
             one.layer: one.gradient_norm for one in before if one.gradient_norm is not None
         },
-        activation_bytes=_recorded(before),
+        activation_bytes=_activations(graph, before),
     )
     sweep.out.amend(
         row.trial_id,
@@ -176,6 +182,7 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter, scratch: Pa
             "op_costs": op_cost_rows(row.trial_id, costs),
             "layers": layers,
             **_program(row, trace, graph),
+            **_allocated(sweep, row, graph),
         },
         columns=columns,
     )
@@ -199,7 +206,28 @@ def _peak(row: TrialRow, trace: Trace) -> PeakColumns:
     return peak_columns(None if of_profile else row.peak_memory_bytes, row, trace.allocation)
 
 
-def _recorded(before: Sequence[LayerRow]) -> dict[str, int] | None:
+def _allocated(
+    sweep: Sweep, row: TrialRow, graph: StepGraph | None
+) -> Mapping[str, Sequence[GraphOpRow]]:
+    """A step, an anchor's completed by what the profile says of its ops' memory."""
+    if graph is None:
+        return {}
+    stored = sweep.rows(GraphOpRow, trials=[row.trial_id])
+    return {
+        "graph_ops": [
+            replace(old, output_bytes=op.output_bytes, temporary_bytes=op.temporary_bytes)
+            if graph.has_tensors
+            else old
+            for old, op in zip(stored, graph.ops, strict=True)
+        ]
+    }
+
+
+def _activations(graph: StepGraph | None, before: Sequence[LayerRow]) -> Mapping[str, int] | None:
+    """What each layer keeps, from the step where its tensors are known, else as recorded."""
+    kept = None if graph is None else kept_activations(graph)
+    if kept is not None:
+        return kept
     found = {one.layer: one.activation_bytes for one in before if one.activation_bytes is not None}
     return found or None
 

@@ -97,6 +97,7 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
         warnings=(*empty, *space.complaints, *aggregate.warnings, *undescribed),
         program=_program_memory(programs),
         allocation=aggregate.allocation,
+        allocations=aggregate.allocations,
     )
 
 

@@ -19,8 +19,8 @@ import duckdb
 
 from frostline.errors import TraceError
 from frostline.trace import queries
-from frostline.trace.allocations import step_allocation
-from frostline.trace.ops import SHORT_NS, StepAllocation, TraceOp
+from frostline.trace.allocations import op_allocations, step_allocation
+from frostline.trace.ops import SHORT_NS, OpAllocation, StepAllocation, TraceOp
 
 _MEMORY_LIMIT = "512MB"
 
@@ -45,6 +45,7 @@ class Aggregate:
     eager: bool
     warnings: tuple[str, ...]
     allocation: StepAllocation | None = None
+    allocations: tuple[OpAllocation, ...] = ()
 
 
 def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
@@ -87,6 +88,7 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
             connection, queries.TIMELINE, {"opened": opened, "closed": closed}
         )
         allocation = step_allocation(connection, where)
+        allocations = op_allocations(connection, where, allocation.allocator) if allocation else ()
     eager = _is_eager(groups)
     if eager:
         warnings.append(
@@ -101,6 +103,7 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
         eager=eager,
         warnings=tuple(warnings),
         allocation=allocation,
+        allocations=allocations,
     )
 
 

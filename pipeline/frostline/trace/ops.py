@@ -108,10 +108,28 @@ class StepAllocation:
     Attributes:
         requested_bytes: as their tensors asked for.
         allocated_bytes: as the allocator gave them.
+        allocator: its name.
     """
 
     requested_bytes: int
     allocated_bytes: int
+    allocator: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpAllocation:
+    """What one op typically allocates in a step.
+
+    Attributes:
+        op_name: as profiled.
+        tensor_bytes: of each tensor that it makes, in the order of their allocation; on a CPU the
+            large ones alone.
+        temporary_bytes: what it works in at most, and gives back when it ends.
+    """
+
+    op_name: str
+    tensor_bytes: tuple[int, ...]
+    temporary_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +151,7 @@ class Trace:
         program: the memory of the XLA program in which the step spent most of its time; None
             outside XLA, and where the trace does not carry it.
         allocation: what its steps allocated; None where the trace has no such events.
+        allocations: what each op allocates in a step, by the same allocator.
     """
 
     ops: tuple[TraceOp, ...]
@@ -145,6 +164,7 @@ class Trace:
     warnings: tuple[str, ...]
     program: ProgramMemory | None = None
     allocation: StepAllocation | None = None
+    allocations: tuple[OpAllocation, ...] = ()
 
     @property
     def wait_ns(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import altair as alt
 
@@ -52,6 +52,18 @@ class Figure:
     data: Mapping[str, Rows]
     zoom: bool = False
     bands: Bands | None = None
+
+
+class FigureSection(Protocol):
+    """A part of a page that has figures; its anchor is unique in the page."""
+
+    @property
+    def anchor(self) -> str:
+        """Its name in addresses and file names."""
+
+    @property
+    def figures(self) -> Sequence[Figure]:
+        """In the order of the page."""
 
 
 def zoomable() -> alt.Parameter:

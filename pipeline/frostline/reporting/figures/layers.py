@@ -9,6 +9,7 @@ import altair as alt
 
 from frostline.analyse.layer_costs import LAYER_PASSES, LayerCost
 from frostline.reporting.figures.figure import WIDTH, Figure, finished
+from frostline.words import layer_number
 
 MOST_LAYERS = 60
 _ORANGES = ["#FFFFFF", "#FBC48A", "#E8711C", "#8C2D04"]  # nothing is white
@@ -102,7 +103,7 @@ def _costliest(costs: Sequence[LayerCost]) -> tuple[list[LayerCost], list[LayerC
 
 
 def _name(cost: LayerCost, taken: Sequence[str]) -> str:
-    name = f"{cost.index}  {cost.layer}" if cost.layer else "outside any layer"
+    name = f"{layer_number(cost.index)}  {cost.layer}" if cost.layer else "outside any layer"
     return name if name not in taken else f"{name} ({cost.kind})"
 
 

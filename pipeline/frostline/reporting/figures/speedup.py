@@ -27,7 +27,7 @@ from frostline.reporting.figures.figure import (
     zoomable,
 )
 from frostline.reporting.palette import family_of_row
-from frostline.words import in_figure, policy_words
+from frostline.words import in_figure, layer_number, policy_words
 
 _CROWD = 300  # points; more of them are drawn smaller
 _SPREAD = 0.6  # width, in layers, over which points with the same first trainable layer stand
@@ -45,8 +45,8 @@ def trial_rows(
     for row, verdict in ((item.row, item.verdict) for item in trials):
         if row.speedup is None or row.speedup_low is None or row.speedup_high is None:
             continue
-        depth = row.earliest_trainable_layer or 0
-        memory_bytes = row.peak_memory_bytes
+        depth = layer_number(row.earliest_trainable_layer or 0)
+        memory_bytes = row.requested_peak_bytes
         predicted = predicted_peaks.get(row.trial_id)
         found.append(
             {
@@ -55,7 +55,7 @@ def trial_rows(
                 "family": family_of_row(row).name,
                 "fraction": round(100 * (row.frozen_fraction or 0.0), 4),
                 "depth": depth,
-                "first": f"{depth}: {order[depth]}" if depth < len(order) else str(depth),
+                "first": f"{depth}: {order[depth - 1]}" if depth <= len(order) else str(depth),
                 "speedup": round(row.speedup, 4),
                 "low": round(row.speedup_low, 4),
                 "high": round(row.speedup_high, 4),
@@ -96,8 +96,8 @@ def speedup_by_depth(
     margin = max(_SPREAD, 0.02 * layers)  # no point at the edge is cut
     x = alt.X(
         "place:Q",
-        title="First layer that trains (0 = at the input)",
-        scale=alt.Scale(domain=[-margin, max(1, layers - 1) + margin], nice=False),
+        title="First layer that trains (1 = at the input)",
+        scale=alt.Scale(domain=[1 - margin, max(2, layers) + margin], nice=False),
         axis=alt.Axis(format="d", tickMinStep=1, tickCount=min(layers, 20), grid=False),
     )
     return Figure(
