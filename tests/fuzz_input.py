@@ -29,8 +29,8 @@ from frostline.visible import UNSEEN
 
 HERE = Path(__file__).parent
 STUDIES = HERE.parent / "studies"
-READERS = ("explain", "diff", "predict", "recommend", "tensorboard")
-WRITERS = ("report", "reattribute", "sweep")
+READERS = ("explain", "diff", "predict", "recommend", "compare", "tensorboard")
+WRITERS = ("report", "reattribute", "export", "sweep")
 _STUDY = """
 name = "world"
 [[model]]
@@ -74,7 +74,7 @@ def import_everything() -> None:
     for name in (
         "explanation.explain", "difference.diff", "prediction", "recommendation.recommend",
         "reporting.make", "sweep.run", "sweep.reattribute", "submit.access", "tensorboard.server",
-        "cli.results",
+        "cli.results", "comparison.compare", "comparison.terminal", "exporting",
     ):  # fmt: skip
         importlib.import_module(f"frostline.{name}")
 
@@ -196,6 +196,12 @@ def _command(chance: random.Random, command: str, out: str, place: Path) -> list
                 (["--budget", budget], ["--memory", "90KB"], ["--memory", "1GiB"])
             )
             return [command, out, *limit, *billed, *as_json]
+        case "compare":
+            gate = ["--gate", "3%"] if chance.random() < 0.5 else []
+            shape = chance.choice(([], ["--json"], ["--markdown"]))
+            return [command, out, out, *gate, *shape]
+        case "export":
+            return [command, out, "--to", chance.choice(("parquet", "csv")), *as_json]
         case "report":
             return [command, out, *billed]
         case "sweep":

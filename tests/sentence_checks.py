@@ -19,6 +19,7 @@ _UNITS = {"ns": 1.0, "µs": 1e3, "ms": 1e6, "s": 1e9}
 _TIME = r"([\d.e+-]+) (ns|µs|ms|s)"
 _SHARE = r"([\d.e+-]+)%"
 _SPEEDUP = r"([\d.]+)x \[([\d.]+), ([\d.]+)\]"
+_POLICY = r"(?:as [^%(]*\()?(by \S+|[^\s)]+)\)?"
 _LAYERS = r"(\d+) layers?"
 _QUIETER = (
     "Run the study again on a new OUT, on a machine without other work, or with a larger batch, "
@@ -183,18 +184,22 @@ def _place(facts: Facts, found: re.Match[str]) -> bool:
 
 
 def _contrast(facts: Facts, found: re.Match[str]) -> bool:
-    fast, slow = (
-        next(row for row in facts.candidates if _speedup(found, group, row)) for group in (2, 6)
-    )
     floor = facts.floor or 0.0
-    apart = fast["speedup"] * (1 - floor) > slow["speedup"] * (1 + floor)
-    shares = (fast["frozen_fraction"], slow["frozen_fraction"])
+
+    def said(row: Row, share: int) -> bool:
+        told = found[share + 1] in (row["policy"], f"by {row['policy']}")
+        return (
+            told
+            and _percent(found[share], row["frozen_fraction"])
+            and _speedup(found, share + 2, row)
+        )
+
+    (fast,), (slow,) = ([row for row in facts.candidates if said(row, at)] for at in (1, 6))
     return (
-        apart
+        fast["speedup"] * (1 - floor) > slow["speedup"] * (1 + floor)
+        and fast["speedup"] > 1.05 * slow["speedup"] * (1 - 1e-9)
         and fast["speedup_low"] > slow["speedup_high"]
-        and _percent(found[1], shares[0])
-        and _percent(found[5], shares[1])
-        and abs(shares[0] - shares[1]) <= 0.05
+        and abs(fast["frozen_fraction"] - slow["frozen_fraction"]) <= 0.05
     )
 
 
@@ -246,8 +251,8 @@ _ANSWER: tuple[tuple[str, Check], ...] = (
      _orders),
     (r"The position of the first layer that still trains (does better|does not do better) "
      r"\([^)]*\)\.", _place),
-    (rf"Where one freezes matters: {_SHARE} of the parameters frozen [^%]*? gave {_SPEEDUP}, "
-     rf"{_SHARE} frozen [^%]*? {_SPEEDUP}\.", _contrast),
+    (rf"Where one freezes matters: {_SHARE} of the parameters frozen {_POLICY} gave {_SPEEDUP}, "
+     rf"{_SHARE} frozen {_POLICY} {_SPEEDUP}\.", _contrast),
     (r"No configuration differs measurably from the baseline", lambda facts, _: _nothing(facts)),
     (rf"[Tt]he step is host-bound: of its {_TIME}, the device works during {_TIME} \({_SHARE}\), "
      r"and otherwise waits for its host\. (A larger batch[^.]*)\.", _host),

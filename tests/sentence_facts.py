@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,19 +110,24 @@ class Facts:
 
 def facts_of(out: Path) -> Facts:
     """Read a sweep's tables."""
-    with duckdb.connect(config={"threads": 1}) as base:
 
-        def rows(query: str) -> list[Row]:
-            found = base.execute(query.format(out=out))
-            names = [column[0] for column in found.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    def rows(query: str) -> list[Row]:
+        found = _base().execute(query.format(out=out))
+        names = [column[0] for column in found.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
-        ranks = rows(RANKS)[0]
-        return Facts(
-            trials=rows(TRIALS),
-            ops=rows(OPS),
-            layers=rows(LAYERS),
-            floor=rows(FLOOR)[0]["floor"],
-            rank_of_fraction=ranks["fraction"],
-            rank_of_place=ranks["place"],
-        )
+    ranks = rows(RANKS)[0]
+    return Facts(
+        trials=rows(TRIALS),
+        ops=rows(OPS),
+        layers=rows(LAYERS),
+        floor=rows(FLOOR)[0]["floor"],
+        rank_of_fraction=ranks["fraction"],
+        rank_of_place=ranks["place"],
+    )
+
+
+@cache
+def _base() -> duckdb.DuckDBPyConnection:
+    """One connection for all sweeps, since opening one takes as long as all questions to it."""
+    return duckdb.connect(config={"threads": 1})

@@ -13,8 +13,6 @@ from random import Random
 
 from built_trials import GPU, MS, Built, Chain
 
-from frostline.store.sweep import Sweep
-
 NOISE = (0.001, 0.01, 0.03, 0.1, 0.3, 0.9)
 WAITING = (0.0, 0.0, 0.05, 0.19, 0.21, 0.5, 0.9)
 INPUT = (0.0, 0.0, 0.01, 0.19, 0.25, 0.6)
@@ -22,8 +20,8 @@ JITTER = (0.0, 0.0, 0.005, 0.05, 0.4)
 TRIALS = 4
 
 
-def drawn_sweep(seed: int, folder: Path) -> Sweep:
-    """The sweep of a seed, written to a folder."""
+def draw_sweep(seed: int, folder: Path) -> None:
+    """Write the sweep of a seed to a folder."""
     draw = Random(seed)
     chain = _chain(draw)
     noise, jitter = draw.choice(NOISE), draw.choice(JITTER)
@@ -55,7 +53,7 @@ def drawn_sweep(seed: int, folder: Path) -> Sweep:
             policy, frozen, ops=mine, **_measured(draw, built.baseline_ns / step_ns, noise),
             **ends, **known,
         )  # fmt: skip
-    return built.sweep()
+    built.write()
 
 
 def _chain(draw: Random) -> Chain:

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pads
 from sentence_checks import faults_of_answer, faults_of_reasons
 from sentence_facts import facts_of
-from sentence_sweeps import drawn_sweep
+from sentence_sweeps import draw_sweep
 
 from frostline.analyse import answer, summarise
 from frostline.explanation import explain
+from frostline.store.outdir import OutDir
 from frostline.store.sweep import Sweep
 
 
@@ -37,17 +39,27 @@ class ReadOnce(Sweep):
     ) -> pa.Table:
         known = self.__dict__.setdefault("_known", {})
         if name not in known:
-            known[name] = super().table(name)
+            files = sorted(Path(self.out.local_path or "", "tables", name).glob("*.parquet"))
+            read_here = files and name != "trials"  # without the checks of the store
+            known[name] = pads.dataset(files).to_table() if read_here else super().table(name)
         found = known[name]
         if trials is not None:
             found = found.filter(pc.is_in(found["trial_id"], pa.array(list(trials))))
         return found if columns is None else found.select(columns)
 
 
+def read_once(folder: Path) -> ReadOnce:
+    """The sweep in a folder."""
+    out = OutDir.open(str(folder), create=False)
+    manifest = out.manifest()
+    assert manifest is not None
+    return ReadOnce(out, manifest)
+
+
 def faults(seed: int, folder: Path) -> Iterator[str]:
     """What is wrong with the sentences about the sweep of a seed."""
-    made = drawn_sweep(seed, folder)
-    sweep = ReadOnce(made.out, made.manifest)
+    draw_sweep(seed, folder)
+    sweep = read_once(folder)
     facts = facts_of(folder)
     summary = summarise(sweep.trial_rows())
     for fault in faults_of_answer(facts, answer(summary), summary.groups[0].title):

@@ -287,18 +287,6 @@ def test_devices_of_different_kinds_are_groups_of_their_own() -> None:
     assert groups[1].noise_floor == pytest.approx(0.02)
 
 
-def test_the_ceiling_is_a_step_without_gradients_and_update() -> None:
-    passes = {
-        "forward_ns": 4_000_000, "activation_gradient_ns": 5_000_000,
-        "weight_gradient_ns": 2_000_000,
-        "optimizer_ns": 1_000_000, "input_ns": 9, "other_ns": 9,
-    }  # fmt: skip
-    (group,) = summarise([control(1.0, **passes), PREFIX]).groups
-    assert group.ceiling == pytest.approx(3.0)
-    (group,) = summarise([PREFIX]).groups
-    assert group.ceiling is None
-
-
 def test_several_models_have_an_answer_together() -> None:
     rising = [frozen(f / 10, 1 + f / 10, policy=f"prefix:{f}", position=9 - f) for f in range(1, 8)]
     other = [

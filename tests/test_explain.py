@@ -49,11 +49,11 @@ def test_the_step_in_parts_adds_up_and_the_ceiling_is_the_formula(built: Built):
     built.controls().trial("prefix:2", [0, 1])
     found = explain(built.sweep(), "prefix:2")
     assert adds_up(found)
-    assert found.ceiling is not None
+    assert found.forward_alone is not None
     # six layers: forward 12 ms, dX 10 (none in the first), dW 12, update 3
-    assert found.ceiling.speedup == pytest.approx(1 + (10 + 12 + 3) / 12)
-    assert found.ceiling.with_rest == pytest.approx(found.ceiling.speedup)
-    assert len(found.ceiling.controls) == 3
+    assert found.forward_alone.speedup == pytest.approx(1 + (10 + 12 + 3) / 12)
+    assert found.forward_alone.with_rest == pytest.approx(found.forward_alone.speedup)
+    assert len(found.forward_alone.controls) == 3
     assert found.speedup == pytest.approx(37 / 28)
     assert found.verdict == "faster"
     assert found.trains_from == "net/layer2"
@@ -238,8 +238,8 @@ def test_a_device_that_waits_is_host_bound(tmp_path: Path):
     assert reason is not None
     assert reason.share_ns == part(found, "waiting").trial_ns == pytest.approx(40 * MS, abs=3)
     assert "jit_compile = true" in reason.advice
-    assert found.ceiling is not None
-    assert found.ceiling.with_rest == pytest.approx(77 / 52)
+    assert found.forward_alone is not None
+    assert found.forward_alone.with_rest == pytest.approx(77 / 52)
     assert adds_up(found)
 
 
@@ -397,7 +397,7 @@ def test_an_eager_step_is_told_to_be_compiled_and_nothing_else(built: Built):
     assert reason.text.startswith("the step runs eagerly. Step time and speedup hold")
     assert reason.advice == "Compile it: leave run_eagerly=True out (m.py, line 5)."
     assert not kinds(found) & {"no_trace", "no_baseline_profile"}
-    assert found.ceiling is None
+    assert found.forward_alone is None
 
 
 def test_a_trial_without_a_trace_says_what_cannot_be_known(built: Built):
@@ -414,15 +414,15 @@ def test_a_trial_without_a_trace_says_what_cannot_be_known(built: Built):
     assert reason.effect == "unknown"
     assert "CUPTI" in reason.text
     assert "cannot be known" in reason.text
-    assert found.ceiling is not None  # the baseline's profile is there
+    assert found.forward_alone is not None  # the baseline's profile is there
     assert found.speedup is not None
     assert all(part.trial_ns is None and part.baseline_ns for part in found.parts)
 
 
-def test_without_a_profiled_control_there_is_no_ceiling(built: Built):
+def test_without_a_profiled_control_there_is_no_forward_alone(built: Built):
     built.controls(**NO_TRACE).trial("prefix:2", [0, 1])
     found = explain(built.sweep(), "prefix:2")
-    assert found.ceiling is None
+    assert found.forward_alone is None
     assert "no_baseline_profile" in kinds(found)
     assert all(part.baseline_ns is None for part in found.parts)
     assert sum(part.trial_ns or 0 for part in found.parts) == found.step_ns
@@ -432,7 +432,7 @@ def test_without_a_profiled_control_there_is_no_ceiling(built: Built):
 def test_a_control_on_another_device_is_no_reference(built: Built):
     built.controls().trial("prefix:2", [0, 1], device_kind="Another CPU")
     found = explain(built.sweep(), "prefix:2")
-    assert found.ceiling is None
+    assert found.forward_alone is None
     assert "no_baseline_profile" in kinds(found)
 
 
@@ -447,8 +447,8 @@ def test_a_control_is_explained_as_noise(built: Built):
     built.controls()
     found = explain(built.sweep(), "control 2")
     assert "control" in kinds(found)
-    assert found.ceiling is not None
-    assert len(found.ceiling.controls) == 2  # itself is no reference for itself
+    assert found.forward_alone is not None
+    assert len(found.forward_alone.controls) == 2  # itself is no reference for itself
     assert {reason.effect for reason in found.reasons} == {"verdict", "remains"}
 
 
@@ -534,7 +534,7 @@ def test_json_holds_everything(capsys):
         found["baseline_step_ns"] - found["step_ns"]
     )
     assert all({"kind", "share_ns", "text", "figures"} <= set(one) for one in found["reasons"])
-    assert found["ceiling"]["speedup"] > found["speedup"] > 1
+    assert found["forward_alone"]["speedup"] > found["speedup"] > 1
 
 
 def test_an_unknown_trial_is_wrong_use(capsys):

@@ -15,7 +15,7 @@ from schedule_kit import facts
 from frostline.cli import main
 from frostline.cli.console import PlainConsole
 from frostline.cli.tables import FittedTable
-from frostline.plan.layers import ranges
+from frostline.words import number_ranges
 
 STUDY = """
 name = "two"
@@ -75,8 +75,8 @@ def test_quiet_leaves_notes_out_and_keeps_errors(study, capsys):
 
 
 def test_ranges_in_words():
-    assert ranges([]) == ""
-    assert ranges([5, 1, 3, 4]) == "1, 3-5"
+    assert number_ranges([]) == ""
+    assert number_ranges([5, 1, 3, 4]) == "1, 3-5"
 
 
 def shown(width: int) -> str:

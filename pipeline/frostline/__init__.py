@@ -12,13 +12,14 @@ Everything that a notebook needs is here; the modules below are free to move. In
     frostline.predict_cached(sweep, ["prefix:8"])            # training on stored outputs
     frostline.explain(sweep, "prefix:4")                     # why a trial is or is not faster
     frostline.diff(sweep, "control 1", "prefix:4")           # two trials, op by op
-    frostline.compare("before-out", sweep)                   # two sweeps -> Comparison
+    both = frostline.compare("before-out", sweep)            # two sweeps -> Comparison
     found = frostline.recommend(sweep, budget=0.5)           # what to freeze, per model and setting
     frostline.verify(sweep, found[0])                        # measures that -> Verified
     run = frostline.Run(examples=50_000, epochs=10)          # a training run -> Run
     frostline.bill(sweep, run)                               # its hours, by measured trial -> Bills
     frostline.report(sweep)                                  # writes the page -> its path
-    frostline.report_comparison(found, "compared")           # that of a comparison, likewise
+    frostline.report_comparison(both, "compared")            # that of a comparison, likewise
+    frostline.export(sweep, "parquet")                       # a flat data set, or MLflow, W&B
     frostline.reattribute(sweep)                             # attributes the kept traces again
 
 Where a function takes a sweep it also takes the sweep's path or URI. What is wrong is raised as a
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from frostline.difference import Difference, diff
     from frostline.errors import FrostlineError
     from frostline.explanation import Explanation, explain
+    from frostline.exporting import Exported, export
     from frostline.prediction import (
         Answer,
         CachedFeatures,
@@ -68,6 +70,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "Explanation",
+    "Exported",
     "FrostlineError",
     "PredictedPolicies",
     "Reattributed",
@@ -84,6 +87,7 @@ __all__ = [
     "compare",
     "diff",
     "explain",
+    "export",
     "load_study",
     "open_sweep",
     "predict",
@@ -104,6 +108,7 @@ _LOADED_ON_USE = {
     "frostline.difference": ("Difference", "diff"),
     "frostline.errors": ("FrostlineError",),
     "frostline.explanation": ("Explanation", "explain"),
+    "frostline.exporting": ("Exported", "export"),
     "frostline.prediction": (
         "Answer",
         "CachedFeatures",

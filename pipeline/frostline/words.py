@@ -5,7 +5,9 @@ Times, shares and speedups are rounded to the digits that matter. None is shown 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from itertools import groupby
 
 from frostline.store.trial_row import TrialRow
 
@@ -57,6 +59,13 @@ def layer_number(index: int) -> int:
 def layer_place(index: int | None) -> str:
     """The number of a layer in a table, from 1; a dash where it is not known."""
     return DASH if index is None else str(layer_number(index))
+
+
+def number_ranges(numbers: Iterable[int]) -> str:
+    """Numbers in words: `1-8`, `1, 3-5`."""
+    runs = groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0])
+    ends = [(run[0][1], run[-1][1]) for run in (list(group) for _, group in runs)]
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ends)
 
 
 def milliseconds(nanoseconds: int | None) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from frostline.analyse.association import Association, associate
 from frostline.analyse.busy import busy_fraction
-from frostline.analyse.ceiling import REMOVABLE, ceiling
+from frostline.analyse.forward_alone import REMOVABLE
 from frostline.analyse.groups import (
     GroupKey,
     TrialGroup,
@@ -26,6 +26,9 @@ from frostline.analyse.groups import (
 from frostline.analyse.placement import SIMILAR_FRACTION, similar
 from frostline.analyse.waits import waits_by_pass
 from frostline.store.trial_row import RUNS_EAGERLY, TrialRow
+
+_APART = 1.05
+"""The least ratio of two speedups that is worth a sentence about where one freezes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,6 @@ class GroupSummary:
         compiled: whether XLA compiles the baseline's step; None where that is not known.
         removable_fraction: share of the baseline's op time in gradients and update: all that
             freezing can remove behind the forward pass; None without trace.
-        ceiling: see `frostline.analyse.ceiling`; None without trace.
         eager: why its steps run eagerly and what to change; None where they are compiled.
     """
 
@@ -96,7 +98,6 @@ class GroupSummary:
     input_fraction: float | None
     compiled: bool | None
     removable_fraction: float | None
-    ceiling: float | None
     eager: str | None = None
 
     @property
@@ -179,7 +180,6 @@ def _group(group: TrialGroup) -> GroupSummary:
         input_fraction=_median(_input_fraction(row) for row in baselines),
         compiled=next((row.jit_resolved for row in baselines if row.status == "ok"), None),
         removable_fraction=_median(_removable_fraction(row) for row in baselines),
-        ceiling=ceiling(row for row in rows if not _freezes(row)),
         eager=next((row.error_message for row in rows if row.error_type == RUNS_EAGERLY), None),
     )
 
@@ -226,7 +226,7 @@ def _contrast(rows: Sequence[TrialRow], floor: float) -> Contrast | None:
         np.array([entry[column] for entry in known]) for column in (0, 1, 3)
     )
     best, clearest = None, 1.0
-    apart = (1 + floor) / (1 - floor) if floor < 1 else np.inf  # both may be off by the noise
+    apart = max(_APART, (1 + floor) / (1 - floor)) if floor < 1 else np.inf  # both may be off
     for number, (fraction, speedup, low, _, row) in enumerate(known):
         start, stop = np.searchsorted(
             fractions, [fraction - SIMILAR_FRACTION, fraction + SIMILAR_FRACTION]

@@ -16,6 +16,7 @@ from frostline.cli.console import be_quiet, complain, err
 from frostline.cli.diff import diff
 from frostline.cli.doctor import doctor
 from frostline.cli.explain import explain
+from frostline.cli.export import export
 from frostline.cli.layers import layers
 from frostline.cli.plan import plan
 from frostline.cli.predict import predict
@@ -45,7 +46,7 @@ app = typer.Typer(
 )
 for command in (
     layers, plan, sweep, submit, status, stop, report, explain, diff, compare, predict, recommend,
-    reattribute, tensorboard, doctor,
+    export, reattribute, tensorboard, doctor,
 ):  # fmt: skip
     app.command()(with_common_options(command))
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from frostline.cli.console import err, out, print_json
+from frostline.cli.console import err, out
+from frostline.cli.documents import AsJson, print_document
 from frostline.errors import UsageError
 
 
@@ -36,11 +37,11 @@ def compare(
     as_markdown: Annotated[
         bool, typer.Option("--markdown", help="Print Markdown, for $GITHUB_STEP_SUMMARY.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two sweeps: same, faster, slower, or cannot tell."""
     from frostline.comparison import compare as compared
-    from frostline.comparison.document import to_json
+    from frostline.comparison.document import document
     from frostline.comparison.markdown import to_markdown
     from frostline.comparison.terminal import rendered
 
@@ -48,7 +49,7 @@ def compare(
         raise UsageError("pass --markdown or --json, one of them")
     found = compared(sweep_a, sweep_b, gate=gate, gate_steps=gate_steps, model=model)
     if as_json:
-        print_json(to_json(found))
+        print_document("compare", document(found))
     elif as_markdown:
         typer.echo(to_markdown(found), nl=False)
     else:

@@ -63,8 +63,7 @@ def _only(study: Study, model: str | None) -> Study:
 
 
 def _shown(found: ModelLayers) -> Iterator[RenderableType]:
-    from frostline.plan.layers import ranges
-    from frostline.words import DASH, share
+    from frostline.words import DASH, number_ranges, share
 
     total = sum(layer.params for layer in found.layers)
     yield Text.assemble(
@@ -95,7 +94,12 @@ def _shown(found: ModelLayers) -> Iterator[RenderableType]:
         yield FittedTable(
             ("policy", "frozen", "layers frozen", "in part"),
             (
-                (one.policy, share(one.frozen_fraction), ranges(one.layers), ranges(one.partly))
+                (
+                    one.policy,
+                    share(one.frozen_fraction),
+                    number_ranges(one.layers),
+                    number_ranges(one.partly),
+                )
                 for one in found.policies
             ),
             words=(2, 3),

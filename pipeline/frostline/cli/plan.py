@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from frostline.cli.console import complain, out
+from frostline.cli.documents import AsJson, print_document
 from frostline.cli.inspected import inspected
 from frostline.cli.tables import FittedTable
 from frostline.errors import StudyError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from frostline.facts.model_facts import ModelFacts
     from frostline.machine import Machine
     from frostline.plan.estimate import PlanEstimate
-    from frostline.plan.trials import TrialGroup
+    from frostline.plan.trials import TrialGroup, TrialPlan
     from frostline.study.study import Study
     from frostline.trial import Trial
 
@@ -32,6 +33,7 @@ def plan(
         int | None,
         typer.Option(min=1, help="Plan for a cluster that measures so many trials side by side."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the trials of a study, estimate time, memory and disk on this machine; run nothing."""
     from frostline.machine import this_machine
@@ -56,6 +58,11 @@ def plan(
     if workers is None:
         refuse_too_large(planned, facts, here, gpus=asked.gpus)
     tight = [] if workers else memory_warnings(planned, facts, here, gpus=asked.gpus)
+    leases = [chunk.trials for chunk in chunks_of(planned.groups, done=(), slots=slots)]
+    estimated = estimate(planned, facts, asked, workers=slots, leases=leases)
+    if as_json:
+        print_document("plan", _document(asked, planned, estimated, failures))
+        raise typer.Exit(1 if failures else 0)
     console = out()
     for group in planned.groups:
         console.print(_heading(group, facts[group.model.name]))
@@ -67,8 +74,6 @@ def plan(
     ]
     for notice in (*planned.notices, *of_models, *tight):
         console.print(Text.assemble(("note: ", "yellow"), notice))
-    leases = [chunk.trials for chunk in chunks_of(planned.groups, done=(), slots=slots)]
-    estimated = estimate(planned, facts, asked, workers=slots, leases=leases)
     held = _held(asked, here, on_cluster=workers is not None)
     together = estimated.side_by_side
     console.print(Text(f"\n{len(planned.trials)} trials, each on {held}, {together} at a time."))
@@ -77,6 +82,39 @@ def plan(
         complain(f"{failure}\n  It is left out above; a sweep records its trials as failed.")
     if failures:
         raise typer.Exit(1)
+
+
+def _document(
+    study: Study, planned: TrialPlan, estimated: PlanEstimate, failures: list[str]
+) -> dict[str, Any]:
+    """The plan as JSON: every trial, and what all of them take."""
+    return {
+        "study": study.name,
+        "trials": [
+            {
+                "trial_id": trial.trial_id,
+                "model": trial.model.name,
+                "setting": asdict(trial.setting),
+                "policy": trial.policy,
+                "aliases": list(trial.aliases),
+                "frozen_fraction": trial.frozen_fraction,
+                "frozen_layers": list(trial.frozen_layers),
+                "is_control": trial.is_control,
+                "replicate": trial.replicate,
+                "anchor": trial.anchor,
+            }
+            for trial in planned.trials
+        ],
+        "side_by_side": estimated.side_by_side,
+        "low_s": estimated.low_s,
+        "high_s": estimated.high_s,
+        "memory_bytes": estimated.memory_bytes,
+        "expected_bytes": estimated.expected_bytes,
+        "disk_bytes": estimated.disk_bytes,
+        "assumptions": list(estimated.assumptions),
+        "notices": list(planned.notices),
+        "failures": failures,
+    }
 
 
 def _held(study: Study, here: Machine, *, on_cluster: bool) -> str:

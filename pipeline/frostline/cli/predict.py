@@ -10,7 +10,8 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from frostline.cli.console import err, out, print_json
+from frostline.cli.console import err, out
+from frostline.cli.documents import AsJson, print_document
 from frostline.cli.plain_table import plain_table
 from frostline.cli.run_options import Epochs, Examples, Price, Watts, run_asked
 
@@ -38,16 +39,23 @@ def predict(
             "--cached", help="With --freeze: training on stored outputs of the frozen prefix."
         ),
     ] = False,
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(
+            "--bandwidth",
+            metavar="MB_PER_S",
+            min=1e-6,
+            help="With --cached: what stored outputs are read and written with. Default: memory.",
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Only this model of the study.")] = None,
     examples: Examples = None,
     epochs: Epochs = None,
     price: Price = None,
     watts: Watts = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Predict the speedup of any configuration, measured or not."""
-    import json
-
     from frostline.cli import predict_courses as courses
     from frostline.errors import UsageError
     from frostline.prediction import predict as predicted_of
@@ -63,13 +71,15 @@ def predict(
             "say what to freeze: --freeze POLICY, or --schedule EPOCH:POLICY for each stage"
         )
     if cached:
-        courses.show_cached(sweep, freeze, model=model, run=run, as_json=as_json)
+        courses.show_cached(
+            sweep, freeze, model=model, run=run, bandwidth=bandwidth, as_json=as_json
+        )
         return
     found = predicted_of(sweep, freeze, model=model, run=run)
     for notice in found.notices:
         err().print(Text(f"note: {notice}"), soft_wrap=True)
     if as_json:
-        print_json(json.dumps([answer.document() for answer in found.answers], indent=1))
+        print_document("predict", [answer.document() for answer in found.answers])
         return
     for group in found.groups:
         for part in _shown(group):

@@ -58,12 +58,24 @@ def show_schedules(
 
 
 def show_cached(
-    sweep: str, policies: Sequence[str], *, model: str | None, run: Run, as_json: bool
+    sweep: str,
+    policies: Sequence[str],
+    *,
+    model: str | None,
+    run: Run,
+    bandwidth: float | None,
+    as_json: bool,
 ) -> None:
     """Print what training on stored outputs gives in every model and setting."""
     from frostline.prediction import predict_cached
 
-    found, notices = predict_cached(sweep, policies, model=model, run=run)
+    found, notices = predict_cached(
+        sweep,
+        policies,
+        model=model,
+        run=run,
+        bandwidth=None if bandwidth is None else bandwidth * 1e6,
+    )
     _tell(notices)
     if as_json:
         print_json(json.dumps([each.document() for each in found], indent=1))
@@ -125,10 +137,10 @@ def _print_cached(group: Sequence[CachedFeatures]) -> None:
         if each.why_not is not None:
             out().print(Text(f"{each.policy} is not advised: {each.why_not}."))
     said = (
-        "Stored ms: the step without the frozen prefix's forward pass, where stored outputs are "
-        "read as fast as said. Pays after: epochs until storing has cost less, one pass that fills "
-        "the store and one compilation included. What `data` changes from epoch to epoch cannot "
-        "be seen here."
+        "Stored ms: the step without the frozen prefix's forward pass, waiting for what it reads. "
+        "To read: bytes a second without which it waits. Pays after: epochs until storing has cost "
+        "less, the pass that fills the store included. What `data` changes from epoch to epoch "
+        "cannot be seen here."
     )
     out().print(Padding(Text(said), (0, 0, 1, 0)))
 

@@ -8,6 +8,9 @@ very many trials only some are listed, evenly spread over the frozen fraction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import zip_longest
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -32,6 +35,7 @@ from frostline.cli.plain_table import plain_table
 from frostline.cli.tables import FittedTable
 from frostline.device_id import is_cpu
 from frostline.published import Published
+from frostline.recommendation.first_answer import FirstAnswer, first_sentences
 from frostline.reporting.page_limits import shown_trials
 from frostline.store.trial_row import TrialRow
 from frostline.words import (
@@ -54,16 +58,24 @@ _STYLES = {"faster": "green", "slower": "red", "no measurable difference": "dim"
 
 
 def result(
-    summary: Summary, run: Run | None = None, published: Sequence[Published] = ()
+    summary: Summary,
+    run: Run | None = None,
+    firsts: Sequence[FirstAnswer | None] = (),
+    published: Sequence[Published] = (),
 ) -> RenderableType:
-    """Every group's table, failures and answer; then what one setting gives against another.
+    """What to freeze in each group, its table, failures and statistics; then settings compared.
 
-    `run` has examples and epochs: each group also shows what it takes; None: it does not.
-    `published` are speedups to be shown beside the measured ones.
+    `run` has examples and epochs: each group also shows what it takes; None: it does not. `firsts`
+    has what to freeze, by position of the group; empty: not asked. `published` are speedups to be
+    shown beside the measured ones.
     """
     contrasts = contrast_words(summary.groups, _CONTRASTS)
     return Group(
-        *(part for group in summary.groups for part in _group(group, run)),
+        *(
+            part
+            for group, first in zip_longest(summary.groups, firsts[: len(summary.groups)])
+            for part in _group(group, run, first)
+        ),
         *(part for each in variant_comparisons(summary.groups) for part in _variants(each)),
         *_published(summary, published),
         *([Text("\nSettings compared", style="bold")] if contrasts else []),
@@ -88,6 +100,70 @@ def _published(summary: Summary, points: Sequence[Published]) -> Iterator[Render
     yield plain_table(published_table.COLUMNS, published_table.published_cells(points, rows))
     for said in published_table.published_sentences(points):
         yield Padding(Text(said), (0, 0, 0, 2))
+
+
+def document(
+    summary: Summary, firsts: Sequence[FirstAnswer | None] = ()
+) -> dict[str, list[dict[str, Any]]]:
+    """The result as JSON: by model and setting what to freeze, the answer and every trial."""
+    return {
+        "groups": [
+            {
+                "model": group.key.model,
+                "variant": group.key.variant,
+                "setting": asdict(group.key.setting),
+                "device_kind": group.device_kind,
+                "baseline_step_ns": group.baseline_step_ns,
+                "noise_floor": group.noise_floor,
+                "is_unreadable": group.is_unreadable,
+                "first_sentences": list(first_sentences(first, group)),
+                "half_the_time": _half(first),
+                "answer": group_answer(group),
+                "trials": [_trial(item) for item in group.trials],
+            }
+            for group, first in zip_longest(summary.groups, firsts[: len(summary.groups)])
+        ]
+    }
+
+
+def _half(first: FirstAnswer | None) -> dict[str, Any] | None:
+    """What to freeze for half the step time; null where there is no cost model."""
+    if first is None or first.found is None:
+        return None
+    found = first.found
+    return {
+        "is_reached": first.halves,
+        "policy": found.answer.policy,
+        "frozen_layers": list(found.pick.frozen_layers),
+        "numbers": list(first.numbers_of(found.pick.frozen_layers)),
+        "predicted_share": found.pick.share,
+        "predicted_speedup": found.answer.predicted_speedup,
+        "low": found.answer.low,
+        "high": found.answer.high,
+        "kept": found.pick.kept,
+        "most": first.most,
+        "held_out_error": None if first.error is None else first.error.mean_abs,
+        "held_out": 0 if first.error is None else first.error.count,
+        "code": found.code,
+    }
+
+
+def _trial(item: TrialSummary) -> dict[str, Any]:
+    row = item.row
+    return {
+        "trial_id": row.trial_id,
+        "policy": row.policy,
+        "is_control": row.is_control,
+        "replicate": row.replicate,
+        "status": row.status,
+        "verdict": item.verdict,
+        "frozen_fraction": row.frozen_fraction,
+        "step_ns": row.step_ns,
+        "speedup": row.speedup,
+        "speedup_low": row.speedup_low,
+        "speedup_high": row.speedup_high,
+        "error": failure_words(row) if row.status == "failed" else None,
+    }
 
 
 def time_words(split: TimeSplit) -> str:
@@ -120,8 +196,18 @@ def device_words(rows: Iterable[TrialRow]) -> str:
     )
 
 
-def _group(group: GroupSummary, run: Run | None) -> Iterator[RenderableType]:
+def _group(
+    group: GroupSummary, run: Run | None, first: FirstAnswer | None
+) -> Iterator[RenderableType]:
     yield Text(f"\n{group.title}", style="bold")
+    if said := first_sentences(first, group):
+        yield Text("\n" + said[0], style="bold")
+        yield from map(Text, said[1:])
+        if first is not None and first.found is not None and first.found.pick.frozen_layers:
+            yield Text("The Keras code for it, and other budgets: frostline recommend OUT.")
+        yield Text()
+    elif group.is_unreadable:
+        yield Text("\n" + group_answer(group) + "\n", style="bold")
     yield _table(group)
     for row in group.failed[:_FAILED]:
         reason = Text(f"{policy_words(row)} {failure_words(row)}", style="red")
@@ -130,7 +216,8 @@ def _group(group: GroupSummary, run: Run | None) -> Iterator[RenderableType]:
     if more > 0:
         yield Text(f"{more} more trials are not listed here; the answer counts them.")
     yield Text(f"Noise floor {floor(group.noise_floor)}. Layers count from 1 at the input.\n")
-    yield Text(group_answer(group))
+    if not group.is_unreadable:
+        yield Text(group_answer(group))
     if run is not None:
         yield from _bills(group, run)
 

@@ -55,12 +55,15 @@ def compare(
         model: only this model of the studies.
 
     Raises:
+        SweepError: a sweep has no trial yet.
         UsageError: the gate is no share, there is no such model, step times cannot be compared, or
             there is a gate and nothing that it could judge.
         StorageError: a table cannot be read.
     """
     margin = None if gate is None else parse_gate(str(gate))
     sweeps = as_sweep(a), as_sweep(b)
+    for sweep in sweeps:
+        sweep.refuse_empty()
     if model is not None:
         known = sorted({row.model for sweep in sweeps for row in sweep.trial_rows()})
         if model not in known:

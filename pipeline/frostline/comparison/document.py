@@ -6,20 +6,19 @@ of the verdicts and the gate. Times are nanoseconds, ratios dimensionless.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 from frostline.comparison.comparison import ComparedGroup, Comparison
 from frostline.comparison.sentences import gate_words, headline
 
 
-def to_json(comparison: Comparison) -> str:
+def document(comparison: Comparison) -> dict[str, object]:
     """The comparison as one JSON object."""
     gate = {
         "exit_code": comparison.exit_code,
         "words": gate_words(comparison),
     }
-    found = {
+    return {
         "a": {**asdict(comparison.a), "versions": dict(comparison.a.versions)},
         "b": {**asdict(comparison.b), "versions": dict(comparison.b.versions)},
         "margin": comparison.margin,
@@ -31,7 +30,6 @@ def to_json(comparison: Comparison) -> str:
         "only_b": list(comparison.only_b),
         "notices": list(comparison.notices),
     }
-    return json.dumps(found, indent=1, ensure_ascii=False)
 
 
 def _group(group: ComparedGroup) -> dict[str, object]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
-from frostline.analyse.association import rank_correlation
+import numpy as np
+from numpy.typing import NDArray
+
+from frostline.analyse.association import Floats, rank_correlation
 from frostline.comparison.ratio import Measured
 
 
@@ -49,23 +51,33 @@ def order(
         floor_a: noise floor of A; None where it is not known.
         floor_b: of B.
     """
-    found = [
-        (_clear(one[0], other[0], floor_a or 0.0), _clear(one[1], other[1], floor_b or 0.0))
-        for one, other in combinations(both, 2)
-    ]
-    clear = [(in_a, in_b) for in_a, in_b in found if in_a]
+    sides = [_columns([pair[side] for pair in both]) for side in (0, 1)]
+    pairs = same = back = 0
+    for number in range(len(both) - 1):
+        in_a = _clear(sides[0], number, floor_a or 0.0)
+        in_b = _clear(sides[1], number, floor_b or 0.0)
+        pairs += int(np.count_nonzero(in_a))
+        same += int(np.count_nonzero(in_a * in_b == 1))
+        back += int(np.count_nonzero(in_a * in_b == -1))
     return Order(
         configurations=len(both),
-        pairs=len(clear),
-        same=sum(in_a == in_b for in_a, in_b in clear),
-        reversed=sum(in_a == -in_b for in_a, in_b in clear),
+        pairs=pairs,
+        same=same,
+        reversed=back,
         rho=rank_correlation((a.value, b.value) for a, b in both),
     )
 
 
-def _clear(one: Measured, other: Measured, floor: float) -> int:
-    """1: the first is clearly faster; -1: the second is; 0: it is not clear."""
-    fast, slow = (one, other) if one.value > other.value else (other, one)
-    if fast.low <= slow.high or fast.value / slow.value - 1 <= floor:
-        return 0
-    return 1 if fast is one else -1
+def _columns(points: Sequence[Measured]) -> Floats:
+    """Value, low and high of each point as three rows."""
+    return np.array([[each.value, each.low, each.high] for each in points], np.float64).T
+
+
+def _clear(points: Floats, number: int, floor: float) -> NDArray[np.int8]:
+    """Of a point against each that follows: 1: clearly faster; -1: clearly slower; 0: not clear."""
+    value, low, high = points[:, number]
+    values, lows, highs = points[:, number + 1 :]
+    faster = (low > highs) & (value / values - 1 > floor)
+    slower = (lows > high) & (values / value - 1 > floor)
+    signs: NDArray[np.int8] = faster.astype(np.int8) - slower.astype(np.int8)
+    return signs

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from scipy.special import ndtri, stdtrit
 
 _CONFIDENCE = 0.95
+_FARTHEST = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,12 @@ def _ends(
 ) -> tuple[float, float]:
     wider = ndtri(1 - risk / 2) / ndtri((1 + _CONFIDENCE) / 2)
     least = _half_width(noise, risk)
-    return math.exp(log - max(wider * down, least)), math.exp(log + max(wider * up, least))
+    return _exp(log - max(wider * down, least)), _exp(log + max(wider * up, least))
+
+
+def _exp(log: float) -> float:
+    """The exponential, finite whatever a few controls far apart make of an end."""
+    return math.exp(max(-_FARTHEST, min(log, _FARTHEST)))
 
 
 def _half_width(noise: tuple[Scatter, Scatter], risk: float) -> float:

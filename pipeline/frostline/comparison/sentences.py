@@ -15,7 +15,7 @@ from frostline.comparison.comparison import (
 )
 from frostline.comparison.order import Order
 from frostline.comparison.ratio import Ratio
-from frostline.comparison.verdict import CANNOT_TELL, LOWER, Judgement
+from frostline.comparison.verdict import CANNOT_TELL, LOWER, Judgement, Verdict
 from frostline.words import counted, duration_ns, floor, percent, signed
 
 _NAMED = 6
@@ -26,13 +26,13 @@ def headline(comparison: Comparison) -> str:
     """How many configurations have which verdict."""
     total = len(comparison.judgements)
     if not total:
-        said = "No configuration of the same model and setting was measured in both sweeps."
+        nothing = "No configuration of the same model and setting was measured in both sweeps."
         orders = [group.order for group in comparison.groups if group.order is not None]
-        return f"{said} {order_words(orders[0])}" if len(orders) == 1 else said
+        return f"{nothing} {order_words(orders[0])}" if len(orders) == 1 else nothing
     steps = any(group.baseline is not None for group in comparison.groups)
     one, many = ("judgement", "speedups and step times") if steps else ("speedup", "speedups")
     within = percent(comparison.margin)
-    meaning = {
+    meaning: dict[Verdict, str] = {
         "slower": f"lower by more than {within}",
         "faster": f"higher by more than {within}",
         "same": f"the same within {within}",
@@ -93,7 +93,7 @@ def side_words(group: ComparedGroup) -> Iterator[str]:
     for name, side in (("A", group.a), ("B", group.b)):
         step = side.baseline_step_ns
         yield (
-            f"{name}: {side.device_kind or 'nothing measured'}; noise floor "
+            f"{name}: {side.device_kind or 'device not known'}; noise floor "
             f"{floor(side.noise_floor)} from {counted(side.controls, 'control')}"
             + (f"; baseline step {duration_ns(step)}" if step is not None else "")
         )

@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import get_args
 
 from frostline.analyse import Verdict
-from frostline.analyse.ceiling import ceiling
+from frostline.analyse.forward_alone import forward_alone
 from frostline.analyse.groups import is_unusable
 from frostline.analyse.lora_products import LoraProducts
 from frostline.analyse.profiles import LayerMode, ProfileCell, Waits
-from frostline.explanation.explanation import Ceiling, Part, PartKind, Quantity, Reason
+from frostline.explanation.explanation import ForwardAlone, Part, PartKind, Quantity, Reason
 from frostline.explanation.ledger import WAITING, Ledger, mean_ledger
 from frostline.store.trial_row import TrialRow
 
@@ -207,11 +207,11 @@ class Case:
                 times[cell.layer] = times.get(cell.layer, 0) + ns
         return sorted(times.items(), key=lambda item: (-item[1], item[0]))
 
-    def ceiling(self) -> Ceiling | None:
+    def forward_alone(self) -> ForwardAlone | None:
         """What freezing could reach; None without a profile of the baseline, or without forward."""
         baseline = self.baseline
         step_ns = self.row.baseline_step_ns
-        speedup = ceiling(self.control_rows)
+        speedup = forward_alone(self.control_rows)
         if baseline is None or step_ns is None or speedup is None:
             return None
         forward_ns = baseline.with_waits("forward")
@@ -220,7 +220,7 @@ class Case:
         kept_ns = step_ns - gradients_ns - update_ns
         if not kept_ns:
             return None
-        return Ceiling(
+        return ForwardAlone(
             speedup=speedup,
             with_rest=step_ns / kept_ns,
             forward_ns=forward_ns,

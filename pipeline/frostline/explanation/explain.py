@@ -39,12 +39,16 @@ _WORTH = (
 )  # fmt: skip
 
 
-def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
+def explain(
+    sweep: Sweep | str | PathLike[str], trial: str, *, model: str | None = None
+) -> Explanation:
     """Say where a trial's time went, and why it is or is not faster.
 
     Args:
         sweep: the sweep, or its path; the controls are read too, for the baseline's profile.
-        trial: its id, the start of its id, its policy, or its name in tables (`control 2`).
+        trial: its id, the start of its id, its policy, or its name in tables (`control 2`), with
+            the model's before it where that is needed (`vgg16/prefix:8`).
+        model: only trials of this model.
 
     Raises:
         UsageError: there is no such trial, or the name fits several.
@@ -52,7 +56,7 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
     """
     sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
-    row = find_trial(rows, trial, partial(facts_if_known, sweep))
+    row = find_trial(rows, trial, partial(facts_if_known, sweep), model=model)
     case = _case(sweep, row, controls_of(rows, GroupKey.of(row)))
     reasons = [
         reason
@@ -77,7 +81,7 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
         speedup_low=row.speedup_low,
         speedup_high=row.speedup_high,
         noise_floor=case.noise_floor,
-        ceiling=case.ceiling(),
+        forward_alone=case.forward_alone(),
         baseline_step_ns=row.baseline_step_ns,
         step_ns=case.step_ns,
         median_step_ns=row.step_ns,

@@ -115,7 +115,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ceiling:
+class ForwardAlone:
     """The speedup that freezing could reach, from the baseline's profile.
 
     Attributes:
@@ -153,7 +153,7 @@ class Explanation:
         verdict: what the speedup is worth against the noise floor.
         speedup, speedup_low, speedup_high: with the 95% interval.
         noise_floor: over all controls of the model and setting.
-        ceiling: None without a profile of the baseline on the same kind of device.
+        forward_alone: None without a profile of the baseline on the same kind of device.
         baseline_step_ns: median of the baseline beside the trial.
         step_ns: `baseline_step_ns / speedup`, which does not change with the machine's drift.
         median_step_ns: the plain median of the trial's samples.
@@ -180,7 +180,7 @@ class Explanation:
     speedup_low: float | None
     speedup_high: float | None
     noise_floor: float | None
-    ceiling: Ceiling | None
+    forward_alone: ForwardAlone | None
     baseline_step_ns: int | None
     step_ns: int | None
     median_step_ns: int | None

@@ -226,7 +226,7 @@ def no_baseline_profile(case: Case) -> Reason | None:
         effect="unknown",
         text=(
             f"{which} of this model and setting left a profile on "
-            f"{case.row.device_kind or 'this device'}: the ceiling and what each pass saved cannot "
+            f"{case.row.device_kind or 'this device'}: what each pass saved cannot "
             "be known"
         ),
         advice="Run the study again on this OUT; it measures the controls that are missing.",

@@ -6,7 +6,7 @@ states each in words. Pure.
 
 from __future__ import annotations
 
-from frostline.analyse.ceiling import REMOVABLE
+from frostline.analyse.forward_alone import REMOVABLE
 from frostline.analyse.groups import QUIETER
 from frostline.explanation.case import Case, Rule
 from frostline.explanation.explanation import Quantity, Reason

@@ -5,9 +5,7 @@ In: a study and the facts of a model. Out: `ModelLayers`. Numbers start at 1, as
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 
 from frostline.facts.model_facts import ModelFacts
 from frostline.plan.configurations import configurations_of
@@ -121,10 +119,3 @@ def _policy(
             if layer.name not in whole and any(each.path in frozen for each in layer.variables)
         ),
     )
-
-
-def ranges(numbers: Iterable[int]) -> str:
-    """Numbers in words: `1-8`, `1, 3-5`."""
-    runs = groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0])
-    ends = [(run[0][1], run[-1][1]) for run in (list(group) for _, group in runs)]
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ends)

@@ -128,7 +128,16 @@ def gather(
 def _layers(sweep: Sweep, group: GroupSummary) -> tuple[LayerCost, ...]:
     controls = group.control_rows[:_CONTROLS]
     rows = sweep.table("layers", trials=[row.trial_id for row in controls]).to_pylist()
-    return layer_costs(controls, rows)
+    ids = [row.trial_id for row in controls]
+    known = {row["layer"] for row in rows}
+    ops = sweep.table("op_costs", ["trial_id", "layer", "pass", "ns_per_step"], trials=ids)
+    sums = ops.group_by(["trial_id", "layer", "pass"]).aggregate([("ns_per_step", "sum")])
+    weightless = [
+        {**row, "ns": row["ns_per_step_sum"]}
+        for row in sums.to_pylist()
+        if row["layer"] is not None and row["layer"] not in known
+    ]
+    return layer_costs(controls, rows, weightless if known else ())
 
 
 def _facts(sweep: Sweep, group: GroupSummary, notices: list[str]) -> ModelFacts | None:
@@ -142,7 +151,7 @@ def _facts(sweep: Sweep, group: GroupSummary, notices: list[str]) -> ModelFacts 
 
 
 def _works(layers: Sequence[LayerCost], facts: ModelFacts | None) -> list[LayerWork]:
-    named = [cost for cost in layers if cost.layer]
+    named = [cost for cost in layers if cost.index >= 0]
     before = [tuple(cost.layer for cost in named[:number]) for number in range(len(named))]
     known = facts.by_name if facts is not None else {}
     return [
@@ -167,7 +176,7 @@ def _frozen(row: TrialRow, facts: ModelFacts | None) -> Sequence[str]:
 def _order(layers: Sequence[LayerCost], facts: ModelFacts | None) -> tuple[str, ...]:
     if facts is not None:
         return tuple(layer.name for layer in facts.layers)
-    return tuple(cost.layer for cost in layers if cost.layer)
+    return tuple(cost.layer for cost in layers if cost.index >= 0)
 
 
 def _stored_predictions(

@@ -6,7 +6,7 @@ In: an Altair chart over named data. Out: `Figure`. Nothing is rendered here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import altair as alt
@@ -14,7 +14,7 @@ import altair as alt
 from frostline.reporting.palette import FAMILIES, Family
 
 WIDTH, HEIGHT = 700, 360
-INK, BAND, GRID = "#333333", "#E3E3E3", "#EFEFEF"
+INK, BAND, GRID, FAINT = "#333333", "#E3E3E3", "#EFEFEF", "#777777"
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -101,6 +101,15 @@ def frozen_share_axis() -> alt.X:
         scale=alt.Scale(domain=[-2, 102], nice=False),
         axis=alt.Axis(values=list(range(0, 101, 10)), grid=False),
     )
+
+
+def told_of(figure: Figure, about: str) -> Figure:
+    """The figure with a line inside that says what it is of, for where it stands alone."""
+    line = {
+        "text": about, "anchor": "start", "fontSize": 11, "fontWeight": "normal", "color": FAINT,
+        "offset": 4,
+    }  # fmt: skip
+    return replace(figure, spec={**figure.spec, "title": line})
 
 
 def finished(chart: Any, *, legend_columns: int = 8) -> dict[str, Any]:
