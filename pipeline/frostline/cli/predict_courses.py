@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.padding import Padding
 from rich.text import Text
 
 from frostline.cli.console import err, out, print_json
@@ -114,7 +113,7 @@ def _print_schedule(cost: ScheduleCost) -> None:
         f"{duration_s(cost.total_s)}{interval} in all, {compiling}; with nothing frozen "
         f"{duration_s(cost.nothing_frozen_s)}: {ratio(cost.speedup)}. Predicted, no stage was run."
     )
-    out().print(Padding(Text(said), (0, 0, 1, 0)))
+    out().print(Text(f"{said}\n"))
 
 
 def _print_cached(group: Sequence[CachedFeatures]) -> None:
@@ -142,7 +141,7 @@ def _print_cached(group: Sequence[CachedFeatures]) -> None:
         "less, the pass that fills the store included. What `data` changes from epoch to epoch "
         "cannot be seen here."
     )
-    out().print(Padding(Text(said), (0, 0, 1, 0)))
+    out().print(Text(f"{said}\n"))
 
 
 def _tell(notices: Sequence[str]) -> None:
