@@ -368,3 +368,28 @@ def test_shares(share: float, text: str) -> None:
 def test_policies_in_words() -> None:
     assert placement("prefix:8") == "as a prefix (prefix:8)"
     assert placement("regex:block1_.*") == "by regex:block1_.*"
+
+
+def test_noise_comes_first_then_what_bounds_the_step_then_the_rest() -> None:
+    busy = {"step_ns": 10_000_000, "busy_ns": 2_000_000, "profiler_overhead": 1.0}
+    noisy = answer(summarise([control(2.36, 0.02, **busy), *NOISE]))
+    assert "too noisy to read, because copies of the baseline" in noisy
+    assert "up to 136%" in noisy
+    assert "host-bound" not in noisy
+    bound = answer(summarise([control(1.1, 0.02, **busy), *NOISE]))
+    assert "host-bound" in bound
+    assert "the noise is large" not in bound
+    reading = {
+        "busy_ns": 9_900_000, "forward_ns": 4_000_000, "input_ns": 5_000_000, "other_ns": 0,
+        "activation_gradient_ns": 500_000, "weight_gradient_ns": 400_000, "optimizer_ns": 0,
+    }  # fmt: skip
+    fed = answer(summarise([control(1.1, 0.02, **(busy | reading)), *NOISE]))
+    assert "input-bound: reading and copying batches is 50% of it" in fed
+
+
+def test_no_advice_to_compile_what_is_compiled() -> None:
+    busy = {"step_ns": 10_000_000, "busy_ns": 2_000_000, "profiler_overhead": 1.0}
+    for compiled in (True, False):
+        found = answer(summarise([control(1.0, 0.02, jit_resolved=compiled, **busy), *NOISE]))
+        assert "host-bound" in found
+        assert ("jit_compile = true" in found) != compiled

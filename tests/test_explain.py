@@ -542,3 +542,49 @@ def test_an_unknown_trial_is_wrong_use(capsys):
     assert "Did you mean `prefix:2`?" in capsys.readouterr().err
     with pytest.raises(UsageError, match="no trial"):
         explain(open_sweep(str(DATA)), "zzz")
+
+
+def test_a_sweep_that_is_too_noisy_says_so_first_and_nothing_else_of_its_worth(built: Built):
+    built.controls(speedups=(0.5, 1.0, 1.9)).trial("prefix:2", [0, 1], speedup=2.2)
+    found = explain(built.sweep(), "prefix:2")
+    assert found.verdict == "faster"  # 2.2 lies outside of 0.9
+    assert found.reasons[0].kind == "too_noisy"
+    assert "differ from it by up to 90%" in found.reasons[0].text
+    built.trial("prefix:1", [0], speedup=1.5)
+    found = explain(built.sweep(), "prefix:1")
+    assert found.verdict == "no measurable difference"
+    assert found.reasons[0].kind == "too_noisy"
+    assert not {"within_noise", "freeze_without_effect"} & kinds(found)
+
+
+def test_a_part_is_held_against_its_own_uncertainty_not_the_steps(built: Built):
+    # Gradients and update of five of six layers are gone for sure, however noisy the step is.
+    built.controls(speedups=(0.8, 1.0, 1.2)).trial("all_but_head", range(5), speedup=1.1)
+    found = explain(built.sweep(), "all_but_head")
+    assert found.verdict == "no measurable difference"
+    assert found.reason("freeze_without_effect") is None
+    assert {"backward_ends", "weight_gradients_gone"} <= kinds(found)
+
+
+def test_advice_goes_further_than_the_trial(built: Built):
+    costs = Chain(forward=20 * MS, dx=1, dw=1, update=1)
+    built.chain = costs
+    built.controls(speedups=(0.99, 1.0, 1.01))
+    built.trial("prefix:2", [0, 1], speedup=1.001, ops=costs.ops())
+    built.trial("layer:3", [2], speedup=1.001, ops=costs.ops())
+    sweep = built.sweep()
+    reason = explain(sweep, "prefix:2").reason("freeze_without_effect")
+    assert reason is not None
+    assert reason.advice.startswith("Freeze further than layer 2")
+    reason = explain(sweep, "layer:3").reason("freeze_without_effect")
+    assert reason is not None
+    assert "beginning at the input" in reason.advice
+
+
+def test_a_model_and_its_policy_name_a_trial(built: Built):
+    built.controls().trial("prefix:2", [0, 1])
+    sweep = built.sweep()
+    assert explain(sweep, "net/prefix:2").policy == "prefix:2"
+    assert explain(sweep, "prefix:2", model="net").policy == "prefix:2"
+    with pytest.raises(UsageError, match="no model `ne`"):
+        explain(sweep, "prefix:2", model="ne")

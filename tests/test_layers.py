@@ -77,6 +77,7 @@ def test_quiet_leaves_notes_out_and_keeps_errors(study, capsys):
 def test_ranges_in_words():
     assert number_ranges([]) == ""
     assert number_ranges([5, 1, 3, 4]) == "1, 3-5"
+    assert number_ranges(range(1, 12, 2), most=2) == "1, 3 and 4 more"
 
 
 def shown(width: int) -> str:

@@ -23,6 +23,7 @@ _PLACEMENT = {
     "norms": "as the normalisation layers",
     "biases": "as the biases",
     "all_but_head": "as all but the head",
+    "anchors:pass_through": "as all but the layers at the input",
 }
 
 
@@ -61,11 +62,23 @@ def layer_place(index: int | None) -> str:
     return DASH if index is None else str(layer_number(index))
 
 
-def number_ranges(numbers: Iterable[int]) -> str:
-    """Numbers in words: `1-8`, `1, 3-5`."""
-    runs = groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0])
-    ends = [(run[0][1], run[-1][1]) for run in (list(group) for _, group in runs)]
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ends)
+def number_ranges(numbers: Iterable[int], most: int | None = None) -> str:
+    """Numbers in words: `1-8`, `1, 3-5`; with `most` only so many ranges, and how many more."""
+    found = _runs(numbers)
+    shown = [str(low) if low == high else f"{low}-{high}" for low, high in found[:most]]
+    left = sum(high - low + 1 for low, high in found[len(shown) :])
+    return ", ".join(shown) + (f" and {left} more" if left else "")
+
+
+def range_count(numbers: Iterable[int]) -> int:
+    """How many ranges some numbers make."""
+    return len(_runs(numbers))
+
+
+def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last of each run of numbers without a gap."""
+    grouped = groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0])
+    return [(run[0][1], run[-1][1]) for run in (list(group) for _, group in grouped)]
 
 
 def milliseconds(nanoseconds: int | None) -> str:
@@ -194,7 +207,7 @@ def in_figure(name: str) -> str:
 
 def placement(policy: str) -> str:
     """Where a policy freezes, in words: `as a prefix (prefix:8)`."""
-    words = _PLACEMENT.get(policy.partition(":")[0])
+    words = _PLACEMENT.get(policy) or _PLACEMENT.get(policy.partition(":")[0])
     return f"{words} ({policy})" if words else f"by {policy}"
 
 

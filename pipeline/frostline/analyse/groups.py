@@ -129,7 +129,7 @@ class TrialGroup:
         device_kind: device that measured it; None where no trial came that far.
         title: all of that in words; the device only where the setting was measured on several.
         rows: its trials, failed ones included.
-        controls: measured controls that it is held against; a variant's are the plain model's.
+        controls: the measured controls that it is held against, those of its plain model.
     """
 
     key: GroupKey
@@ -156,7 +156,7 @@ class TrialGroup:
 
 
 def trial_groups(rows: Iterable[TrialRow]) -> tuple[TrialGroup, ...]:
-    """Trials by model, setting, variant and kind of device, ascending."""
+    """Trials by model, variant, setting and kind of device, ascending."""
     rows = list(rows)
     return tuple(
         TrialGroup(

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from frostline.cli.console import out, print_json
+from frostline.cli.console import out
+from frostline.cli.documents import AsJson, print_document
 
 
 def export(
@@ -21,17 +22,16 @@ def export(
             help="Folder, URI, or MLflow's tracking URI; default: export/TARGET in OUT.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Export the results: trials, layers and predictions, or one run for each trial."""
-    import json
     from dataclasses import asdict
 
     from frostline.exporting import export as exported
 
     found = exported(sweep, to, out=where)
     if as_json:
-        print_json(json.dumps(asdict(found), indent=1, ensure_ascii=False))
+        print_document("export", asdict(found))
         return
     console = out()
     what = "files" if to in ("parquet", "csv") else "runs"

@@ -63,7 +63,7 @@ def result(
     firsts: Sequence[FirstAnswer | None] = (),
     published: Sequence[Published] = (),
 ) -> RenderableType:
-    """What to freeze in each group, its table, failures and statistics; then settings compared.
+    """What to freeze in each group, its table, failures and statistics; then what is compared.
 
     `run` has examples and epochs: each group also shows what it takes; None: it does not. `firsts`
     has what to freeze, by position of the group; empty: not asked. `published` are speedups to be
@@ -84,22 +84,6 @@ def result(
             for words in contrasts
         ),
     )
-
-
-def _variants(compared: VariantComparison) -> Iterator[RenderableType]:
-    yield Text(f"\n{compared.title}: variants compared", style="bold")
-    yield plain_table(COLUMNS, list(compared.cells())[:_ROWS])
-    yield Text(f"{compared.words()} Noise floor {floor(compared.noise_floor)}.".strip())
-
-
-def _published(summary: Summary, points: Sequence[Published]) -> Iterator[RenderableType]:
-    if not points:
-        return
-    rows = [item.row for group in summary.groups for item in group.trials]
-    yield Text("\nPublished", style="bold")
-    yield plain_table(published_table.COLUMNS, published_table.published_cells(points, rows))
-    for said in published_table.published_sentences(points):
-        yield Padding(Text(said), (0, 0, 0, 2))
 
 
 def document(
@@ -164,6 +148,22 @@ def _trial(item: TrialSummary) -> dict[str, Any]:
         "speedup_high": row.speedup_high,
         "error": failure_words(row) if row.status == "failed" else None,
     }
+
+
+def _variants(compared: VariantComparison) -> Iterator[RenderableType]:
+    yield Text(f"\n{compared.title}: variants compared", style="bold")
+    yield plain_table(COLUMNS, list(compared.cells())[:_ROWS])
+    yield Text(f"{compared.words()} Noise floor {floor(compared.noise_floor)}.".strip())
+
+
+def _published(summary: Summary, points: Sequence[Published]) -> Iterator[RenderableType]:
+    if not points:
+        return
+    rows = [item.row for group in summary.groups for item in group.trials]
+    yield Text("\nPublished", style="bold")
+    yield plain_table(published_table.COLUMNS, published_table.published_cells(points, rows))
+    for said in published_table.published_sentences(points):
+        yield Padding(Text(said), (0, 0, 0, 2))
 
 
 def time_words(split: TimeSplit) -> str:

@@ -11,7 +11,7 @@ contents        what is read of a sweep
 compare         two sweeps -> Comparison
 sentences       what a comparison comes to, in words
 terminal        Comparison -> what Rich prints
-document        Comparison -> JSON
+document        Comparison -> what JSON holds
 markdown        Comparison -> Markdown, for the summary of a workflow on GitHub
 """
 

@@ -1,4 +1,4 @@
-"""A comparison as JSON. Pure.
+"""A comparison for JSON. Pure.
 
 Keys are the fields of `frostline.comparison.comparison`, and what is derived from them: the counts
 of the verdicts and the gate. Times are nanoseconds, ratios dimensionless.
@@ -13,11 +13,8 @@ from frostline.comparison.sentences import gate_words, headline
 
 
 def document(comparison: Comparison) -> dict[str, object]:
-    """The comparison as one JSON object."""
-    gate = {
-        "exit_code": comparison.exit_code,
-        "words": gate_words(comparison),
-    }
+    """The comparison for JSON, as one object."""
+    gate = {"exit_code": comparison.exit_code, "words": gate_words(comparison)}
     return {
         "a": {**asdict(comparison.a), "versions": dict(comparison.a.versions)},
         "b": {**asdict(comparison.b), "versions": dict(comparison.b.versions)},

@@ -82,7 +82,7 @@ def freeze_without_effect(case: Case) -> Reason | None:
     gone = case.change(lambda cell: cell.pass_ in REMOVABLE)
     if gone is None or not case.freezes or case.row.is_control or case.is_unreadable:
         return None
-    if case.row.variant is not None:  # freezing and the variant are not told apart
+    if case.row.variant is not None:
         return None
     if case.verdict != "no measurable difference" or gone.is_real:
         return None

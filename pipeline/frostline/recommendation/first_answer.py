@@ -15,15 +15,45 @@ from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.prediction import PredictedGroup, sort_groups
 from frostline.recommendation.choose import importance_of
+from frostline.recommendation.importance import Importance
 from frostline.recommendation.keras_code import keras_code
 from frostline.recommendation.optimise import BudgetError, optimise
 from frostline.recommendation.recommendation import Recommendation
 from frostline.store.sweep import Sweep
-from frostline.words import counted, floor, interval, number_ranges, percent, placement, ratio
+from frostline.words import (
+    counted,
+    floor,
+    interval,
+    number_ranges,
+    percent,
+    placement,
+    range_count,
+    ratio,
+    share,
+)
 
 HALF = 0.5
 MOST_GROUPS = 8
 """The models and settings that are answered; a search takes seconds."""
+
+
+_RANGES = 6
+"""The ranges of layers up to which a choice is listed; beyond, the shortest prefix stands first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """The shortest prefix within the budget: the first `layers` layers, and what it is predicted.
+
+    Attributes:
+        layers: how many layers are frozen.
+        speedup: predicted.
+        kept: importance of the layers that train / that of all layers.
+    """
+
+    layers: int
+    speedup: float
+    kept: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +67,7 @@ class FirstAnswer:
         most: the speedup that no choice of layers is predicted to exceed, head included; None
             likewise.
         facts: of the model; None likewise.
+        prefix: the shortest prefix that is as fast; None where there is none below the head.
         error: of the held-out predictions; None where nothing was held out.
         why_not: why nothing is found; empty where something is.
     """
@@ -46,6 +77,7 @@ class FirstAnswer:
     most: float | None
     facts: ModelFacts | None
     error: HeldOutError | None
+    prefix: Prefix | None = None
     why_not: str = ""
 
     def numbers_of(self, frozen: Sequence[str]) -> tuple[int, ...]:
@@ -96,7 +128,15 @@ def what_to_freeze(answer: FirstAnswer) -> str:
         return "Nothing has to be frozen for half the step time."
     numbers = answer.numbers_of(found.pick.frozen_layers)
     total = len(found.importance.by_layer)
-    which = f"{counted(len(numbers), 'layer')} of {total}: {number_ranges(numbers)}"
+    simple = answer.prefix
+    if range_count(numbers) > _RANGES and simple is not None and answer.halves:
+        return (
+            f"For half the step time, freeze the first {simple.layers} layers of {total} "
+            f"(prefix:{simple.layers}). Predicted: {ratio(simple.speedup)}, and "
+            f"{share(simple.kept)} of what matters goes on training. A choice of {len(numbers)} "
+            f"layers keeps {share(found.pick.kept)} training at {ratio(1 / found.pick.share)}."
+        )
+    which = f"{counted(len(numbers), 'layer')} of {total}: {number_ranges(numbers, _RANGES)}"
     if answer.halves:
         return f"For half the step time, freeze {which}. Predicted: {speed}."
     return (
@@ -125,20 +165,26 @@ def how_sure(answer: FirstAnswer, group: GroupSummary) -> str:
 
 def why_fraction_misleads(group: GroupSummary) -> str:
     """What the share of frozen parameters says about the speedup, and what it does not."""
-    pair, fit = group.contrast, group.by_fraction
+    pair, fit, place = group.contrast, group.by_fraction, group.by_position
+    said = []
     if pair is not None:
         fast, slow = pair.faster, pair.slower
-        return (
+        said.append(
             "The share of frozen parameters misleads: "
             f"{percent(fast.frozen_fraction or 0.0)} frozen {placement(fast.policy)} gave "
             f"{ratio(fast.speedup)}, {percent(slow.frozen_fraction or 0.0)} frozen "
-            f"{placement(slow.policy)} {ratio(slow.speedup)}. What counts is how far back "
-            "gradients have to go."
+            f"{placement(slow.policy)} {ratio(slow.speedup)}."
         )
-    if group.best is None or fit is None:
-        return ""
-    explains = f"a straight line through it explains {round(100 * fit.r_squared)}% of the variance"
-    return f"The share of frozen parameters alone does not say the speedup: {explains}."
+    if group.best is not None and fit is not None:
+        explains = f"explains {round(100 * fit.r_squared)}% of the variance of the speedups"
+        if place is not None and place.r_squared > fit.r_squared:
+            explains += (
+                "; how far the first layer that trains lies from the input explains "
+                f"{round(100 * place.r_squared)}%, since gradients go no further back"
+            )
+        whose = "That share" if pair is not None else "The share of frozen parameters"
+        said.append(f"{whose} {explains}.")
+    return " ".join(said)
 
 
 def first_sentences(answer: FirstAnswer | None, group: GroupSummary) -> tuple[str, ...]:
@@ -172,4 +218,20 @@ def _answered(sweep: Sweep, group: PredictedGroup, *, frontier: bool) -> FirstAn
         most=found.most,
         facts=group.facts,
         error=held_out_error(group.judged()),
+        prefix=_prefix(group, worth, found.pick.budget),
     )
+
+
+def _prefix(group: PredictedGroup, worth: Importance, budget: float) -> Prefix | None:
+    """The shortest prefix, the head excluded, that is predicted to be within a budget."""
+    frozen: list[str] = []
+    kept = whole = sum(worth.by_layer.values()) or 1.0
+    for number, layer in enumerate(group.facts.layers[:-1], start=1):
+        if layer is group.facts.head:
+            return None
+        frozen += [variable.path for variable in layer.variables]
+        kept -= worth.by_layer[layer.name]
+        speedup = group.predicted(frozen)
+        if speedup is not None and speedup * budget >= 1:
+            return Prefix(layers=number, speedup=speedup, kept=kept / whole)
+    return None

@@ -21,6 +21,9 @@ from frostline.words import (
     share,
 )
 
+_RANGES = 8
+"""The ranges of layers that a line of the picks lists; its code lists all layers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
@@ -119,7 +122,7 @@ def _pick(group: GroupSummary, first: FirstAnswer, point: Point) -> Pick:
         step=f"{share(point.share)}{time}",
         speedup=ratio(1 / point.share),
         kept=kept_words(point.kept),
-        frozen=number_ranges(numbers) or "nothing",
+        frozen=number_ranges(numbers, _RANGES) or "nothing",
         code=first.code_of(point.frozen_layers),
         is_half=point is first.found.pick,
     )

@@ -110,15 +110,7 @@ def content_of(
     study = sweep.out.read_text(STUDY) or ""
     firsts = first_answers(sweep, summary, frontier=True)
     return report_content(
-        summary,
-        evidence,
-        shown,
-        sweep.manifest,
-        shown_as,
-        run,
-        firsts,
-        study,
-        published_of(sweep),
+        summary, evidence, shown, sweep.manifest, shown_as, run, firsts, study, published_of(sweep)
     )
 
 

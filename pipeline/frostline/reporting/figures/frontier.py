@@ -74,9 +74,10 @@ def frontier_figure(
         line.mark_point(filled=True, color=INK, size=36, clip=True).encode(
             x=x, y=y, tooltip=tooltip
         ),
-        line.mark_text(align="left", dx=8, dy=12, fontSize=12, fontWeight="bold", color=INK).encode(
-            x=x, y=y, text="text:N"
-        ),
+        line.mark_text(
+            align=alt.ExprRef("datum.kept > 50 ? 'right' : 'left'"), dy=16, fontSize=12,
+            fontWeight="bold", color=INK,
+        ).encode(x=x, y=y, text="text:N"),
     ]  # fmt: skip
     return Figure(
         kind="step-against-what-trains",

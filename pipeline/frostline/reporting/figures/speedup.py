@@ -188,11 +188,7 @@ def _reference(noise_floor: float | None) -> list[Any]:
 def _most(most: float | None) -> list[Any]:
     if most is None:
         return []
-    data = alt.Chart(
-        alt.Data(
-            values=[{"y": most, "text": f"most predicted for any choice of layers: {most:.2f}x"}]
-        )
-    )
+    data = alt.Chart(alt.Data(values=[{"y": most, "text": f"most predicted: {most:.2f}x"}]))
     line = data.mark_rule(color=INK, strokeDash=[6, 4], clip=True).encode(y="y:Q")
     words = data.mark_text(align="left", dy=-10, fontSize=12, color=INK, clip=True).encode(
         x=alt.value(4), y="y:Q", text="text:N"
