@@ -160,7 +160,6 @@ def test_nothing_is_stored_that_differs_from_epoch_to_epoch(out: Path, kind: str
         baseline_step_ns=1e6,
         batch_size=8,
         examples=80,
-        compile_s=1.0,
     )
     assert found.why_not is not None
     assert "differ from epoch to epoch" in found.why_not
@@ -181,7 +180,6 @@ def test_the_prefix_forward_pass_falls_away(out: Path):
         baseline_step_ns=base,
         batch_size=8,
         examples=80,
-        compile_s=0.01,
     )
     forward = UNIT_NS * sum(FORWARD[:2])
     truth = step_ns(world_facts(), frozen("prefix:2"))
@@ -190,9 +188,34 @@ def test_the_prefix_forward_pass_falls_away(out: Path):
     assert found.cached_step_ns == pytest.approx(truth - forward, rel=0.01)
     assert found.stored_bytes == 80 * found.bytes_per_example
     assert found.bytes_per_second == pytest.approx(256 / (found.cached_step_ns / 1e9))
-    epoch_s = 10 * forward / 1e9
-    assert found.pays_after_epochs == pytest.approx((epoch_s + 0.01) / epoch_s, rel=0.01)
+    assert found.pays_after_epochs == pytest.approx(1)
     assert found.why_not is None
+
+
+def test_a_slow_store_pays_later_or_never(out: Path):
+    group = sort_groups(open_sweep(str(out)))[0][0]
+    base = step_ns(world_facts(), frozenset())
+    truth, forward = step_ns(world_facts(), frozen("prefix:2")), UNIT_NS * sum(FORWARD[:2])
+
+    def at(bandwidth: float):
+        return cached_features(
+            group,
+            graph(),
+            policy="prefix:2",
+            frozen=frozen("prefix:2"),
+            baseline_step_ns=base,
+            batch_size=8,
+            examples=80,
+            bandwidth=bandwidth,
+        )
+
+    fast_enough = at(256 / ((truth - forward) / 1e9) * 2)
+    writing = (truth - forward) / 2
+    assert fast_enough.cached_step_ns == pytest.approx(truth - forward, rel=0.01)
+    assert fast_enough.pays_after_epochs == pytest.approx(1 + writing / forward, rel=0.02)
+    slow = at(256 / (2 * truth / 1e9))
+    assert slow.cached_step_ns == pytest.approx(2 * truth, rel=0.01)
+    assert slow.pays_after_epochs is None
 
 
 def test_without_a_prefix_there_is_nothing_to_store(out: Path):
@@ -206,5 +229,4 @@ def test_without_a_prefix_there_is_nothing_to_store(out: Path):
             baseline_step_ns=1e6,
             batch_size=8,
             examples=None,
-            compile_s=None,
         )

@@ -11,6 +11,7 @@ from schedule_kit import with_variables
 
 from frostline.analyse import summarise, variant_comparisons
 from frostline.analyse.groups import GroupKey, noise_floors
+from frostline.comparison import compare
 from frostline.errors import StudyError
 from frostline.explanation import explain
 from frostline.plan.trials import plan_trials
@@ -278,3 +279,16 @@ def test_groups_of_variants_come_after_their_plain_model():
     setting = plan_trials(study(""), {"net": world_facts()}).trials[0].setting
     keys = [GroupKey(model="net", setting=setting, variant=name) for name in ("b", None, "a")]
     assert [key.variant for key in sorted(keys)] == [None, "a", "b"]
+
+
+def test_two_sweeps_compare_each_variant_with_its_own(tmp_path: Path):
+    one, other = (_world(tmp_path / name) for name in ("a", "b"))
+    found = compare(str(one), str(other))
+    assert [group.model for group in found.groups] == ["net", "net@low"]
+    assert not any(group.differences for group in found.groups)
+    assert {each.policy for each in found.groups[1].configurations} >= {"none", "prefix:2"}
+    text = (other / "study.toml").read_text().replace("rank = 4", "rank = 8")
+    (other / "study.toml").write_text(text)
+    plain, low = compare(str(one), str(other)).groups
+    assert not plain.differences
+    assert "LoRA rank 8" in " ".join(low.differences)

@@ -120,7 +120,7 @@ class GroupSummary:
     @property
     def candidates(self) -> tuple[TrialSummary, ...]:
         """Measured trials that freeze something, or are variants."""
-        return tuple(item for item in self.trials if item.verdict and _differs(item.row))
+        return tuple(item for item in self.trials if item.verdict and item.row.differs)
 
     @property
     def failed(self) -> tuple[TrialRow, ...]:
@@ -156,7 +156,7 @@ def _group(group: TrialGroup) -> GroupSummary:
     rows, floor = group.rows, group.noise_floor
     items = [TrialSummary(row=row, verdict=verdict(row, floor)) for row in rows]
     items.sort(key=_order)
-    measured = [item for item in items if item.verdict and _differs(item.row)]
+    measured = [item for item in items if item.verdict and item.row.differs]
     configurations = _distinct(item.row for item in measured)
     faster = [item.row for item in measured if item.verdict == "faster"]
     baselines = [row for row in rows if not _freezes(row)] or list(rows)
@@ -193,11 +193,6 @@ def _waits(baselines: Iterable[TrialRow]) -> dict[str, int] | None:
 
 def _freezes(row: TrialRow) -> bool:
     return bool(row.frozen_variables)
-
-
-def _differs(row: TrialRow) -> bool:
-    """Whether it is a configuration to be told about; a variant is one with nothing frozen."""
-    return _freezes(row) or row.variant is not None
 
 
 def _order(item: TrialSummary) -> tuple[bool, float, int, str]:

@@ -39,6 +39,15 @@ def predict(
             "--cached", help="With --freeze: training on stored outputs of the frozen prefix."
         ),
     ] = False,
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(
+            "--bandwidth",
+            metavar="MB_PER_S",
+            min=1e-6,
+            help="With --cached: what stored outputs are read and written with. Default: memory.",
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Only this model of the study.")] = None,
     examples: Examples = None,
     epochs: Epochs = None,
@@ -62,7 +71,9 @@ def predict(
             "say what to freeze: --freeze POLICY, or --schedule EPOCH:POLICY for each stage"
         )
     if cached:
-        courses.show_cached(sweep, freeze, model=model, run=run, as_json=as_json)
+        courses.show_cached(
+            sweep, freeze, model=model, run=run, bandwidth=bandwidth, as_json=as_json
+        )
         return
     found = predicted_of(sweep, freeze, model=model, run=run)
     for notice in found.notices:

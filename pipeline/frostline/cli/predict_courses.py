@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.padding import Padding
 from rich.text import Text
 
 from frostline.cli.console import err, out
@@ -58,12 +57,24 @@ def show_schedules(
 
 
 def show_cached(
-    sweep: str, policies: Sequence[str], *, model: str | None, run: Run, as_json: bool
+    sweep: str,
+    policies: Sequence[str],
+    *,
+    model: str | None,
+    run: Run,
+    bandwidth: float | None,
+    as_json: bool,
 ) -> None:
     """Print what training on stored outputs gives in every model and setting."""
     from frostline.prediction import predict_cached
 
-    found, notices = predict_cached(sweep, policies, model=model, run=run)
+    found, notices = predict_cached(
+        sweep,
+        policies,
+        model=model,
+        run=run,
+        bandwidth=None if bandwidth is None else bandwidth * 1e6,
+    )
     _tell(notices)
     if as_json:
         print_document("predict", [each.document() for each in found])
@@ -100,7 +111,7 @@ def _print_schedule(cost: ScheduleCost) -> None:
         f"{duration_s(cost.total_s)}{interval} in all, {compiling}; with nothing frozen "
         f"{duration_s(cost.nothing_frozen_s)}: {ratio(cost.speedup)}. Predicted, no stage was run."
     )
-    out().print(Padding(Text(said), (0, 0, 1, 0), expand=False))
+    out().print(Text(f"{said}\n"))
 
 
 def _print_cached(group: Sequence[CachedFeatures]) -> None:
@@ -123,12 +134,12 @@ def _print_cached(group: Sequence[CachedFeatures]) -> None:
         if each.why_not is not None:
             out().print(Text(f"{each.policy} is not advised: {each.why_not}."))
     said = (
-        "Stored ms: the step without the frozen prefix's forward pass, where stored outputs are "
-        "read as fast as said. Pays after: epochs until storing has cost less, one pass that fills "
-        "the store and one compilation included. What `data` changes from epoch to epoch cannot "
-        "be seen here."
+        "Stored ms: the step without the frozen prefix's forward pass, waiting for what it reads. "
+        "To read: bytes a second without which it waits. Pays after: epochs until storing has cost "
+        "less, the pass that fills the store included. What `data` changes from epoch to epoch "
+        "cannot be seen here."
     )
-    out().print(Padding(Text(said), (0, 0, 1, 0), expand=False))
+    out().print(Text(f"{said}\n"))
 
 
 def _tell(notices: Sequence[str]) -> None:

@@ -94,6 +94,7 @@ def document(
         "groups": [
             {
                 "model": group.key.model,
+                "variant": group.key.variant,
                 "setting": asdict(group.key.setting),
                 "device_kind": group.device_kind,
                 "baseline_step_ns": group.baseline_step_ns,

@@ -126,7 +126,7 @@ class Case:
     @property
     def differs(self) -> bool:
         """Whether it freezes anything, or is a variant of the model."""
-        return self.freezes or self.row.variant is not None
+        return self.row.differs
 
     @property
     def first_trainable(self) -> LayerMode | None:

@@ -70,7 +70,9 @@ VARIANTS: tuple[Rule, ...] = (lora_full_product, lora_low_rank)
 
 
 def _weight_gradients(case: Case) -> PartChange | None:
-    """Weight gradients of the layers with LoRA."""
+    """Weight gradients of the layers with LoRA; None in a sweep that is too noisy to read."""
+    if case.is_unreadable:
+        return None
     layers = frozenset(case.lora.layers) if case.lora else frozenset()
 
     def wanted(cell: ProfileCell) -> bool:

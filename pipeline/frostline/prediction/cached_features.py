@@ -10,8 +10,11 @@ The prefix are the layers that no gradient reaches (mode `pruned`), and what lie
 any other layer with weights. Its forward pass falls away, which is a sum of known prices:
 
     cached step  = predicted step - forward prices of the pruned layers
-    filling pass = steps of an epoch x these forward prices
-    epochs until it pays = (filling pass + one compilation) / what an epoch saves
+    filling pass = steps of an epoch x these forward prices, + writing
+    epochs until it pays = filling pass / what an epoch saves
+
+Compiling is left out: the same ops are compiled, in two parts. Reading and writing take no time
+where no bandwidth is given (the store fits in memory); a step waits for what it reads.
 
 Stored are the tensors that forward ops behind the prefix read from it. Pure.
 """
@@ -24,7 +27,6 @@ from dataclasses import asdict, dataclass
 from frostline.analyse.groups import GroupKey
 from frostline.attribute.step_graph import GraphOp, StepGraph, is_random
 from frostline.attribute.walk import downstream, upstream
-from frostline.billing.bill import steps_per_epoch
 from frostline.errors import UsageError
 from frostline.policies import layer_modes
 from frostline.prediction.fitted_groups import PredictedGroup
@@ -54,14 +56,14 @@ class CachedFeatures:
         key: model and setting.
         policy: the configuration.
         step_ns: its predicted step.
-        cached_step_ns: the same without the prefix's forward pass.
+        cached_step_ns: the same without the prefix's forward pass, waiting for what it reads.
         forward_ns: that forward pass.
         speedup: nothing frozen over the cached step.
         bytes_per_example: what is stored for one example.
         stored_bytes: for all examples of the run; None without a run.
         bytes_per_second: what has to be read while training, so that steps do not wait.
-        pays_after_epochs: epochs after which storing has cost less than not storing; None without
-            a run, or where no compilation was measured.
+        pays_after_epochs: epochs after which storing has cost less than not storing; None where
+            reading is so slow that an epoch saves nothing.
         why_not: why it is not advised; None where it may be.
     """
 
@@ -93,7 +95,7 @@ def cached_features(
     baseline_step_ns: float,
     batch_size: float,
     examples: int | None,
-    compile_s: float | None,
+    bandwidth: float | None = None,
 ) -> CachedFeatures:
     """What storing the outputs of a configuration's frozen prefix gives.
 
@@ -104,8 +106,8 @@ def cached_features(
         frozen: paths of its frozen variables.
         baseline_step_ns: median of the measured baselines.
         batch_size: examples a step.
-        examples: of an epoch; None: nothing is said of epochs.
-        compile_s: of compiling one step; None: not known.
+        examples: of an epoch; None: nothing is said of the store's size.
+        bandwidth: bytes a second that the store is read and written with; None: without a wait.
 
     Raises:
         UsageError: no layer of it is without a gradient, the step's tensors were not recorded, or
@@ -126,23 +128,22 @@ def cached_features(
     forward = sum(row.forward for row in prices if row.layer in pruned)
     relative = sum(row.total for row in prices) / group.model.baseline
     scale = baseline_step_ns / group.model.baseline
+    moved_bytes = boundary.bytes_per_example * batch_size
+    moved_ns = 0.0 if bandwidth is None else moved_bytes / bandwidth * 1e9
     cached = relative * baseline_step_ns - forward * scale
-    fill_s = saved_s = None
-    if examples is not None and compile_s is not None:
-        steps = steps_per_epoch(examples, batch_size)
-        saved_s = steps * forward * scale / 1e9
-        fill_s = saved_s + compile_s
+    waiting = max(cached, moved_ns)
+    saved = relative * baseline_step_ns - waiting
     return CachedFeatures(
         key=group.key,
         policy=policy,
         step_ns=round(relative * baseline_step_ns),
-        cached_step_ns=round(cached),
+        cached_step_ns=round(waiting),
         forward_ns=round(forward * scale),
-        speedup=baseline_step_ns / cached,
+        speedup=float(baseline_step_ns / waiting),
         bytes_per_example=boundary.bytes_per_example,
         stored_bytes=None if examples is None else examples * boundary.bytes_per_example,
-        bytes_per_second=boundary.bytes_per_example * batch_size / (cached / 1e9),
-        pays_after_epochs=fill_s / saved_s if fill_s is not None and saved_s else None,
+        bytes_per_second=float(moved_bytes / (cached / 1e9)),
+        pays_after_epochs=float((forward * scale + moved_ns) / saved) if saved > 0 else None,
         why_not=_why_not(boundary),
     )
 

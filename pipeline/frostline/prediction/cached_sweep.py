@@ -20,7 +20,6 @@ from frostline.policies import Policy, expand
 from frostline.prediction.cached_features import CachedFeatures, cached_features
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
 from frostline.prediction.predict import known_model
-from frostline.prediction.schedules import compile_s
 from frostline.store.sweep import Sweep, as_sweep
 
 
@@ -30,6 +29,7 @@ def predict_cached(
     *,
     model: str | None = None,
     run: Run | None = None,
+    bandwidth: float | None = None,
 ) -> tuple[tuple[CachedFeatures, ...], tuple[str, ...]]:
     """What training on stored outputs of frozen prefixes gives.
 
@@ -37,8 +37,9 @@ def predict_cached(
         sweep: the sweep, or its path; its anchors have to be measured and profiled.
         policies: as in a study file; one, or several.
         model: only this one; None: all that the policies fit.
-        run: its examples say how much is stored and when that pays; where it says nothing, `[run]`
-            of the study does; without either, nothing is said of epochs.
+        run: its examples say how much is stored; where it says nothing, `[run]`
+            of the study does; without either, nothing is said of the whole store.
+        bandwidth: bytes a second that the store is read and written with; None: it is in memory.
 
     Returns:
         A value for each configuration with a frozen prefix, and why others have none.
@@ -80,7 +81,7 @@ def predict_cached(
                             baseline_step_ns=median(baselines),
                             batch_size=median(map(examples_per_step, group.rows)),
                             examples=None if wanted is None else wanted.examples,
-                            compile_s=compile_s(group.rows, one.frozen_variables),
+                            bandwidth=bandwidth,
                         )
                     )
                 except UsageError as error:

@@ -58,6 +58,11 @@ class PlannedColumns(TableRow):
     anchor: Annotated[str | None, "Which anchor of the cost model it is; null: none."]
 
     @property
+    def differs(self) -> bool:
+        """Whether it freezes anything, or is a variant of the model."""
+        return bool(self.frozen_variables) or self.variant is not None
+
+    @property
     def model_key(self) -> str:
         """The name of the model, or of its variant, among facts and logs."""
         return variant_key(self.model, self.variant)
