@@ -39,7 +39,7 @@ def main() -> int:
     details = Table(title="\nBy configuration (* an anchor)", box=None, pad_edge=False)
     for column in (
         "sweep", "policy", "measured", "predicted", "error", "weights", "slots", "batch",
-        "activations", "gradients", "workspace",
+        "activations", "gradients", "workspace", "slack",
     ):  # fmt: skip
         details.add_column(column, justify="left" if column in ("sweep", "policy") else "right")
     together: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -86,16 +86,16 @@ def _cells(peaks: list[tuple[int, int]]) -> list[str]:
 
 def _configurations(group: PredictedGroup) -> list[tuple[str, ...]]:
     found = []
-    for row in sorted(group.rows, key=lambda each: -(each.requested_peak_bytes or 0)):
-        peak = group.peak(row.frozen_variables)
-        if peak is None or row.requested_peak_bytes is None or row.replicate:
+    for row in sorted(group.rows, key=lambda each: -(each.judged_peak_bytes or 0)):
+        peak = group.judged_peak(row)
+        if peak is None or row.judged_peak_bytes is None or row.replicate:
             continue
         found.append(
             (
                 row.policy + ("*" if row.is_anchor else ""),
-                size(row.requested_peak_bytes),
+                size(row.judged_peak_bytes),
                 size(peak.total),
-                f"{peak.total / row.requested_peak_bytes - 1:+.2%}",
+                f"{peak.total / row.judged_peak_bytes - 1:+.2%}",
                 *(f"{part / 1e6:.1f}" for part in peak.parts.values()),
             )
         )

@@ -86,8 +86,10 @@ def step_of(facts: ModelFacts, seed: int) -> StepGraph:
     return StepGraph(variables=paths, trained=paths, ops=tuple(ops))
 
 
-def memory_model(facts: ModelFacts, seed: int, *, measured: bool = True) -> MemoryModel:
-    """A memory model whose anchors measured what the step needs, and a constant."""
+def memory_model(
+    facts: ModelFacts, seed: int, *, measured: bool = True, slack_bytes: int = 0
+) -> MemoryModel:
+    """A memory model whose anchors measured what the step needs, a constant, and slack."""
     graph = step_of(facts, seed)
     total = sum(variable.params for variable in facts.variables)
     held = [
@@ -114,7 +116,8 @@ def memory_model(facts: ModelFacts, seed: int, *, measured: bool = True) -> Memo
                 weights_bytes=each.weights_bytes,
                 optimizer_slots_bytes=each.optimizer_slots_bytes,
                 input_bytes=each.input_bytes,
-                peak_bytes=alone.peak_bytes(each.frozen_variables) + 1000,
+                peak_bytes=alone.peak_bytes(each.frozen_variables) + 1000 + slack_bytes,
+                slack_bytes=slack_bytes,
                 graph=each.graph,
             )
             for each in held

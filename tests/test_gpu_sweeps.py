@@ -169,7 +169,7 @@ def test_what_holds_the_peak_is_explained(sweep: Sweep) -> None:
     memory = explain(sweep, anchor.trial_id).memory
     assert memory is not None
     assert memory.is_calibrated
-    assert memory.trial.total == pytest.approx(anchor.requested_peak_bytes, rel=0.01)
+    assert memory.trial.total == pytest.approx(anchor.peak_memory_bytes, rel=0.01)
     assert memory.trial.total < memory.baseline.total
     assert "released: " in memory.words()
 

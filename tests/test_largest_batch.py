@@ -11,7 +11,7 @@ from frostline.memory.peak_prediction import PeakPrediction
 def peak(*, weights: int = 100, slots: int = 200, grows: int, gradients: int) -> PeakPrediction:
     return PeakPrediction(
         weights=weights, optimizer_slots=slots, batch=0, activations=grows, gradients=gradients,
-        workspace=0, tensors=(), layer=None, pass_=None, unknown=0,
+        workspace=0, slack=0, tensors=(), layer=None, pass_=None, unknown=0,
     )  # fmt: skip
 
 

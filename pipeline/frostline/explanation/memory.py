@@ -93,7 +93,7 @@ def memory_share(
     return MemoryShare(
         trial=trial,
         baseline=baseline,
-        measured_bytes=row.requested_peak_bytes,
+        measured_bytes=row.peak_memory_bytes,
         is_from_profile=row.peak_memory_source == "profile",
         is_calibrated=memory.is_calibrated,
     )

@@ -4,15 +4,17 @@ In: the baseline's traced step with its tensors, under XLA also its compiled pro
 anchors: what each froze, what its model holds, its measured peak. Out: `PeakPrediction`. Refuses
 (UsageError) a step without tensors, and configurations that the step cannot run.
 
-    peak = weights + optimizer slots + batch + what is alive of the step + workspace
+    peak = weights + optimizer slots + batch + what is alive of the step + workspace + slack
 
 *What is alive* is a walk over the step as the configuration prunes it (`liveness`), under XLA over
 the baseline's program (`program`), in graph mode over the traced ops; there a normalisation that is
 frozen computes what it computes in an anchor in which it is frozen (`frozen_norms`). *Workspace* is
 what the op at the peak works in, and what the anchors' peaks have beyond all that: a straight line
 between neighbouring anchors in what is alive, constant beyond the outermost. Where no anchor has a
-measured peak it is 0 and the prediction is of tensors alone. *Slots* are a straight line in the
-trained parameters, through the anchors that train most and least, whose slots are known exactly.
+measured peak it is 0 and the prediction is of tensors alone. *Slack* is what the device's allocator
+gives beyond what is asked for, by such a line through what the anchors' profiles show. *Slots* are
+a straight line in the trained parameters, through the anchors that train most and least, whose
+slots are known exactly.
 """
 
 from __future__ import annotations
@@ -49,9 +51,9 @@ class AnchorMemory:
         frozen_variables: their paths.
         weights_bytes, optimizer_slots_bytes: what its model holds.
         input_bytes: one batch; 0 where its size is not known.
-        peak_bytes: the measured peak, as tensors asked for it; None where the device has no account
-            of it.
-        slack_bytes: what the device's allocator gave beyond that; 0 where it is not known.
+        peak_bytes: the measured peak; None where the device has no account of it.
+        slack_bytes: the part of it that the allocator gave beyond what tensors asked for; 0 where
+            it is not known, so that it counts as workspace.
         graph: its own traced step, the baseline's with tensors; None where it is not known.
     """
 
@@ -74,8 +76,6 @@ class MemoryModel:
             in graph mode.
 
     Attributes:
-        slack_bytes: what the allocator gave beyond what was asked for, in the anchor with the most
-            of it; a device has to have it beside a predicted peak.
         is_calibrated: whether an anchor has a measured peak.
 
     Raises:
@@ -117,17 +117,17 @@ class MemoryModel:
         self._slots = Line.through(
             (self._trained(each.frozen_variables), each.optimizer_slots_bytes) for each in anchors
         )
-        self._workspace = Workspace(
-            [
-                (
-                    self._alive(each.frozen_variables)[1].n_bytes,
-                    each.peak_bytes - self._held(each.frozen_variables),
-                )
-                for each in anchors
-                if each.peak_bytes is not None
-            ]
-        )
-        self.slack_bytes = max(each.slack_bytes for each in anchors)
+        measured = [
+            (
+                self._alive(each.frozen_variables)[1].n_bytes,
+                each.peak_bytes - self._held(each.frozen_variables),
+                each.slack_bytes,
+            )
+            for each in anchors
+            if each.peak_bytes is not None
+        ]
+        self._workspace = Workspace([(alive, peak - slack) for alive, peak, slack in measured])
+        self._with_slack = Workspace([(alive, peak) for alive, peak, _ in measured])
         self.is_calibrated = any(each.peak_bytes is not None for each in anchors)
 
     def predict(self, frozen_variables: Collection[str]) -> PeakPrediction:
@@ -160,6 +160,7 @@ class MemoryModel:
             activations=by_holder["activations"],
             gradients=by_holder["gradients"],
             workspace=by_holder["workspace"] + self._workspace.at(found.n_bytes),
+            slack=self._with_slack.at(found.n_bytes) - self._workspace.at(found.n_bytes),
             tensors=tensors,
             layer=None if at is None else at.layer,
             pass_=None if at is None else at.pass_,
@@ -169,7 +170,7 @@ class MemoryModel:
     def peak_bytes(self, frozen: frozenset[str]) -> int:
         """The total of `predict` alone; also where everything is frozen, which no step runs."""
         alive = self._alive(frozen)[1].n_bytes
-        return self._held(frozen) + alive + self._workspace.at(alive)
+        return self._held(frozen) + alive + self._with_slack.at(alive)
 
     def least_at(self, op: int, trains: int) -> dict[When, int]:
         """Bytes that are alive at least while an op runs, see `frostline.memory.least`.
@@ -196,7 +197,7 @@ class MemoryModel:
             for (op, here), before, after in zip(found, alive, alive[2:], strict=False)
             if here >= before
             and here >= after
-            and held + here + self._workspace.at(here) > limit_bytes
+            and held + here + self._with_slack.at(here) > limit_bytes
         ]
         return [op for _, op in sorted(high, reverse=True)]
 
@@ -212,11 +213,11 @@ class MemoryModel:
         """Lines below what the step needs beyond what is held, as slope and constant.
 
         Each is a function of the bytes that are alive; together they are the lower convex hull of
-        alive + workspace, between nothing and what is alive where everything trains.
+        alive + workspace + slack, between nothing and what is alive where everything trains.
         """
         most = self._alive(frozenset())[1].n_bytes
-        return lower_hull([(each, each + self._workspace.at(each)) for each in
-                            sorted({0, most, *self._workspace.corners(most)})])  # fmt: skip
+        return lower_hull([(each, each + self._with_slack.at(each)) for each in
+                            sorted({0, most, *self._with_slack.corners(most)})])  # fmt: skip
 
     @cached_property
     def _least(self) -> Least:

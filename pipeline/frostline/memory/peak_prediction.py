@@ -33,6 +33,7 @@ class PeakPrediction:
 
     Attributes:
         weights, optimizer_slots, batch, activations, gradients, workspace: its parts.
+        slack: what the allocator gives beyond what is asked for.
         tensors: those of the step that are alive then, largest first.
         layer: whose op runs then; None where it belongs to none.
         pass_: its pass; None where nothing runs.
@@ -45,6 +46,7 @@ class PeakPrediction:
     activations: int
     gradients: int
     workspace: int
+    slack: int
     tensors: tuple[HeldTensor, ...]
     layer: str | None
     pass_: str | None
@@ -60,6 +62,7 @@ class PeakPrediction:
             "activations": self.activations,
             "gradients": self.gradients,
             "workspace": self.workspace,
+            "allocator's slack": self.slack,
         }
 
     @property

@@ -7,7 +7,7 @@ predictors, and groups without a cost model, with the reason.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from frostline.analyse.groups import GroupKey, controls_of, group_rows
@@ -74,6 +74,14 @@ class PredictedGroup:
         except UsageError:
             return None
 
+    def judged_peak(self, row: TrialRow) -> PeakPrediction | None:
+        """The predicted peak of a measured trial as it is judged; None where nothing can say it.
+
+        Its slack is 0 where the measured peak is of what tensors asked for, `judged_peak_bytes`.
+        """
+        peak = self.peak(row.frozen_variables)
+        return peak if peak is None or not row.is_judged_by_requests else replace(peak, slack=0)
+
     @property
     def gaps(self) -> tuple[str, ...]:
         """Measured configurations that cannot be predicted, each with the reason, in words."""
@@ -89,8 +97,8 @@ class PredictedGroup:
         """Predicted and measured peaks of held-out configurations, in bytes, where both are."""
         found = []
         for row in self.held_out:
-            measured = row.requested_peak_bytes
-            peak = self.peak(row.frozen_variables) if measured is not None else None
+            measured = row.judged_peak_bytes
+            peak = self.judged_peak(row) if measured is not None else None
             if peak is not None and measured is not None:
                 found.append((peak.total, measured))
         return found

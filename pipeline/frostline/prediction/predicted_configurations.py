@@ -135,8 +135,8 @@ class Known:
         for row in group.rows:
             if row.speedup is not None:
                 speedups[frozenset(row.frozen_variables)].append(row.speedup)
-            if row.requested_peak_bytes is not None:
-                peaks[frozenset(row.frozen_variables)].append(row.requested_peak_bytes)
+            if row.peak_memory_bytes is not None:
+                peaks[frozenset(row.frozen_variables)].append(row.peak_memory_bytes)
         baselines = [row.baseline_step_ns for row in group.rows if row.baseline_step_ns]
         judged = group.judged()
         floor = noise_floor(group.controls)

@@ -44,10 +44,10 @@ def _peaks(group: PredictedGroup | Unpredicted, row: TrialRow) -> dict[str, int]
     """Each predictor's peak of a trial, in bytes, where it has one."""
     if not isinstance(group, PredictedGroup) or group.memory is None:
         return {}
-    peak = group.peak(row.frozen_variables)
+    peak = group.judged_peak(row)
     if peak is None:
         return {}
-    baseline = next((each.requested_peak_bytes for each in group.controls), None)
+    baseline = next((each.judged_peak_bytes for each in group.controls), None)
     naive = {} if baseline is None or row.variant else naive_peaks(group.memory, row, baseline)
     return {THREE_ANCHOR: peak.total, **naive}
 
@@ -90,12 +90,12 @@ def write_predictions(sweep: Sweep) -> tuple[int, tuple[str, ...]]:
 
 def _columns(group: PredictedGroup, row: TrialRow) -> PredictedColumns:
     """The parts of a trial's predicted peak."""
-    peak = group.peak(row.frozen_variables)
+    peak = group.judged_peak(row)
     return replace(
         PredictedColumns.nothing(),
         gradients_bytes=None if peak is None else peak.gradients,
         activations_bytes=None if peak is None else peak.activations,
-        workspace_bytes=None if peak is None else peak.workspace,
+        workspace_bytes=None if peak is None else peak.workspace + peak.slack,
     )
 
 
@@ -123,7 +123,7 @@ def _row(
         measured_speedup=row.speedup,
         noise_floor=floor,
         predicted_peak_bytes=peak,
-        measured_peak_bytes=row.requested_peak_bytes,
+        measured_peak_bytes=row.judged_peak_bytes,
     )
 
 

@@ -52,7 +52,6 @@ def _object(found: Recommendation, verified: Verified | None) -> dict[str, Any]:
         "code": found.code,
         "memory_bytes": found.memory_bytes,
         "predicted_peak_bytes": None if found.peak is None else found.peak.total,
-        "allocator_slack_bytes": found.slack_bytes,
         "largest_batch": found.largest_batch,
         "measured": None if verified is None else _measured(verified),
     }

@@ -165,7 +165,6 @@ def optimise(
         most=1 / min(fastest.share, free.share if free else fastest.share),
         code=keras_code(facts, pick.frozen_layers),
         memory_bytes=memory_bytes,
-        slack_bytes=0 if group.memory is None else group.memory.slack_bytes,
         peak=group.peak(_frozen_variables(facts, [n not in pick.frozen_layers for n in names])),
     )
 
@@ -181,8 +180,7 @@ def _program(group: PredictedGroup, memory_bytes: int | None) -> tuple[Program, 
             "them in"
         )
     program = program_of(group.model, sets=group.memory.sets_of_layers(_LARGE))
-    room = memory_bytes - group.memory.slack_bytes
-    return program, MemoryLimit(group.memory, group.facts, program, room)
+    return program, MemoryLimit(group.memory, group.facts, program, memory_bytes)
 
 
 def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collection[str]) -> str:
@@ -190,7 +188,7 @@ def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collec
     if group.memory is None or memory_bytes is None:
         return f"{group.key.label}: no configuration at all is possible"
     every = frozenset(variable.path for variable in group.facts.variables)
-    forward = group.memory.peak_bytes(every) + group.memory.slack_bytes
+    forward = group.memory.peak_bytes(every)
     beside = "" if forward > memory_bytes else ", and no layer can train in what is left"
     if beside and must_train:
         beside = ", and the layers under --train cannot train in what is left"

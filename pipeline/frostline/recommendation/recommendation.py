@@ -58,8 +58,6 @@ class Recommendation:
         most: the speedup that no choice of whole layers is predicted to exceed, whatever it keeps
             and whether or not the head trains.
         memory_bytes: device memory at most, as asked; None: any.
-        slack_bytes: what the allocator gave beyond what was asked for, in the anchor with the most
-            of it; it has to fit, too.
         peak: the pick's predicted peak; None where nothing can say it.
         other_batches: the same under settings that differ in the batch size alone, by batch size.
     """
@@ -75,7 +73,6 @@ class Recommendation:
     code: str
     most: float
     memory_bytes: int | None = None
-    slack_bytes: int = 0
     peak: PeakPrediction | None = None
     other_batches: Mapping[int, PeakPrediction] = field(default_factory=dict)
 
@@ -105,7 +102,7 @@ class Recommendation:
         if self.peak is None or self.memory_bytes is None:
             return None
         peaks = {**self.other_batches, self.key.setting.batch_size: self.peak}
-        return largest_batch(peaks, self.memory_bytes - self.slack_bytes)
+        return largest_batch(peaks, self.memory_bytes)
 
     def frontier_rows(self) -> list[tuple[str, ...]]:
         """The points of the frontier as rows under `FRONTIER`."""

@@ -133,8 +133,6 @@ def _prediction(found: Recommendation) -> str:
 def _memory(found: Recommendation, peak: PeakPrediction) -> str:
     """The pick's memory, and what holds most of it."""
     words = f"Predicted memory at most: {size(peak.total)}"
-    if found.slack_bytes:
-        words += f", and up to {size(found.slack_bytes)} that the allocator adds,"
     if found.memory_bytes is not None:
         words += f" of the {size(found.memory_bytes)} that were asked for"
     largest = sorted(peak.parts.items(), key=lambda part: -part[1])[:3]

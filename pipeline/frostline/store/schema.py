@@ -178,14 +178,14 @@ class PredictionRow(TableRow):
     noise_floor: Annotated[float | None, "As in trials.", "1"]
     predicted_peak_bytes: Annotated[
         int | None,
-        "Predicted peak of the trial's device memory as tensors ask for it; null where nothing can "
-        "say it.",
+        "Predicted peak of the trial's device memory, with what the allocator adds where "
+        "measured_peak_bytes has it; null where nothing can say it.",
         "B",
     ]
     measured_peak_bytes: Annotated[
         int | None,
-        "trials.peak_memory_bytes, less trials.allocator_slack_bytes where the peak is the "
-        "allocator's own account.",
+        "What the prediction is judged by: trials.peak_memory_bytes, less "
+        "trials.allocator_slack_bytes where that is known and the peak is the allocator's.",
         "B",
     ]
 

@@ -230,16 +230,21 @@ class PeakColumns(TableRow):
     ]
 
     @property
-    def requested_peak_bytes(self) -> int | None:
-        """The peak as tensors asked for it, without what the allocator adds where that is known.
+    def judged_peak_bytes(self) -> int | None:
+        """The peak that a prediction is judged by: what tensors asked for, where that is known.
 
-        What is added depends on which free blocks an allocator happens to find, so that predictions
-        are of this peak. A profile's account is of what was requested as it is.
+        What the allocator adds depends on which free blocks it happens to find. Without a profile
+        it is not known, and the peak is the allocator's; a profile's account has none of it.
         """
-        peak, slack = self.peak_memory_bytes, self.allocator_slack_bytes
-        if peak is None or slack is None or self.peak_memory_source == "profile":
+        peak = self.peak_memory_bytes
+        if peak is None or not self.is_judged_by_requests:
             return peak
-        return peak - slack
+        return peak - (self.allocator_slack_bytes or 0)
+
+    @property
+    def is_judged_by_requests(self) -> bool:
+        """Whether `judged_peak_bytes` leaves out what the allocator added."""
+        return self.allocator_slack_bytes is not None and self.peak_memory_source != "profile"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,7 @@ def trial_rows(
         if row.speedup is None or row.speedup_low is None or row.speedup_high is None:
             continue
         depth = layer_number(row.earliest_trainable_layer or 0)
-        memory_bytes = row.requested_peak_bytes
+        memory_bytes = row.peak_memory_bytes
         predicted = predicted_peaks.get(row.trial_id)
         found.append(
             {
