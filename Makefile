@@ -25,7 +25,7 @@ ON_GPU := $(if $(strip $(NVIDIA)),yes)
 INSTALLED := $(VENV)/.installed$(if $(ON_GPU),-gpu)
 INSTALLED_DEV := $(INSTALLED)-dev
 
-.PHONY: help setup demo test lint chaos fuzz matrix bench bench-overhead bench-fit bench-attribution bench-held-out bench-gpu-traces bench-gpu-memory clean
+.PHONY: help setup demo test coverage lint chaos fuzz sentences matrix bench bench-overhead bench-fit bench-attribution bench-held-out bench-gpu-traces bench-gpu-memory clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ lint: $(INSTALLED_DEV)  ## format, lint, types and import walls only
 	$(BIN)/lint-imports --no-cache
 
 test: lint  ## everything that CI runs
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+coverage: $(INSTALLED_DEV)  ## the tests again, with the lines and branches that none of them ran
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 bench: bench-overhead bench-fit bench-attribution bench-held-out  ## all benchmarks; takes hours on 2 cores
@@ -72,6 +75,9 @@ chaos: $(INSTALLED_DEV)  ## sweeps whose processes, nodes and head are killed an
 
 fuzz: $(INSTALLED_DEV)  ## damaged sweeps, studies and commands by the thousand; FUZZ_ARGS="--count 5000"
 	$(BIN)/python tests/fuzz.py $(FUZZ_ARGS)
+
+sentences: $(INSTALLED_DEV)  ## every sentence about 10,000 drawn sweeps, against their tables; an hour on 2 cores
+	$(BIN)/python tests/sentences.py $(SENTENCES_ARGS)
 
 matrix: $(INSTALLED_DEV)  ## short sweeps over every kind of model; MODELS="ResNet50 xla"; an hour on 2 cores
 	$(BIN)/python bench/matrix.py $(MODELS)

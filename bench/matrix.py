@@ -1,19 +1,28 @@
-"""Every kind of model through a short sweep: `python bench/matrix.py [--out DIR] [NAME ...]`.
+"""Every kind of model under every setting, in short sweeps: `python bench/matrix.py [NAME ...]`.
 
-One model of each family in `keras.applications`, the project's own, and one small net under each
-precision, compiler and strategy. Each is built, frozen in scattered and ordered ways, checked,
-profiled and attributed as in any sweep, with as few samples as a sweep takes: this says that
-Frostline copes with the model, and how much of its op time it could attribute. The error of the
-predictions stands beside it, for orientation: so short a measurement is noisy. Exits 1 when any
-trial failed.
+- The small models of `families.py`: each under each precision, compiler and strategy.
+- One real model of each family in `keras.applications` and of KerasHub (where the extra `hub` is
+  installed), and the project's own: each under settings chosen so that every family meets every
+  precision, every compiler and every strategy.
+
+A cell is a sweep with as few samples as a sweep takes. It fails where a trial failed (its freeze
+check included), where the passes do not add up to the ops, where less than 97% of the op time is
+attributed, or where a frozen layer has a weight gradient. Where a control is off by more than its
+interval and 10%, the machine is too noisy to say more, and the table says so. The error of the
+predictions stands beside it for orientation: so short a measurement is noisy.
+
+The tests run `pairs()` of it. Exits 1 when any cell failed; cells that are there already are read.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from held_out import held
@@ -21,12 +30,17 @@ from rich.console import Console
 from rich.table import Table
 
 from frostline import prediction
-from frostline.costmodel.held_out import held_out_error
+from frostline.costmodel.held_out import HeldOut, held_out_error
 from frostline.errors import FrostlineError
 from frostline.store.sweep import Sweep, open_sweep
-from frostline.study.study import parse_study
+from frostline.study.study import Study, parse_study
 from frostline.sweep.run import run_sweep
 
+STYLES = (
+    "residual", "separable", "concatenated", "upsampling", "encoder", "decoder", "patches",
+    "recurrent", "convolved_series", "siamese", "several", "nested", "subclassed", "own_step",
+    "with_data",
+)  # fmt: skip
 APPLICATIONS = {
     "VGG16": 32,
     "ResNet50": 32,
@@ -45,138 +59,277 @@ APPLICATIONS = {
 }
 """Smallest member of each family, with the edge of the smallest picture it takes, in pixels."""
 
-OWN = (
-    "mlp_sequential", "mlp_functional", "wide_mlp", "small_convnet", "small_batchnorm_net",
-    "transformer_encoder", "vgg16_transfer", "xception_transfer",
-)  # fmt: skip
+OWN = {
+    "mlp_sequential": "",
+    "mlp_functional": "",
+    "wide_mlp": "",
+    "small_convnet": "",
+    "small_batchnorm_net": "",
+    "transformer_encoder": "",
+    "vgg16_transfer": 'weights = "none", input_shape = [32, 32, 3]',
+    "xception_transfer": 'weights = "none"',
+}
+HUB = ("bert", "gpt2", "vit", "llama", "t5", "resnet", "whisper")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+JITS = ("false", "true")
+STRATEGIES = ("single", "mirrored")
+ATTRIBUTED = 0.97
 
 _STUDY = """
-name = "matrix-{name}"
+name = "matrix"
 seed = 0
-[[model]]
-name = "model"
-builder = "{builder}"
-kwargs = {{ {kwargs} }}
+{models}
 [train]
-batch_size = [4]
-optimizer = ["adam"]
-precision = ["{precision}"]
-jit_compile = [{jit_compile}]
-strategy = ["{strategy}"]
+batch_size = [8]
+precision = [{precisions}]
+jit_compile = [{jits}]
+strategy = [{strategies}]
 [freeze]
-policies = ["prefix:*/2", "suffix:*/2", "random:2@0.5", "norms", "biases"]
+policies = ["prefix:*/1", "random:1@0.5"]
 [measure]
-target_ci = 0.2
+target_ci = 0.5
 min_pairs = 10
 max_pairs = 10
 profile_steps = 3
 keep_traces = "none"
 [resources]
 gpus_per_trial = {gpus}
-cpus_per_trial = 2
+cpus_per_trial = 1
+max_attempts = 2
+"""
+_MODEL = """
+[[model]]
+name = "{name}"
+builder = "{builder}"
+kwargs = {{ {kwargs} }}
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One model under one setting."""
+class Family:
+    """A model, and where it comes from."""
 
     name: str
     builder: str
     kwargs: str = ""
-    precision: str = "float32"
-    jit_compile: str = '"auto"'
-    strategy: str = "single"
 
 
-def cases() -> list[Case]:
-    """The matrix."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One of each axis."""
+
+    precision: str
+    jit: str
+    strategy: str
+
+
+SETTINGS = tuple(
+    Setting(precision=precision, jit=jit, strategy=strategy)
+    for precision, jit, strategy in product(PRECISIONS, JITS, STRATEGIES)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What came of one model under one setting.
+
+    Attributes:
+        model: its name in the study.
+        setting: precision, compiler and strategy, in words.
+        trials: how many were planned.
+        problems: what does not hold, in words; empty when all is well.
+        attributed: least share of op time that was attributed, over the trials; None: no trace.
+        control: the largest |speedup - 1| of a control beyond its interval; 0 where each holds 1.
+        held_out: predicted and measured speedups of the configurations that are no anchors.
+    """
+
+    model: str
+    setting: str
+    trials: int
+    problems: tuple[str, ...]
+    attributed: float | None
+    control: float
+    held_out: tuple[HeldOut, ...]
+
+
+def styles() -> list[Family]:
+    """The small models."""
+    return [Family(name=name, builder=f"families:{name}") for name in STYLES]
+
+
+def real() -> list[Family]:
+    """The real ones, those of KerasHub only where that is installed."""
     found = [
-        Case(
+        Family(
             name=name,
             builder=f"keras.applications:{name}",
             kwargs=f'input_shape = [{edge}, {edge}, 3], weights = "none", classes = 10',
         )
         for name, edge in APPLICATIONS.items()
     ]
-    for name in OWN:
-        kwargs = 'weights = "none"' if name.endswith("_transfer") else ""
-        if name == "vgg16_transfer":
-            kwargs += ", input_shape = [32, 32, 3]"
-        found.append(Case(name=name, builder=f"frostline.models:{name}", kwargs=kwargs))
-    net = "frostline.models:small_convnet"
     found += [
-        Case(name="float16", builder=net, precision="mixed_float16"),
-        Case(name="bfloat16", builder=net, precision="mixed_bfloat16"),
-        Case(name="xla", builder=net, jit_compile="true"),
-        Case(name="mirrored", builder=net, strategy="mirrored"),
+        Family(name=name, builder=f"frostline.models:{name}", kwargs=kwargs)
+        for name, kwargs in OWN.items()
     ]
+    if importlib.util.find_spec("keras_hub") is not None:
+        found += [Family(name=f"hub_{name}", builder=f"hub_families:{name}") for name in HUB]
     return found
 
 
+def covering(index: int) -> list[Setting]:
+    """Three settings with every precision, compiler and strategy; which, the index decides."""
+    return [
+        Setting(
+            precision=precision,
+            jit=JITS[(at + index) % 2],
+            strategy=STRATEGIES[(at + index // 2) % 2],
+        )
+        for at, precision in enumerate(PRECISIONS)
+    ]
+
+
+def pairs() -> list[tuple[Setting, list[Family]]]:
+    """Six settings in which every two values of different axes meet; the small models dealt out."""
+    chosen = [
+        Setting(precision=precision, jit=jit, strategy=STRATEGIES[(at + other) % 2])
+        for at, precision in enumerate(PRECISIONS)
+        for other, jit in enumerate(JITS)
+    ]
+    return [(setting, styles()[at :: len(chosen)]) for at, setting in enumerate(chosen)]
+
+
+def study(families: list[Family], settings: list[Setting], *, gpus: int = 0) -> Study:
+    """One study of some models under the product of the settings' axes."""
+
+    def listed(values: Iterator[str]) -> str:
+        return ", ".join(dict.fromkeys(values))
+
+    models = "".join(
+        _MODEL.format(name=each.name, builder=each.builder, kwargs=each.kwargs) for each in families
+    )
+    text = _STUDY.format(
+        models=models,
+        precisions=listed(f'"{each.precision}"' for each in settings),
+        jits=listed(each.jit for each in settings),
+        strategies=listed(f'"{each.strategy}"' for each in settings),
+        gpus=gpus,
+    )
+    return parse_study(text, path=Path(__file__))
+
+
+def cells(sweep: Sweep) -> Iterator[Cell]:
+    """What came of each model under each setting of a sweep."""
+    groups, _ = prediction.sort_groups(sweep)
+    predicted = {
+        row.trial_id: held(row, group.model.speedup(row.frozen_variables))
+        for group in groups
+        for row in group.held_out
+    }
+    credited = dict(
+        sweep.sql("SELECT trial_id, sum(ns_per_step) FROM op_costs GROUP BY trial_id").fetchall()
+    )
+    stray = dict(
+        sweep.sql(
+            "SELECT trial_id, count(*) FROM layers WHERE mode <> 'trainable' "
+            "AND weight_gradient_ns > 0 GROUP BY trial_id"
+        ).fetchall()
+    )
+    rows_of: dict[tuple[str, str], list[object]] = {}
+    for row in sweep.trial_rows():
+        words = f"{row.precision}, jit {row.jit_compile}, {row.strategy}"
+        rows_of.setdefault((row.model, words), []).append(row)
+    for (model, words), rows in rows_of.items():
+        problems = []
+        fractions = []
+        off = 0.0
+        for row in rows:
+            if row.status != "ok":
+                problems.append(f"{row.policy}: {row.error_type}: {row.error_message}")
+                continue
+            if row.error_stage is not None:
+                problems.append(f"{row.policy}: no profile: {row.error_message}")
+                continue
+            fractions.append(row.attributed_fraction)
+            if row.attributed_fraction < ATTRIBUTED:
+                problems.append(f"{row.policy}: {row.attributed_fraction:.1%} attributed")
+            if row.trial_id in stray:
+                problems.append(f"{row.policy}: a weight gradient on a frozen layer")
+            parts = (
+                row.forward_ns, row.activation_gradient_ns, row.weight_gradient_ns,
+                row.optimizer_ns, row.input_ns, row.other_ns,
+            )  # fmt: skip
+            if abs(sum(each or 0 for each in parts) - credited[row.trial_id]) > len(parts):
+                problems.append(f"{row.policy}: its passes are not the sum of its ops")
+            if row.is_control:
+                off = max(off, row.speedup_low - 1, 1 - row.speedup_high)
+        yield Cell(
+            model=model,
+            setting=words,
+            trials=len(rows),
+            problems=tuple(problems),
+            attributed=min(fractions) if fractions else None,
+            control=off,
+            held_out=tuple(predicted[row.trial_id] for row in rows if row.trial_id in predicted),
+        )
+
+
 def main() -> int:
-    """Run, print a line each, then the table."""
+    """Run, print a line for each cell, then the table of families."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = {case.name: case for case in cases()}
-    parser.add_argument("names", nargs="*", choices=[*known, []], metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models; default: all")
     parser.add_argument("--out", type=Path, default=Path("matrix-out"))
     parser.add_argument("--gpus", type=int, default=0, help="GPUs per trial")
     asked = parser.parse_args()
+    small, large = styles(), real()
+    known = {each.name: each for each in (*small, *large)}
+    if unknown := [name for name in asked.names if name not in known]:
+        parser.error(f"no model called {', '.join(unknown)}; there are {', '.join(known)}")
+    console = Console(width=140)
     table = Table(title="Models", box=None, pad_edge=False)
-    for column in ("model", "layers", "trials", "failed", "attributed", "error", "minutes"):
+    for column in ("model", "cells", "failed", "trials", "attributed", "noisy", "error", "minutes"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    console = Console(width=120)
     failed = 0
-    for name in asked.names or known:
+    for index, (name, family) in enumerate(known.items()):
+        if asked.names and name not in asked.names:
+            continue
+        parts = [list(SETTINGS)] if family in small else [[each] for each in covering(index)]
         began = time.monotonic()
-        out = asked.out / name
-        try:
-            result = run_sweep(parse_study(_text(known[name], asked.gpus)), str(out))
-        except FrostlineError as error:
-            failed += 1
-            row = ["-", "-", "-", "-", "-"]
-            console.print(f"{name}: {error}")
-        else:
-            failed += result.failed
-            row = _row(open_sweep(str(out)), result.planned, result.failed)
-        minutes = f"{(time.monotonic() - began) / 60:.1f}"
-        console.print(name, *row, minutes)
-        table.add_row(name, *row, minutes)
+        found: list[Cell] = []
+        broken = 0
+        for number, settings in enumerate(parts):
+            out = str(asked.out / f"{name}-{number}")
+            try:
+                run_sweep(study([family], settings, gpus=asked.gpus), out)
+            except FrostlineError as error:
+                broken += 1
+                console.print(f"{name}: {error}")
+                continue
+            found += cells(open_sweep(out))
+        for cell in found:
+            for problem in cell.problems:
+                console.print(f"{cell.model} ({cell.setting}) {problem}", markup=False)
+        wrong = broken + sum(bool(cell.problems) for cell in found)
+        failed += wrong
+        minutes = (time.monotonic() - began) / 60
+        row = _row(name, found, wrong, minutes)
+        console.print(*row)
+        table.add_row(*row)
     console.print(table)
     return 1 if failed else 0
 
 
-def _text(case: Case, gpus: int) -> str:
-    return _STUDY.format(
-        name=case.name,
-        builder=case.builder,
-        kwargs=case.kwargs,
-        precision=case.precision,
-        jit_compile=case.jit_compile,
-        strategy=case.strategy,
-        gpus=gpus,
-    )
-
-
-def _row(sweep: Sweep, planned: int, failed: int) -> list[str]:
-    rows = sweep.trial_rows()
-    for row in rows:
-        if row.status != "ok":
-            print(f"  {row.policy}: {row.error_type}: {row.error_message}")
-    fractions = [row.attributed_fraction for row in rows if row.attributed_fraction is not None]
-    groups, _ = prediction.sort_groups(sweep)
-    layers = str(len(groups[0].facts.layers)) if groups else "-"
-    error = None
-    if groups:
-        error = held_out_error(
-            [held(row, groups[0].model.speedup(row.frozen_variables)) for row in groups[0].held_out]
-        )
+def _row(name: str, found: list[Cell], wrong: int, minutes: float) -> list[str]:
+    fractions = [cell.attributed for cell in found if cell.attributed is not None]
+    error = held_out_error([each for cell in found for each in cell.held_out])
     return [
-        layers,
-        str(planned),
-        str(failed),
+        name,
+        str(len(found)),
+        str(wrong),
+        str(sum(cell.trials for cell in found)),
         f"{min(fractions):.2%}" if fractions else "-",
+        str(sum(cell.control > 0.1 for cell in found)),
         f"{error.mean_abs:.1%}" if error else "-",
+        f"{minutes:.1f}",
     ]
 
 

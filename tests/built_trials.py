@@ -141,13 +141,17 @@ class Built:
         return str(row["trial_id"])
 
     def sweep(self, facts: ModelFacts | None = None) -> Sweep:
+        self.write(facts)
+        return open_sweep(str(self.folder))
+
+    def write(self, facts: ModelFacts | None = None) -> None:
+        """Write it, and do not read it."""
         out = OutDir.open(str(self.folder), create=True)
         with out.lock():
             out.begin_run('name = "demo"\n', "0" * 64, "demo", {"python": "3.11.7"})
             out.write_text(facts_path("net"), dump_facts(facts or self.chain.facts))
             for tables in self.tables:
                 out.publish(tables)
-        return open_sweep(str(self.folder))
 
 
 def row_of(**changes: object) -> TrialRow:

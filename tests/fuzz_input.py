@@ -29,8 +29,10 @@ from frostline.visible import UNSEEN
 
 HERE = Path(__file__).parent
 STUDIES = HERE.parent / "studies"
-READERS = ("explain", "diff", "predict", "recommend", "tensorboard")
-WRITERS = ("report", "reattribute", "sweep")
+READERS = ("explain", "diff", "predict", "recommend", "compare", "tensorboard")
+WRITERS = ("report", "reattribute", "export", "sweep")
+_PADDED = 5_000
+"""So many blanks at the end of a line are no layout: piped output has no width to be filled."""
 _STUDY = """
 name = "world"
 [[model]]
@@ -74,7 +76,7 @@ def import_everything() -> None:
     for name in (
         "explanation.explain", "difference.diff", "prediction", "recommendation.recommend",
         "reporting.make", "sweep.run", "sweep.reattribute", "submit.access", "tensorboard.server",
-        "cli.results",
+        "cli.results", "comparison.compare", "comparison.terminal", "exporting",
     ):  # fmt: skip
         importlib.import_module(f"frostline.{name}")
 
@@ -83,6 +85,7 @@ def prepare(folder: Path) -> None:
     """Write the sound sweeps that are damaged later, each of another kind."""
     world(folder / "world", text=_STUDY, tamper=lambda _trial, rows: profiled(rows))
     shutil.copytree(HERE / "data" / "sweep_v1", folder / "v1")
+    shutil.copytree(HERE / "data" / "sweep_v2", folder / "v2")
     traced = folder / "traced"
     world(traced, text=_STUDY, tamper=lambda _trial, rows: profiled(rows))
     first = sorted((traced / "tables" / "trials").iterdir())[0].stem
@@ -119,7 +122,7 @@ def run(seed: int, sound: Path, *, keep: Path | None = None) -> Verdict:
 
 def _of_out(chance: random.Random, sound: Path, place: Path) -> tuple[list[str], list[str]]:
     out = place / "out"
-    base = chance.choice(("world", "world", "world", "v1", "traced"))
+    base = chance.choice(("world", "world", "world", "v1", "v2", "v2", "traced"))
     shutil.copytree(sound / base, out)
     done = [base, *damage_out(chance, out)]
     command = chance.choice((*READERS, *WRITERS))
@@ -188,10 +191,23 @@ def _command(chance: random.Random, command: str, out: str, place: Path) -> list
             return [command, out, "control 1", "prefix:2", *timed, *as_json]
         case "predict":
             policy = chance.choice(("prefix:2", "prefix:*"))
-            return [command, out, "--freeze", policy, *billed, *as_json]
+            asked = chance.choice((
+                ["--freeze", policy], ["--freeze", policy, "--cached"],
+                ["--schedule", "1:none", "--schedule", "2:prefix:2"], ["--schedule", "study"],
+            ))  # fmt: skip
+            return [command, out, *asked, *billed, *as_json]
         case "recommend":
             budget = chance.choice(("0.5", "0.9", "0.01"))
-            return [command, out, "--budget", budget, *billed, *as_json]
+            limit = chance.choice(
+                (["--budget", budget], ["--memory", "90KB"], ["--memory", "1GiB"])
+            )
+            return [command, out, *limit, *billed, *as_json]
+        case "compare":
+            gate = ["--gate", "3%"] if chance.random() < 0.5 else []
+            shape = chance.choice(([], ["--json"], ["--markdown"]))
+            return [command, out, out, *gate, *shape]
+        case "export":
+            return [command, out, "--to", chance.choice(("parquet", "csv")), *as_json]
         case "report":
             return [command, out, *billed]
         case "sweep":
@@ -225,7 +241,7 @@ def _judged(
         return code, "", "".join(traceback.format_exception(error))
     texts = {name: caught(stream) for name, stream in said.items()}
     wrong = []
-    if code not in (0, 1, 2):
+    if code not in ((0, 1, 2, 3) if "compare" in arguments else (0, 1, 2)):
         wrong.append(f"exit code {code}")
     for name, shown in texts.items():
         if found := UNSEEN.search(shown):
@@ -233,6 +249,8 @@ def _judged(
             wrong.append(f"std{name} has {shown[at]!r} in {shown[max(0, at - 60) : at + 60]!r}")
         if "Traceback" in shown:
             wrong.append(f"std{name} has a traceback:\n{shown[-3_000:]}")
+        if " " * _PADDED + "\n" in shown:
+            wrong.append(f"std{name} has lines that are padded without end")
     if code and not texts["err"].strip() and not texts["out"].strip():
         wrong.append("not a word")
     if code == 0 and "--json" in arguments and arguments[0] in READERS:

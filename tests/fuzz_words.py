@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 Random = random.Random
 
@@ -139,12 +140,23 @@ def value(chance: Random, before: object) -> object:
         case float():
             return chance.choice(REALS)
         case list():
-            return chance.choice(
-                ([], [text(chance)], [None], before * 2, before[:1], ["net/l0"] * 3)
-            )
+            return _list(chance, before)
+        case dict() if before:
+            key = chance.choice(list(before))
+            return {**before, key: value(chance, before[key])}
         case str():
             return text(chance)
     return before
+
+
+def _list(chance: Random, before: list[Any]) -> list[Any]:
+    """Another list; of numbers or mappings, as often one with another element."""
+    if before and isinstance(before[0], int | float | dict) and chance.random() < 0.6:
+        at = chance.randrange(len(before))
+        return [*before[:at], value(chance, before[at]), *before[at + 1 :]]
+    return chance.choice(
+        ([], [text(chance)], [None], before * 2, before * 50, before[:1], ["net/l0"] * 3, [0] * 100)
+    )
 
 
 def likely(chance: Random, before: object) -> object:

@@ -268,7 +268,7 @@ def test_little_to_save_a_noisy_machine_and_no_trace_are_reasons_too() -> None:
     little = answer(summarise([control(1.0, 0.02, **busy, **passes), *NOISE]))
     assert "little to save: gradients and update are 0.99%" in little
     noisy = answer(summarise([control(1.2, **busy), *NOISE]))
-    assert "noise, which is large: copies of the baseline differ by up to 20%" in noisy
+    assert "the noise is large: copies of the baseline differ by up to 20%" in noisy
     unknown = answer(summarise([control(1.0, busy_ns=None, step_ns=None, **NO_TRACE), *NOISE]))
     assert "without a trace the reason is not known" in unknown
 
@@ -285,18 +285,6 @@ def test_devices_of_different_kinds_are_groups_of_their_own() -> None:
     assert [len(group.trials) for group in groups] == [2, 2]  # a failed one has no device yet
     assert groups[0].noise_floor is None  # a control on another device says nothing of this one
     assert groups[1].noise_floor == pytest.approx(0.02)
-
-
-def test_the_ceiling_is_a_step_without_gradients_and_update() -> None:
-    passes = {
-        "forward_ns": 4_000_000, "activation_gradient_ns": 5_000_000,
-        "weight_gradient_ns": 2_000_000,
-        "optimizer_ns": 1_000_000, "input_ns": 9, "other_ns": 9,
-    }  # fmt: skip
-    (group,) = summarise([control(1.0, **passes), PREFIX]).groups
-    assert group.ceiling == pytest.approx(3.0)
-    (group,) = summarise([PREFIX]).groups
-    assert group.ceiling is None
 
 
 def test_several_models_have_an_answer_together() -> None:
@@ -380,3 +368,28 @@ def test_shares(share: float, text: str) -> None:
 def test_policies_in_words() -> None:
     assert placement("prefix:8") == "as a prefix (prefix:8)"
     assert placement("regex:block1_.*") == "by regex:block1_.*"
+
+
+def test_noise_comes_first_then_what_bounds_the_step_then_the_rest() -> None:
+    busy = {"step_ns": 10_000_000, "busy_ns": 2_000_000, "profiler_overhead": 1.0}
+    noisy = answer(summarise([control(2.36, 0.02, **busy), *NOISE]))
+    assert "too noisy to read, because copies of the baseline" in noisy
+    assert "up to 136%" in noisy
+    assert "host-bound" not in noisy
+    bound = answer(summarise([control(1.1, 0.02, **busy), *NOISE]))
+    assert "host-bound" in bound
+    assert "the noise is large" not in bound
+    reading = {
+        "busy_ns": 9_900_000, "forward_ns": 4_000_000, "input_ns": 5_000_000, "other_ns": 0,
+        "activation_gradient_ns": 500_000, "weight_gradient_ns": 400_000, "optimizer_ns": 0,
+    }  # fmt: skip
+    fed = answer(summarise([control(1.1, 0.02, **(busy | reading)), *NOISE]))
+    assert "input-bound: reading and copying batches is 50% of it" in fed
+
+
+def test_no_advice_to_compile_what_is_compiled() -> None:
+    busy = {"step_ns": 10_000_000, "busy_ns": 2_000_000, "profiler_overhead": 1.0}
+    for compiled in (True, False):
+        found = answer(summarise([control(1.0, 0.02, jit_resolved=compiled, **busy), *NOISE]))
+        assert "host-bound" in found
+        assert ("jit_compile = true" in found) != compiled

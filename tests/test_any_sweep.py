@@ -23,6 +23,8 @@ COMMANDS = {
     "diff": ["diff", "OUT", "control 1", "prefix:2"],
     "recommend": ["recommend", "OUT", "--budget", "0.5"],
     "predict": ["predict", "OUT", "--freeze", "prefix:2"],
+    "compare": ["compare", "OUT", "OUT"],
+    "export": ["export", "OUT", "--to", "csv"],
     "tensorboard": ["tensorboard", "OUT"],
 }
 ABSENT = ("steps", "predictions")  # the built sweep has none
@@ -162,6 +164,12 @@ def test_what_cannot_be_answered_is_refused_with_a_word(
         (without("layers"), "recommend", "layer.trainable = False"),
         (without("layers"), "predict", "prefix:2"),
         (without("predictions"), "predict", "prefix:2"),
+        (all_failed, "compare", "No configuration of the same model and setting"),
+        (without("op_costs"), "compare", "Nothing is predicted for B: no control of it left"),
+        (newer_file("op_costs"), "compare", "Nothing is predicted for B: "),
+        (all_failed, "export", "4 files written"),
+        (without("layers"), "export", "4 files written"),
+        (without("predictions"), "export", "4 files written"),
         (without("steps"), "recommend", "layer.trainable = False"),
     ],
 )

@@ -62,7 +62,8 @@ def pages(address: str) -> Iterator[dict[int, Shown]]:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         found = {}
         for width in WIDTHS:
-            page = browser.new_page(viewport={"width": width, "height": 900})
+            scheme = "light" if width == 1280 else "dark"
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
             shown = found[width] = Shown(page)
             page.on("console", lambda said, to=shown: to.complaints.append(said.text))
             page.on("pageerror", lambda error, to=shown: to.complaints.append(str(error)))
@@ -133,6 +134,21 @@ def test_clicking_a_point_marks_its_row(wide: Shown):
     marked = wide.page.locator("tr.marked")
     assert marked.count() == 1
     assert marked.first.is_visible()
+    wide.page.wait_for_function(
+        """() => {
+            const box = document.querySelector("tr.marked").getBoundingClientRect();
+            return box.top >= 0 && box.bottom <= window.innerHeight;
+        }"""
+    )
+
+
+def test_the_page_and_its_figures_are_dark_where_the_browser_is(pages: dict[int, Shown]):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    for width, shown in pages.items():
+        light = width == 1280
+        assert (shown.page.evaluate(ground) == "rgb(255, 255, 255)") == light
+        drawn = shown.page.locator(f'[data-figure="{MAIN}"] svg.marks').inner_html()
+        assert ("#333333" in drawn) == light
 
 
 def test_dragging_moves_the_axes_and_a_double_click_puts_them_back(wide: Shown):

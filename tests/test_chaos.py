@@ -42,8 +42,6 @@ SHORT = tuple(
         ("measuring", signal.SIGSTOP, True, 1),
         ("worker", signal.SIGSTOP, False, 5),
         ("agent", signal.SIGKILL, True, 9),
-        ("raylet", signal.SIGKILL, True, 13),
-        ("gcs_server", signal.SIGSTOP, False, 17),
     )
 )
 

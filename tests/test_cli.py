@@ -109,8 +109,8 @@ def test_the_result_fits_eighty_columns_and_leaves_nothing_out(make_sweep: MakeS
     text = " ".join(" ".join(lines).split())
     for row in (item.row for group in summary.groups for item in group.trials):
         assert row.is_control or row.status == "failed" or f"{row.policy} " in text
-    assert "all_but_head 93% 8 16.2 2.60x [2.50, 2.72] faster" in text
-    assert "layer:1 0.37% 0 41.8 1.00x [0.98, 1.03] no difference" in text
+    assert "all_but_head 93% 9 16.2 2.60x [2.50, 2.72] faster" in text
+    assert "layer:1 0.37% 1 41.8 1.00x [0.98, 1.03] no difference" in text
     assert "<b>net/conv2</b>/moving_mean changed" in text
     assert "Noise floor ±2.0%" in text
     shares = [

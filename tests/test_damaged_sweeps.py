@@ -228,7 +228,8 @@ def test_facts_that_are_sound_pass(sweep: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "command"),
     [("op_costs", "diff"), ("layers", "explain"), ("op_costs", "predict"), ("graph_ops", "predict"),
-     ("layers", "predict"), ("op_costs", "report"), ("op_costs", "recommend")],
+     ("layers", "predict"), ("op_costs", "report"), ("op_costs", "recommend"),
+     ("op_costs", "compare"), ("layers", "export")],
 )  # fmt: skip
 @pytest.mark.parametrize("change", [lambda data: data[:-9], lambda _data: b"PAR1"])
 def test_a_damaged_table_is_named_by_what_reads_it(

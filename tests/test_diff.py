@@ -135,7 +135,7 @@ def test_the_same_op_on_two_devices_is_one(tmp_path: Path):
     built = Built(folder=tmp_path / "out", chain=Chain(device=GPU))
     ops = [*built.chain.ops(), *Chain(device="/device:GPU:1").ops()]
     built.controls(ops=ops).trial("layer:3", [2])
-    found = diff(built.sweep(), "control 1", "layer:3")
+    found = diff(built.sweep(), "control 1", "layer:3", clock="profiled")
     forward = next(group for group in found.groups if group.pass_ == "forward")
     assert len(forward.ops) == 1
     assert (forward.a_ns, forward.b_ns) == (4 * MS, 2 * MS)
@@ -143,7 +143,7 @@ def test_the_same_op_on_two_devices_is_one(tmp_path: Path):
 
 def test_a_prefix_takes_away_what_it_should(built: Built):
     built.controls().trial("prefix:2", [0, 1])
-    found = diff(built.sweep(), "control 1", "prefix:2")
+    found = diff(built.sweep(), "control 1", "prefix:2", clock="profiled")
     # dW and update of layers 0 and 1, dX of layers 1 and 2
     assert found.by_kind()["vanished"] == (6, -(4 + 4 + 1) * MS)
     assert found.change_ns == -9 * MS
@@ -175,7 +175,7 @@ def test_what_is_not_the_same_work_is_refused_and_named_even_when_forced(built, 
         diff(sweep, "control 1", "prefix:2")
     forced = diff(sweep, "control 1", "prefix:2", force=True)
     assert len(forced.notices) == 1
-    with pytest.raises(UsageError, match="--timed"):
+    with pytest.raises(UsageError, match="common baseline"):
         diff(sweep, "control 1", "prefix:2", force=True, clock="timed")
 
 
@@ -195,13 +195,25 @@ def test_a_slower_minute_is_noticed_and_timed_takes_it_out(built: Built):
     # profiled at half the pace, timed at full pace: 28 ms against 37
     built.trial("prefix:2", [0, 1], ops=slow, speedup=37 / 28, step_ns=28 * MS, profiler_overhead=2)
     sweep = built.sweep()
-    raw = diff(sweep, "control 3", "prefix:2")
+    raw = diff(sweep, "control 3", "prefix:2", clock="profiled")
     assert raw.change_ns == (56 - 37) * MS
     assert "2.00x slower while prefix:2 was profiled" in raw.notices[0]
-    timed = diff(sweep, "control 3", "prefix:2", clock="timed")
+    timed = diff(sweep, "control 3", "prefix:2")  # drift is taken out unless told otherwise
+    assert timed.clock == "timed"
     assert timed.notices == ()
     assert timed.change_ns == pytest.approx(-9 * MS, abs=2)
     assert timed.change_ns == sum(group.change_ns for group in timed.groups)
+
+
+def test_baseline_is_the_first_control_with_a_profile(built: Built):
+    built.controls(speedups=(0.999,), **NO_TRACE)
+    built.trial("none", (), speedup=1.0, is_control=True, replicate=1)
+    built.trial("prefix:2", [0, 1])
+    found = diff(built.sweep(), "baseline", "prefix:2")
+    assert found.a.policy == "control 2"
+    assert diff(built.sweep(), "prefix:2", "baseline", model="net").b.policy == "control 2"
+    with pytest.raises(UsageError, match="no model `nett`"):
+        diff(built.sweep(), "baseline", "prefix:2", model="nett")
 
 
 def test_a_trial_differs_from_itself_by_nothing(built: Built):
@@ -243,7 +255,7 @@ def test_long_names_fold_within_eighty_columns():
 
 
 def test_json_lists_every_op_and_adds_up(capsys):
-    assert main(["diff", str(DATA), "control 1", "prefix:2", "--json"]) == 0
+    assert main(["diff", str(DATA), "control 1", "prefix:2", "--profiled", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["change_ns"] == found["b"]["total_ns"] - found["a"]["total_ns"]
     ops = [op for group in found["groups"] for op in group["ops"]]

@@ -45,6 +45,9 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "models.py").write_text("def net():\n    return None\n")
     world(tmp_path / "demo-out", "prefix:*", "suffix:*", tamper=lambda _trial, rows: profiled(rows))
 
+    for other in ("before-out", "after-out"):
+        (tmp_path / other).symlink_to(tmp_path / "demo-out")
+
     def run(study: Study | str, out: str) -> frostline.SweepResult:
         asked = study if isinstance(study, Study) else frostline.load_study(study)
         assert (asked.name, out) == ("demo", "demo-out")

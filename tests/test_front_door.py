@@ -71,6 +71,7 @@ CALLS: dict[str, Callable[[object], object]] = {
     "predict one": lambda sweep: frostline.predict(sweep, "prefix:*").answers,
     "explain": lambda sweep: frostline.explain(sweep, "prefix:2"),
     "diff": lambda sweep: frostline.diff(sweep, "control 1", "prefix:2"),
+    "compare": lambda sweep: frostline.compare(sweep, sweep),
     "recommend": lambda sweep: frostline.recommend(sweep, budget=0.7).found,
 }
 
@@ -167,6 +168,9 @@ SHOWN: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "Difference": (
         lambda out: frostline.diff(out, "control 1", "prefix:2"), ("control 1", "prefix:2"),
     ),
+    "Comparison": (
+        lambda out: frostline.compare(out, out), ("same",),
+    ),
     "Recommendation": (
         lambda out: frostline.recommend(out, 0.7)[0], ("net", "0.7"),
     ),
@@ -227,6 +231,7 @@ def test_what_users_name_is_escaped(tmp_path: Path):
         frostline.predict(sweep, [policy]),
         frostline.explain(sweep, policy),
         frostline.diff(sweep, "control 1", policy),
+        frostline.compare(sweep, sweep),
         named,
     ]
     for value in hostile:

@@ -116,7 +116,9 @@ def test_a_budget_below_the_fastest_configuration_names_that(
     [
         ((), "pass --budget or --speedup"),
         (("--budget", 0.5, "--speedup", 2), "pass --budget or --speedup"),
-        (("--budget", 50), "did you mean 0.5?"),
+        (("--budget", 50), "Did you mean 50%?"),
+        (("--budget", "50%%"), "above 0"),
+        (("--speedup", 1000), "freezing cannot make the step 1e+03 times as fast"),
         (("--budget", 0), "above 0"),
         (("--budget", "nan"), "above 0"),
         (("--speedup", 0.5), "a factor of 1 or more"),
@@ -223,6 +225,29 @@ def test_recorded_gradient_norms_come_before_parameter_counts(
     assert found["importance"] == "params"
     assert main(["recommend", str(folder), "--budget", "0.9"]) == 0
     assert "What matters: gradient norms of the baseline" in capsys.readouterr().out
+
+
+def test_a_budget_in_per_cent_is_the_same(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answered(capsys, out, "--budget", "90%") == answered(capsys, out, "--budget", 0.9)
+
+
+def test_the_head_trains_unless_told_otherwise(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (found,) = answered(capsys, out, "--budget", 1, "--importance", "params")
+    fastest = found["fastest"]["share"]
+    (found,) = answered(capsys, out, "--budget", fastest)
+    assert "l4" in found["training_layers"]
+    (free,) = answered(capsys, out, "--budget", fastest, "--freeze-head")
+    assert free["fastest"]["share"] <= fastest
+
+
+def test_the_frontier_has_each_configuration_once(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (found,) = answered(capsys, out, "--budget", 0.8)
+    frozen = [tuple(point["frozen_layers"]) for point in found["frontier"]]
+    assert len(frozen) == len(set(frozen))
 
 
 def test_layers_that_must_train_do(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -231,8 +231,9 @@ def test_ctrl_c_ends_a_sweep_of_which_a_process_is_stopped(
 
 @pytest.mark.alone
 @pytest.mark.cluster
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-@pytest.mark.parametrize("daemon", ["raylet", "gcs_server"])
+@pytest.mark.parametrize(  # the other two of four: `make chaos`
+    ("daemon", "number"), [("raylet", signal.SIGKILL), ("gcs_server", signal.SIGSTOP)]
+)
 def test_a_ray_that_dies_or_stops_is_one_clear_error_and_the_sweep_resumes(
     out: OutDir,
     fake: Fake,

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -29,6 +30,7 @@ from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.policies.family import family
 from frostline.store.read import table_file
+from frostline.store.sweep import open_sweep
 from frostline.study.study import Study, parse_study
 from frostline.sweep.run import run_sweep
 from frostline.tensorboard.events import (
@@ -38,6 +40,7 @@ from frostline.tensorboard.events import (
     trial_events,
 )
 from frostline.tensorboard.hparams import HPARAMS, SCALARS
+from frostline.tensorboard.runs import run_name
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -296,7 +299,11 @@ def test_a_browser_shows_sessions_tools_and_hyperparameters(fake: Fake, tmp_path
     fake.behave({"layer:2": ["fail"]})
     out = tmp_path / "out"
     rows = sweep(out, PROFILED)
-    kept = [name for name, row in rows.items() if row["trace_path"] is not None]
+    kept = [
+        f"{run_name(row)}/{row.trial_id}"
+        for row in open_sweep(str(out)).trial_rows()
+        if row.trace_path is not None
+    ]
     assert len(kept) == len(rows) - 1
 
     program = "import sys; from frostline.cli import main; sys.exit(main())"
@@ -368,8 +375,8 @@ def _get(address: str) -> bytes:
 
 def _check_answers(home: str, kept: list[str]) -> None:
     sessions = json.loads(_get(f"{home}data/plugin/profile/runs"))
-    assert sorted(sessions) == sorted(f"{name}/{name}" for name in kept)
-    asked = f"{home}data/plugin/profile/data?run={kept[0]}/{kept[0]}&host=fake-host&tag="
+    assert sorted(sessions) == sorted(kept)
+    asked = f"{home}data/plugin/profile/data?run={quote(kept[0])}&host=fake-host&tag="
     [host, *_] = json.loads(_get(f"{asked}framework_op_stats"))
     operations = {cell["v"] for row in host["rows"] for cell in row["c"]}
     assert "net_1/conv1_1/convolution" in " ".join(map(str, operations))
@@ -392,7 +399,7 @@ def _check_table(page: Page, home: str, rows: dict[str, dict]) -> None:
 
 
 def _check_profile(page: Page, home: str, kept: list[str]) -> None:
-    session = f"{kept[0]}/{kept[0]}"
+    session = quote(kept[0])
     page.goto("about:blank")
     page.goto(f"{home}?run={session}&tag=trace_viewer%40#profile")
     plugin = page.frame_locator("iframe").first

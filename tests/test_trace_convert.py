@@ -14,6 +14,7 @@ import pytest
 
 from frostline.errors import TraceError
 from frostline.schedule.cores import pinned
+from frostline.scratch import remove_dead
 from frostline.trace.converter import TraceConverter
 from frostline.trace.ops import EXECUTOR_TYPE, Trace
 
@@ -211,7 +212,7 @@ def test_an_interrupted_conversion_leaves_no_process():
         assert converter.pid is None
 
 
-def test_the_process_ends_with_its_parent():
+def test_the_process_ends_with_its_parent_and_the_next_one_removes_its_folder(tmp_path: Path):
     program = (
         "import os, signal\n"
         "from pathlib import Path\n"
@@ -222,14 +223,18 @@ def test_the_process_ends_with_its_parent():
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     parent = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
-    )
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
     assert parent.returncode == -signal.SIGKILL
     child = Path("/proc") / parent.stdout.strip()
     end = time.monotonic() + 10
     while child.exists() and time.monotonic() < end:
         time.sleep(0.05)
     assert not child.exists() or "Z" in (child / "stat").read_text().split(")")[1]
+    assert len(list(tmp_path.glob("frostline-convert-*"))) == 1
+    remove_dead(tmp_path)
+    assert list(tmp_path.glob("frostline-convert-*")) == []
 
 
 def test_conversion_runs_without_tensorflow():

@@ -124,12 +124,15 @@ def test_hostile_names_neither_reach_the_terminal_nor_the_figures(hostile: Path,
         ["report"], ["explain", prefix], ["explain", prefix, "--json"],
         ["diff", "control 1", prefix, "--top", "99"], ["diff", "control 1", prefix, "--json"],
         ["explain", f"{HOSTILE}nothing"], ["predict", "--freeze", HOSTILE],
-        ["recommend", "--budget", "0.5", "--model", HOSTILE],
+        ["recommend", "--budget", "0.5", "--model", HOSTILE], ["export", "--to", "csv"],
+        ["compare", str(hostile)], ["compare", str(hostile), "--markdown"],
+        ["compare", str(hostile), "--json"],
     ):  # fmt: skip
         name, *rest = command
         code = main([name, str(hostile), *rest])
         said = capsys.readouterr()
-        assert code == (0 if name in ("report", "diff") or rest[0] == prefix else 2), said
+        answers = name in ("report", "diff", "compare", "export") or rest[0] == prefix
+        assert code == (0 if answers else 2), said
         assert not UNSEEN.search(said.out + said.err), command
         if "--json" in rest:
             assert HOSTILE in said.out or json.loads(said.out)

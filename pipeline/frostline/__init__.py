@@ -8,13 +8,18 @@ Everything that a notebook needs is here; the modules below are free to move. In
     frostline.run_sweep(study, "demo-out")                   # measures it -> SweepResult
     sweep = frostline.open_sweep("demo-out")                 # its tables -> Sweep
     frostline.predict(sweep, ["prefix:*", "norms"])          # speedups, measured or not
+    frostline.predict_schedule(sweep, [(1, "none"), (4, "prefix:8")])    # freezing over time
+    frostline.predict_cached(sweep, ["prefix:8"])            # training on stored outputs
     frostline.explain(sweep, "prefix:4")                     # why a trial is or is not faster
     frostline.diff(sweep, "control 1", "prefix:4")           # two trials, op by op
+    both = frostline.compare("before-out", sweep)            # two sweeps -> Comparison
     found = frostline.recommend(sweep, budget=0.5)           # what to freeze, per model and setting
     frostline.verify(sweep, found[0])                        # measures that -> Verified
     run = frostline.Run(examples=50_000, epochs=10)          # a training run -> Run
     frostline.bill(sweep, run)                               # its hours, by measured trial -> Bills
     frostline.report(sweep)                                  # writes the page -> its path
+    frostline.report_comparison(both, "compared")            # that of a comparison, likewise
+    frostline.export(sweep, "parquet")                       # a flat data set, or MLflow, W&B
     frostline.reattribute(sweep)                             # attributes the kept traces again
 
 Where a function takes a sweep it also takes the sweep's path or URI. What is wrong is raised as a
@@ -32,13 +37,24 @@ from frostline.version import __version__
 if TYPE_CHECKING:
     from frostline.analyse.measured_bills import Bills, bill
     from frostline.billing import Bill, Run
+    from frostline.comparison import Comparison, compare
     from frostline.difference import Difference, diff
     from frostline.errors import FrostlineError
     from frostline.explanation import Explanation, explain
-    from frostline.prediction import Answer, PredictedPolicies, predict
+    from frostline.exporting import Exported, export
+    from frostline.prediction import (
+        Answer,
+        CachedFeatures,
+        PredictedPolicies,
+        ScheduleCost,
+        predict,
+        predict_cached,
+        predict_schedule,
+    )
     from frostline.recommendation.recommend import recommend
     from frostline.recommendation.recommendation import Recommendation, Recommendations
     from frostline.recommendation.verify import Verified, verify
+    from frostline.reporting.comparison import report_comparison
     from frostline.reporting.make import report
     from frostline.store.sweep import Sweep, open_sweep
     from frostline.study.study import Study, load_study
@@ -50,28 +66,37 @@ __all__ = [
     "Answer",
     "Bill",
     "Bills",
+    "CachedFeatures",
+    "Comparison",
     "Difference",
     "Explanation",
+    "Exported",
     "FrostlineError",
     "PredictedPolicies",
     "Reattributed",
     "Recommendation",
     "Recommendations",
     "Run",
+    "ScheduleCost",
     "Study",
     "Sweep",
     "SweepResult",
     "Verified",
     "__version__",
     "bill",
+    "compare",
     "diff",
     "explain",
+    "export",
     "load_study",
     "open_sweep",
     "predict",
+    "predict_cached",
+    "predict_schedule",
     "reattribute",
     "recommend",
     "report",
+    "report_comparison",
     "run_sweep",
     "verify",
 ]
@@ -79,13 +104,24 @@ __all__ = [
 _LOADED_ON_USE = {
     "frostline.analyse.measured_bills": ("Bills", "bill"),
     "frostline.billing": ("Bill", "Run"),
+    "frostline.comparison": ("Comparison", "compare"),
     "frostline.difference": ("Difference", "diff"),
     "frostline.errors": ("FrostlineError",),
     "frostline.explanation": ("Explanation", "explain"),
-    "frostline.prediction": ("Answer", "PredictedPolicies", "predict"),
+    "frostline.exporting": ("Exported", "export"),
+    "frostline.prediction": (
+        "Answer",
+        "CachedFeatures",
+        "PredictedPolicies",
+        "ScheduleCost",
+        "predict",
+        "predict_cached",
+        "predict_schedule",
+    ),
     "frostline.recommendation.recommend": ("recommend",),
     "frostline.recommendation.recommendation": ("Recommendation", "Recommendations"),
     "frostline.recommendation.verify": ("Verified", "verify"),
+    "frostline.reporting.comparison": ("report_comparison",),
     "frostline.reporting.make": ("report",),
     "frostline.store.sweep": ("Sweep", "open_sweep"),
     "frostline.study.study": ("Study", "load_study"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Final, Literal
+
+from frostline.variant import Variant, variant_key
 
 Jit = Literal["auto", "true", "false"]
 Strategy = Literal["single", "mirrored"]
@@ -69,7 +71,7 @@ class ModelSpec:
     """How to obtain a model: everything of a study's `[[model]]` entry.
 
     Attributes:
-        name: the model's name in the study.
+        name: the model's name in the study; a variant's is `model@variant`.
         builder: `module:callable`.
         kwargs_json: the builder's keyword arguments as canonical JSON (hashable, exact).
         loss: Keras identifier, or None for the default (docs/studies.md).
@@ -81,6 +83,7 @@ class ModelSpec:
             another one itself; None: that of the setting.
         inputs_alone: synthetic batches have no targets, because the model's own `train_step` takes
             none.
+        variant: how it differs from the plain model; None for the plain model.
     """
 
     name: str
@@ -93,13 +96,32 @@ class ModelSpec:
     known_as: str | None = None
     called_under: str | None = None
     inputs_alone: bool = False
+    variant: Variant | None = None
 
     @property
     def identity(self) -> dict[str, object]:
         """What identifies the model in digests; where its files lie is not part of it."""
         said = asdict(self)
         del said["search_path"], said["known_as"], said["called_under"], said["inputs_alone"]
+        if self.variant is None:
+            del said["variant"]  # plain models are known by what identified them before variants
         return {**said, "builder": self.known_as or self.builder}
+
+    @property
+    def plain_name(self) -> str:
+        """The name of the plain model: what `name` is without the variant."""
+        if self.variant is None:
+            return self.name
+        return self.name.removesuffix(variant_key("", self.variant.name))
+
+    @property
+    def plain(self) -> ModelSpec:
+        """The plain model, whose baseline this one is measured against."""
+        return replace(self, name=self.plain_name, variant=None)
+
+    def varied(self, variant: Variant) -> ModelSpec:
+        """A variant of this plain model."""
+        return replace(self, name=variant_key(self.name, variant.name), variant=variant)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +182,11 @@ class Trial:
     is_control: bool
     replicate: int
     anchor: str | None
+
+    @property
+    def variant(self) -> str | None:
+        """The variant's name; None for the plain model."""
+        return None if self.model.variant is None else self.model.variant.name
 
     @property
     def is_anchor(self) -> bool:

@@ -5,7 +5,9 @@ Times, shares and speedups are rounded to the digits that matter. None is shown 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from itertools import groupby
 
 from frostline.store.trial_row import TrialRow
 
@@ -21,6 +23,7 @@ _PLACEMENT = {
     "norms": "as the normalisation layers",
     "biases": "as the biases",
     "all_but_head": "as all but the head",
+    "anchors:pass_through": "as all but the layers at the input",
 }
 
 
@@ -47,6 +50,35 @@ def share(fraction: float | None) -> str:
 def number(value: int | None) -> str:
     """A whole number."""
     return DASH if value is None else str(value)
+
+
+def layer_number(index: int) -> int:
+    """The number of a layer as people read it and as policies count, from 1; `index` is from 0."""
+    return index + 1
+
+
+def layer_place(index: int | None) -> str:
+    """The number of a layer in a table, from 1; a dash where it is not known."""
+    return DASH if index is None else str(layer_number(index))
+
+
+def number_ranges(numbers: Iterable[int], most: int | None = None) -> str:
+    """Numbers in words: `1-8`, `1, 3-5`; with `most` only so many ranges, and how many more."""
+    found = _runs(numbers)
+    shown = [str(low) if low == high else f"{low}-{high}" for low, high in found[:most]]
+    left = sum(high - low + 1 for low, high in found[len(shown) :])
+    return ", ".join(shown) + (f" and {left} more" if left else "")
+
+
+def range_count(numbers: Iterable[int]) -> int:
+    """How many ranges some numbers make."""
+    return len(_runs(numbers))
+
+
+def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last of each run of numbers without a gap."""
+    grouped = groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0])
+    return [(run[0][1], run[-1][1]) for run in (list(group) for _, group in grouped)]
 
 
 def milliseconds(nanoseconds: int | None) -> str:
@@ -162,8 +194,10 @@ def speedup(row: TrialRow) -> str:
 
 
 def policy_words(row: TrialRow) -> str:
-    """A trial's policy as shown: controls are told apart by their number."""
-    return f"control {row.replicate + 1}" if row.is_control else row.policy
+    """A trial's policy as shown: controls are told apart by number, variants by their name."""
+    if row.is_control:
+        return f"control {row.replicate + 1}"
+    return row.policy if row.variant is None else f"{row.variant}: {row.policy}"
 
 
 def in_figure(name: str) -> str:
@@ -173,7 +207,7 @@ def in_figure(name: str) -> str:
 
 def placement(policy: str) -> str:
     """Where a policy freezes, in words: `as a prefix (prefix:8)`."""
-    words = _PLACEMENT.get(policy.partition(":")[0])
+    words = _PLACEMENT.get(policy) or _PLACEMENT.get(policy.partition(":")[0])
     return f"{words} ({policy})" if words else f"by {policy}"
 
 

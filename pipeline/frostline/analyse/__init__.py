@@ -4,9 +4,11 @@ from frostline.analyse.answer import answer, group_answer
 from frostline.analyse.association import Association, associate
 from frostline.analyse.groups import (
     GroupKey,
+    TrialGroup,
     Verdict,
     noise_floor,
     noise_floors,
+    trial_groups,
     verdict,
 )
 from frostline.analyse.setting_contrasts import (
@@ -16,6 +18,7 @@ from frostline.analyse.setting_contrasts import (
 )
 from frostline.analyse.summary import GroupSummary, Summary, TrialSummary, summarise
 from frostline.analyse.time_split import TimeSplit, time_split
+from frostline.analyse.variant_table import VariantComparison, variant_comparisons
 
 __all__ = [
     "Association",
@@ -24,7 +27,9 @@ __all__ = [
     "SettingContrast",
     "Summary",
     "TimeSplit",
+    "TrialGroup",
     "TrialSummary",
+    "VariantComparison",
     "Verdict",
     "answer",
     "associate",
@@ -35,5 +40,7 @@ __all__ = [
     "setting_contrasts",
     "summarise",
     "time_split",
+    "trial_groups",
+    "variant_comparisons",
     "verdict",
 ]

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from frostline.analyse.association import Association
+from frostline.analyse.groups import QUIETER
 from frostline.analyse.summary import GroupSummary, Summary
-from frostline.analyse.waits import HOST_BOUND, waiting_words
-from frostline.words import counted, duration_ns, percent, placement, speedup
+from frostline.analyse.waits import HOST_BOUND, INPUT_BOUND, waiting_words
+from frostline.words import counted, duration_ns, percent, placement, ratio, speedup
 
 _STRONG = 0.8
 _WEAK = 0.5
@@ -33,7 +34,10 @@ def group_answer(group: GroupSummary, further: Iterable[str] = ()) -> str:
 
     The sentences in `further`, which draw on other tables, are put before the failures.
     """
-    if group.candidates:
+    if group.candidates and group.is_unreadable:
+        sentences = [_too_noisy(group), _eager(group)]
+        sentences += [_count(group), _best(group)] if group.best else []
+    elif group.candidates:
         sentences = [_count(group), _best(group), _explained(group), _contrast(group)]
         sentences += [_eager(group) or _why_nothing(group), _why_little(group)]
     elif group.controls:
@@ -57,8 +61,13 @@ def _overall(groups: Sequence[GroupSummary]) -> str:
         f"{counted(len(candidates), 'configuration')} {'is' if faster == 1 else 'are'} "
         "measurably faster than their baseline."
     ]
+    unreadable = sum(group.is_unreadable for group in groups)
+    if unreadable:
+        sentences.append(
+            f"{unreadable} of them {'is' if unreadable == 1 else 'are'} too noisy to read."
+        )
     best = max(
-        ((group, group.best) for group in groups if group.best),
+        ((group, group.best) for group in groups if group.best and not group.is_unreadable),
         key=lambda found: found[1].speedup or 0.0,
         default=None,
     )
@@ -162,28 +171,45 @@ def _contrast(group: GroupSummary) -> str:
     )
 
 
+def _too_noisy(group: GroupSummary) -> str:
+    """The sweep cannot be read: nothing else that it measured is worth a sentence before this."""
+    floor = group.noise_floor or 0.0
+    largest = max(group.candidates, key=lambda item: item.row.speedup or 0.0).row
+    believed = sum(item.verdict != "no measurable difference" for item in group.candidates)
+    said = (
+        f"so that even {speedup(largest)} ({largest.policy}) is no measurable difference"
+        if not believed
+        else f"so that no speedup below {ratio(1 + floor)} can be told from none"
+    )
+    return (
+        f"{group.title}: this sweep is too noisy to read, because copies of the baseline, which "
+        f"should all take the same time, differ by up to {percent(floor)}, "
+        f"{said}. {QUIETER}"
+    )
+
+
 def _why_nothing(group: GroupSummary) -> str:
     if any(item.verdict != "no measurable difference" for item in group.candidates):
         return ""
-    busy, removable, step = group.busy_fraction, group.removable_fraction, group.baseline_step_ns
-    if busy is not None and busy <= 1 - HOST_BOUND and step is not None:
-        return f"All differences lie within the noise, and {_host_bound(group, busy, step)}"
-    floor = group.noise_floor
-    if removable is not None and floor is not None and removable <= floor:
+    none = "No configuration differs measurably from the baseline"
+    if bound := _bound(group):
+        return f"{none}; {bound}"
+    removable, floor = group.removable_fraction, group.noise_floor
+    if removable is not None and floor is not None and 1 / (1 - min(removable, 0.99)) - 1 <= floor:
         return (
-            f"All differences lie within the noise because there is little to save: gradients and "
-            f"update are {percent(removable)} of the op time, no more than the noise."
+            f"{none}, and there is little to save: gradients and update are {percent(removable)} "
+            f"of the op time, and the noise is {percent(floor)}."
         )
     if floor is not None and floor >= _NOISY:
         return (
-            f"All differences lie within the noise, which is large: copies of the baseline differ "
-            f"by up to {percent(floor)}. A machine without other work would show more."
+            f"{none}, and the noise is large: copies of the baseline differ by up to "
+            f"{percent(floor)}. A machine without other work would show more."
         )
     if removable is None:
-        return "All differences lie within the noise; without a trace the reason is not known."
+        return f"{none}; without a trace the reason is not known."
     return (
-        f"All differences lie within the noise, although gradients and update are "
-        f"{percent(removable)} of the op time: these configurations leave most of it in place."
+        f"{none}, although gradients and update are {percent(removable)} of the op time: these "
+        "configurations leave most of it in place, or their intervals are too wide to show it."
     )
 
 
@@ -196,12 +222,22 @@ def _eager(group: GroupSummary) -> str:
 
 
 def _why_little(group: GroupSummary) -> str:
-    """There are differences, but the device is idle for part of the step."""
-    busy, step = group.busy_fraction, group.baseline_step_ns
-    if group.best is None or busy is None or step is None or busy > 1 - HOST_BOUND:
-        return ""
-    said = _host_bound(group, busy, step)
+    """There are differences, but something that freezing does not change bounds the step."""
+    said = _bound(group) if group.best is not None else ""
     return said[:1].upper() + said[1:]
+
+
+def _bound(group: GroupSummary) -> str:
+    """That the step is host- or input-bound, and what would help; empty where it is neither."""
+    busy, step, read = group.busy_fraction, group.baseline_step_ns, group.input_fraction
+    if busy is not None and step is not None and busy <= 1 - HOST_BOUND:
+        return _host_bound(group, busy, step)
+    if read is not None and read >= INPUT_BOUND:
+        return (
+            f"the step is input-bound: reading and copying batches is {percent(read)} of it, "
+            "whatever is frozen. Cache, parallelise or prefetch in the study's `data`."
+        )
+    return ""
 
 
 def _host_bound(group: GroupSummary, busy: float, step_ns: int) -> str:
@@ -215,7 +251,10 @@ def _host_bound(group: GroupSummary, busy: float, step_ns: int) -> str:
     if group.waits:
         by = ", by the number of ops that ran" if group.waits_modelled else ""
         text += f"{by}: {waiting_words(group.waits)}"
-    return f"{text}. A larger batch or jit_compile = true gives the device more to do per dispatch."
+    ways = (
+        "A larger batch gives" if group.compiled else "A larger batch or jit_compile = true gives"
+    )
+    return f"{text}. {ways} the device more to do per dispatch."
 
 
 def _failures(group: GroupSummary) -> str:

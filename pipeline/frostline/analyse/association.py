@@ -58,12 +58,10 @@ def associate(pairs: Iterable[tuple[float | None, float | None]]) -> Association
         None with fewer than `MIN_TRIALS` pairs, or fewer than `MIN_DISTINCT` different properties
         or speedups.
     """
-    known = [(x, y) for x, y in pairs if x is not None and y is not None]
-    xs = np.array([x for x, _ in known], dtype=np.float64)
-    ys = np.array([y for _, y in known], dtype=np.float64)
-    distinct = min(np.unique(xs).size, np.unique(ys).size)
-    if xs.size < MIN_TRIALS or distinct < MIN_DISTINCT:
+    known = _known(pairs)
+    if known is None:
         return None
+    xs, ys = known
     resamples = int(np.clip(_DRAWS // xs.size, _MIN_RESAMPLES, _RESAMPLES))
     drawn = np.random.default_rng(0).integers(xs.size, size=(resamples, xs.size))
     if xs.size < _MANY:
@@ -81,6 +79,21 @@ def associate(pairs: Iterable[tuple[float | None, float | None]]) -> Association
         r_squared_high=r_squared_high,
         trials=int(xs.size),
     )
+
+
+def rank_correlation(pairs: Iterable[tuple[float | None, float | None]]) -> float | None:
+    """Spearman's rank correlation alone; arguments and None as in `associate`."""
+    known = _known(pairs)
+    return None if known is None else float(_spearman(*known))
+
+
+def _known(pairs: Iterable[tuple[float | None, float | None]]) -> tuple[Floats, Floats] | None:
+    """The pairs without a None as two columns; None where there are too few."""
+    known = [(x, y) for x, y in pairs if x is not None and y is not None]
+    xs = np.array([x for x, _ in known], dtype=np.float64)
+    ys = np.array([y for _, y in known], dtype=np.float64)
+    distinct = min(np.unique(xs).size, np.unique(ys).size)
+    return None if xs.size < MIN_TRIALS or distinct < MIN_DISTINCT else (xs, ys)
 
 
 def _interval(resampled: Floats) -> tuple[float, float]:

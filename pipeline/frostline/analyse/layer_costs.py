@@ -22,7 +22,8 @@ class LayerCost:
 
     Attributes:
         layer: its name; empty for the time that belongs to no layer.
-        index: order of first use; -1 for the time that belongs to no layer.
+        index: order of first use; -1 for a layer without weights, and for the time that belongs to
+            no layer.
         kind: Keras class; empty for the time that belongs to no layer.
         params: parameters trainable in the baseline.
         forward_flops: of a forward pass over one batch; None where no count is registered.
@@ -47,13 +48,16 @@ class LayerCost:
 
 
 def layer_costs(
-    controls: Iterable[TrialRow], layers: Iterable[Mapping[str, object]]
+    controls: Iterable[TrialRow],
+    layers: Iterable[Mapping[str, object]],
+    weightless: Iterable[Mapping[str, object]] = (),
 ) -> tuple[LayerCost, ...]:
     """The layers of a baseline with their costs.
 
     Args:
         controls: rows of a group's baselines, of one device kind.
         layers: rows of `layers` of these trials, in any order.
+        weightless: `trial_id`, `layer`, `pass` and `ns` of the ops of layers that own no weights.
 
     Returns:
         Empty when `layers` is; shares are None without a profile.
@@ -64,6 +68,7 @@ def layer_costs(
         by_layer.setdefault(str(layer["layer"]), []).append(layer)
     found = [_layer(name, rows, profiled) for name, rows in by_layer.items()]
     found.sort(key=lambda cost: cost.index)
+    found += _without_weights(weightless, profiled)
     if found and profiled:
         found.append(_outside(found, list(profiled.values())))
     return tuple(found)
@@ -93,6 +98,36 @@ def _layer(
         shares=shares,
         ns=times,
     )
+
+
+def _without_weights(
+    rows: Iterable[Mapping[str, object]], profiled: Mapping[str, TrialRow]
+) -> list[LayerCost]:
+    """Additions, activations, pooling: layers that the table `layers` lacks, dearest first."""
+    times: dict[str, dict[str, dict[str, float]]] = {}
+    for row in rows:
+        trial, time = str(row["trial_id"]), row["ns"]
+        if trial in profiled and isinstance(time, int | float):
+            by_pass = times.setdefault(str(row["layer"]), {})
+            by_pass.setdefault(str(row["pass"]), {})[trial] = float(time)
+    found = []
+    for name, by_pass in times.items():
+        shares: dict[str, float | None] = dict.fromkeys(LAYER_PASSES, 0.0)
+        ns: dict[str, float | None] = dict.fromkeys(LAYER_PASSES, 0.0)
+        for each in LAYER_PASSES:
+            by_trial = by_pass.get(each, {})
+            if by_trial:
+                shares[each] = statistics.median(
+                    by_trial.get(trial, 0.0) / _total(row) for trial, row in profiled.items()
+                )
+                ns[each] = statistics.median(by_trial.get(trial, 0.0) for trial in profiled)
+        found.append(
+            LayerCost(
+                layer=name, index=-1, kind="no weights", params=0, forward_flops=None,
+                shares=shares, ns=ns,
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda cost: -cost.share)
 
 
 def _outside(layers: Sequence[LayerCost], profiled: Sequence[TrialRow]) -> LayerCost:

@@ -10,6 +10,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from frostline.costmodel.held_out import HeldOut, HeldOutError, held_out_error
+from frostline.store.trial_row import TrialRow
+
+
+def held_out_of(row: TrialRow, predicted: float | None) -> HeldOut | None:
+    """A measured trial beside its prediction; None where either is missing."""
+    if predicted is None or not row.speedup:
+        return None
+    low, high = row.speedup_low, row.speedup_high
+    return HeldOut(
+        measured=row.speedup,
+        low=row.speedup if low is None else low,
+        high=row.speedup if high is None else high,
+        predicted=predicted,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from frostline.attribute.step_graph import Pass
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
+from frostline.words import layer_number
 
 _EXCHANGE = re.compile(
     r"^_?(?:Collective|Nccl|CrossReplicaSum|AllReduce|all-reduce|all-gather|all-to-all"
@@ -68,6 +69,11 @@ class LayerMode:
     index: int
     kind: str
     mode: str
+
+    @property
+    def shown(self) -> str:
+        """Its number and name as people read them: `layer 3 (net/conv2)`."""
+        return f"layer {layer_number(self.index)} ({self.layer})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

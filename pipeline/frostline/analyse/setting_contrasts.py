@@ -121,7 +121,7 @@ def contrast_words(groups: Sequence[GroupSummary], most: int) -> tuple[str, ...]
 
 
 def _only_axis(group: GroupSummary, other: GroupSummary) -> str | None:
-    if (group.key.model, group.device_kind) != (other.key.model, other.device_kind):
+    if (group.key.model_key, group.device_kind) != (other.key.model_key, other.device_kind):
         return None
     here, there = group.key.setting, other.key.setting
     differing = [axis for axis in AXES if getattr(here, axis) != getattr(there, axis)]
@@ -136,7 +136,7 @@ def _contrast(group: GroupSummary, other: GroupSummary, axis: str) -> SettingCon
         is_clear = abs(here / there - 1) > sum(floor for floor in floors if floor is not None)
     best, best_other = _best_of_both(group, other)
     return SettingContrast(
-        model=group.key.model,
+        model=group.key.model_key,
         device_kind=group.device_kind,
         axis=axis,
         value=group.key.setting,

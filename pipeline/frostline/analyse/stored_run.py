@@ -1,7 +1,8 @@
-"""The training run that a sweep's study describes.
+"""The training run and the published points that a sweep's study describes.
 
-In: a sweep, and what was asked for now. Out: the `Run` that bills are made for, or none. Refuses a
-`[run]` in OUT's study that holds what no study may, and an incomplete run that was asked for.
+In: a sweep, and what was asked for now. Out: the `Run` that bills are made for, or none; published
+points. Refuses a `[run]` in OUT's study that holds what no study may, and an incomplete run that
+was asked for.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from frostline.billing.run import NO_RUN, Run, settled
 from frostline.errors import StudyError, SweepError
+from frostline.published import Published
 from frostline.store.outdir import STUDY
 from frostline.store.sweep import Sweep
 from frostline.study.parse import parsed
-from frostline.study.tables import RunTable
+from frostline.study.tables import PublishedTable, RunTable
 from frostline.study.wording import dotted, shown, worded_all
 
 
@@ -53,6 +55,22 @@ def _stored(sweep: Sweep) -> Run:
         raise SweepError(
             f"{where} cannot be used: {dotted(first.key)} = {shown(first.given)}: {first.text}"
         ) from error
+
+
+def published_of(sweep: Sweep) -> tuple[Published, ...]:
+    """The published speedups that OUT's study names; none where it cannot be read."""
+    text = sweep.out.read_text(STUDY)
+    try:
+        raw = {} if text is None else parsed(text, STUDY)
+        return tuple(each.spec() for each in _PublishedAlone.model_validate(raw).published)
+    except (StudyError, ValidationError):
+        return ()
+
+
+class _PublishedAlone(BaseModel):
+    """A study file of which only `[[published]]` is looked at."""
+
+    published: tuple[PublishedTable, ...] = ()
 
 
 class _RunAlone(BaseModel):

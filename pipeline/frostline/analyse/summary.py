@@ -14,11 +14,21 @@ import numpy as np
 
 from frostline.analyse.association import Association, associate
 from frostline.analyse.busy import busy_fraction
-from frostline.analyse.ceiling import REMOVABLE, ceiling
-from frostline.analyse.groups import GroupKey, Verdict, group_rows, noise_floor, verdict
+from frostline.analyse.forward_alone import REMOVABLE
+from frostline.analyse.groups import (
+    GroupKey,
+    TrialGroup,
+    Verdict,
+    is_unusable,
+    trial_groups,
+    verdict,
+)
 from frostline.analyse.placement import SIMILAR_FRACTION, similar
 from frostline.analyse.waits import waits_by_pass
 from frostline.store.trial_row import RUNS_EAGERLY, TrialRow
+
+_APART = 1.05
+"""The least ratio of two speedups that is worth a sentence about where one freezes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +73,11 @@ class GroupSummary:
         waits: what the baseline's step waits for, nanoseconds by pass, see
             `frostline.analyse.waits`; None where it is not known.
         waits_modelled: the waits are shared out by the number of ops that ran, which is a model.
+        input_fraction: share of the baseline's step in which it reads and copies batches; None
+            without trace.
+        compiled: whether XLA compiles the baseline's step; None where that is not known.
         removable_fraction: share of the baseline's op time in gradients and update: all that
             freezing can remove behind the forward pass; None without trace.
-        ceiling: see `frostline.analyse.ceiling`; None without trace.
         eager: why its steps run eagerly and what to change; None where they are compiled.
     """
 
@@ -83,13 +95,19 @@ class GroupSummary:
     busy_fraction: float | None
     waits: Mapping[str, int] | None
     waits_modelled: bool
+    input_fraction: float | None
+    compiled: bool | None
     removable_fraction: float | None
-    ceiling: float | None
     eager: str | None = None
 
     @property
+    def is_unreadable(self) -> bool:
+        """Whether its noise is so large that no speedup can be believed."""
+        return is_unusable(self.noise_floor)
+
+    @property
     def configurations(self) -> tuple[TrialRow, ...]:
-        """Measured configurations that freeze something, each once."""
+        """Measured configurations that differ from the baseline, each once."""
         return tuple(_distinct(item.row for item in self.candidates))
 
     @property
@@ -101,8 +119,8 @@ class GroupSummary:
 
     @property
     def candidates(self) -> tuple[TrialSummary, ...]:
-        """Measured trials that freeze something."""
-        return tuple(item for item in self.trials if item.verdict and _freezes(item.row))
+        """Measured trials that freeze something, or are variants."""
+        return tuple(item for item in self.trials if item.verdict and _differs(item.row))
 
     @property
     def failed(self) -> tuple[TrialRow, ...]:
@@ -128,57 +146,40 @@ def summarise(rows: Iterable[TrialRow]) -> Summary:
     """Summarise the committed trials of a sweep; noise floors are recomputed over all controls."""
     rows = list(rows)
     return Summary(
-        groups=tuple(
-            _group(key, kind, group, several=len(kinds) > 1)
-            for key, setting in group_rows(rows).items()
-            for kinds in [_by_device_kind(setting)]
-            for kind, group in kinds.items()
-        ),
+        groups=tuple(_group(group) for group in trial_groups(rows)),
         ok=sum(row.status == "ok" for row in rows),
         failed=sum(row.status == "failed" for row in rows),
     )
 
 
-def _by_device_kind(rows: Sequence[TrialRow]) -> dict[str | None, list[TrialRow]]:
-    """Rows by device kind, ascending; trials that failed before they had one go with the first."""
-    kinds: list[str | None] = [*sorted({row.device_kind for row in rows if row.device_kind})]
-    first = kinds[0] if kinds else None
-    found: dict[str | None, list[TrialRow]] = {kind: [] for kind in kinds or [None]}
-    for row in rows:
-        found[row.device_kind or first].append(row)
-    return found
-
-
-def _group(
-    key: GroupKey, device_kind: str | None, rows: Sequence[TrialRow], *, several: bool
-) -> GroupSummary:
-    floor = noise_floor(rows)
+def _group(group: TrialGroup) -> GroupSummary:
+    rows, floor = group.rows, group.noise_floor
     items = [TrialSummary(row=row, verdict=verdict(row, floor)) for row in rows]
     items.sort(key=_order)
-    measured = [item for item in items if item.verdict and _freezes(item.row)]
+    measured = [item for item in items if item.verdict and _differs(item.row)]
     configurations = _distinct(item.row for item in measured)
     faster = [item.row for item in measured if item.verdict == "faster"]
     baselines = [row for row in rows if not _freezes(row)] or list(rows)
-    steps = [row.baseline_step_ns for row in rows if row.baseline_step_ns is not None]
     return GroupSummary(
-        key=key,
-        device_kind=device_kind,
-        title=f"{key.label}, on {device_kind}" if several else key.label,
+        key=group.key,
+        device_kind=group.device_kind,
+        title=group.title,
         noise_floor=floor,
-        controls=sum(row.is_control and row.speedup is not None for row in rows),
+        controls=len(group.controls),
         trials=tuple(items),
-        baseline_step_ns=round(statistics.median(steps)) if steps else None,
+        baseline_step_ns=group.baseline_step_ns,
         by_fraction=associate((row.frozen_fraction, row.speedup) for row in configurations),
         by_position=associate(
             (row.earliest_trainable_layer, row.speedup) for row in configurations
         ),
         best=max(faster, key=lambda row: row.speedup or 0.0, default=None),
-        contrast=_contrast(configurations, floor or 0.0),
+        contrast=_contrast(configurations, floor or 0.0) if faster else None,
         busy_fraction=_median(busy_fraction(row) for row in baselines),
         waits=_waits(baselines),
         waits_modelled=any(row.unobserved_ops is not None for row in baselines),
+        input_fraction=_median(_input_fraction(row) for row in baselines),
+        compiled=next((row.jit_resolved for row in baselines if row.status == "ok"), None),
         removable_fraction=_median(_removable_fraction(row) for row in baselines),
-        ceiling=ceiling(row for row in rows if not _freezes(row)),
         eager=next((row.error_message for row in rows if row.error_type == RUNS_EAGERLY), None),
     )
 
@@ -192,6 +193,11 @@ def _waits(baselines: Iterable[TrialRow]) -> dict[str, int] | None:
 
 def _freezes(row: TrialRow) -> bool:
     return bool(row.frozen_variables)
+
+
+def _differs(row: TrialRow) -> bool:
+    """Whether it is a configuration to be told about; a variant is one with nothing frozen."""
+    return _freezes(row) or row.variant is not None
 
 
 def _order(item: TrialSummary) -> tuple[bool, float, int, str]:
@@ -225,13 +231,14 @@ def _contrast(rows: Sequence[TrialRow], floor: float) -> Contrast | None:
         np.array([entry[column] for entry in known]) for column in (0, 1, 3)
     )
     best, clearest = None, 1.0
+    apart = max(_APART, (1 + floor) / (1 - floor)) if floor < 1 else np.inf  # both may be off
     for number, (fraction, speedup, low, _, row) in enumerate(known):
         start, stop = np.searchsorted(
             fractions, [fraction - SIMILAR_FRACTION, fraction + SIMILAR_FRACTION]
         )
         near = slice(start, max(int(stop), number + 1))
         gap = low / highs[near]
-        clearer = (gap > clearest) & (speedup / speedups[near] - 1 > floor)
+        clearer = (gap > clearest) & (speedup / speedups[near] > apart)
         for place in np.flatnonzero(clearer)[np.argsort(-gap[clearer], kind="stable")]:
             other = known[int(start) + int(place)][4]
             if similar(fraction, other.frozen_fraction or 0.0) and _placed_apart(row, other):
@@ -245,6 +252,12 @@ def _placed_apart(one: TrialRow, other: TrialRow) -> bool:
         return True
     mine, theirs = set(one.frozen_variables), set(other.frozen_variables)
     return not (mine <= theirs or theirs <= mine)
+
+
+def _input_fraction(row: TrialRow) -> float | None:
+    passes = row.passes_ns or {}
+    total, busy = sum(passes.values()), busy_fraction(row)
+    return (1.0 if busy is None else busy) * passes["input"] / total if total else None
 
 
 def _removable_fraction(row: TrialRow) -> float | None:

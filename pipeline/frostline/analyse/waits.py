@@ -22,6 +22,9 @@ BETWEEN = "between"
 HOST_BOUND = 0.20
 """The least share of a step without a running op at which the step is called host-bound."""
 
+INPUT_BOUND = 0.20
+"""The least share of a step in reading and copying batches at which it is called input-bound."""
+
 _NAMED = 0.02
 """The share of all waiting up to which a part of it is left out of a sentence."""
 

@@ -18,6 +18,18 @@ PASSES: tuple[Pass, ...] = (
 )  # fmt: skip
 
 
+_RANDOM_OPS = (
+    "Random", "StatelessRandom", "StatelessTruncated", "TruncatedNormal", "ParameterizedTruncated",
+    "Multinomial", "StatelessMultinomial", "StatelessParameterized", "StatefulUniform",
+    "StatefulStandardNormal", "StatefulTruncatedNormal",
+)  # fmt: skip
+
+
+def is_random(op_type: str) -> bool:
+    """Whether an op draws random numbers, by its TensorFlow type."""
+    return op_type.startswith(_RANDOM_OPS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphOp:
     """One op of the traced training function.

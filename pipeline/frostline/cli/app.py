@@ -10,10 +10,14 @@ from typing import Annotated
 
 import typer
 
-from frostline.cli.console import complain, err
+from frostline.cli.common import with_common_options
+from frostline.cli.compare import compare
+from frostline.cli.console import be_quiet, complain, err
 from frostline.cli.diff import diff
 from frostline.cli.doctor import doctor
 from frostline.cli.explain import explain
+from frostline.cli.export import export
+from frostline.cli.layers import layers
 from frostline.cli.plan import plan
 from frostline.cli.predict import predict
 from frostline.cli.reattribute import reattribute
@@ -36,15 +40,15 @@ app = typer.Typer(
     help="If I freeze these layers, how much faster is a training step, why, and what should I "
     "freeze? Measured, not guessed.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    plan, sweep, submit, status, stop, report, explain, diff, predict, recommend, reattribute,
-    tensorboard, doctor,
+    layers, plan, sweep, submit, status, stop, report, explain, diff, compare, predict, recommend,
+    export, reattribute, tensorboard, doctor,
 ):  # fmt: skip
-    app.command()(command)
+    app.command()(with_common_options(command))
 
 
 def _print_version(wanted: bool) -> None:
@@ -75,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is no reason to fail
             stream.reconfigure(errors="backslashreplace")
+    be_quiet(False)
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         code = app(args=given, prog_name="frostline", standalone_mode=False)

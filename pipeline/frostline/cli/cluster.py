@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -62,6 +62,15 @@ def verdict(job: Job) -> str:
         since = f" since {datetime.fromtimestamp(job.started_at).astimezone():%Y-%m-%d %H:%M %z}"
     where = f"  ->  {job.out}" if job.out else ""
     return f"{job.job_id} {words}{since}{where}"
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """A job as JSON."""
+    return {
+        "job_id": job.job_id, "status": job.status, "exit_code": job.exit_code,
+        "message": job.message, "study": job.study, "out": job.out,
+        "started_at": job.started_at, "ended_at": job.ended_at,
+    }  # fmt: skip
 
 
 def exit_code_of(job: Job) -> int:

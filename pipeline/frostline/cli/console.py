@@ -7,6 +7,7 @@ escape (`frostline.visible`), whoever prints it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,16 @@ from rich.text import Text
 
 from frostline.visible import UNSEEN, visible, visible_json
 
+_PIPE_WIDTH = 100_000
+"""Columns of what is no terminal: nothing is wrapped there, unless COLUMNS says how wide it is."""
+_quiet = False
+
+
+def be_quiet(quiet: bool = True) -> None:
+    """Print results and errors alone from now on: no progress, no notes."""
+    global _quiet
+    _quiet = quiet
+
 
 class PlainConsole(Console):
     """A console on which foreign text neither acts nor means anything but itself."""
@@ -26,6 +37,8 @@ class PlainConsole(Console):
     def __init__(self, **options: Any) -> None:
         """Take the options of Rich's console."""
         super().__init__(**{"highlight": False, **options}, markup=False, emoji=False)
+        if not self.is_terminal and "COLUMNS" not in os.environ and "width" not in options:
+            self._width = _PIPE_WIDTH
 
     def render_str(self, text: str, *, style: str | Any = "", **options: Any) -> Text:
         """Text from a string: markup in it is none."""
@@ -50,13 +63,14 @@ def out() -> Console:
 
 
 def err() -> Console:
-    """Standard error as it is now."""
-    return PlainConsole(stderr=True)
+    """Standard error as it is now, for progress and notes."""
+    return PlainConsole(stderr=True, quiet=_quiet)
 
 
 def complain(message: str) -> None:
     """Print an error: what is wrong, where, and what to do about it."""
-    err().print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    said = Text.assemble(("error: ", "bold red"), message)
+    PlainConsole(stderr=True).print(said, soft_wrap=True)
 
 
 def print_json(text: str) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from frostline.cli.console import complain, err, out
+from frostline.cli.console import complain, out
+from frostline.cli.documents import AsJson, print_document
+from frostline.cli.inspected import inspected
+from frostline.cli.tables import FittedTable
 from frostline.errors import StudyError
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from frostline.facts.model_facts import ModelFacts
     from frostline.machine import Machine
     from frostline.plan.estimate import PlanEstimate
-    from frostline.plan.trials import TrialGroup
+    from frostline.plan.trials import TrialGroup, TrialPlan
     from frostline.study.study import Study
     from frostline.trial import Trial
 
@@ -31,6 +33,7 @@ def plan(
         int | None,
         typer.Option(min=1, help="Plan for a cluster that measures so many trials side by side."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the trials of a study, estimate time, memory and disk on this machine; run nothing."""
     from frostline.machine import this_machine
@@ -47,7 +50,7 @@ def plan(
     if asked.resources.gpus_per_trial == AUTO:
         asked = asked.with_gpus(min(1, here.gpus))
     slots = workers or slots_on(here, resources_of(asked))
-    facts, failures = _inspect(asked)
+    facts, failures = inspected(asked)
     if not facts:
         raise StudyError("nothing of the study can run:\n  " + "\n  ".join(failures))
     buildable = tuple(model for model in asked.models if model.name in facts)
@@ -55,6 +58,11 @@ def plan(
     if workers is None:
         refuse_too_large(planned, facts, here, gpus=asked.gpus)
     tight = [] if workers else memory_warnings(planned, facts, here, gpus=asked.gpus)
+    leases = [chunk.trials for chunk in chunks_of(planned.groups, done=(), slots=slots)]
+    estimated = estimate(planned, facts, asked, workers=slots, leases=leases)
+    if as_json:
+        print_document("plan", _document(asked, planned, estimated, failures))
+        raise typer.Exit(1 if failures else 0)
     console = out()
     for group in planned.groups:
         console.print(_heading(group, facts[group.model.name]))
@@ -66,8 +74,6 @@ def plan(
     ]
     for notice in (*planned.notices, *of_models, *tight):
         console.print(Text.assemble(("note: ", "yellow"), notice))
-    leases = [chunk.trials for chunk in chunks_of(planned.groups, done=(), slots=slots)]
-    estimated = estimate(planned, facts, asked, workers=slots, leases=leases)
     held = _held(asked, here, on_cluster=workers is not None)
     together = estimated.side_by_side
     console.print(Text(f"\n{len(planned.trials)} trials, each on {held}, {together} at a time."))
@@ -78,6 +84,39 @@ def plan(
         raise typer.Exit(1)
 
 
+def _document(
+    study: Study, planned: TrialPlan, estimated: PlanEstimate, failures: list[str]
+) -> dict[str, Any]:
+    """The plan as JSON: every trial, and what all of them take."""
+    return {
+        "study": study.name,
+        "trials": [
+            {
+                "trial_id": trial.trial_id,
+                "model": trial.model.name,
+                "setting": asdict(trial.setting),
+                "policy": trial.policy,
+                "aliases": list(trial.aliases),
+                "frozen_fraction": trial.frozen_fraction,
+                "frozen_layers": list(trial.frozen_layers),
+                "is_control": trial.is_control,
+                "replicate": trial.replicate,
+                "anchor": trial.anchor,
+            }
+            for trial in planned.trials
+        ],
+        "side_by_side": estimated.side_by_side,
+        "low_s": estimated.low_s,
+        "high_s": estimated.high_s,
+        "memory_bytes": estimated.memory_bytes,
+        "expected_bytes": estimated.expected_bytes,
+        "disk_bytes": estimated.disk_bytes,
+        "assumptions": list(estimated.assumptions),
+        "notices": list(planned.notices),
+        "failures": failures,
+    }
+
+
 def _held(study: Study, here: Machine, *, on_cluster: bool) -> str:
     """What a trial holds, in words."""
     cores = f"{study.resources.cpus_per_trial} CPU cores"
@@ -86,29 +125,6 @@ def _held(study: Study, here: Machine, *, on_cluster: bool) -> str:
     gpus = "a GPU" if study.gpus == 1 else f"{study.gpus} GPUs"
     names = "" if on_cluster or not here.gpu_names else f" ({', '.join(here.gpu_names)})"
     return f"{gpus}{names} and {cores}"
-
-
-def _inspect(study: Study) -> tuple[dict[str, ModelFacts], list[str]]:
-    """Facts by model, and why the others could not be built."""
-    from frostline.measure.inspect_client import inspect_models
-    from frostline.measure.messages import Failed
-
-    with err().status("building the models once, to know their layers"):
-        found = inspect_models(
-            study.model_specs(),
-            study.settings()[0],
-            seed=study.seed,
-            deadline_s=study.resources.trial_timeout_s,
-        )
-    facts = {}
-    failures = []
-    for name, each in found.items():
-        if isinstance(each, Failed):
-            why = "" if each.is_refusal else f" failed in {each.stage}: {each.kind}"
-            failures.append(f"model `{name}`{why}: {each.message}")
-        else:
-            facts[name] = each
-    return facts, failures
 
 
 def _heading(group: TrialGroup, facts: ModelFacts) -> Text:
@@ -122,28 +138,29 @@ def _heading(group: TrialGroup, facts: ModelFacts) -> Text:
     )
 
 
-def _table(group: TrialGroup) -> Table:
-    from frostline.words import share
+def _table(group: TrialGroup) -> FittedTable:
+    from frostline.words import layer_place, share
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("policy", overflow="fold", min_width=12)
-    table.add_column("frozen", justify="right", no_wrap=True)
-    table.add_column("layers\nfrozen", justify="right", no_wrap=True)
-    table.add_column("trains\nfrom", justify="right", no_wrap=True)
-    table.add_column("part", overflow="fold")
-    for trial in group.trials:
-        table.add_row(
-            Text(trial.policy),
-            share(trial.frozen_fraction),
-            str(len(trial.frozen_layers)),
-            str(trial.earliest_trainable_layer),
-            Text(_part(trial)),
-        )
-    return table
+    return FittedTable(
+        ("policy", "frozen", "layers\nfrozen", "trains\nfrom", "part"),
+        (
+            (
+                trial.policy,
+                share(trial.frozen_fraction),
+                str(len(trial.frozen_layers)),
+                layer_place(trial.earliest_trainable_layer),
+                _part(trial),
+            )
+            for trial in group.trials
+        ),
+        words=(4,),
+        goes=(4, 2, 3, 1),
+    )
 
 
 def _part(trial: Trial) -> str:
-    parts = [f"control {trial.replicate + 1}"] if trial.is_control else []
+    parts = [f"variant {trial.variant}"] if trial.variant else []
+    parts += [f"control {trial.replicate + 1}"] if trial.is_control else []
     parts += [f"anchor {trial.anchor}"] if trial.anchor else []
     parts += [f"also {', '.join(trial.aliases)}"] if trial.aliases else []
     return "; ".join(parts)

@@ -10,7 +10,8 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from frostline.cli.console import err, out, print_json
+from frostline.cli.console import err, out
+from frostline.cli.documents import AsJson, print_document
 from frostline.cli.plain_table import plain_table
 from frostline.cli.run_options import Epochs, Examples, Price, Watts, run_asked
 
@@ -21,27 +22,53 @@ if TYPE_CHECKING:
 def predict(
     sweep: Annotated[str, typer.Argument(metavar="OUT", help="A sweep's folder or URI.")],
     freeze: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option("--freeze", metavar="POLICY", help="As in a study file; may be repeated."),
-    ],
+    ] = None,
+    schedule: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--schedule",
+            metavar="EPOCH:POLICY",
+            help="Freezing over time: from this epoch on; repeated. `study`: the study's own.",
+        ),
+    ] = None,
+    cached: Annotated[
+        bool,
+        typer.Option(
+            "--cached", help="With --freeze: training on stored outputs of the frozen prefix."
+        ),
+    ] = False,
     model: Annotated[str | None, typer.Option(help="Only this model of the study.")] = None,
     examples: Examples = None,
     epochs: Epochs = None,
     price: Price = None,
     watts: Watts = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Predict the speedup of any configuration, measured or not."""
-    import json
-
+    from frostline.cli import predict_courses as courses
+    from frostline.errors import UsageError
     from frostline.prediction import predict as predicted_of
 
     run = run_asked(examples, epochs, price, watts)
+    if schedule:
+        if freeze or cached:
+            raise UsageError("--schedule says what is frozen when: leave --freeze and --cached out")
+        courses.show_schedules(sweep, schedule, model=model, run=run, as_json=as_json)
+        return
+    if not freeze:
+        raise UsageError(
+            "say what to freeze: --freeze POLICY, or --schedule EPOCH:POLICY for each stage"
+        )
+    if cached:
+        courses.show_cached(sweep, freeze, model=model, run=run, as_json=as_json)
+        return
     found = predicted_of(sweep, freeze, model=model, run=run)
     for notice in found.notices:
         err().print(Text(f"note: {notice}"), soft_wrap=True)
     if as_json:
-        print_json(json.dumps([answer.document() for answer in found.answers], indent=1))
+        print_document("predict", [answer.document() for answer in found.answers])
         return
     for group in found.groups:
         for part in _shown(group):
@@ -84,10 +111,12 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
         said += " Memory is predicted and was measured on none of them."
     if any(answer.is_anchor for answer in group.answers):
         said += " * An anchor: the prediction is made from it."
-    yield Padding(Text(f"{said} Noise floor {floor(group.noise_floor)}."), (0, 0, 1, 0))
+    yield Padding(
+        Text(f"{said} Noise floor {floor(group.noise_floor)}."), (0, 0, 1, 0), expand=False
+    )
     if group.billing is not None and (bills := group.bill_table()):
         run = run_words(group.billing.run)
         yield Text(f"{run[:1].upper()}{run[1:]} takes:")
         yield plain_table(*bills)
         sentences = f"{steps_sentence(group.billing)} {energy_sentence(group.billing)}"
-        yield Padding(Text(sentences), (0, 0, 1, 0))
+        yield Padding(Text(sentences), (0, 0, 1, 0), expand=False)

@@ -5,6 +5,7 @@ In: the sweep's events. Out: text on a console (standard error).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Self
 
@@ -21,11 +22,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from frostline.cli.tables import FittedTable
 from frostline.results.outcome import TrialOutcome
-from frostline.words import ratio_with_interval
+from frostline.words import interval, ratio, ratio_with_interval
 
 MOST_SHOWN = 4
 """Running trials that are listed by name; a cluster runs more."""
+LATEST = 12
+"""Results that are listed under the bar of a terminal."""
 
 
 def trials_bar(
@@ -61,6 +65,7 @@ class SweepProgress:
         self._planned = False
         self._labels: dict[str, str] = {}
         self._running: dict[str, str] = {}
+        self._latest: deque[TrialOutcome] = deque(maxlen=LATEST)
         self._reasons: dict[str, int] = {}
         failed = TextColumn("{task.fields[failed]}", style="red")
         self._bar = trials_bar(console, counts=[failed])
@@ -108,6 +113,7 @@ class SweepProgress:
     def on_outcome(self, outcome: TrialOutcome) -> None:
         """A trial is committed."""
         self._running.pop(outcome.trial_id, None)
+        self._latest.append(outcome)
         self._done += 1
         failed = outcome.status == "failed"
         self._failed += failed
@@ -149,7 +155,20 @@ class SweepProgress:
         more = len(self._running) - len(shown)
         if more > 0:
             lines.append(Text(f"  and {more} more"))
-        return Group(self._bar, *lines)
+        return Group(self._bar, *lines, *([self._results()] if self._latest else []))
+
+    def _results(self) -> FittedTable:
+        """The trials that ended last."""
+        rows = [
+            (
+                self._label(each.trial_id),
+                ratio(each.speedup),
+                interval(each.speedup_low, each.speedup_high),
+                "failed" if each.status == "failed" else "",
+            )
+            for each in self._latest
+        ]
+        return FittedTable(("latest results", "speedup", "95% interval", ""), rows, goes=(2, 3))
 
     def _say(self, text: Text) -> None:
         self._console.print(text, soft_wrap=True)

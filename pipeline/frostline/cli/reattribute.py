@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from frostline.cli.console import err, out
+from frostline.cli.documents import AsJson, print_document
 
 
 def reattribute(
@@ -31,6 +32,7 @@ def reattribute(
             "--trust-study", help="For --retrace: import and call the builder that OUT names."
         ),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Attribute every kept trace of a sweep again and predict every trial again; needs no GPU."""
     from frostline.sweep.reattribute import reattribute as attributed_again
@@ -45,6 +47,11 @@ def reattribute(
     )
     for notice in done.notices:
         progress.print(Text.assemble(("note: ", "yellow"), notice), soft_wrap=True)
+    if as_json:
+        counts = {"rewritten": list(done.rewritten), "left": list(done.left)}
+        changed = {"predictions_changed": done.predicted, "notices": list(done.notices)}
+        print_document("reattribute", {**counts, **changed})
+        return
     out().print(
         f"{len(done.rewritten)} trials attributed again, {len(done.left)} left as they are, "
         f"the predictions of {done.predicted} changed",

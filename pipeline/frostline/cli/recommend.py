@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from frostline.cli.console import complain, err, out, print_json
+from frostline.cli.console import complain, err, out
+from frostline.cli.documents import AsJson, print_document
 from frostline.cli.run_options import Epochs, Examples, Price, Watts, run_asked
 from frostline.errors import FrostlineError, UsageError
 
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 def recommend(
     sweep: Annotated[str, typer.Argument(metavar="OUT", help="A sweep's folder or URI.")],
     budget: Annotated[
-        float | None, typer.Option(help="Step time at most, as a share of the baseline's: 0.5.")
+        str | None,
+        typer.Option(help="Step time at most, as a share of the baseline's: 0.5, or 50%."),
     ] = None,
     speedup: Annotated[
         float | None, typer.Option(help="The same as a factor: 2 is --budget 0.5.")
@@ -40,6 +43,10 @@ def recommend(
         list[str] | None,
         typer.Option(metavar="LAYER", help="A layer that must not be frozen; repeat it."),
     ] = None,
+    freeze_head: Annotated[
+        bool,
+        typer.Option("--freeze-head", help="The head may be frozen; else it trains, being new."),
+    ] = False,
     model: Annotated[str | None, typer.Option(help="Only this model of the study.")] = None,
     setting: Annotated[
         list[str] | None,
@@ -68,10 +75,10 @@ def recommend(
     address: Annotated[
         str | None, typer.Option(help="For --verify: a Ray cluster to join.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what to freeze to bring the step within a budget, and keep what matters training."""
-    from frostline.recommendation.document import to_json
+    from frostline.recommendation.document import document
     from frostline.recommendation.memory_limit import parse_size
     from frostline.recommendation.recommend import recommend as recommended
     from frostline.recommendation.terminal import pasted, rendered, verified_words
@@ -81,6 +88,8 @@ def recommend(
         _budget(budget, speedup, memory),
         importance=importance,
         must_train=train or (),
+        freeze_head=freeze_head,
+        asked_as="budget" if speedup is None else "speedup",
         model=model,
         setting=dict(map(_axis, setting or ())),
         memory_bytes=None if memory is None else parse_size(memory),
@@ -108,7 +117,7 @@ def recommend(
             console.print(verified_words(verified))
         answers.append((one, verified))
     if as_json:
-        print_json(to_json(answers))
+        print_document("recommend", document(answers))
     for failure in failures[:-1]:
         complain(str(failure))
     if failures:
@@ -144,7 +153,23 @@ def _axis(text: str) -> tuple[str, str]:
     return axis, value
 
 
-def _budget(budget: float | None, speedup: float | None, memory: str | None) -> float:
+def _share(text: str) -> float:
+    """A share, as `0.5` or `50%`."""
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = math.nan
+    if rest or not 0 < value <= 1:
+        meant = f" Did you mean {value:g}%?" if 1 < value <= 100 and not percent else ""
+        raise UsageError(
+            f"--budget {text}: it is the step's share of the baseline's, above 0 and up to 1, or "
+            f"up to 100%; 0.5 and 50% are half the time.{meant}"
+        )
+    return value
+
+
+def _budget(budget: str | None, speedup: float | None, memory: str | None) -> float:
     if memory is not None and budget is None and speedup is None:
         return 1.0
     if (budget is None) == (speedup is None):
@@ -153,7 +178,7 @@ def _budget(budget: float | None, speedup: float | None, memory: str | None) -> 
             "or --memory, alone or with one of them"
         )
     if budget is not None:
-        return budget
+        return _share(budget)
     if speedup is None or not speedup >= 1:
         raise UsageError(f"--speedup {speedup:g}: it is a factor of 1 or more; 2 is half the time")
     return 1 / speedup

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from frostline.cli.console import out
+from frostline.cli.console import err, out
+from frostline.cli.documents import AsJson, print_document
 from frostline.cli.run_options import Epochs, Examples, Price, Watts, run_asked
 
 
@@ -20,11 +21,13 @@ def report(
     epochs: Epochs = None,
     price: Price = None,
     watts: Watts = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the report, index.html and its figures; show the summary."""
     from frostline.analyse import summarise
-    from frostline.analyse.stored_run import run_of
-    from frostline.cli.results import result
+    from frostline.analyse.stored_run import published_of, run_of
+    from frostline.cli.results import document, result
+    from frostline.recommendation.first_answer import first_answers
     from frostline.reporting.make import report as written
     from frostline.store.sweep import open_sweep
 
@@ -33,7 +36,13 @@ def report(
     opened = open_sweep(sweep)
     run = run_of(opened, asked)
     summary = summarise(opened.trial_rows())
-    console.print(result(summary, run))
-    with console.status("drawing the report"):
+    with err().status("looking for what to freeze"):
+        firsts = first_answers(opened, summary)
+    if not as_json:
+        console.print(result(summary, run, firsts, published_of(opened)))
+    with err().status("drawing the report"):
         page = written(opened, summary=summary, out=where, run=run)
-    console.print(f"\nReport: {page}", soft_wrap=True)
+    if as_json:
+        print_document("report", {"report": page, **document(summary, firsts)})
+    else:
+        console.print(f"\nReport: {page}", soft_wrap=True)

@@ -7,12 +7,13 @@ very many trials only some are listed, evenly spread over the frozen fraction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import zip_longest
+from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from frostline.analyse import (
@@ -20,14 +21,21 @@ from frostline.analyse import (
     Summary,
     TimeSplit,
     TrialSummary,
+    VariantComparison,
     contrast_words,
     group_answer,
+    published_table,
+    variant_comparisons,
 )
+from frostline.analyse.variant_table import COLUMNS
 from frostline.billing.run import Run
 from frostline.billing.trials import trial_bills
 from frostline.billing.words import bill_cells, bill_columns, measured_words
 from frostline.cli.plain_table import plain_table
+from frostline.cli.tables import FittedTable
 from frostline.device_id import is_cpu
+from frostline.published import Published
+from frostline.recommendation.first_answer import FirstAnswer, first_sentences
 from frostline.reporting.page_limits import shown_trials
 from frostline.store.trial_row import TrialRow
 from frostline.words import (
@@ -35,8 +43,8 @@ from frostline.words import (
     failure_words,
     floor,
     interval,
+    layer_place,
     milliseconds,
-    number,
     policy_words,
     ratio,
     share,
@@ -49,17 +57,112 @@ _SHORT = {"no measurable difference": "no difference"}
 _STYLES = {"faster": "green", "slower": "red", "no measurable difference": "dim"}
 
 
-def result(summary: Summary, run: Run | None = None) -> RenderableType:
-    """Every group's table, failures and answer; then what one setting gives against another.
+def result(
+    summary: Summary,
+    run: Run | None = None,
+    firsts: Sequence[FirstAnswer | None] = (),
+    published: Sequence[Published] = (),
+) -> RenderableType:
+    """What to freeze in each group, its table, failures and statistics; then what is compared.
 
-    `run` has examples and epochs: each group also shows what it takes; None: it does not.
+    `run` has examples and epochs: each group also shows what it takes; None: it does not. `firsts`
+    has what to freeze, by position of the group; empty: not asked. `published` are speedups to be
+    shown beside the measured ones.
     """
     contrasts = contrast_words(summary.groups, _CONTRASTS)
     return Group(
-        *(part for group in summary.groups for part in _group(group, run)),
+        *(
+            part
+            for group, first in zip_longest(summary.groups, firsts[: len(summary.groups)])
+            for part in _group(group, run, first)
+        ),
+        *(part for each in variant_comparisons(summary.groups) for part in _variants(each)),
+        *_published(summary, published),
         *([Text("\nSettings compared", style="bold")] if contrasts else []),
-        *(Padding(Text(words[:1].upper() + words[1:]), (0, 0, 0, 2)) for words in contrasts),
+        *(
+            Padding(Text(words[:1].upper() + words[1:]), (0, 0, 0, 2), expand=False)
+            for words in contrasts
+        ),
     )
+
+
+def document(
+    summary: Summary, firsts: Sequence[FirstAnswer | None] = ()
+) -> dict[str, list[dict[str, Any]]]:
+    """The result as JSON: by model and setting what to freeze, the answer and every trial."""
+    return {
+        "groups": [
+            {
+                "model": group.key.model,
+                "setting": asdict(group.key.setting),
+                "device_kind": group.device_kind,
+                "baseline_step_ns": group.baseline_step_ns,
+                "noise_floor": group.noise_floor,
+                "is_unreadable": group.is_unreadable,
+                "first_sentences": list(first_sentences(first, group)),
+                "half_the_time": _half(first),
+                "answer": group_answer(group),
+                "trials": [_trial(item) for item in group.trials],
+            }
+            for group, first in zip_longest(summary.groups, firsts[: len(summary.groups)])
+        ]
+    }
+
+
+def _half(first: FirstAnswer | None) -> dict[str, Any] | None:
+    """What to freeze for half the step time; null where there is no cost model."""
+    if first is None or first.found is None:
+        return None
+    found = first.found
+    return {
+        "is_reached": first.halves,
+        "policy": found.answer.policy,
+        "frozen_layers": list(found.pick.frozen_layers),
+        "numbers": list(first.numbers_of(found.pick.frozen_layers)),
+        "predicted_share": found.pick.share,
+        "predicted_speedup": found.answer.predicted_speedup,
+        "low": found.answer.low,
+        "high": found.answer.high,
+        "kept": found.pick.kept,
+        "most": first.most,
+        "held_out_error": None if first.error is None else first.error.mean_abs,
+        "held_out": 0 if first.error is None else first.error.count,
+        "code": found.code,
+    }
+
+
+def _trial(item: TrialSummary) -> dict[str, Any]:
+    row = item.row
+    return {
+        "trial_id": row.trial_id,
+        "policy": row.policy,
+        "is_control": row.is_control,
+        "replicate": row.replicate,
+        "status": row.status,
+        "verdict": item.verdict,
+        "frozen_fraction": row.frozen_fraction,
+        "step_ns": row.step_ns,
+        "speedup": row.speedup,
+        "speedup_low": row.speedup_low,
+        "speedup_high": row.speedup_high,
+        "error": failure_words(row) if row.status == "failed" else None,
+    }
+
+
+def _variants(compared: VariantComparison) -> Iterator[RenderableType]:
+    yield Text(f"\n{compared.title}: variants compared", style="bold")
+    yield plain_table(COLUMNS, list(compared.cells())[:_ROWS])
+    yield Text(f"{compared.words()} Noise floor {floor(compared.noise_floor)}.".strip())
+
+
+def _published(summary: Summary, points: Sequence[Published]) -> Iterator[RenderableType]:
+    if not points:
+        return
+    rows = [item.row for group in summary.groups for item in group.trials]
+    yield Text("\nPublished", style="bold")
+    yield plain_table(published_table.COLUMNS, published_table.published_cells(points, rows))
+    for said in published_table.published_sentences(points):
+        yield Padding(Text(said), (0, 0, 0, 2), expand=False)
 
 
 def time_words(split: TimeSplit) -> str:
@@ -92,17 +195,28 @@ def device_words(rows: Iterable[TrialRow]) -> str:
     )
 
 
-def _group(group: GroupSummary, run: Run | None) -> Iterator[RenderableType]:
+def _group(
+    group: GroupSummary, run: Run | None, first: FirstAnswer | None
+) -> Iterator[RenderableType]:
     yield Text(f"\n{group.title}", style="bold")
+    if said := first_sentences(first, group):
+        yield Text("\n" + said[0], style="bold")
+        yield from map(Text, said[1:])
+        if first is not None and first.found is not None and first.found.pick.frozen_layers:
+            yield Text("The Keras code for it, and other budgets: frostline recommend OUT.")
+        yield Text()
+    elif group.is_unreadable:
+        yield Text("\n" + group_answer(group) + "\n", style="bold")
     yield _table(group)
     for row in group.failed[:_FAILED]:
         reason = Text(f"{policy_words(row)} {failure_words(row)}", style="red")
-        yield Padding(reason, (0, 0, 0, 2))
+        yield Padding(reason, (0, 0, 0, 2), expand=False)
     more = len(group.trials) - len(shown_trials(group, _ROWS))
     if more > 0:
         yield Text(f"{more} more trials are not listed here; the answer counts them.")
-    yield Text(f"Noise floor {floor(group.noise_floor)}. Layers count from 0 at the input.\n")
-    yield Text(group_answer(group))
+    yield Text(f"Noise floor {floor(group.noise_floor)}. Layers count from 1 at the input.\n")
+    if not group.is_unreadable:
+        yield Text(group_answer(group))
     if run is not None:
         yield from _bills(group, run)
 
@@ -121,24 +235,19 @@ def _bills(group: GroupSummary, run: Run) -> Iterator[RenderableType]:
     yield Text(measured_words(bills.values(), run))
 
 
-def _table(group: GroupSummary) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("policy", overflow="fold", min_width=12)
-    table.add_column("frozen", justify="right", no_wrap=True)
-    table.add_column("trains\nfrom", justify="right", no_wrap=True)
-    table.add_column("step\nms", justify="right", no_wrap=True)
-    table.add_column("speedup", justify="right", no_wrap=True)
-    table.add_column("95%\ninterval", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for item in shown_trials(group, _ROWS):
-        table.add_row(*_cells(item))
-    return table
+def _table(group: GroupSummary) -> FittedTable:
+    return FittedTable(
+        ("policy", "frozen", "trains\nfrom", "step\nms", "speedup", "95%\ninterval", "verdict"),
+        map(_cells, shown_trials(group, _ROWS)),
+        words=(6,),
+        goes=(2, 3, 5, 1, 6, 4),
+    )
 
 
-def _cells(item: TrialSummary) -> tuple[RenderableType, ...]:
+def _cells(item: TrialSummary) -> tuple[str | Text, ...]:
     row = item.row
-    cells = (Text(policy_words(row)), share(row.frozen_fraction))
-    place = number(row.earliest_trainable_layer)
+    cells = (policy_words(row), share(row.frozen_fraction))
+    place = layer_place(row.earliest_trainable_layer)
     if row.status == "failed":
         return (*cells, place, "", "", "", Text("failed", style="red"))
     if row.is_control:

@@ -8,8 +8,16 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from frostline.cli.cluster import AddressOption, TokenFileOption, connected, exit_code_of, verdict
+from frostline.cli.cluster import (
+    AddressOption,
+    TokenFileOption,
+    connected,
+    exit_code_of,
+    job_document,
+    verdict,
+)
 from frostline.cli.console import err, out
+from frostline.cli.documents import AsJson, print_document
 
 
 def submit(
@@ -23,6 +31,7 @@ def submit(
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow the sweep to its end; its exit code is this one.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a study on a Ray cluster, as a job that goes on when this machine leaves."""
     from frostline.cli.job_progress import JobProgress
@@ -35,15 +44,19 @@ def submit(
     for notice in job.notices:
         err().print(Text.assemble(("note: ", "yellow"), notice), soft_wrap=True)
     console = out()
-    console.print(
-        f"Job {job.job_id} is with the cluster ({job.size_bytes / 1024**2:.1f} MiB uploaded).\n"
-        f"Results: {job.out}\n"
-        f"Follow:  frostline status {job.job_id} --address {api.address} --wait\n"
-        f"Stop:    frostline stop {job.job_id} --address {api.address}",
-        markup=False,
-        soft_wrap=True,
-    )
+    if not as_json:
+        console.print(
+            f"Job {job.job_id} is with the cluster ({job.size_bytes / 1024**2:.1f} MiB uploaded).\n"
+            f"Results: {job.out}\n"
+            f"Follow:  frostline status {job.job_id} --address {api.address} --wait\n"
+            f"Stop:    frostline stop {job.job_id} --address {api.address}",
+            markup=False,
+            soft_wrap=True,
+        )
     if not wait:
+        if as_json:
+            submitted = {"job_id": job.job_id, "out": job.out, "size_bytes": job.size_bytes}
+            print_document("submit", {**submitted, "address": api.address})
         return
     try:
         with JobProgress(err()) as progress:
@@ -51,6 +64,9 @@ def submit(
     except KeyboardInterrupt:
         err().print("Not followed any more; the job goes on.")
         raise
-    console.print(verdict(ended), markup=False, soft_wrap=True)
+    if as_json:
+        print_document("submit", {**job_document(ended), "address": api.address})
+    else:
+        console.print(verdict(ended), markup=False, soft_wrap=True)
     if code := exit_code_of(ended):
         raise typer.Exit(code)

@@ -69,6 +69,7 @@ class CostModel:
     Args:
         facts: the model.
         runs: measured anchors; the one called `trainable` must be among them.
+        is_variant: the anchors are those of a variant, and were measured against the plain model.
 
     Attributes:
         facts: the model.
@@ -76,12 +77,16 @@ class CostModel:
             pays, plus `shared_optimizer`.
         shared_optimizer: the optimizer's part that belongs to no layer.
         priced_modes: the (layer, mode) pairs that the anchors show.
+        baseline: what predictions are divided by: the step in which everything trains, by the
+            model; for a variant the measured step of the plain model, which prices are in.
 
     Raises:
         UsageError: the trainable anchor is missing, or its step could not be analysed.
     """
 
-    def __init__(self, facts: ModelFacts, runs: Sequence[AnchorRun]) -> None:
+    def __init__(
+        self, facts: ModelFacts, runs: Sequence[AnchorRun], *, is_variant: bool = False
+    ) -> None:
         by_name = {run.name: run for run in runs}
         if "trainable" not in by_name:
             raise UsageError(
@@ -118,17 +123,17 @@ class CostModel:
             )
         )
         self.shared_optimizer = self.shared_optimizer.scaled(rest.factor)
-        self._baseline = self.total(())
+        self.baseline = 1.0 if is_variant else self.total(())
 
     def predict(self, frozen_variables: Collection[str]) -> float:
-        """Step time of a configuration / the baseline's, both by the model.
+        """Step time of a configuration / the baseline's.
 
         Variables go by their paths.
 
         Raises:
             UsageError: no anchor shows a layer in the mode that it takes in this configuration.
         """
-        return self.total(frozen_variables) / self._baseline
+        return self.total(frozen_variables) / self.baseline
 
     def speedup(self, frozen_variables: Collection[str]) -> float:
         """Predicted baseline / predicted configuration."""

@@ -14,7 +14,7 @@ from os import PathLike
 
 from frostline.analyse import GroupKey, noise_floor
 from frostline.analyse.busy import busy_fraction
-from frostline.analyse.lookup import find_trial
+from frostline.analyse.lookup import BASELINE, KnownFacts, baseline_of, find_trial
 from frostline.analyse.stored_model import facts_if_known
 from frostline.attribute.costs import apportion
 from frostline.attribute.dispatch import RULE as DISPATCH
@@ -34,7 +34,8 @@ def diff(
     trial_a: str,
     trial_b: str,
     *,
-    clock: Clock = "profiled",
+    clock: Clock | None = None,
+    model: str | None = None,
     force: bool = False,
 ) -> Difference:
     """Ops that vanished, shrank, grew or appeared from one trial to another.
@@ -42,11 +43,14 @@ def diff(
     Args:
         sweep: the sweep that both belong to, or its path.
         trial_a: the first trial: its id, the start of its id, its policy, or its name in tables
-            (`control 2`).
+            (`control 2`), with the model's before it where that is needed (`vgg16/prefix:8`);
+            `baseline` is the first control that left a profile.
         trial_b: the second.
         clock: `profiled` compares op times as they were profiled; `timed` scales each profile to
             the unprofiled step (A's baseline / speedup, minus the time in which no op runs), so
-            that it does not matter if the machine ran slower during one of the profiles.
+            that it does not matter if the machine ran slower during one of the profiles. None:
+            `timed` where both have a baseline in common and a speedup, else `profiled`.
+        model: only trials of this model.
         force: compare different models, settings or devices; the notices say what differs.
 
     Raises:
@@ -55,7 +59,7 @@ def diff(
     """
     sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
-    a, b = (find_trial(rows, each, partial(facts_if_known, sweep)) for each in (trial_a, trial_b))
+    a, b = _both(rows, (trial_a, trial_b), model, partial(facts_if_known, sweep))
     for row in (a, b):
         _need_profile(row)
     differing = _differing(a, b)
@@ -67,15 +71,21 @@ def diff(
         )
     if differing and clock == "timed":
         raise UsageError(
-            f"--timed needs trials with a common baseline; these differ in {'; '.join(differing)}"
+            "the clock `timed` needs trials with a common baseline; these differ in "
+            f"{'; '.join(differing)}"
         )
+    if clock is None:
+        timed = not differing and a.speedup and b.speedup and a.baseline_step_ns
+        clock = "timed" if timed else "profiled"
     before, after = _ops(sweep, a), _ops(sweep, b)
     notices = _unobserved(a, b)
     notices += [f"not the same work: they differ in {each}" for each in differing]
     if clock == "timed":
         before, after = _timed(before, a, a), _timed(after, b, a)
     elif not differing:
-        notices += _drift(a, b, [row for row in rows if GroupKey.of(row) == GroupKey.of(a)])
+        notices += _drift(
+            a, b, [row for row in rows if GroupKey.of(row).plain == GroupKey.of(a).plain]
+        )
     return Difference(
         a=_side(a, before),
         b=_side(b, after),
@@ -83,6 +93,19 @@ def diff(
         groups=changes(before, after),
         notices=tuple(notices),
     )
+
+
+def _both(
+    rows: Sequence[TrialRow], asked: tuple[str, str], model: str | None, facts_of: KnownFacts
+) -> tuple[TrialRow, TrialRow]:
+    """Both trials; `baseline` stands for a control of the group that the other belongs to."""
+    named = [
+        None if each.strip() == BASELINE else find_trial(rows, each, facts_of, model=model)
+        for each in asked
+    ]
+    other = next((each for each in named if each is not None), None)
+    a, b = (each or baseline_of(rows, other, model=model) for each in named)
+    return a, b
 
 
 def _need_profile(row: TrialRow) -> None:
@@ -159,7 +182,7 @@ def _ops(sweep: Sweep, row: TrialRow) -> list[Op]:
 def _timed(ops: Sequence[Op], row: TrialRow, reference: TrialRow) -> list[Op]:
     """Op times scaled to the unprofiled step, exact in the sum."""
     if not row.speedup or not reference.baseline_step_ns:
-        raise UsageError(f"--timed needs a speedup, and {row.trial_id} has none")
+        raise UsageError(f"the clock `timed` needs a speedup, and {row.trial_id} has none")
     step_ns = reference.baseline_step_ns / row.speedup
     busy = busy_fraction(row)
     busy_ns = round(step_ns if busy is None else step_ns * busy)
@@ -187,7 +210,7 @@ def _drift(a: TrialRow, b: TrialRow, group: Sequence[TrialRow]) -> list[str]:
         f"the machine ran {ratio:.2f}x slower while {policy_words(slow)} was profiled (a "
         f"baseline would have taken {duration_ns(max(paces))} a step there, "
         f"{duration_ns(min(paces))} in the other): changes of that size come from the machine. "
-        "--timed removes this effect"
+        "without --profiled this effect is removed"
     ]
 
 

@@ -6,15 +6,14 @@ kinds derived from them. Times are integer nanoseconds per step.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 from frostline.difference.difference import Difference, GroupChange, OpChange
 
 
-def to_json(difference: Difference) -> str:
+def document(difference: Difference) -> dict[str, object]:
     """The difference as one JSON object."""
-    found = {
+    return {
         "a": asdict(difference.a),
         "b": asdict(difference.b),
         "clock": difference.clock,
@@ -26,7 +25,6 @@ def to_json(difference: Difference) -> str:
         "notices": list(difference.notices),
         "groups": [_group(group) for group in difference.groups],
     }
-    return json.dumps(found, indent=1, ensure_ascii=False)
 
 
 def _group(group: GroupChange) -> dict[str, object]:

@@ -131,6 +131,9 @@ def _tensorflow(seen: Observations) -> Check:
         )  # fmt: skip
     gpus = ", ".join(seen.devices.gpus)
     found = gpus or "CPU only"
+    held = {"kernels": "GPU kernels", "host": "ops on the host"}.get(seen.devices.profile or "")
+    if held:
+        found += f"; profiled one multiplication on it, and the profile holds {held}"
     return Check(name="devices", level="ok", found=found)
 
 
@@ -168,7 +171,9 @@ def _gpus(seen: Observations) -> Iterator[Check]:
 
 def _ray(seen: Observations) -> Check:
     if seen.ray is None:
-        return Check(name="Ray", level="ok", found=seen.versions.get("ray") or "works")
+        found = seen.versions.get("ray") or "works"
+        tried = "; started an embedded Ray, ran a task on it and ended it" if seen.thorough else ""
+        return Check(name="Ray", level="ok", found=found + tried)
     return Check(
         name="Ray", level="problem", found=seen.ray.error,
         advice="mend what it names; frostline doctor --thorough then starts Ray as a sweep does",

@@ -48,6 +48,7 @@ class Observations:
         storage: the place that was tried.
         storage_error: None when it can be written, else what went wrong.
         storage_free: free space there; None where it is not known (object stores).
+        thorough: whether TensorFlow profiled and an embedded Ray was started.
     """
 
     python: tuple[int, int]
@@ -69,6 +70,7 @@ class Observations:
     storage: str
     storage_error: str | None
     storage_free: int | None
+    thorough: bool = False
 
 
 def observe(storage: str = ".", *, thorough: bool = False) -> Observations:
@@ -101,6 +103,7 @@ def observe(storage: str = ".", *, thorough: bool = False) -> Observations:
         storage=where.shown,
         storage_error=storage_error,
         storage_free=storage_free,
+        thorough=thorough,
     )
 
 

@@ -14,6 +14,6 @@ docs/explain.md states every rule and formula for users.
 """
 
 from frostline.explanation.explain import explain
-from frostline.explanation.explanation import Ceiling, Explanation, Part, Quantity, Reason
+from frostline.explanation.explanation import Explanation, ForwardAlone, Part, Quantity, Reason
 
-__all__ = ["Ceiling", "Explanation", "Part", "Quantity", "Reason", "explain"]
+__all__ = ["Explanation", "ForwardAlone", "Part", "Quantity", "Reason", "explain"]

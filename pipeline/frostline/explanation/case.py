@@ -12,10 +12,12 @@ from functools import cached_property
 from typing import get_args
 
 from frostline.analyse import Verdict
-from frostline.analyse.ceiling import ceiling
+from frostline.analyse.forward_alone import forward_alone
+from frostline.analyse.groups import is_unusable
+from frostline.analyse.lora_products import LoraProducts
 from frostline.analyse.profiles import LayerMode, ProfileCell, Waits
-from frostline.explanation.explanation import Ceiling, Part, PartKind, Quantity, Reason
-from frostline.explanation.ledger import Ledger, mean_ledger
+from frostline.explanation.explanation import ForwardAlone, Part, PartKind, Quantity, Reason
+from frostline.explanation.ledger import WAITING, Ledger, mean_ledger
 from frostline.store.trial_row import TrialRow
 
 Where = Callable[[ProfileCell], bool]
@@ -28,7 +30,9 @@ class PartChange:
     Attributes:
         baseline_ns, trial_ns: as measured.
         spread_ns: the most that a single control differs from their mean; 0 with one control.
-        noise_ns: the sweep's noise floor times the baseline's step.
+        noise_ns: what the trial's time is uncertain by, since its speedup is: the noise floor
+            times `trial_ns`. What waiting is uncertain by is the noise floor times the trial's
+            step, because waiting is what the ops leave of it.
     """
 
     baseline_ns: int
@@ -43,7 +47,7 @@ class PartChange:
 
     @property
     def is_real(self) -> bool:
-        """Whether the change is larger than the noise floor and than what controls differ by."""
+        """Whether the change is larger than what this part is itself uncertain by."""
         return abs(self.saved_ns) > max(self.noise_ns, self.spread_ns)
 
     def figures(self, name: str) -> tuple[Quantity, Quantity]:
@@ -70,6 +74,7 @@ class Case:
         layers: the trial's layers in the order of first use; empty where they are not known.
         stands_for: the layer with weights that each layer counts with, as in the cost model.
         devices: planes in the trial's profile.
+        lora: its low-rank products; None where it trains none.
     """
 
     row: TrialRow
@@ -83,6 +88,7 @@ class Case:
     layers: tuple[LayerMode, ...]
     stands_for: Mapping[str, str]
     devices: tuple[str, ...]
+    lora: LoraProducts | None = None
 
     @cached_property
     def baseline(self) -> Ledger | None:
@@ -91,6 +97,17 @@ class Case:
         if not self.controls or step_ns is None:
             return None
         return mean_ledger(self.controls, step_ns)
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether the noise floor is too large for any speedup to be believed."""
+        return is_unusable(self.noise_floor)
+
+    @property
+    def freezes_a_prefix(self) -> int:
+        """How many layers, from the input on, are frozen without a gap; 0 where not known."""
+        first = self.first_trainable
+        return 0 if first is None else self.layers.index(first)
 
     @property
     def noise_ns(self) -> int:
@@ -105,6 +122,11 @@ class Case:
     def freezes(self) -> bool:
         """Whether the configuration freezes anything."""
         return bool(self.row.frozen_variables)
+
+    @property
+    def differs(self) -> bool:
+        """Whether it freezes anything, or is a variant of the model."""
+        return self.freezes or self.row.variant is not None
 
     @property
     def first_trainable(self) -> LayerMode | None:
@@ -125,12 +147,13 @@ class Case:
         baseline = self.baseline
         if baseline is None or self.trial is None:
             return None
-        mean_ns = baseline.total(where)
+        mean_ns, trial_ns = baseline.total(where), self.trial.total(where)
+        uncertain_ns = (self.step_ns or 0) if where(WAITING) else trial_ns
         return PartChange(
             baseline_ns=mean_ns,
-            trial_ns=self.trial.total(where),
+            trial_ns=trial_ns,
             spread_ns=self._spread(where, mean_ns),
-            noise_ns=self.noise_ns,
+            noise_ns=round((self.noise_floor or 0.0) * uncertain_ns),
         )
 
     def mode_of(self, layer: str | None) -> str | None:
@@ -184,11 +207,11 @@ class Case:
                 times[cell.layer] = times.get(cell.layer, 0) + ns
         return sorted(times.items(), key=lambda item: (-item[1], item[0]))
 
-    def ceiling(self) -> Ceiling | None:
+    def forward_alone(self) -> ForwardAlone | None:
         """What freezing could reach; None without a profile of the baseline, or without forward."""
         baseline = self.baseline
         step_ns = self.row.baseline_step_ns
-        speedup = ceiling(self.control_rows)
+        speedup = forward_alone(self.control_rows)
         if baseline is None or step_ns is None or speedup is None:
             return None
         forward_ns = baseline.with_waits("forward")
@@ -197,7 +220,7 @@ class Case:
         kept_ns = step_ns - gradients_ns - update_ns
         if not kept_ns:
             return None
-        return Ceiling(
+        return ForwardAlone(
             speedup=speedup,
             with_rest=step_ns / kept_ns,
             forward_ns=forward_ns,

@@ -6,7 +6,6 @@ integer nanoseconds per step, null where they are not known.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -14,12 +13,12 @@ from frostline.explanation.explanation import Explanation
 from frostline.explanation.memory import MemoryShare
 
 
-def to_json(explanation: Explanation) -> str:
+def document(explanation: Explanation) -> dict[str, Any]:
     """The explanation as one JSON object."""
     found = asdict(explanation)
     found["memory"] = None if explanation.memory is None else _memory(explanation.memory)
     found["parts"] = [{**asdict(part), "saved_ns": part.saved_ns} for part in explanation.parts]
-    return json.dumps(found, indent=1, ensure_ascii=False)
+    return found
 
 
 def _memory(memory: MemoryShare) -> dict[str, Any]:

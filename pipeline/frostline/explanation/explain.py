@@ -11,7 +11,9 @@ from functools import partial
 from os import PathLike
 
 from frostline.analyse import GroupKey, noise_floor, verdict
+from frostline.analyse.groups import controls_of
 from frostline.analyse.lookup import find_trial
+from frostline.analyse.lora_products import lora_products
 from frostline.analyse.profiles import LayerMode, StepProfile, read_profiles
 from frostline.analyse.stored_memory import memory_of
 from frostline.analyse.stored_model import facts_if_known, load_facts, read_graph
@@ -23,20 +25,30 @@ from frostline.explanation.ledger import step_ledger
 from frostline.explanation.memory import MemoryShare, memory_share
 from frostline.explanation.remains import REMAINS
 from frostline.explanation.saved import SAVED
+from frostline.explanation.variants import VARIANTS
 from frostline.explanation.worth import WORTH
+from frostline.memory.model import MemoryModel
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
-from frostline.words import policy_words
+from frostline.words import layer_number, policy_words
 
 _EFFECTS = ("verdict", "saved", "remains", "unknown")
+_WORTH = (
+    "failed", "too_noisy", "control", "freeze_without_effect", "within_noise", "lora_full_product",
+    "lora_low_rank",
+)  # fmt: skip
 
 
-def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
+def explain(
+    sweep: Sweep | str | PathLike[str], trial: str, *, model: str | None = None
+) -> Explanation:
     """Say where a trial's time went, and why it is or is not faster.
 
     Args:
         sweep: the sweep, or its path; the controls are read too, for the baseline's profile.
-        trial: its id, the start of its id, its policy, or its name in tables (`control 2`).
+        trial: its id, the start of its id, its policy, or its name in tables (`control 2`), with
+            the model's before it where that is needed (`vgg16/prefix:8`).
+        model: only trials of this model.
 
     Raises:
         UsageError: there is no such trial, or the name fits several.
@@ -44,10 +56,13 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
     """
     sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
-    row = find_trial(rows, trial, partial(facts_if_known, sweep))
-    group = [one for one in rows if GroupKey.of(one) == GroupKey.of(row)]
-    case = _case(sweep, row, group)
-    reasons = [reason for rule in (*WORTH, *SAVED, *REMAINS) if (reason := rule(case)) is not None]
+    row = find_trial(rows, trial, partial(facts_if_known, sweep), model=model)
+    case = _case(sweep, row, controls_of(rows, GroupKey.of(row)))
+    reasons = [
+        reason
+        for rule in (*WORTH, *VARIANTS, *SAVED, *REMAINS)
+        if (reason := rule(case)) is not None
+    ]
     first = case.first_trainable
     log = f"logs/{row.trial_id}.log"
     return Explanation(
@@ -60,12 +75,13 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
         layers=len(case.layers) or None,
         frozen_fraction=row.frozen_fraction,
         trains_from=first.layer if first else None,
+        trains_from_number=layer_number(first.index) if first else None,
         verdict=case.verdict,
         speedup=row.speedup,
         speedup_low=row.speedup_low,
         speedup_high=row.speedup_high,
         noise_floor=case.noise_floor,
-        ceiling=case.ceiling(),
+        forward_alone=case.forward_alone(),
         baseline_step_ns=row.baseline_step_ns,
         step_ns=case.step_ns,
         median_step_ns=row.step_ns,
@@ -74,16 +90,25 @@ def explain(sweep: Sweep | str | PathLike[str], trial: str) -> Explanation:
         warnings=row.warnings,
         log_path=log if f"{row.trial_id}.log" in sweep.out.files.stamps("logs") else None,
         trace_path=row.trace_path,
-        memory=_memory(sweep, row, group),
+        memory=_memory(sweep, row, rows),
     )
 
 
-def _memory(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> MemoryShare | None:
-    facts = facts_if_known(sweep, row.model)
-    if facts is None or row.status != "ok":
+def _memory(sweep: Sweep, row: TrialRow, rows: Sequence[TrialRow]) -> MemoryShare | None:
+    """What holds the trial's memory, beside the baseline: the plain model's."""
+    if row.status != "ok":
         return None
-    measured = [one for one in group if one.status == "ok"]
-    return memory_share(memory_of(sweep, measured, facts), row)
+    own = _memory_model(sweep, GroupKey.of(row), rows)
+    plain = own if row.variant is None else _memory_model(sweep, GroupKey.of(row).plain, rows)
+    return memory_share(own, row, plain=plain)
+
+
+def _memory_model(sweep: Sweep, key: GroupKey, rows: Sequence[TrialRow]) -> MemoryModel | None:
+    facts = facts_if_known(sweep, key.model_key)
+    if facts is None:
+        return None
+    measured = [one for one in rows if one.status == "ok" and GroupKey.of(one) == key]
+    return memory_of(sweep, measured, facts)
 
 
 def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
@@ -107,6 +132,7 @@ def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
         layers=layers,
         stands_for=_stands_for(sweep, row.model, controls),
         devices=own.devices if own else (),
+        lora=lora_products(sweep, row),
     )
 
 
@@ -140,5 +166,7 @@ def _stands_for(sweep: Sweep, model: str, controls: Sequence[StepProfile]) -> di
     return {}
 
 
-def _order(reason: Reason) -> tuple[int, int, str]:
-    return (_EFFECTS.index(reason.effect), -abs(reason.share_ns or 0), reason.kind)
+def _order(reason: Reason) -> tuple[int, int, int, str]:
+    """By effect; what a speedup is worth in the order of its rules, anything else by its time."""
+    first = _WORTH.index(reason.kind) if reason.effect == "verdict" else 0
+    return (_EFFECTS.index(reason.effect), first, -abs(reason.share_ns or 0), reason.kind)

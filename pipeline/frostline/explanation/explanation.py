@@ -38,12 +38,13 @@ PART_LABELS: dict[PartKind, str] = {
 }
 
 ReasonKind = Literal[
-    "failed", "freeze_without_effect", "control", "within_noise", "no_trace", "runs_eagerly",
-    "no_baseline_profile", "waiting_not_recorded", "backward_ends", "gradients_changed",
+    "failed", "too_noisy", "freeze_without_effect", "control", "within_noise", "no_trace",
+    "runs_eagerly", "no_baseline_profile", "waiting_not_recorded", "backward_ends",
+    "gradients_changed",
     "weight_gradients_gone", "update_large", "update_small", "norms_in_inference",
     "forward_changed", "waiting_changed", "gradient_flows_through", "still_trains",
     "forward_dominates", "communication", "input_bound", "host_bound", "device_waits",
-    "unattributed",
+    "unattributed", "lora_full_product", "lora_low_rank", "update_changed",
 ]  # fmt: skip
 
 Effect = Literal["verdict", "saved", "remains", "unknown"]
@@ -114,7 +115,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ceiling:
+class ForwardAlone:
     """The speedup that freezing could reach, from the baseline's profile.
 
     Attributes:
@@ -147,11 +148,12 @@ class Explanation:
         frozen_layers: number of frozen layers.
         layers: number of all layers; None where they are not known.
         frozen_fraction: frozen parameters / parameters trainable in the baseline.
-        trains_from: the first layer that still trains; None where it is not known.
+        trains_from, trains_from_number: the first layer that still trains, and its number, from 1
+            at the input; None where it is not known.
         verdict: what the speedup is worth against the noise floor.
         speedup, speedup_low, speedup_high: with the 95% interval.
         noise_floor: over all controls of the model and setting.
-        ceiling: None without a profile of the baseline on the same kind of device.
+        forward_alone: None without a profile of the baseline on the same kind of device.
         baseline_step_ns: median of the baseline beside the trial.
         step_ns: `baseline_step_ns / speedup`, which does not change with the machine's drift.
         median_step_ns: the plain median of the trial's samples.
@@ -172,12 +174,13 @@ class Explanation:
     layers: int | None
     frozen_fraction: float | None
     trains_from: str | None
+    trains_from_number: int | None
     verdict: Verdict | None
     speedup: float | None
     speedup_low: float | None
     speedup_high: float | None
     noise_floor: float | None
-    ceiling: Ceiling | None
+    forward_alone: ForwardAlone | None
     baseline_step_ns: int | None
     step_ns: int | None
     median_step_ns: int | None

@@ -74,12 +74,20 @@ class MemoryShare:
         return "; ".join(sentences)
 
 
-def memory_share(memory: MemoryModel | None, row: TrialRow) -> MemoryShare | None:
-    """What holds a trial's memory; None where nothing can say it."""
-    if memory is None:
+def memory_share(
+    memory: MemoryModel | None, row: TrialRow, *, plain: MemoryModel | None
+) -> MemoryShare | None:
+    """What holds a trial's memory; None where nothing can say it.
+
+    Args:
+        memory: of the trial's model, or of its variant.
+        row: the trial.
+        plain: of the plain model, whose baseline it is compared with.
+    """
+    if memory is None or plain is None:
         return None
     try:
-        trial, baseline = memory.predict(row.frozen_variables), memory.predict(())
+        trial, baseline = memory.predict(row.frozen_variables), plain.predict(())
     except UsageError:
         return None
     return MemoryShare(

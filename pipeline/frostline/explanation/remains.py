@@ -6,15 +6,18 @@ states each in words. Shares are disjoint parts of the trial's step. Pure.
 
 from __future__ import annotations
 
+from frostline.analyse.waits import INPUT_BOUND
 from frostline.explanation.case import Case, Rule, layer_words
 from frostline.explanation.explanation import PartKind, Quantity, Reason
 from frostline.explanation.waiting import NAMED, device_waits
 from frostline.store.trial_row import RUNS_EAGERLY
-from frostline.words import counted, duration_ns, percent
+from frostline.words import counted, duration_ns, layer_number, percent
 
-BOUND = 0.20
-"""The least share of the trial's step at which input is called what bounds it."""
 UNATTRIBUTED = 0.10
+_REMOVABLE: tuple[PartKind, ...] = (
+    "dx_pruned", "dx_through", "dx_trainable", "dx_elsewhere",
+    "dw_frozen", "dw_trainable", "dw_elsewhere", "update",
+)  # fmt: skip
 DOMINATES = 0.50
 
 
@@ -25,8 +28,8 @@ def gradient_flows_through(case: Case) -> Reason | None:
     first = case.first_trainable
     if case.share(share_ns) < NAMED or not through or first is None:
         return None
-    last = through[-1].index
-    beyond = any(layer.mode == "trainable" and layer.index > last for layer in case.layers)
+    last = through[-1]
+    beyond = any(layer.mode == "trainable" and layer.index > last.index for layer in case.layers)
     names = [layer.layer for layer in through]
     return Reason(
         kind="gradient_flows_through",
@@ -34,8 +37,8 @@ def gradient_flows_through(case: Case) -> Reason | None:
         share_ns=share_ns,
         text=(
             f"the gradient still flows through {counted(len(through), 'layer')} that "
-            f"{'is' if len(through) == 1 else 'are'} frozen ({layer_words(names)}), down to layer "
-            f"{first.index} ({first.layer}), which trains"
+            f"{'is' if len(through) == 1 else 'are'} frozen ({layer_words(names)}), down to "
+            f"{first.shown}, which trains"
         ),
         figures=(
             Quantity(name="frozen layers it flows through", value=len(through), unit="layers"),
@@ -43,7 +46,8 @@ def gradient_flows_through(case: Case) -> Reason | None:
             Quantity(name="first layer that trains", value=first.layer, unit=""),
         ),
         advice=(
-            f"Freeze the layers before them as well (0 to {last}): then no gradient enters them."
+            f"Freeze the layers before them that still train as well, so that layers 1 to "
+            f"{layer_number(last.index)} are frozen: then no gradient enters them."
             if beyond
             else "Freeze from the input on instead, and train the last layers: a gradient that has "
             "to reach the first ones passes all of them."
@@ -88,13 +92,25 @@ def forward_dominates(case: Case) -> Reason | None:
         effect="remains",
         share_ns=share_ns,
         text=(
-            f"the forward pass is {percent(share)} of what is left, and freezing leaves it in place"
+            f"the forward pass is {percent(share)} of what is left, and freezing does not remove it"
         ),
         figures=(Quantity(name="forward", value=share_ns, unit="ns"), _share_of_step(share)),
-        advice=(
-            "Freezing more cannot help much. The outputs of a frozen prefix can be computed once "
-            "and kept; smaller inputs or another precision make the rest cheaper."
-        ),
+        advice=_beside_freezing(case),
+    )
+
+
+def _beside_freezing(case: Case) -> str:
+    """What freezing more could still remove, and what helps against the forward pass."""
+    gone_ns = case.remaining(*_REMOVABLE)
+    prefix = case.freezes_a_prefix
+    kept = (
+        f"The outputs of the frozen layers 1 to {prefix} can be computed once and kept; smaller"
+        if prefix > 1
+        else "Smaller"
+    )
+    return (
+        f"Gradients and update still take {percent(case.share(gone_ns))}, the most that freezing "
+        f"more can remove. {kept} inputs or another precision make the forward pass cheaper."
     )
 
 
@@ -126,7 +142,7 @@ def input_bound(case: Case) -> Reason | None:
     """Input ops are a large part of the step."""
     share_ns = case.remaining("input")
     share = case.share(share_ns)
-    if share < BOUND:
+    if share < INPUT_BOUND:
         return None
     return Reason(
         kind="input_bound",
@@ -210,7 +226,7 @@ def no_baseline_profile(case: Case) -> Reason | None:
         effect="unknown",
         text=(
             f"{which} of this model and setting left a profile on "
-            f"{case.row.device_kind or 'this device'}: the ceiling and what each pass saved cannot "
+            f"{case.row.device_kind or 'this device'}: what each pass saved cannot "
             "be known"
         ),
         advice="Run the study again on this OUT; it measures the controls that are missing.",

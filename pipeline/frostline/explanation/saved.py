@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from frostline.analyse.profiles import ProfileCell
-from frostline.explanation.case import Case, Rule
+from frostline.explanation.case import Case, PartChange, Rule
 from frostline.explanation.explanation import Quantity, Reason
 from frostline.explanation.waiting import waiting_changed
 from frostline.words import counted, duration_ns, percent
@@ -18,6 +18,10 @@ from frostline.words import counted, duration_ns, percent
 UPDATE_LARGE = 0.10
 UPDATE_SMALL = 0.03
 MANY_FROZEN = 0.25
+
+_OTHERWISE = (
+    "ops were fused differently, or the machine was in another state during one of the profiles"
+)
 
 
 def backward_ends(case: Case) -> Reason | None:
@@ -32,7 +36,7 @@ def backward_ends(case: Case) -> Reason | None:
         effect="saved",
         share_ns=found.saved_ns,
         text=(
-            f"the backward pass ends at layer {first.index} ({first.layer}): "
+            f"the backward pass ends at {first.shown}: "
             f"{counted(len(pruned), 'layer')} need no gradient passed on (dX)"
         ),
         figures=(
@@ -46,7 +50,7 @@ def gradients_changed(case: Case) -> Reason | None:
     """The dX time changed although the gradient reaches the same layers as before."""
     found = case.change(_dx_beside_norms(case))
     pruned = any(layer.mode == "pruned" for layer in case.layers)
-    if found is None or not case.freezes or not found.is_real:
+    if found is None or not case.differs or not found.is_real:
         return None
     if pruned and found.saved_ns > 0:
         return None
@@ -57,12 +61,16 @@ def gradients_changed(case: Case) -> Reason | None:
         share_ns=found.saved_ns,
         text=(
             f"passing gradients on (dX) takes {'less' if less else 'more'}, although the gradient "
-            "takes the same way as before: ops were fused differently, or the machine was in "
-            "another state during one of the profiles"
+            f"takes the same way as before: {_why_changed(case, _OTHERWISE)}"
         ),
         figures=found.figures("dX"),
         advice="`frostline diff` with a control shows which ops they are.",
     )
+
+
+def _why_changed(case: Case, otherwise: str) -> str:
+    """A variant runs other ops than the plain model; elsewhere it is something else."""
+    return "the layers of this variant run other ops" if case.row.variant else otherwise
 
 
 def weight_gradients_gone(case: Case) -> Reason | None:
@@ -85,11 +93,13 @@ def update(case: Case) -> Reason | None:
     """The optimizer's update is a large part of the step, or too small to matter."""
     found = case.change(lambda cell: cell.pass_ == "optimizer" and not cell.exchange)
     step_ns, fraction = case.row.baseline_step_ns, case.row.frozen_fraction
-    if found is None or not step_ns or not case.freezes or fraction is None:
+    if found is None or not step_ns or not case.differs or fraction is None:
         return None
     if not found.baseline_ns and any(row.unobserved_optimizer_ops for row in case.control_rows):
         return None  # it ran, and left no event
     share = found.baseline_ns / step_ns
+    if case.row.variant is not None:
+        return _update_of_variant(case, found)
     figures = (*found.figures("update"), Quantity(name="frozen fraction", value=fraction, unit="1"))
     if share >= UPDATE_LARGE:
         return Reason(
@@ -119,10 +129,32 @@ def update(case: Case) -> Reason | None:
     return None
 
 
+def _update_of_variant(case: Case, found: PartChange) -> Reason | None:
+    """A variant has other variables to update than the plain model."""
+    row, plain = case.row, case.control_rows[0]
+    if not found.is_real or None in (row.total_params, row.frozen_params, plain.total_params):
+        return None
+    trained, before = (row.total_params or 0) - (row.frozen_params or 0), plain.total_params or 0
+    return Reason(
+        kind="update_changed",
+        effect="saved",
+        share_ns=found.saved_ns,
+        text=(
+            f"the optimizer updates {trained:,} parameters in place of {before:,}: "
+            f"{duration_ns(found.trial_ns)} in place of {duration_ns(found.baseline_ns)}"
+        ),
+        figures=(
+            *found.figures("update"),
+            Quantity(name="baseline trained parameters", value=before, unit="1"),
+            Quantity(name="trial trained parameters", value=trained, unit="1"),
+        ),
+    )
+
+
 def norms_in_inference(case: Case) -> Reason | None:
     """Frozen batch normalisations use their stored statistics: other ops, forward and backward."""
     switched = case.switched_norms
-    if not switched or not case.freezes:
+    if not switched or not case.differs:
         return None
     found = case.change(_norm_cells(case))
     flows = sum(case.mode_of(name) == "pass_through" for name in switched)
@@ -132,7 +164,7 @@ def norms_in_inference(case: Case) -> Reason | None:
         + (f", and the gradient in {flows} that it still flows through" if flows else "")
     )
     if found is not None and not found.is_real:
-        text += "; the difference lies within the noise"
+        text += "; the difference is no larger than its own uncertainty"
     return Reason(
         kind="norms_in_inference",
         effect="saved",
@@ -155,7 +187,7 @@ def forward_changed(case: Case) -> Reason | None:
     found = case.change(
         lambda cell: cell.pass_ == "forward" and not cell.exchange and cell.layer not in norms
     )
-    if found is None or not case.freezes or not found.is_real:
+    if found is None or not case.differs or not found.is_real:
         return None
     less = found.saved_ns > 0
     beside = " beside the normalisations" if norms else ""
@@ -165,11 +197,11 @@ def forward_changed(case: Case) -> Reason | None:
         share_ns=found.saved_ns,
         text=(
             f"the forward pass{beside} takes {'less' if less else 'more'} than the baseline's: "
-            + (
+            + _why_changed(
+                case,
                 "activations that no gradient needs are not kept, and ops can be fused"
                 if less
-                else "ops were fused differently, or the machine was in another state during one "
-                "of the profiles"
+                else _OTHERWISE,
             )
         ),
         figures=found.figures("forward"),

@@ -1,4 +1,4 @@
-"""An explanation in the terminal: verdict and ceiling, the step in parts, the reasons.
+"""An explanation in the terminal: verdict, the forward pass alone, the step in parts, the reasons.
 
 In: `Explanation`. Out: things that Rich prints; eighty columns are enough.
 """
@@ -9,15 +9,14 @@ from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from frostline.explanation.explanation import (
     PART_LABELS,
-    Ceiling,
     Effect,
     Explanation,
+    ForwardAlone,
     Part,
     Reason,
 )
@@ -79,8 +78,8 @@ def _about(explanation: Explanation) -> str:
     words += f"\nFreezes {explanation.frozen_layers}{of} layers"
     if explanation.frozen_fraction is not None:
         words += f", {percent(explanation.frozen_fraction)} of the parameters"
-    if explanation.trains_from:
-        words += f"; trains from {explanation.trains_from}"
+    if explanation.trains_from and explanation.trains_from_number:
+        words += f"; trains from layer {explanation.trains_from_number} ({explanation.trains_from})"
     return words + "."
 
 
@@ -94,24 +93,24 @@ def _verdict(explanation: Explanation) -> Iterator[RenderableType]:
             (said, _STYLES.get(said, "")),
             ".",
         )
-    if explanation.ceiling:
-        yield Text(_ceiling(explanation, explanation.ceiling))
+    if explanation.forward_alone:
+        yield Text(_forward_alone(explanation, explanation.forward_alone))
     for reason in explanation.reasons:
         if reason.effect == "verdict":
             yield _reason_words(reason)
 
 
-def _ceiling(explanation: Explanation, ceiling: Ceiling) -> str:
+def _forward_alone(explanation: Explanation, alone: ForwardAlone) -> str:
     words = (
-        f"Ceiling {ratio(ceiling.speedup)} = 1 + (B + U) / F: forward "
-        f"{duration_ns(ceiling.forward_ns)}, gradients {duration_ns(ceiling.gradients_ns)}, update "
-        f"{duration_ns(ceiling.update_ns)} in the baseline"
+        f"The forward pass alone would be {ratio(alone.speedup)} as fast = 1 + (B + U) / F: "
+        f"forward {duration_ns(alone.forward_ns)}, gradients {duration_ns(alone.gradients_ns)}, "
+        f"update {duration_ns(alone.update_ns)} in the baseline"
     )
-    if round(ceiling.with_rest, 2) < round(ceiling.speedup, 2):
-        words += f"; {ratio(ceiling.with_rest)} with input, waiting and unattributed time kept"
+    if round(alone.with_rest, 2) < round(alone.speedup, 2):
+        words += f"; {ratio(alone.with_rest)} with input, waiting and unattributed time kept"
     saved = _saved_ns(explanation)
-    if saved is not None and saved > 0:
-        removable = ceiling.gradients_ns + ceiling.update_ns
+    if saved is not None and saved > 0 and explanation.verdict == "faster":
+        removable = alone.gradients_ns + alone.update_ns
         takes = f"{duration_ns(removable)} that gradients and update take"
         words += f". The step became {duration_ns(saved)} shorter, "
         words += (
@@ -174,7 +173,7 @@ def _spread(part: Part, digits: int) -> str:
 
 
 def _footnote(explanation: Explanation) -> str:
-    controls = len(explanation.ceiling.controls) if explanation.ceiling else 0
+    controls = len(explanation.forward_alone.controls) if explanation.forward_alone else 0
     several = (
         f", split as the mean of {controls} controls (±: the most that one differs from it)"
         if controls > 1
@@ -203,7 +202,7 @@ def _reason_words(reason: Reason) -> RenderableType:
     words = Text(reason.text[:1].upper() + reason.text[1:] + ".")
     if reason.advice:
         words.append(f"\n→ {reason.advice}", style="bold")
-    return Padding(words, 0)
+    return words
 
 
 def _memory(memory: MemoryShare) -> Iterator[RenderableType]:

@@ -110,7 +110,7 @@ def device_waits(case: Case) -> Reason | None:
 def waiting_changed(case: Case) -> Reason | None:
     """The device waits less or more than in the baseline."""
     found = case.change(lambda cell: cell.pass_ is None)
-    if found is None or not case.freezes or not found.is_real:
+    if found is None or not case.differs or not found.is_real:
         return None
     less = found.saved_ns > 0
     text = f"no op runs during {'less' if less else 'more'} of the step"
@@ -197,9 +197,11 @@ def _advice(case: Case, groups: list[WaitGroup]) -> str:
         else "A larger batch or jit_compile = true gives the device more to do per dispatch"
     )
     if groups and groups[0].name == _UPDATE:
+        fewer = sum(layer.mode == "trainable" for layer in case.layers) > 1
+        ways = ["fewer variables that train launch fewer"] if fewer else []
+        ways += [] if compiled else ["jit_compile = true fuses them"]
         larger = (
-            "The update launches a few ops for each variable, however small: freezing biases and "
-            f"normalisations spares them{'' if compiled else ', jit_compile = true fuses them'}. "
-            "A larger batch makes them weigh less"
+            "The update launches a few ops for each variable that trains, however small"
+            f"{': ' if ways else ''}{', '.join(ways)}. A larger batch makes them weigh less"
         )
     return f"{larger}; where the study feeds its own `data`, see whether that keeps up."

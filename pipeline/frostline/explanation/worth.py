@@ -6,7 +6,8 @@ states each in words. Pure.
 
 from __future__ import annotations
 
-from frostline.analyse.ceiling import REMOVABLE
+from frostline.analyse.forward_alone import REMOVABLE
+from frostline.analyse.groups import QUIETER
 from frostline.explanation.case import Case, Rule
 from frostline.explanation.explanation import Quantity, Reason
 from frostline.words import duration_ns, percent, speedup
@@ -58,13 +59,32 @@ def control(case: Case) -> Reason | None:
     )
 
 
+def too_noisy(case: Case) -> Reason | None:
+    """The noise floor is so large that no speedup of this sweep can be believed."""
+    floor = case.noise_floor
+    if floor is None or not case.is_unreadable or case.row.speedup is None:
+        return None
+    return Reason(
+        kind="too_noisy",
+        effect="verdict",
+        share_ns=case.noise_ns or None,
+        text=(
+            f"this sweep is too noisy to read: copies of the baseline, which should take the same "
+            f"time, differ from it by up to {percent(floor)}"
+        ),
+        figures=(Quantity(name="noise floor", value=floor, unit="1"),),
+        advice=QUIETER,
+    )
+
+
 def freeze_without_effect(case: Case) -> Reason | None:
     """Gradients and update take no less than in the baseline, and neither does the step."""
     gone = case.change(lambda cell: cell.pass_ in REMOVABLE)
-    if gone is None or not case.freezes or case.row.is_control:
+    if gone is None or not case.freezes or case.row.is_control or case.is_unreadable:
         return None
-    shrank = gone.is_real and gone.saved_ns > 0
-    if case.verdict != "no measurable difference" or shrank:
+    if case.row.variant is not None:
+        return None
+    if case.verdict != "no measurable difference" or gone.is_real:
         return None
     baseline = case.baseline
     of_frozen = ("dx_pruned", "dw_frozen")
@@ -75,46 +95,62 @@ def freeze_without_effect(case: Case) -> Reason | None:
         share_ns=gone.saved_ns,
         text=(
             f"freezing removed nothing that can be measured: gradients and update take "
-            f"{duration_ns(gone.trial_ns)} of {duration_ns(gone.baseline_ns)} in the baseline; all "
-            f"gradients of the frozen layers together take {duration_ns(at_stake_ns)} there"
+            f"{duration_ns(gone.trial_ns)}, in the baseline {duration_ns(gone.baseline_ns)}, which "
+            f"is no more apart than they are uncertain by; all gradients of the frozen layers "
+            f"together take {duration_ns(at_stake_ns)} there"
         ),
         figures=(
             *gone.figures("gradients and update"),
             Quantity(name="baseline gradients of frozen layers", value=at_stake_ns, unit="ns"),
         ),
-        advice=(
-            "Freeze the layers whose gradients take the time, beginning at the input: "
-            "`frostline predict` answers for any choice without measuring it."
-        ),
+        advice=_freeze_instead(case),
     )
+
+
+def _freeze_instead(case: Case) -> str:
+    """What to freeze that this trial does not; empty where nothing else could be frozen."""
+    if sum(layer.mode == "trainable" for layer in case.layers) == 1:
+        return ""
+    prefix = case.freezes_a_prefix
+    where = (
+        f"Freeze further than layer {prefix}"
+        if prefix
+        else "Freeze the layers whose gradients take the time, beginning at the input"
+    )
+    return f"{where}: `frostline predict` answers for any choice without measuring it."
 
 
 def within_noise(case: Case) -> Reason | None:
     """The speedup lies within the noise floor, or its interval contains 1."""
-    if case.verdict != "no measurable difference" or case.row.is_control:
+    if case.verdict != "no measurable difference" or case.row.is_control or case.is_unreadable:
         return None
     floor = case.noise_floor
-    known = f"copies of the baseline differ by up to {percent(floor)}" if floor is not None else ""
+    within = floor is not None and abs((case.row.speedup or 1.0) - 1) <= floor
+    if floor is not None and within:
+        why = f"copies of the baseline differ by up to {percent(floor)}"
+        why += f", {duration_ns(case.noise_ns)} of this step" if case.noise_ns else ""
+    elif case.row.speedup_low is None or case.row.speedup_high is None:
+        why = "neither an interval nor a control was measured"
+    else:
+        why = "its interval contains 1" + ("" if floor is not None else ", and no control is there")
     return Reason(
         kind="within_noise",
         effect="verdict",
-        share_ns=case.noise_ns if floor is not None else None,
-        text=(
-            f"{speedup(case.row)} is no measurable difference: "
-            + (known or "the interval contains 1, and no control was measured")
-            + (f", {duration_ns(case.noise_ns)} of this step" if case.noise_ns else "")
-        ),
+        share_ns=case.noise_ns if within else None,
+        text=f"{speedup(case.row)} is no measurable difference: {why}",
         figures=(
             (Quantity(name="noise floor", value=floor, unit="1"),) if floor is not None else ()
         ),
         advice=(
-            "Measure on a machine without other work, with a smaller target_ci, or with a larger "
+            "To see smaller differences, measure on a machine without other work or with a larger "
             "batch."
+            if within
+            else "A smaller target_ci, or more pairs (max_pairs), makes the interval narrower."
         ),
     )
 
 
-WORTH: tuple[Rule, ...] = (failed, freeze_without_effect, control, within_noise)
+WORTH: tuple[Rule, ...] = (failed, too_noisy, control, freeze_without_effect, within_noise)
 
 
 def _step_change(case: Case) -> int | None:

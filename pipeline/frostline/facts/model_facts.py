@@ -14,6 +14,8 @@ from functools import cached_property
 
 from pydantic import TypeAdapter
 
+from frostline.variant import LORA_PREFIX
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariableFacts:
@@ -36,6 +38,11 @@ class VariableFacts:
     params: int
     is_bias: bool
     has_gradient: bool = True
+
+    @property
+    def is_lora(self) -> bool:
+        """Whether Keras's `enable_lora` added it."""
+        return self.name.startswith(LORA_PREFIX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +194,7 @@ _FACTS: TypeAdapter[ModelFacts] = TypeAdapter(ModelFacts)
 
 
 def facts_path(model: str) -> str:
-    """Where a model's facts lie in an output directory, relative to it."""
+    """Where a model's or variant's facts lie in an output directory, relative to it."""
     return f"models/{model}.json"
 
 

@@ -17,6 +17,8 @@ import tensorflow as tf
 
 from frostline.errors import TrialError
 from frostline.measure.graph.wrapped_methods import without_updates
+from frostline.measure.variants import vary
+from frostline.variant import Variant
 
 MIN_BLOCK_NS = 20_000_000
 _WARM_STEPS = 3
@@ -62,13 +64,23 @@ class Arm:
         strategy: tf.distribute.Strategy,
         *,
         cycle: int = 1,
+        variant: Variant | None = None,
     ) -> None:
-        """Make an arm; `cycle` says after how many batches their shapes repeat."""
+        """Make an arm.
+
+        Args:
+            model: the plain model, compiled.
+            batches: what its train function takes.
+            strategy: that it was built under.
+            cycle: after how many batches their shapes repeat.
+            variant: what `build_variables` makes of the model.
+        """
         self.model = model
         self.steps = 0
         self.block_steps = 1
         self.batches = batches
         self._strategy = strategy
+        self._variant = variant
         self._steps_per_call = max(1, int(getattr(model, "steps_per_execution", None) or 1))
         self._cycle_of_batches = cycle
         self.cycle = math.lcm(self._steps_per_call, cycle)
@@ -88,12 +100,20 @@ class Arm:
         self.cycle = math.lcm(self._steps_per_call, self._cycle_of_batches, steps)
         return ()
 
-    def build_variables(self) -> None:
-        """Give a subclassed model its variables, which it has only once it has been called.
+    def build_variables(self) -> tuple[str, ...]:
+        """Give a subclassed model its variables, and make a variant of a model that is to be one.
+
+        A subclassed model has its variables only once it has been called.
 
         Layers are named and frozen before the first step, so the variables are needed by then. What
         the model's `call` does not reach, or a model without one, gets them from a training step
         that is traced and never run.
+
+        Returns:
+            Warnings about the variant.
+
+        Raises:
+            TrialError: it cannot be made a variant.
         """
         model = self.model
         if not model.built and type(model).call is not keras.Model.call:
@@ -108,6 +128,11 @@ class Arm:
                     trace_step(model, next(self.batches), self._strategy)
             except Exception as error:  # noqa: BLE001 - foreign code; the first step will say
                 print(f"variables are built in the first step: {_first_line(error)}", flush=True)
+        variant, self._variant = self._variant, None
+        if variant is None:
+            return ()
+        with self._strategy.scope():
+            return vary(model, variant)
 
     def build_state(self) -> None:
         """Create metric and optimizer variables before the step is traced.

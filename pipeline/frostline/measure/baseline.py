@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from frostline.measure.phase_times import Phases
 from frostline.measure.profiler import ProfiledWindow, profile_trial
 from frostline.measure.short_error import short_error
 from frostline.measure.trial_arm import TracedArm, trace_baseline, trace_trial
-from frostline.trial import Trial
+from frostline.trial import ModelSpec, Trial
 
 _SANDWICH_PAIRS = 22
 _ENERGY_WINDOW_S = 1.5
@@ -123,7 +124,7 @@ class WarmBaseline:
 
     def _interleaved(self, trial: Trial, scratch: Path) -> Measured:
         baseline = self._open_baseline()
-        traced = trace_trial(trial, self._build, self._phases, trains=self._trains)
+        traced = self._traced(trial)
         with self._phases.timed("step", "measure"):
             warm = [
                 sample(block, "trial", -1, position, warmup=True)
@@ -135,6 +136,10 @@ class WarmBaseline:
         measured = self._report(trial, traced, scratch, (*warm, *compared.samples), compared)
         return replace(measured, device_before=before, device_after=after)
 
+    def _traced(self, trial: Trial) -> TracedArm:
+        make = partial(self._build, trial.model)
+        return trace_trial(trial, make, self._phases, trains=self._trains)
+
     def _sandwiched(self, trial: Trial, scratch: Path) -> Measured:
         """Baseline, trial, baseline, one resident at a time; where two models do not fit."""
         pairs = min(_SANDWICH_PAIRS, looks(self._measure.min_pairs, self._measure.max_pairs)[-1])
@@ -143,7 +148,7 @@ class WarmBaseline:
         unsettle()
         release_memory()
         with transient_models():
-            traced = trace_trial(trial, self._build, self._phases, trains=self._trains)
+            traced = self._traced(trial)
             with self._phases.timed("step", "measure"):
                 traced.arm.warm_up()
             state_before = device_state()
@@ -289,25 +294,33 @@ class WarmBaseline:
             traced.arm.warm_up()
         return traced.arm
 
-    def _build(self) -> tuple[Arm, tuple[str, ...]]:
+    def _build(self, spec: ModelSpec | None = None) -> tuple[Arm, tuple[str, ...]]:
+        """An arm of a variant, or of the plain model."""
+        spec = spec or self._spec
         seed = self._measure.seed
         with self._phases.timed("build", "build"):
-            model, warnings = build(self._spec, self._setting, seed=seed, strategy=self._strategy)
+            model, warnings = build(spec, self._setting, seed=seed, strategy=self._strategy)
             if self._slowed and (slower := slow_down(model)) is not None:
                 warnings = (*warnings, slower)
             with self._strategy.scope():
                 found = feed(
                     model,
-                    self._spec,
+                    spec,
                     self._setting,
                     self._strategy,
                     seed=seed,
                     known=self._feed,
                 )
-                arm = Arm(model, found.batches, self._strategy, cycle=found.cycle)
-                arm.build_variables()
+                arm = Arm(
+                    model,
+                    found.batches,
+                    self._strategy,
+                    cycle=found.cycle,
+                    variant=spec.variant,
+                )
+                left = arm.build_variables()
         self._feed = replace(found, batches=iter(()))
-        return arm, (*warnings, *found.warnings)
+        return arm, (*warnings, *found.warnings, *left)
 
     def _open_baseline(self) -> Arm:
         if self._baseline is None:

@@ -26,6 +26,7 @@ from frostline.measure.eager import forget_eager_functions, keep_eager_functions
 from frostline.measure.fresh_state import fresh_state
 from frostline.measure.fresh_step import forget_traces
 from frostline.measure.short_error import short_error
+from frostline.measure.variants import refuse_unwrappable, remat_scope
 from frostline.optimizers import taken_apart
 from frostline.trial import ModelSpec, Setting
 
@@ -65,13 +66,14 @@ def build(
             kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
         # A `tf.function` of the module has made its variables for the last model.
         forget_traces(getattr(builder, "__globals__", {}).values())
-        with user_code(spec.builder):
+        with user_code(spec.builder), remat_scope(spec.variant):
             model = builder(**kwargs)
         keep_eager_functions(spec)
         model, dataset = _with_dataset(model)
         _refuse_other_backend(spec)
         if not isinstance(model, keras.Model):
             raise _not_a_model(model, spec)
+        refuse_unwrappable(model, spec.variant)
         fed = spec.data is not None or dataset is not None
         if not model.built and isinstance(model, keras.Sequential) and not (fed and model.compiled):
             raise TrialError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from frostline.errors import StudyError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.backend import refuse_other_backends
 from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
@@ -55,6 +56,21 @@ def inspect_models(
             if process is not None:
                 process.close()
     return found
+
+
+def refuse_impossible_variants(found: Mapping[str, ModelFacts | Failed]) -> None:
+    """Raise where the study asks for a variant that Keras cannot make of its model.
+
+    Raises:
+        StudyError: names the variants, and the layers that stand in the way.
+    """
+    refused = [
+        f"variant `{name}`: {each.message}"
+        for name, each in found.items()
+        if isinstance(each, Failed) and each.kind == "CannotVary"
+    ]
+    if refused:
+        raise StudyError("\n".join(refused))
 
 
 def _gone(death: ProcessDied, deaths: int) -> Failed:

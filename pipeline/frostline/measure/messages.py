@@ -292,8 +292,8 @@ OUT_OF_MEMORY: Final = "OutOfMemory"
 
 _REFUSALS = frozenset(
     {
-        "FixedBatch", "NeedsData", "NoBatch", "NoGradients", "NoLoss", "NotADataset", "NotAModel",
-        "NotBuilt", "StepFailed", "WrongBackend",
+        "CannotVary", "FixedBatch", "NeedsData", "NoBatch", "NoGradients", "NoLoss", "NotADataset",
+        "NotAModel", "NotBuilt", "StepFailed", "WrongBackend",
     }
 )  # fmt: skip
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
-from pathlib import Path
 
 import tensorflow as tf
+
+from frostline.scratch import scratch_folder
 
 
 def _profiled() -> str:
@@ -19,11 +19,11 @@ def _profiled() -> str:
     step = tf.function(lambda x: tf.linalg.matmul(x, x))
     x = tf.ones([256, 256])
     step(x).numpy()
-    with tempfile.TemporaryDirectory() as folder:
-        tf.profiler.experimental.start(folder)
+    with scratch_folder(prefix="frostline-probe-") as folder:
+        tf.profiler.experimental.start(str(folder))
         step(x).numpy()
         tf.profiler.experimental.stop()
-        content = b"".join(file.read_bytes() for file in Path(folder).rglob("*.xplane.pb"))
+        content = b"".join(file.read_bytes() for file in folder.rglob("*.xplane.pb"))
     # Kernels stand in lines named after their stream; without permission CUPTI records none.
     return "kernels" if b"Stream #" in content else "host" if b"MatMul" in content else "nothing"
 

@@ -52,7 +52,7 @@ def retrace(request: RetraceStep, enter: Callable[[str], None]) -> Retraced:
     model, _ = build(request.model, setting, seed=request.seed)
     strategy = strategy_for(setting)
     found = feed(model, request.model, setting, strategy, seed=request.seed, counted=False)
-    arm = Arm(model, found.batches, strategy)
+    arm = Arm(model, found.batches, strategy, variant=request.model.variant)
     arm.build_variables()
     owned = owned_layers(model)
     freeze(model, frozenset(request.frozen_variables))

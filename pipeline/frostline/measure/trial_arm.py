@@ -25,6 +25,7 @@ from frostline.measure.held_bytes import held_bytes
 from frostline.measure.layers import OwnedLayer, freeze, owned_layers
 from frostline.measure.messages import HeldBytes
 from frostline.measure.phase_times import Phases
+from frostline.measure.variants import base_weights, is_lora
 from frostline.trial import Trial
 
 Make = Callable[[], tuple[Arm, tuple[str, ...]]]
@@ -74,6 +75,7 @@ def trace_trial(trial: Trial, make: Make, phases: Phases, *, trains: frozenset[s
         frozen_layers=frozenset(trial.frozen_layers),
         trains=trains,
         batch_size=trial.setting.batch_size,
+        varied=trial.variant is not None,
     )
 
 
@@ -85,6 +87,7 @@ def _trace(
     frozen_layers: frozenset[str],
     trains: frozenset[str] | None,
     batch_size: int | None = None,
+    varied: bool = False,
 ) -> TracedArm:
     resident = device.current_bytes()
     arm, warnings = make()
@@ -109,6 +112,8 @@ def _trace(
         cycle = arm.repeat_after(facts.cycle)
     every = frozenset(variable.path for entry in owned for variable in entry.variables)
     known = every if facts.gradient_variables is None else every & facts.gradient_variables
+    if trains is not None and varied:  # kernels under LoRA do not train, and its products do
+        trains = (trains & every) | _of_lora(owned)
     expected = (known if trains is None else trains) - frozen
     with phases.timed("check", "check"):
         _check_step(facts, expected, frozen)
@@ -133,6 +138,10 @@ def _trace(
         peak_memory_bytes=None if peak is None or resident is None else peak - resident,
         held=held_bytes(arm.model, arm.looks_like()),
     )
+
+
+def _of_lora(owned: tuple[OwnedLayer, ...]) -> frozenset[str]:
+    return frozenset(each.path for entry in owned for each in entry.variables if is_lora(each.name))
 
 
 def _check_step(facts: StepFacts, expected: frozenset[str], frozen: frozenset[str]) -> None:
@@ -169,6 +178,9 @@ def _watched(
     for entry in owned:
         for variable in entry.variables:
             watched[variable.path] = variable.variable
+        for name, weight in base_weights(entry.layer).items():
+            watched[f"{entry.name}/{name}"] = weight
+            still.add(f"{entry.name}/{name}")
         if isinstance(entry.layer, keras.layers.BatchNormalization) and entry.name in frozen_layers:
             known = {id(variable.variable) for variable in entry.variables}
             for statistic in entry.layer.variables:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from frostline.errors import PolicyError
 from frostline.facts.model_facts import ModelFacts
 from frostline.policies import PolicyMismatchError, anchors, expand, spelled, why_not
 from frostline.study.study import Study
+from frostline.variant import is_variant_key
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,14 +45,17 @@ def configurations_of(
     `notices` takes a sentence for each policy that is skipped.
 
     Raises:
-        PolicyError: a policy freezes everything.
+        PolicyError: a policy freezes everything; in a variant it is skipped.
     """
     found: dict[frozenset[str], Configuration] = {}
     asked = False
     for policy in study.freeze.policies:
         try:
             expanded = expand(policy, facts, granularity=study.freeze.granularity, seed=study.seed)
-        except PolicyMismatchError as error:
+        except PolicyError as error:
+            known = isinstance(error, PolicyMismatchError)
+            if not known and not is_variant_key(facts.name):
+                raise
             notices.append(f"`{spelled(policy)}` is skipped: {error}")
             continue
         if not expanded:

@@ -18,7 +18,8 @@ def labels_of(plan: TrialPlan, done: Collection[str]) -> dict[str, str]:
         if trial.trial_id in done:
             continue
         words = [
-            trial.model.name if several_models else "",
+            trial.model.plain_name if several_models else "",
+            trial.variant,
             trial.policy if not trial.is_control else f"control {trial.replicate + 1}",
             trial.setting.words(differing),
         ]

@@ -7,7 +7,7 @@ anchors included, each configuration once. Pure: nothing here builds a model or 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -30,7 +30,7 @@ class TrialGroup:
     Attributes:
         model, setting: what they share.
         trials: in run order: the first control, the anchors, half of the others, the second
-            control, the other half, the third control.
+            control, the other half, the third control. Variants come last among the others.
     """
 
     model: ModelSpec
@@ -56,6 +56,7 @@ class TrialPlan:
 def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
     """Return the trials of a study; the facts of its models go by their names in the study.
 
+    Variants are measured against the baseline of the plain model, and each has anchors of its own.
     Two policies with the same configuration are one trial, named after the policy that the study
     lists first; the other policy is an alias. The anchors are part of every plan unless the study
     leaves them out; `Trial.anchor` follows the configuration either way. The first control is also
@@ -67,7 +68,7 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
     """
     notices: list[str] = []
     refuse_misfits(
-        study.freeze.policies,
+        (*study.freeze.policies, *(policy for _, policy in study.freeze.schedule)),
         (facts[model.name] for model in study.models),
         granularity=study.freeze.granularity,
         seed=study.seed,
@@ -75,7 +76,7 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
     )
     asked = False
     groups: list[TrialGroup] = []
-    for model in study.model_specs():
+    for model, variants in _with_variants(study, facts):
         known = facts[model.name]
         if not known.layers:
             notices.append(
@@ -85,12 +86,24 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
             continue
         notices += [f"model `{model.name}`: {warning}." for warning in known.facts_warnings]
         configurations, listed = configurations_of(study, known, notices)
-        asked = asked or listed
+        asked = asked or listed or bool(variants)
+        of_variants = [
+            (variant, facts[variant.name], _of_variant(study, facts[variant.name], notices))
+            for variant in variants
+        ]
         groups += [
             TrialGroup(
                 model=as_found(model, asked_setting, setting, known),
                 setting=setting,
-                trials=_in_run_order(study, model, asked_setting, setting, known, configurations),
+                trials=_in_run_order(
+                    partial(_trial, study, model, asked_setting, setting, known),
+                    configurations,
+                    [
+                        partial(_trial, study, variant, asked_setting, setting, of_variant)(one)
+                        for variant, of_variant, listed in of_variants
+                        for one in listed
+                    ],
+                ),
             )
             for setting, asked_setting in settings_of(study, known, notices).items()
         ]
@@ -105,6 +118,34 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
         groups=tuple(groups),
         notices=tuple(notices),
     )
+
+
+def _with_variants(
+    study: Study, facts: Mapping[str, ModelFacts]
+) -> Iterator[tuple[ModelSpec, list[ModelSpec]]]:
+    """Each plain model with those of its variants whose facts are known and that train."""
+    specs = study.model_specs()
+    for model in specs:
+        if model.variant is None:
+            yield (
+                model,
+                [
+                    each
+                    for each in specs
+                    if each.variant and each.plain_name == model.name and each.name in facts
+                ],
+            )
+
+
+def _of_variant(study: Study, facts: ModelFacts, notices: list[str]) -> list[Configuration]:
+    """A variant's configurations: everything it trains, its anchors, and what policies freeze."""
+    if not facts.layers:
+        notices.append(f"variant `{facts.name}`: skipped, nothing in it trains.")
+        return []
+    notices += [f"variant `{facts.name}`: {warning}." for warning in facts.facts_warnings]
+    found, _ = configurations_of(study, facts, notices)
+    whole = Configuration(frozen=frozenset(), policy="none", anchor="trainable")
+    return sorted([whole, *found], key=lambda one: one.anchor is None)
 
 
 def settings_of(study: Study, facts: ModelFacts, notices: list[str]) -> dict[Setting, Setting]:
@@ -136,14 +177,11 @@ def as_found(model: ModelSpec, asked: Setting, setting: Setting, facts: ModelFac
 
 
 def _in_run_order(
-    study: Study,
-    model: ModelSpec,
-    asked: Setting,
-    setting: Setting,
-    facts: ModelFacts,
+    trial: Callable[..., Trial],
     configurations: Sequence[Configuration],
+    of_variants: Sequence[Trial],
 ) -> tuple[Trial, ...]:
-    trial = partial(_trial, study, model, asked, setting, facts)
+    """Controls, configurations of the plain model, which `trial` makes trials of, and variants."""
     baseline = [
         Configuration(
             frozen=frozenset(), policy="none", anchor="trainable" if replicate == 0 else None
@@ -153,9 +191,9 @@ def _in_run_order(
     first, middle, last = (trial(control, number) for number, control in enumerate(baseline))
     # Anchors run one after the other, so that the machine drifts little between them.
     order = [one for one in configurations if one.anchor]
-    at = max(len(order), (len(configurations) + 1) // 2)
+    at = max(len(order), (len(configurations) + len(of_variants) + 1) // 2)
     order += [one for one in configurations if not one.anchor]
-    trials = [trial(one) for one in order]
+    trials = [*(trial(one) for one in order), *of_variants]
     return (first, *trials[:at], middle, *trials[at:], last)
 
 

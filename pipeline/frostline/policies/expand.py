@@ -145,6 +145,9 @@ def _by_word(name: str, facts: ModelFacts) -> frozenset[str]:
             return everything - biases if biases else frozenset()
         case "all_but_norms":
             return everything - norms if norms else frozenset()
+        case "all_but_lora":
+            lora = frozenset(each.path for each in facts.variables if each.is_lora)
+            return everything - lora if lora else frozenset()
         case "norms":
             return norms
         case "biases":

@@ -2,7 +2,7 @@
 
     policy  = term { "+" term }                       what any of the terms freezes is frozen
     term    = "none" | "anchors" [ ":" anchor ] | "all_but_head" | "all_but_biases"
-            | "all_but_norms" | "norms" | "biases" | "kernels"
+            | "all_but_norms" | "all_but_lora" | "norms" | "biases" | "kernels"
             | ( "prefix" | "suffix" | "layer" ) ":" count
             | "layer" ":" name | "random" ":" N "@" F [ "#" draw ]
             | "regex" ":" expression | "list" ":" name { "," name }
@@ -27,7 +27,7 @@ Policy = str | Sequence[str]
 
 WORDS: Final = (
     "none", "anchors", "all_but_head", "all_but_biases", "all_but_norms",
-    "norms", "biases", "kernels",
+    "all_but_lora", "norms", "biases", "kernels",
 )  # fmt: skip
 FORMS: Final = {
     "prefix": "prefix:K, prefix:* or prefix:*/N",

@@ -13,6 +13,7 @@ from frostline.facts.model_facts import ModelFacts
 from frostline.policies.expand import expand
 from frostline.policies.grammar import Granularity, Policy, spelled
 from frostline.policies.units import PolicyMismatchError
+from frostline.variant import is_variant_key
 
 
 def refuse_misfits(
@@ -37,7 +38,10 @@ def refuse_misfits(
         for facts in trained.values():
             try:
                 expand(policy, facts, granularity=granularity, seed=seed)
-            except PolicyMismatchError as error:
+            except PolicyError as error:
+                known = isinstance(error, PolicyMismatchError)
+                if not known and not is_variant_key(facts.name):
+                    raise
                 reasons.append(f"{where}, `{spelled(policy)}`: {error}" if where else str(error))
         if trained and len(reasons) == len(trained):
             raise PolicyError("\n".join(reasons))

@@ -52,6 +52,8 @@ class AnchorEvidence:
 def evidence_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> AnchorEvidence:
     """Read the profiled anchors among the measured trials of one model under one setting.
 
+    A variant's anchor `trainable` is the trial of the variant in which everything trains.
+
     Raises:
         UsageError: no control left a trace, or its graph is of another model.
     """
@@ -66,7 +68,7 @@ def evidence_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> An
         if eager is not None:
             raise UsageError(f"{eager.error_message}, and run the study on a new OUT")
         raise UsageError(
-            "no control of it left a trace; run the study with profile_steps > 0, and see "
+            f"no {_whole(rows)} of it left a trace; run the study with profile_steps > 0, and see "
             "`frostline doctor` where profiling fails"
         )
     idle = _idle_shares(chosen, costs)
@@ -74,7 +76,7 @@ def evidence_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> An
         AnchorRun(
             name=name,
             frozen_variables=frozenset(row.frozen_variables),
-            relative_step=_relative_step(name, row),
+            relative_step=_relative_step(row),
             ops=_profiled(costs[row.trial_id]),
             idle=idle[name],
             graph=read_graph(sweep, row.trial_id, facts) if row is base else None,
@@ -187,8 +189,8 @@ def _idle_shares(
     on_host = all(is_cpu(row.device_id or "") for row in rows)
     baseline_ns = median(row.baseline_step_ns or 0 for row in rows) or 1
     times = []
-    for name, row in chosen.items():
-        step_ns = baseline_ns * _relative_step(name, row)
+    for row in chosen.values():
+        step_ns = baseline_ns * _relative_step(row)
         work_ns = _sum(costs[row.trial_id], "ns_sum")
         times.append(
             StepTimes(
@@ -201,6 +203,11 @@ def _idle_shares(
     return dict(zip(chosen, shares, strict=True))
 
 
-def _relative_step(name: str, row: TrialRow) -> float:
+def _relative_step(row: TrialRow) -> float:
     """Step time / the baseline's; that of a control is 1 by definition, whatever was measured."""
-    return 1.0 if name == TRAINABLE or not row.speedup else 1 / row.speedup
+    return 1.0 if row.is_control or not row.speedup else 1 / row.speedup
+
+
+def _whole(rows: Sequence[TrialRow]) -> str:
+    """What shows everything training, in words."""
+    return "trial with everything trained" if any(row.variant for row in rows) else "control"

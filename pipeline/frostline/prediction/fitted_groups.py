@@ -10,7 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from frostline.analyse.groups import GroupKey, group_rows
+from frostline.analyse.groups import GroupKey, controls_of, group_rows
+from frostline.analyse.prediction_error import held_out_of
 from frostline.analyse.stored_memory import memory_of
 from frostline.analyse.stored_model import load_facts
 from frostline.costmodel.held_out import HeldOut
@@ -25,19 +26,6 @@ from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
 
 
-def held_out_of(row: TrialRow, predicted: float | None) -> HeldOut | None:
-    """A measured trial beside its prediction; None where either is missing."""
-    if predicted is None or not row.speedup:
-        return None
-    low, high = row.speedup_low, row.speedup_high
-    return HeldOut(
-        measured=row.speedup,
-        low=row.speedup if low is None else low,
-        high=row.speedup if high is None else high,
-        predicted=predicted,
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class PredictedGroup:
     """The measured trials of one model under one setting, and the model fitted to its anchors.
@@ -49,6 +37,7 @@ class PredictedGroup:
         model: the cost model.
         naive: inputs of the naive predictors.
         sweep: what it was read from; None: nothing is known of memory.
+        controls: measured controls that it is held against; those of the plain model.
     """
 
     key: GroupKey
@@ -57,6 +46,7 @@ class PredictedGroup:
     model: CostModel
     naive: NaiveInputs
     sweep: Sweep | None = field(default=None, repr=False, compare=False)
+    controls: tuple[TrialRow, ...] = ()
 
     @cached_property
     def memory(self) -> MemoryModel | None:
@@ -116,7 +106,7 @@ class Unpredicted:
     """The measured trials of one model under one setting without enough anchors for a cost model.
 
     Attributes:
-        key, rows, naive: as in `PredictedGroup`.
+        key, rows, naive, controls: as in `PredictedGroup`.
         reason: why there is no cost model, and what to do.
     """
 
@@ -124,6 +114,7 @@ class Unpredicted:
     rows: tuple[TrialRow, ...]
     naive: NaiveInputs
     reason: str
+    controls: tuple[TrialRow, ...] = ()
 
     @property
     def notice(self) -> str:
@@ -149,21 +140,36 @@ def sort_groups(
         if row.status == "ok" and (model is None or row.model == model)
     ]
     for key, rows in group_rows(measured).items():
+        controls = controls_of(measured, key)
         try:
-            facts = load_facts(sweep, key.model)
+            facts = load_facts(sweep, key.model_key)
             evidence = evidence_of(sweep, rows, facts)
-            fit = CostModel(facts, evidence.runs)
+            fit = CostModel(facts, evidence.runs, is_variant=key.variant is not None)
         except DamagedError:  # no reason to go on without what is there
             raise
         except UsageError as error:
             baseline = next((row for row in rows if row.is_control), rows[0])
             naive = _naive(sweep, rows, baseline)
-            rest.append(Unpredicted(key=key, rows=tuple(rows), naive=naive, reason=str(error)))
+            rest.append(
+                Unpredicted(
+                    key=key,
+                    rows=tuple(rows),
+                    naive=naive,
+                    reason=str(error),
+                    controls=controls,
+                )
+            )
         else:
             naive = _naive(sweep, rows, evidence.baseline)
             fitted.append(
                 PredictedGroup(
-                    key=key, rows=tuple(rows), facts=facts, model=fit, naive=naive, sweep=sweep
+                    key=key,
+                    rows=tuple(rows),
+                    facts=facts,
+                    model=fit,
+                    naive=naive,
+                    sweep=sweep,
+                    controls=controls,
                 )
             )
     return tuple(fitted), tuple(rest)

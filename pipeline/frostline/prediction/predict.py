@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from os import PathLike
 
 from frostline.analyse.groups import GroupKey
+from frostline.analyse.stored_study import study_of
 from frostline.billing.run import Run, settled
 from frostline.billing.words import bill_cells, bill_columns
 from frostline.costmodel.held_out import HeldOutError
@@ -21,11 +22,10 @@ from frostline.policies import Policy, PolicyMismatchError, expand, parse, refus
 from frostline.prediction.bills import Billing
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
 from frostline.prediction.predicted_configurations import Answer, Known, answered
-from frostline.store.outdir import STUDY
 from frostline.store.sweep import Sweep, as_sweep
-from frostline.study.study import Study, parse_study
+from frostline.study.study import Study
 from frostline.suggest import advice
-from frostline.words import DASH, interval, milliseconds, number, ratio, share, size
+from frostline.words import DASH, interval, layer_place, milliseconds, ratio, share, size
 
 _SHOWN = 4
 COLUMNS = (
@@ -39,7 +39,7 @@ def cells(answer: Answer) -> tuple[str, ...]:
     return (
         answer.policy,
         share(answer.frozen_fraction),
-        number(answer.earliest_trainable_layer),
+        layer_place(answer.earliest_trainable_layer),
         milliseconds(answer.predicted_step_ns),
         ratio(answer.predicted_speedup),
         interval(answer.low, answer.high),
@@ -141,9 +141,9 @@ def predict(
     for policy in policies:
         parse(policy)
     sweep = as_sweep(sweep)
-    study = _study(sweep)
+    study = study_of(sweep)
     run = settled(run, study.run)
-    fitted, rest = sort_groups(sweep, model=_known(model, study, sweep))
+    fitted, rest = sort_groups(sweep, model=known_model(model, study, sweep))
     notices = [each.notice for each in rest]
     if not fitted:
         reasons = "".join(f"\n  {notice}" for notice in notices)
@@ -187,23 +187,9 @@ def _shortened(answers: Sequence[Answer]) -> str:
     return ", ".join(said) + (f" and {more} more" if more > 0 else "")
 
 
-def _study(sweep: Sweep) -> Study:
-    text = sweep.out.read_text(STUDY)
-    where = f"{sweep.out.files.shown}/{STUDY}"
-    if text is None:
-        raise SweepError(
-            f"{where} does not exist, and policies cannot be read without it; restore it"
-        )
-    try:
-        return parse_study(
-            text, check_builders=False, former_names=sweep.manifest.begun_as_pipeline
-        )
-    except UsageError as error:
-        raise SweepError(f"{where} cannot be used: {error}") from error
-
-
-def _known(model: str | None, study: Study, sweep: Sweep) -> str | None:
-    names = [each.name for each in study.models]
+def known_model(model: str | None, study: Study, sweep: Sweep) -> str | None:
+    """The model's name, refused (`UsageError`) where the sweep has no such model."""
+    names = list(dict.fromkeys(each.plain_name for each in study.model_specs()))
     names += sorted({row.model for row in sweep.trial_rows()} - set(names))
     if model is not None and model not in names:
         raise UsageError(f"the sweep has no model `{model}`. {advice(model, names)}")
@@ -220,7 +206,7 @@ def _answered(
         notices.append(str(error))
         return
     if not expanded:
-        notices.append(f"`{spelled(policy)}` matches nothing in model `{group.key.model}`")
+        notices.append(f"`{spelled(policy)}` matches nothing in model `{group.key.model_key}`")
     for one in expanded:
         try:
             yield answered(group, known, one)

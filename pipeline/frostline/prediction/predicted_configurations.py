@@ -37,6 +37,7 @@ class Answer:
 
     Attributes:
         model: the model's name in the study.
+        variant: the variant's name; None: the plain model.
         policy: the expanded policy.
         frozen_layers: layers with nothing left to train.
         predicted_speedup: baseline / configuration, both by the cost model.
@@ -60,6 +61,7 @@ class Answer:
     """
 
     model: str
+    variant: str | None
     policy: str
     frozen_layers: tuple[str, ...]
     predicted_speedup: float
@@ -137,7 +139,7 @@ class Known:
                 peaks[frozenset(row.frozen_variables)].append(row.requested_peak_bytes)
         baselines = [row.baseline_step_ns for row in group.rows if row.baseline_step_ns]
         judged = group.judged()
-        floor = noise_floor(group.rows)
+        floor = noise_floor(group.controls)
         baseline_step_ns = round(median(baselines)) if baselines else None
         return Known(
             error=held_out_error(judged),
@@ -166,6 +168,7 @@ def answered(group: PredictedGroup, known: Known, expanded: ExpandedPolicy) -> A
     interval = Amount(value=speedup).within(known.spread)
     return Answer(
         model=key.model,
+        variant=key.variant,
         policy=expanded.policy,
         frozen_layers=layers,
         predicted_speedup=speedup,

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from frostline.analyse.groups import noise_floor
 from frostline.analyse.stored_memory import naive_peaks
-from frostline.costmodel.naive import NaiveInputs, naive_speedups
+from frostline.costmodel.naive import naive_speedups
 from frostline.prediction.fitted_groups import PredictedGroup, Unpredicted, sort_groups
 from frostline.store.schema import PredictionRow
 from frostline.store.sweep import Sweep
@@ -27,11 +27,11 @@ def predictions(group: PredictedGroup | Unpredicted) -> list[PredictionRow]:
     `predicted_step_ns` is the trial's own `baseline_step_ns` / `predicted_speedup`: that baseline
     was measured at the same time as the trial. `three_anchor` is null where anchors are missing.
     """
-    floor = noise_floor(group.rows)
+    floor = noise_floor(group.controls)
     found = []
     for row in group.rows:
         three = group.predicted(row.frozen_variables) if isinstance(group, PredictedGroup) else None
-        answers = {THREE_ANCHOR: three, **_naive(group.naive, row)}
+        answers = {THREE_ANCHOR: three, **_naive(group, row)}
         peaks = _peaks(group, row)
         found += [
             _row(row, name, answers.get(name), floor, peaks.get(name))
@@ -47,8 +47,8 @@ def _peaks(group: PredictedGroup | Unpredicted, row: TrialRow) -> dict[str, int]
     peak = group.peak(row.frozen_variables)
     if peak is None:
         return {}
-    baseline = next((each.requested_peak_bytes for each in group.rows if each.is_control), None)
-    naive = {} if baseline is None else naive_peaks(group.memory, row, baseline)
+    baseline = next((each.requested_peak_bytes for each in group.controls), None)
+    naive = {} if baseline is None or row.variant else naive_peaks(group.memory, row, baseline)
     return {THREE_ANCHOR: peak.total, **naive}
 
 
@@ -99,9 +99,12 @@ def _columns(group: PredictedGroup, row: TrialRow) -> PredictedColumns:
     )
 
 
-def _naive(naive: NaiveInputs, row: TrialRow) -> Mapping[str, float | None]:
+def _naive(group: PredictedGroup | Unpredicted, row: TrialRow) -> Mapping[str, float | None]:
+    """Naive speedups; none for a variant, since they know nothing but what is frozen."""
+    if row.variant is not None:
+        return {}
     return naive_speedups(
-        naive,
+        group.naive,
         frozen_fraction=row.frozen_fraction or 0.0,
         frozen_layers=frozenset(row.frozen_layers),
     )

@@ -8,7 +8,6 @@ null unless a training run is described, by options or by the study.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,9 @@ if TYPE_CHECKING:  # verifying brings the scheduler along
     from frostline.recommendation.verify import Verified
 
 
-def to_json(answers: Sequence[tuple[Recommendation, Verified | None]]) -> str:
+def document(answers: Sequence[tuple[Recommendation, Verified | None]]) -> list[dict[str, Any]]:
     """The recommendations as one JSON list."""
-    return json.dumps([_object(found, verified) for found, verified in answers], indent=1)
+    return [_object(found, verified) for found, verified in answers]
 
 
 def _object(found: Recommendation, verified: Verified | None) -> dict[str, Any]:

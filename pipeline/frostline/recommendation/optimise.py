@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from frostline.recommendation.recommendation import Point, Recommendation
 from frostline.recommendation.solve import TOLERANCE, Found, Solver
 from frostline.words import size
 
+AskedAs = Literal["budget", "speedup"]
+"""How a budget was given: as a share of the step, or as a factor."""
+
 _STEPS = (0.1, 0.05, 0.02, 0.01)
 _FEWEST_POINTS = 5
 _LARGE = 1e-3
@@ -36,7 +40,16 @@ _LARGE = 1e-3
 
 
 class BudgetError(UsageError):
-    """No configuration is that fast."""
+    """No configuration is that fast.
+
+    Attributes:
+        least: the smallest budget that can be met; None where none can.
+    """
+
+    def __init__(self, message: str, least: float | None = None) -> None:
+        """Take the message and the least budget."""
+        super().__init__(message)
+        self.least = least
 
 
 def optimise(
@@ -45,6 +58,9 @@ def optimise(
     budget: float,
     *,
     must_train: Collection[str] = (),
+    freeze_head: bool = False,
+    asked_as: AskedAs = "budget",
+    frontier: bool = True,
     memory_bytes: int | None = None,
     run: Run | None = None,
 ) -> Recommendation:
@@ -56,6 +72,9 @@ def optimise(
         budget: step time / the baseline's, above 0 and not above 1.
         must_train: layers that are not to be frozen, by name or by an end of it, or enclosing ones;
             `head` is the model's head whatever its name.
+        freeze_head: the head may be frozen.
+        asked_as: `speedup` where errors are to be in factors.
+        frontier: search round budgets as well; else the pick alone, which takes less time.
         memory_bytes: device memory at most, by the predicted peak and what the allocator adds;
             None: any.
         run: with examples and epochs, for the bill; None: no bill.
@@ -68,6 +87,9 @@ def optimise(
     refuse_budget(budget)
     facts = group.facts
     names = [layer.name for layer in facts.layers]
+    asked_to_train = bool(must_train)
+    if not freeze_head and facts.head is not None:
+        must_train = [*must_train, facts.head.name]
     kept_in = _positions(facts, must_train)
     values = np.array([importance.by_layer[layer.name] for layer in facts.layers])
 
@@ -97,11 +119,25 @@ def optimise(
     )
     with quiet_stdout(), ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0)))) as pool:
         fastest = solver.fastest()
+        free = None if freeze_head else Solver(program, values, price, limit=limit).fastest()
         if fastest is None:
             raise BudgetError(_no_room(group, memory_bytes, must_train))
         if fastest.share > budget * (1 + TOLERANCE):
-            raise BudgetError(_too_small(group, point(fastest.share, fastest), budget, must_train))
-        budgets = _budgets(fastest.share, budget)
+            least = point(fastest.share, fastest)
+            raise BudgetError(
+                _too_small(
+                    group,
+                    least,
+                    budget,
+                    asked_as,
+                    others=[
+                        *(["for fewer layers under --train"] if asked_to_train else []),
+                        *([] if freeze_head else ["for less with --freeze-head"]),
+                    ],
+                ),
+                fastest.share * (1 + TOLERANCE),
+            )
+        budgets = _budgets(fastest.share, budget) if frontier else [budget]
         if limit is not None:  # each search takes several runs of the solver
             budgets = sorted({budgets[0], budget})
         budgets.sort(key=lambda each: each != budget)  # the longest search starts first
@@ -109,8 +145,8 @@ def optimise(
             each: pool.submit(solver.best, each, thrifty=each == budget) for each in budgets
         }
         found = {each: search.result() for each, search in searches.items()}
-    frontier = [point(each, best) for each, best in sorted(found.items()) if best is not None]
-    pick = next(each for each in frontier if each.budget == budget)
+    points = [point(each, best) for each, best in sorted(found.items()) if best is not None]
+    pick = next(each for each in points if each.budget == budget)
     (predicted,) = answer(
         group, [policy_of(pick.frozen_layers, facts)], granularity="layer", seed=0, run=run
     )
@@ -125,7 +161,8 @@ def optimise(
         ),
         head_frozen=head.name if head is not None and head.name in pick.frozen_layers else None,
         fastest=point(fastest.share, fastest),
-        frontier=tuple(frontier),
+        frontier=tuple(_distinct(points, pick)),
+        most=1 / min(fastest.share, free.share if free else fastest.share),
         code=keras_code(facts, pick.frozen_layers),
         memory_bytes=memory_bytes,
         slack_bytes=0 if group.memory is None else group.memory.slack_bytes,
@@ -162,6 +199,15 @@ def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collec
         f"alone needs {size(forward)}{beside}. Lower batch_size in the study, or ask for more "
         "--memory"
     )
+
+
+def _distinct(points: Sequence[Point], pick: Point) -> list[Point]:
+    """Each configuration once: under the smallest budget that it fits, or the one asked for."""
+    found: dict[tuple[str, ...], Point] = {}
+    for each in points:
+        if each is pick or each.frozen_layers not in found:
+            found[each.frozen_layers] = each
+    return sorted(found.values(), key=lambda each: each.budget)
 
 
 def refuse_budget(budget: float) -> None:
@@ -225,20 +271,31 @@ def _budgets(fastest: float, asked: float) -> list[float]:
 
 
 def _too_small(
-    group: PredictedGroup, fastest: Point, budget: float, must_train: Collection[str]
+    group: PredictedGroup, fastest: Point, budget: float, asked_as: AskedAs, others: Sequence[str]
 ) -> str:
+    """What to say where nothing is fast enough, in the words of the option that asked."""
     training = [each.name for each in group.facts.layers if each.name not in fastest.frozen_layers]
     prices = group.model.prices(
         [v.path for name in fastest.frozen_layers for v in group.facts.by_name[name].variables]
     )
-    forward = sum(price.forward for price in prices) / group.model.total(())
+    forward = sum(price.forward for price in prices) / group.model.baseline
     least = math.ceil(fastest.share * 1000) / 1000
-    also = ", or for fewer layers under --train" if must_train else ""
+    most = math.floor(1000 / fastest.share) / 1000
+    asked, reached, instead = (
+        (f"make the step {1 / budget:.3g} times as fast", f"{most:g} times as fast", "--speedup")
+        if asked_as == "speedup"
+        else (
+            f"bring the step to {budget:.3g} of the baseline's",
+            f"{fastest.share:.3f} of the baseline's",
+            "--budget",
+        )
+    )
+    ask = f"{instead} {most:g} or less" if asked_as == "speedup" else f"{instead} {least:g} or more"
+    also = "".join(f", or {other}" for other in others)
     return (
-        f"{group.key.label}: freezing cannot bring the step to {budget:.3g} of the baseline's. The "
-        f"fastest configuration is predicted at {fastest.share:.3f}; it trains "
-        f"{_listed(training)}, and {forward:.3f} of it is the forward pass and other parts that no "
-        f"freeze removes. Ask for --budget {least:g} or more{also}"
+        f"{group.key.label}: freezing cannot {asked}. The fastest configuration is predicted at "
+        f"{reached}; it trains {_listed(training)}, and {forward:.3f} of the baseline's step is "
+        f"the forward pass and other parts that no freeze removes. Ask for {ask}{also}"
     )
 
 

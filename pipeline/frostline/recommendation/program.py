@@ -72,7 +72,7 @@ def program_of(model: CostModel, *, sets: Collection[int] = ()) -> Program:
     """
     builder = _Builder(model)
     model.refuse_unpriced(builder.possible_modes())
-    scale = model.total(())
+    scale = model.baseline
     builder.define_sets((term.needed_by for term in model.terms), sets)
     for term in model.terms:
         builder.pay(term, term.price / scale)

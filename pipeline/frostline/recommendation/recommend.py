@@ -16,7 +16,7 @@ from frostline.errors import UsageError
 from frostline.memory.peak_prediction import PeakPrediction
 from frostline.prediction import PredictedGroup
 from frostline.recommendation.choose import NO_SETTING, chosen_groups, importance_of
-from frostline.recommendation.optimise import optimise, refuse_budget
+from frostline.recommendation.optimise import AskedAs, optimise, refuse_budget
 from frostline.recommendation.recommendation import Recommendation, Recommendations
 from frostline.store.sweep import Sweep, as_sweep
 
@@ -27,6 +27,8 @@ def recommend(
     *,
     importance: str | PathLike[str] | None = None,
     must_train: Collection[str] = (),
+    freeze_head: bool = False,
+    asked_as: AskedAs = "budget",
     model: str | None = None,
     setting: Mapping[str, object] = NO_SETTING,
     memory_bytes: int | None = None,
@@ -41,6 +43,8 @@ def recommend(
             None: the gradient norms that the sweep recorded, else parameter counts.
         must_train: layers that are not to be frozen, by name or by an end of it, or enclosing ones;
             `head` is the model's head whatever its name.
+        freeze_head: the head may be frozen; else it trains, as a head that is new has to.
+        asked_as: `speedup` where the budget was given as a factor, and errors are to be in factors.
         model: only this one; None: all.
         setting: values by axis (`{"batch_size": 16}`); only settings that have all of them.
         memory_bytes: device memory at most, by the predicted peak; None: any.
@@ -65,6 +69,8 @@ def recommend(
                 worth,
                 budget,
                 must_train=must_train,
+                freeze_head=freeze_head,
+                asked_as=asked_as,
                 memory_bytes=memory_bytes,
                 run=run,
             )

@@ -55,6 +55,8 @@ class Recommendation:
         frontier: budgets ascending, the pick's among them; each point is exact, but for models of
             more than 30 layers within a memory: there nothing keeps 0.01% more.
         code: Python that freezes the pick.
+        most: the speedup that no choice of whole layers is predicted to exceed, whatever it keeps
+            and whether or not the head trains.
         memory_bytes: device memory at most, as asked; None: any.
         slack_bytes: what the allocator gave beyond what was asked for, in the anchor with the most
             of it; it has to fit, too.
@@ -71,6 +73,7 @@ class Recommendation:
     fastest: Point
     frontier: tuple[Point, ...]
     code: str
+    most: float
     memory_bytes: int | None = None
     slack_bytes: int = 0
     peak: PeakPrediction | None = None

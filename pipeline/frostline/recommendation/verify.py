@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from frostline.analyse import noise_floor
-from frostline.analyse.groups import GroupKey
+from frostline.analyse.groups import GroupKey, controls_of
 from frostline.analyse.stored_model import load_facts
 from frostline.errors import FrostlineError, UsageError
 from frostline.facts.model_facts import ModelFacts
@@ -107,7 +107,7 @@ def verify(
         FrostlineError: as `run_sweep`.
     """
     sweep = as_sweep(sweep)
-    facts = load_facts(sweep, found.key.model)
+    facts = load_facts(sweep, found.key.model_key)
     frozen = frozenset(
         v.path for name in found.pick.frozen_layers for v in facts.by_name[name].variables
     )
@@ -127,7 +127,8 @@ def verify(
             process_module=process_module,
             part_of_study=True,
         )
-    rows = _rows(open_sweep(sweep.out.address), found.key)
+    now = open_sweep(sweep.out.address)
+    rows = _rows(now, found.key)
     row = _measured(rows, frozen) if known is None else known
     if row is None or row.speedup is None:
         raise _failed(rows, frozen, sweep)
@@ -138,7 +139,7 @@ def verify(
         low=row.speedup if row.speedup_low is None else row.speedup_low,
         high=row.speedup if row.speedup_high is None else row.speedup_high,
         predicted_speedup=found.answer.predicted_speedup,
-        noise_floor=noise_floor(rows),
+        noise_floor=noise_floor(controls_of(now.trial_rows(), found.key)),
         budget=found.pick.budget,
     )
 
@@ -169,7 +170,7 @@ def _cut_down(sweep: Sweep, found: Recommendation, file: Path | None, trusted: b
     """OUT's study with one model, one setting and one policy; with its own text and digest."""
     study = study_to_run(sweep, file, trusted=trusted)
     key = found.key
-    models = tuple(model for model in study.models if model.name == key.model)
+    models = tuple(model for model in study.models if model.name in (key.model, key.model_key))
     if not models:
         raise UsageError(f"the study has no model `{key.model}` any more; pass --study its file")
     given = {axis: (value,) for axis, value in asdict(key.setting).items() if value is not None}
@@ -188,12 +189,12 @@ def _same_model(inspect: Inspect, facts: ModelFacts) -> Inspect:
         for model in found.values():
             if isinstance(model, Failed):
                 raise VerifyError(f"the model cannot be built ({model.stage}): {model.message}")
-            if _shapes(model) != _shapes(facts):
+            if model.name == facts.name and _shapes(model) != _shapes(facts):
                 raise UsageError(
                     f"the builder of model `{facts.name}` gives other variables now than when the "
                     "sweep ran; run the study again before asking what to freeze"
                 )
-        return {facts.name: facts}
+        return {**found, facts.name: facts}
 
     return checked
 

@@ -12,5 +12,6 @@ section_figures  which figures a section gets
 page, render     HTML; SVG and PNG
 write            the files below OUT/report
 make             a sweep -> its content, or its report in one call
+comparison       two sweeps, compared -> their page
 up_to_date       whether a report still shows its sweep
 """

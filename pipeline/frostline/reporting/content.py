@@ -22,7 +22,10 @@ from frostline.analyse import (
 )
 from frostline.billing.run import Run
 from frostline.prediction import THREE_ANCHOR
+from frostline.published import Published
+from frostline.recommendation.first_answer import FirstAnswer
 from frostline.reporting.bill_table import BillTable, bill_table
+from frostline.reporting.compared_tables import ComparedTable, compared_tables
 from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.evidence_tables import (
     AssociationRow,
@@ -34,11 +37,18 @@ from frostline.reporting.evidence_tables import (
     place_rows,
 )
 from frostline.reporting.figures.figure import Figure
+from frostline.reporting.first_screen import FirstScreen, first_screen
 from frostline.reporting.method_facts import Fact, group_facts, period, sweep_facts
 from frostline.reporting.palette import FAMILIES, Family, family_of_row
 from frostline.reporting.section_figures import Drawing, section_figures
 from frostline.reporting.section_names import anchor_names
-from frostline.reporting.trial_table import COLUMNS, TableColumn, TableRow, table_rows
+from frostline.reporting.trial_table import (
+    COLUMNS,
+    TENSORBOARD_PORT,
+    TableColumn,
+    TableRow,
+    table_rows,
+)
 from frostline.store.manifest import Manifest
 from frostline.visible import visible_in
 from frostline.words import rate, ratio, share
@@ -64,7 +74,8 @@ class Section:
         model: the model's name, to filter by.
         title: the group in words.
         label: the group in words, as short as it can be told from the others.
-        answer: the answer, one string.
+        first: tiles, what to freeze, and a pick for each budget.
+        answer: the statistics, one string.
         figures: in order.
         associations, places, errors: tables beside the figures; empty where there are too few
             configurations.
@@ -79,6 +90,7 @@ class Section:
     model: str
     title: str
     label: str
+    first: FirstScreen
     answer: str
     figures: tuple[Figure, ...]
     associations: tuple[AssociationRow, ...]
@@ -118,10 +130,12 @@ class ReportContent:
         families: of the shown trials, for the filter.
         models: their names, for the filter.
         contrasts: settings that differ in one axis, against each other.
+        compared: tables over several groups: models with their variants, published speedups.
         sections: per model, setting and kind of device.
         columns, rows: the table of trials.
         tensorboard: the command that starts TensorBoard on this sweep, and where.
         facts: versions and machine.
+        study_file: the study as it was run; empty where OUT has no copy.
     """
 
     study: str
@@ -133,11 +147,13 @@ class ReportContent:
     families: tuple[Family, ...]
     models: tuple[str, ...]
     contrasts: tuple[ContrastRow, ...]
+    compared: tuple[ComparedTable, ...]
     sections: tuple[Section, ...]
     columns: tuple[TableColumn, ...]
     rows: tuple[TableRow, ...]
     tensorboard: tuple[str, str]
     facts: tuple[Fact, ...]
+    study_file: str
 
 
 def report_content(
@@ -147,21 +163,28 @@ def report_content(
     manifest: Manifest,
     where: str,
     run: Run | None = None,
+    firsts: Sequence[FirstAnswer | None] = (),
+    study_file: str = "",
+    published: Sequence[Published] = (),
 ) -> ReportContent:
     """Everything that the report of a sweep says.
 
     `shown` has, by position of the group, the trials that the page shows; `where` is OUT as the
-    user knows it, without credentials. `run` has examples and epochs; None: no bills.
+    user knows it, without credentials. `run` has examples and epochs; None: no bills. `firsts` has
+    what to freeze, by position of the group; empty: not asked. `published` are speedups to be shown
+    beside the measured ones.
     """
-    names = anchor_names(summary.groups)
+    names = anchor_names([(group.key.model, group.title) for group in summary.groups])
     drawings = [
-        Drawing.of(group, found, shown[number])
+        Drawing.of(group, found, shown[number], firsts[number] if firsts else None)
         for number, (group, found) in enumerate(zip(summary.groups, evidence, strict=True))
     ]
     rows = [
         row
         for drawing, anchor in zip(drawings, names, strict=True)
-        for row in table_rows(drawing.trials, _by_cost_model(drawing.evidence), anchor)
+        for row in table_rows(
+            drawing.trials, _by_cost_model(drawing.evidence), anchor, drawing.evidence.order
+        )
     ]
     used = _used_columns(rows)
     runs = manifest.runs
@@ -181,11 +204,13 @@ def report_content(
         families=_families(drawings),
         models=tuple(dict.fromkeys(models)),
         contrasts=tuple(map(_contrast_row, setting_contrasts(summary.groups))),
+        compared=compared_tables(summary.groups, published),
         sections=sections,
         columns=tuple(COLUMNS[number] for number in used),
         rows=tuple(replace(row, cells=tuple(row.cells[number] for number in used)) for row in rows),
         tensorboard=_tensorboard(where),
         facts=sweep_facts(manifest),
+        study_file=study_file,
     )
     return visible_in(content)
 
@@ -209,10 +234,13 @@ def _contrast_row(found: SettingContrast) -> ContrastRow:
     )
 
 
+_PORT = f" --port {TENSORBOARD_PORT}"
+
+
 def _tensorboard(where: str) -> tuple[str, str]:
     if "://" in where:  # TensorBoard reads local folders
-        return "frostline tensorboard FOLDER", "on a local copy of the sweep"
-    return f"frostline tensorboard {shlex.quote(where)}", "on this machine"
+        return f"frostline tensorboard FOLDER{_PORT}", "on a local copy of the sweep"
+    return f"frostline tensorboard {shlex.quote(where)}{_PORT}", "on this machine"
 
 
 def _section(drawing: Drawing, anchor: str, models: Sequence[str], run: Run | None) -> Section:
@@ -224,6 +252,7 @@ def _section(drawing: Drawing, anchor: str, models: Sequence[str], run: Run | No
         model=group.key.model,
         title=group.title,
         label=group.key.model if models.count(group.key.model) == 1 else group.title,
+        first=first_screen(group, drawing.first),
         answer=paragraph if len(models) == 1 else _below_its_title(paragraph, group),
         figures=figures,
         associations=association_rows(group, evidence, drawing.configurations),

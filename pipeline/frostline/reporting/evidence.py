@@ -15,12 +15,11 @@ from typing import Any
 from frostline.analyse import GroupKey, GroupSummary, Summary, TrialSummary
 from frostline.analyse.backward_flops import LayerWork, flops_saved
 from frostline.analyse.layer_costs import LayerCost, layer_costs
-from frostline.analyse.prediction_error import PredictedTrial
+from frostline.analyse.prediction_error import PredictedTrial, held_out_of
 from frostline.analyse.stored_model import load_facts
 from frostline.errors import DamagedError, UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.prediction import THREE_ANCHOR, PredictedGroup, Unpredicted, predictions, sort_groups
-from frostline.prediction.fitted_groups import held_out_of
 from frostline.reporting.page_limits import spread
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
@@ -129,12 +128,21 @@ def gather(
 def _layers(sweep: Sweep, group: GroupSummary) -> tuple[LayerCost, ...]:
     controls = group.control_rows[:_CONTROLS]
     rows = sweep.table("layers", trials=[row.trial_id for row in controls]).to_pylist()
-    return layer_costs(controls, rows)
+    ids = [row.trial_id for row in controls]
+    known = {row["layer"] for row in rows}
+    ops = sweep.table("op_costs", ["trial_id", "layer", "pass", "ns_per_step"], trials=ids)
+    sums = ops.group_by(["trial_id", "layer", "pass"]).aggregate([("ns_per_step", "sum")])
+    weightless = [
+        {**row, "ns": row["ns_per_step_sum"]}
+        for row in sums.to_pylist()
+        if row["layer"] is not None and row["layer"] not in known
+    ]
+    return layer_costs(controls, rows, weightless if known else ())
 
 
 def _facts(sweep: Sweep, group: GroupSummary, notices: list[str]) -> ModelFacts | None:
     try:
-        return load_facts(sweep, group.key.model)
+        return load_facts(sweep, group.key.model_key)
     except DamagedError:
         raise
     except UsageError as error:
@@ -143,7 +151,7 @@ def _facts(sweep: Sweep, group: GroupSummary, notices: list[str]) -> ModelFacts 
 
 
 def _works(layers: Sequence[LayerCost], facts: ModelFacts | None) -> list[LayerWork]:
-    named = [cost for cost in layers if cost.layer]
+    named = [cost for cost in layers if cost.index >= 0]
     before = [tuple(cost.layer for cost in named[:number]) for number in range(len(named))]
     known = facts.by_name if facts is not None else {}
     return [
@@ -168,7 +176,7 @@ def _frozen(row: TrialRow, facts: ModelFacts | None) -> Sequence[str]:
 def _order(layers: Sequence[LayerCost], facts: ModelFacts | None) -> tuple[str, ...]:
     if facts is not None:
         return tuple(layer.name for layer in facts.layers)
-    return tuple(cost.layer for cost in layers if cost.layer)
+    return tuple(cost.layer for cost in layers if cost.index >= 0)
 
 
 def _stored_predictions(
@@ -261,7 +269,7 @@ def _one(
         )
 
 
-_SETTING = f"model, {', '.join(AXES)}, device_kind"
+_SETTING = f"model, {', '.join(AXES)}, variant, device_kind"
 _UNATTRIBUTED = f"""
 WITH ops AS (
     SELECT {_SETTING}, o.op_name, o.op_type, o.rule, sum(o.ns_per_step)::DOUBLE AS ns
@@ -290,7 +298,7 @@ def _unattributed(
         profiled = [item.row for item in group.trials if item.row.passes_ns]
         op_time = sum(sum((row.passes_ns or {}).values()) for row in profiled) or 1
         key = group.key
-        rows = by_group.get((key.model, *astuple(key.setting), group.device_kind), [])
+        rows = by_group.get((key.model, *astuple(key.setting), key.variant, group.device_kind), [])
         ops = tuple(
             UnattributedOp(
                 op_name=name, op_type=kind, rule=rule,

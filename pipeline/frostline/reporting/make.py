@@ -12,10 +12,11 @@ import sys
 from os import PathLike
 
 from frostline.analyse import Summary, summarise
-from frostline.analyse.stored_run import run_of
+from frostline.analyse.stored_run import published_of, run_of
 from frostline.billing.run import Run
 from frostline.child import Child, connect_to_parent
-from frostline.errors import FrostlineError, SweepError
+from frostline.errors import FrostlineError
+from frostline.recommendation.first_answer import first_answers
 from frostline.reporting.content import ReportContent, report_content
 from frostline.reporting.evidence import gather
 from frostline.reporting.page import page
@@ -24,6 +25,7 @@ from frostline.reporting.render import DEADLINE_S, refuse_small_limit
 from frostline.reporting.write import FOLDER, report_folder, write_report
 from frostline.scratch import scratch_folder
 from frostline.store.address import Address
+from frostline.store.outdir import STUDY
 from frostline.store.sweep import Sweep, as_sweep
 
 
@@ -99,14 +101,17 @@ def content_of(
         StorageError: OUT cannot be read.
     """
     run = run_of(sweep, run)
+    sweep.refuse_empty()
     shown_as = sweep.out.files.shown
     summary = summarise(sweep.trial_rows()) if summary is None else summary
-    if not summary.groups:
-        raise SweepError(f"{shown_as}: no trial is committed yet; run the sweep first")
     count = quota(summary)
     shown = {number: shown_trials(group, count) for number, group in enumerate(summary.groups)}
     evidence = gather(sweep, summary, shown)
-    return report_content(summary, evidence, shown, sweep.manifest, shown_as, run)
+    study = sweep.out.read_text(STUDY) or ""
+    firsts = first_answers(sweep, summary, frontier=True)
+    return report_content(
+        summary, evidence, shown, sweep.manifest, shown_as, run, firsts, study, published_of(sweep)
+    )
 
 
 def _serve() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib import resources
@@ -20,28 +21,45 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from frostline.reporting.content import ReportContent
+from frostline.reporting.figures.figure import FigureSection
 from frostline.reporting.render import figure_name
 
 
 def page(content: ReportContent) -> str:
-    """The whole page, from what `report_content` made."""
-    runtime, behaviour = _runtime(), _resource("static", "report.js")
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    template = environment.from_string(_resource("templates", "report.html.j2"))
-    return template.render(
+    """The whole page of a report, from what `report_content` made."""
+    return rendered(
+        "report.html.j2",
+        content.sections,
         content=content,
         links=any(row.link for row in content.rows),
         models={section.anchor: section.model for section in content.sections},
         labels={section.anchor: section.label for section in content.sections},
+    )
+
+
+def rendered(template: str, sections: Sequence[FigureSection], **values: object) -> str:
+    """A page with figures.
+
+    Args:
+        template: a file of `templates`; it is given `sections`, `policy`, `style`, `runtime`,
+            `behaviour` and `data` beside the values.
+        sections: those with figures.
+        values: what the template asks for.
+    """
+    runtime, behaviour = _runtime(), _resource("static", "report.js")
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    return environment.from_string(_resource("templates", template)).render(
+        **values,
+        sections=sections,
         policy=_policy(runtime, behaviour),
         style=Markup(_resource("templates", "report.css")),
         runtime=Markup(runtime),
         behaviour=Markup(behaviour),
-        data=htmlsafe_json_dumps(_data(content), dumps=_compact),
+        data=htmlsafe_json_dumps(_data(sections), dumps=_compact),
     )
 
 
-def _data(content: ReportContent) -> dict[str, object]:
+def _data(sections: Sequence[FigureSection]) -> dict[str, object]:
     """What the script reads: each figure's specification, and the rows of each section once."""
     return {
         "figures": {
@@ -51,14 +69,14 @@ def _data(content: ReportContent) -> dict[str, object]:
                 "data": list(figure.data),
                 "bands": None if figure.bands is None else asdict(figure.bands),
             }
-            for section in content.sections
+            for section in sections
             for figure in section.figures
         },
         "data": {
             section.anchor: {
                 name: rows for figure in section.figures for name, rows in figure.data.items()
             }
-            for section in content.sections
+            for section in sections
         },
     }
 

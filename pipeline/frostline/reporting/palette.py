@@ -1,7 +1,8 @@
 """Colour and shape of each family of policies, the same in every figure and in print.
 
 The palette is Okabe and Ito's (https://jfly.uni-koeln.de/color/), whose colours can be told apart
-with the common kinds of colour blindness. Shapes tell the families apart in grey print as well.
+with the common kinds of colour blindness, and four of Paul Tol's beside it, so that each family
+has a colour of its own. Shapes tell the families apart in grey print as well.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from frostline.store.trial_row import TrialRow
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#8A8A8A"
+INDIGO, WINE, OLIVE, SAND = "#332288", "#882255", "#999933", "#B79F7E"
 IDLE = "#E4E4E4"
 
 
@@ -35,7 +37,7 @@ class Family:
 
 
 CONTROL = Family(name="control", colour=BLACK, shape="cross")
-OTHER = Family(name="other", colour=GREY, shape="square")
+OTHER = Family(name="other", colour=SAND, shape="square")
 FAMILIES = (
     CONTROL,
     Family(name="prefix", colour=BLUE, shape="circle"),
@@ -44,9 +46,9 @@ FAMILIES = (
     Family(name="random", colour=PURPLE, shape="diamond"),
     Family(name="all_but_head", colour=ORANGE, shape="triangle-right"),
     Family(name="norms", colour=SKY, shape="triangle-down"),
-    Family(name="biases", colour=SKY, shape="triangle-left"),
-    Family(name="regex", colour=ORANGE, shape="diamond"),
-    Family(name="list", colour=GREEN, shape="square"),
+    Family(name="biases", colour=INDIGO, shape="triangle-left"),
+    Family(name="regex", colour=WINE, shape="diamond"),
+    Family(name="list", colour=OLIVE, shape="square"),
     Family(name="anchors", colour=GREY, shape="circle"),
     OTHER,
 )

@@ -18,7 +18,7 @@ from frostline.child import PARENT
 from frostline.errors import FrostlineError, UsageError
 from frostline.launch import command
 from frostline.reporting import rasterise
-from frostline.reporting.content import Section
+from frostline.reporting.figures.figure import FigureSection
 from frostline.scratch import scratch_folder
 
 PER_PROCESS = 4
@@ -48,13 +48,13 @@ def refuse_small_limit() -> None:
         )
 
 
-def figure_name(section: Section, kind: str) -> str:
+def figure_name(section: FigureSection, kind: str) -> str:
     """File name of a figure, without extension."""
     return f"{section.anchor}-{kind}"
 
 
 def render_figures(
-    sections: Iterable[Section],
+    sections: Iterable[FigureSection],
     folder: Path,
     *,
     cores: int | None = None,

@@ -14,8 +14,10 @@ from frostline.analyse.busy import busy_fraction
 from frostline.analyse.placement import Level, levels, place_of
 from frostline.analyse.prediction_error import PredictorError, predictor_errors
 from frostline.prediction import THREE_ANCHOR
+from frostline.recommendation.first_answer import FirstAnswer
 from frostline.reporting.evidence import ReportEvidence
-from frostline.reporting.figures.figure import Figure, Rows
+from frostline.reporting.figures.figure import Figure, Rows, told_of
+from frostline.reporting.figures.frontier import frontier_figure
 from frostline.reporting.figures.layers import layer_costs_figure
 from frostline.reporting.figures.placement import placement_figure
 from frostline.reporting.figures.prediction import predicted_figure, predictor_errors_figure
@@ -41,6 +43,7 @@ class Drawing:
         rows: the measured ones among them, as the figures show them.
         levels: configurations of different places at about the same frozen fraction.
         errors: held-out error of each predictor.
+        first: what to freeze for half the step time; None where it was not asked.
     """
 
     group: GroupSummary
@@ -49,19 +52,24 @@ class Drawing:
     rows: Rows
     levels: tuple[Level, ...]
     errors: tuple[PredictorError, ...]
+    first: FirstAnswer | None
 
     @staticmethod
     def of(
-        group: GroupSummary, evidence: ReportEvidence, trials: Sequence[TrialSummary]
+        group: GroupSummary,
+        evidence: ReportEvidence,
+        trials: Sequence[TrialSummary],
+        first: FirstAnswer | None,
     ) -> Drawing:
         """Prepare a group."""
         return Drawing(
             group=group,
             evidence=evidence,
             trials=tuple(trials),
-            rows=trial_rows(trials, evidence.order, evidence.predicted_peaks),
+            rows=trial_rows(trials, evidence.order, evidence.predicted_peaks, _labelled(group)),
             levels=tuple(_levels(group, evidence)),
             errors=predictor_errors(evidence.predicted),
+            first=first,
         )
 
     @property
@@ -71,10 +79,20 @@ class Drawing:
         return tuple(row for row in self.group.configurations if row.trial_id in there)
 
 
+def _labelled(group: GroupSummary) -> frozenset[str]:
+    """The trials whose points have a label: the fastest, and the pair that the answer names."""
+    pair = group.contrast
+    named = [group.best] if pair is None else [group.best, pair.faster, pair.slower]
+    return frozenset(row.trial_id for row in named if row is not None)
+
+
 def section_figures(drawing: Drawing) -> tuple[tuple[Figure, ...], dict[str, str]]:
     """The figures of a group, and by heading a sentence for each that cannot be drawn."""
     figures: list[Figure] = []
     words: dict[str, str] = {}
+    found = None if drawing.first is None else drawing.first.found
+    if found is not None and not drawing.group.is_unreadable:
+        figures.append(frontier_figure(drawing.group, drawing.trials, found))
     if drawing.rows:
         figures += _speedups(drawing)
     else:
@@ -88,20 +106,31 @@ def section_figures(drawing: Drawing) -> tuple[tuple[Figure, ...], dict[str, str
     else:
         words["Where a step's time goes"] = "No trial left a profile."
     if any(value for cost in drawing.evidence.layers for value in cost.shares.values()):
-        figures.append(layer_costs_figure(drawing.evidence.layers))
+        figures.append(layer_costs_figure(drawing.evidence.layers, _work_ns(drawing.group)))
     else:
         words["What each layer costs"] = "No control left a profile by layer."
     figures += _resources(drawing, words)
-    return tuple(figures), words
+    group = drawing.group
+    device = f", on {group.device_kind}" if group.device_kind else ""
+    about = f"{group.key.label}{device}"
+    return tuple(told_of(figure, about) for figure in figures), words
+
+
+def _work_ns(group: GroupSummary) -> float | None:
+    """The part of the baseline's unprofiled step in which ops run."""
+    if group.baseline_step_ns is None or group.busy_fraction is None:
+        return None
+    return group.baseline_step_ns * group.busy_fraction
 
 
 def _speedups(drawing: Drawing) -> Iterable[Figure]:
     group, rows = drawing.group, drawing.rows
     deepest = max(row["depth"] for row in rows)
     layers = len(drawing.evidence.order) or deepest + 1
-    floor, ceiling = group.noise_floor, group.ceiling
-    yield speedup_by_fraction(rows, noise_floor=floor, ceiling=ceiling)
-    yield speedup_by_depth(rows, layers=layers, noise_floor=floor, ceiling=ceiling)
+    floor = group.noise_floor
+    most = None if drawing.first is None else drawing.first.most
+    yield speedup_by_fraction(rows, noise_floor=floor, most=most)
+    yield speedup_by_depth(rows, layers=layers, noise_floor=floor, most=most)
 
 
 def _predictions(drawing: Drawing, words: dict[str, str]) -> Iterable[Figure]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from frostline.analyse import GroupSummary
-
 _LONGEST = 80
 
 
-def anchor_names(groups: Sequence[GroupSummary]) -> list[str]:
-    """One name per group, of letters, digits and dashes; the model's name where that is unique."""
-    models = [group.key.model for group in groups]
+def anchor_names(groups: Sequence[tuple[str, str]]) -> list[str]:
+    """One name per group, of letters, digits and dashes; the model's name where that is unique.
+
+    Groups are given by model and title.
+    """
+    models = [model for model, _ in groups]
     taken: list[str] = []
-    for group in groups:
-        alone = models.count(group.key.model) == 1
-        taken.append(_anchor(group.key.model if alone else group.title, taken))
+    for model, title in groups:
+        taken.append(_anchor(model if models.count(model) == 1 else title, taken))
     return taken
 
 

@@ -13,14 +13,17 @@ from pathlib import PurePosixPath
 from frostline.analyse import TrialSummary
 from frostline.reporting.palette import family_of_row
 from frostline.store.trial_row import TrialRow
+from frostline.tensorboard.runs import run_name
 from frostline.tensorboard.server import session_link
 from frostline.words import (
     DASH,
     failure_words,
     interval,
+    layer_place,
     megabytes,
     milliseconds,
     number,
+    number_ranges,
     policy_words,
     ratio,
     share,
@@ -74,6 +77,7 @@ class TableRow:
 COLUMNS = (
     TableColumn(name="Policy", numeric=False, style="policy"),
     TableColumn(name="Frozen", numeric=True),
+    TableColumn(name="Frozen layers", numeric=False, style="layers"),
     TableColumn(name="Trains from", numeric=True),
     TableColumn(name="Step (ms)", numeric=True),
     TableColumn(name="Speedup", numeric=True, style="speedup"),
@@ -86,16 +90,31 @@ COLUMNS = (
 
 
 def table_rows(
-    trials: Sequence[TrialSummary], predicted: Mapping[str, float], section: str
+    trials: Sequence[TrialSummary],
+    predicted: Mapping[str, float],
+    section: str,
+    order: Sequence[str] = (),
 ) -> list[TableRow]:
     """The rows of one model and setting, in the order given.
 
-    `predicted` is the cost model's speedup by `trial_id`, `section` the anchor of the section.
+    `predicted` is the cost model's speedup by `trial_id`, `section` the anchor of the section,
+    `order` the names of all layers in order of first use.
     """
-    return [_row(item, predicted.get(item.row.trial_id), section) for item in trials]
+    return [_row(item, predicted.get(item.row.trial_id), section, order) for item in trials]
 
 
-def _row(item: TrialSummary, predicted: float | None, section: str) -> TableRow:
+def _layers(row: TrialRow, order: Sequence[str]) -> str:
+    """Numbers of the layers that are frozen as a whole; names where their order is not known."""
+    if not order:
+        return ", ".join(row.frozen_layers)
+    frozen = set(row.frozen_layers)
+    said = number_ranges(number for number, name in enumerate(order, start=1) if name in frozen)
+    return said or ("parts of layers" if row.frozen_variables else "")
+
+
+def _row(
+    item: TrialSummary, predicted: float | None, section: str, order: Sequence[str]
+) -> TableRow:
     row = item.row
     failed = row.status == "failed"
     without_profile = not failed and row.error_stage == "profile"
@@ -108,7 +127,8 @@ def _row(item: TrialSummary, predicted: float | None, section: str) -> TableRow:
         cells=(
             _text(policy_words(row)),
             _number(share(row.frozen_fraction), row.frozen_fraction),
-            _number(number(row.earliest_trainable_layer), row.earliest_trainable_layer),
+            _text(_layers(row, order)),
+            _number(layer_place(row.earliest_trainable_layer), row.earliest_trainable_layer),
             _number(milliseconds(row.step_ns), row.step_ns),
             _number(ratio(row.speedup), row.speedup),
             _number(interval(row.speedup_low, row.speedup_high), row.speedup_low),
@@ -137,7 +157,7 @@ def profile_link(row: TrialRow) -> str | None:
     parts = PurePosixPath(row.trace_path).parts  # tensorboard/<run>/plugins/profile/<session>/...
     if len(parts) < 6 or parts[0] != "tensorboard":
         return None
-    return session_link(TENSORBOARD_PORT, f"{parts[1]}/{parts[4]}")
+    return session_link(TENSORBOARD_PORT, f"{run_name(row)}/{parts[4]}")
 
 
 def _text(text: str) -> TableCell:

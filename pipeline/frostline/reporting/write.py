@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from os import PathLike
 
 from frostline.errors import UsageError
-from frostline.reporting.content import Section
+from frostline.reporting.figures.figure import FigureSection
 from frostline.reporting.render import render_figures
 from frostline.scratch import scratch_folder
 from frostline.store.outdir import OutDir
@@ -26,7 +26,7 @@ _FIGURE = re.compile(r"figures/[^/]+\.(svg|png)")
 
 
 def write_report(
-    html: str, sections: Iterable[Section], out: OutDir, *, folder: str = FOLDER
+    html: str, sections: Iterable[FigureSection], out: OutDir, *, folder: str = FOLDER
 ) -> str:
     """Write `index.html` and `figures/*`; remove figures of an older report.
 

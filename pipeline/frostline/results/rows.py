@@ -147,7 +147,8 @@ def planned_columns(trial: Trial, *, known: bool = True) -> PlannedColumns:
     return PlannedColumns(
         trial_id=trial.trial_id,
         study=trial.study,
-        model=trial.model.name,
+        model=trial.model.plain_name,
+        variant=trial.variant,
         policy=trial.policy,
         aliases=trial.aliases,
         frozen_layers=trial.frozen_layers,

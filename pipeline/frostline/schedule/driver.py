@@ -188,7 +188,7 @@ class Driver:
                 self._spec_of(trials),
                 attempts={each: self.attempts[each] for each in ids if each in self.attempts},
                 kills={each: self._kills[each] for each in ids if each in self._kills},
-                noise_floor=self._noise.get((trials[0].model, trials[0].setting)),
+                noise_floor=self._noise.get((trials[0].model.plain, trials[0].setting)),
             )
             left = dict(zip(ids, trials, strict=True))
             self._leases[self._executor.submit(spec)] = _SubmittedLease(left=left)
@@ -240,7 +240,7 @@ class Driver:
         lease.current, lease.stage = None, "start"
         self._add(outcome.seconds)
         if trial.is_control and outcome.noise is not None:
-            group = (trial.model, trial.setting)
+            group = (trial.model.plain, trial.setting)
             self._noise[group] = max(self._noise.get(group, 0.0), outcome.noise)
         self._listener.on_outcome(outcome)
 
@@ -281,7 +281,7 @@ class Driver:
         kind = "LeaseError" if lost.cause == "error" else LEASE_LOST
         run = TrialRun(
             trial=trial,
-            facts=self._spec_of((trial,)).facts,
+            facts=self._spec_of((trial,)).facts_of(trial),
             attempts=self.attempts[trial.trial_id],
             started_at=datetime.now(UTC),
             duration_s=0.0,

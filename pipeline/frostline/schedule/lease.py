@@ -232,7 +232,7 @@ class _RunningLease:
         ready = self._group.ready
         run = TrialRun(
             trial=trial,
-            facts=self._spec.facts,
+            facts=self._spec.facts_of(trial),
             attempts=attempt.number,
             started_at=attempt.started_at,
             duration_s=duration_s,

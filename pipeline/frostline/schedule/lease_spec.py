@@ -121,6 +121,7 @@ class LeaseSpec:
         out: where the rows go, as every node can open it.
         trials: at least one; all of one model under one setting.
         facts: of their model.
+        variants: facts of the variants among the trials, by the name of the variant's model.
         measure: how to measure.
         resources: what the lease holds.
         limits: when to give up.
@@ -140,3 +141,8 @@ class LeaseSpec:
     kills: Mapping[str, int] = field(default_factory=dict)
     noise_floor: float | None = None
     process_module: str = "frostline.measure.process"
+    variants: Mapping[str, ModelFacts] = field(default_factory=dict)
+
+    def facts_of(self, trial: Trial) -> ModelFacts:
+        """The facts of a trial's model, or of its variant."""
+        return self.variants[trial.model.name] if trial.variant else self.facts

@@ -160,7 +160,7 @@ class WarmProcess:
             module=self._spec.process_module,
         )
         request = OpenGroup(
-            model=trial.model,
+            model=trial.model.plain,
             setting=trial.setting,
             measure=self._spec.measure,
             log_path=str(self.log),
@@ -172,7 +172,7 @@ class WarmProcess:
             raise _nonsense(reply)
         self.ready = reply
         yield GroupOpened(
-            model=trial.model.name,
+            model=trial.model.plain_name,
             device_kind=reply.device_kind,
             device_id=reply.device_id,
             seconds={**reply.seconds, "open": time.monotonic() - started},

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from frostline.errors import StorageError
-from frostline.store.claims import USUAL, Pace, held_in_store
+from frostline.store.claims import CLAIMS, USUAL, Pace, held_in_store
 from frostline.store.files import Files
 from frostline.store.hold import Hold
 from frostline.store.owner import Owner, read_owner, refusal
@@ -25,6 +26,35 @@ from frostline.store.storage_errors import storage_errors
 
 LOCK = ".lock"
 OWNER = ".lock.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds an OUT, as far as it can be told.
+
+    Attributes:
+        words: the process, in words.
+        lives: None where that cannot be told from this machine.
+    """
+
+    words: str
+    lives: bool | None
+
+
+def holder(files: Files, pace: Pace = USUAL) -> Holder | None:
+    """Who holds OUT, asked without taking anything; None where nobody says so.
+
+    Raises:
+        StorageError: OUT cannot be read.
+    """
+    if files.local_root is None:
+        claims = [read_owner(files, name) for name in files.walk(CLAIMS)]
+        living = [each for each in claims if each is not None and each.lives(pace.stale_s)]
+        return Holder(words=living[0].words, lives=True) if living else None
+    owner = read_owner(files, OWNER)
+    if owner is None:
+        return None
+    return Holder(words=owner.words, lives=owner.lives(pace.stale_s) if owner.is_here else None)
 
 
 @contextmanager

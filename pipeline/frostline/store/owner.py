@@ -48,6 +48,17 @@ class Owner:
         """This owner with a heartbeat of now."""
         return replace(self, heartbeat=datetime.now(UTC))
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a process of this host, and of this container."""
+        return self.host == _host()
+
+    @property
+    def words(self) -> str:
+        """`process 123 on host since 2026-01-02 03:04:05 +0000`."""
+        since = self.since.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+        return f"process {self.pid} on {self.host.split()[0]} since {since}"
+
     def lives(self, stale_s: float) -> bool:
         """Whether the driver is alive.
 
@@ -84,10 +95,7 @@ def read_owner(files: Files, name: str) -> Owner | None:
 
 def refusal(files: Files, owner: Owner | None) -> SweepError:
     """What to say to a driver that finds an OUT held."""
-    who = "another run"
-    if owner is not None:
-        since = owner.since.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-        who = f"process {owner.pid} on {owner.host.split()[0]} since {since}"
+    who = "another run" if owner is None else owner.words
     return SweepError(
         f"{files.shown} is in use by {who}: wait for it, end it, or choose another --out"
     )

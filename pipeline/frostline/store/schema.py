@@ -71,7 +71,9 @@ class LayerRow(TableRow):
 
     trial_id: Annotated[str, "The trial."]
     layer: Annotated[str, "Ownership path of the layer."]
-    index: Annotated[int, "Order of first use in the step's forward pass."]
+    index: Annotated[
+        int, "Order of first use in the step's forward pass, from 0; policies count from 1."
+    ]
     kind: Annotated[str, "Keras class."]
     params: Annotated[int, "Parameters trainable in the baseline.", "parameters"]
     trainable: Annotated[bool, "At least one of its variables still trains."]

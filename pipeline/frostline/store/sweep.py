@@ -100,6 +100,16 @@ class Sweep:
             "models": ", ".join(models[:_NAMED]) + more if models else "none yet",
         }
 
+    def refuse_empty(self) -> None:
+        """Refuse to go on without a trial.
+
+        Raises:
+            SweepError: none is committed.
+        """
+        if not self.commits:
+            shown = self.out.files.shown
+            raise SweepError(f"{shown}: no trial is committed yet; run the sweep first")
+
     def trials(self) -> pa.Table:
         """The `trials` table: one row a trial, failed ones included."""
         return self.table("trials")

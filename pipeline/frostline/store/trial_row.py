@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 from frostline.store.columns import TableRow
 from frostline.trial import Jit, Setting, Strategy
+from frostline.variant import variant_key
 
 RUNS_EAGERLY = "RunsEagerly"
 """`error_type` of an ok row without passes, because its step is not compiled."""
@@ -32,6 +33,7 @@ class PlannedColumns(TableRow):
     trial_id: Annotated[str, "Readable slug and a hash of all that affects the result."]
     study: Annotated[str, "The study's name."]
     model: Annotated[str, "The model's name in the study."]
+    variant: Annotated[str | None, "The variant's name in the study; null: the plain model."]
     policy: Annotated[str, "The expanded freeze policy, itself valid as a policy."]
     aliases: Annotated[tuple[str, ...], "Other policies of the study with this configuration."]
     frozen_layers: Annotated[tuple[str, ...], "Layers with nothing left to train."]
@@ -40,7 +42,9 @@ class PlannedColumns(TableRow):
     total_params: Annotated[int | None, "Elements trainable in the baseline.", "parameters"]
     frozen_fraction: Annotated[float | None, "frozen_params / total_params.", "1"]
     earliest_trainable_layer: Annotated[
-        int | None, "Index of the first layer, in order of first use, that still trains."
+        int | None,
+        "Index, from 0, of the first layer, in order of first use, that still trains. Everything "
+        "shown to people counts from 1.",
     ]
     batch_size: Annotated[int, "Examples per step.", "examples"]
     optimizer: Annotated[
@@ -52,6 +56,11 @@ class PlannedColumns(TableRow):
     is_control: Annotated[bool, "An independently built copy of the baseline."]
     replicate: Annotated[int, "Number among the controls; 0 otherwise."]
     anchor: Annotated[str | None, "Which anchor of the cost model it is; null: none."]
+
+    @property
+    def model_key(self) -> str:
+        """The name of the model, or of its variant, among facts and logs."""
+        return variant_key(self.model, self.variant)
 
     @property
     def is_anchor(self) -> bool:

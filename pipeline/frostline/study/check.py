@@ -105,12 +105,24 @@ def _across(raw: Mapping[str, Any], folder: Path | None, builders: bool) -> Iter
                 text = f"model {seen[name] + 1} has this name already; each model needs its own."
                 yield Mistake(key=("model", position, "name"), given=name, text=text)
             seen.setdefault(name, position)
+        yield from _variants(position, _list(model.get("variant")))
         if "loss" in model:
             yield from _keras("losses", ("model", position, "loss"), model["loss"])
         for number, metric in enumerate(_list(model.get("metrics"))):
             yield from _keras("metrics", ("model", position, "metrics", number), metric)
         if builders:
             yield from _callables(model, position, [] if folder is None else [folder])
+
+
+def _variants(position: int, variants: Sequence[Any]) -> Iterator[Mistake]:
+    """Variants of one model that share a name."""
+    seen: set[str] = set()
+    for number, variant in enumerate(variants):
+        name = variant.get("name") if isinstance(variant, dict) else None
+        if isinstance(name, str) and name in seen:
+            text = "another variant of this model has this name already; each needs its own."
+            yield Mistake(key=("model", position, "variant", number, "name"), given=name, text=text)
+        seen |= {name} if isinstance(name, str) else set()
 
 
 def _optimizer(key: Key, given: object) -> Iterator[Mistake]:

@@ -10,10 +10,12 @@ import itertools
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from frostline.billing.run import NO_RUN, Run
 from frostline.digest import digest_of
 from frostline.notebook import html_facts, one_line
+from frostline.published import Published
 from frostline.study.check import checked
 from frostline.study.former_names import former
 from frostline.study.parse import read_text
@@ -35,13 +37,15 @@ class Study:
 
     Attributes:
         name, seed: as in the file.
-        models, train, freeze, measure, resources: its tables.
+        models: its models, each followed by its variants.
+        train, freeze, measure, resources: its tables.
         text: the file as it was read.
         search_path: folders put first on the module path: the study file's own.
         digest: SHA-256 of what the file says; comments, order and spacing do not change it.
         former_names: its trials are those of an OUT that was begun under the package's former name.
         stopping: the rule by which measuring stops; that of the OUT, where there is one.
         run: the training run whose hours, energy and money are told; empty where it names none.
+        published: speedups that somebody published, to be shown beside the measured ones.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Study:
     former_names: bool = False
     stopping: StoppingRule = STOPPING
     run: Run = NO_RUN
+    published: tuple[Published, ...] = ()
 
     def __repr__(self) -> str:
         return one_line("Study", self.name, self._facts())
@@ -84,7 +89,7 @@ class Study:
         return replace(self, resources=resources)
 
     def model_specs(self) -> tuple[ModelSpec, ...]:
-        """Return the models in the file's order."""
+        """Return the models in the file's order, each followed by its variants."""
         specs = (model.spec(self.search_path) for model in self.models)
         if self.former_names:
             return tuple(replace(spec, known_as=former(spec.builder)) for spec in specs)
@@ -144,7 +149,7 @@ def parse_study(
     return Study(
         name=file.name,
         seed=file.seed,
-        models=file.model,
+        models=tuple(each for model in file.model for each in model.with_variants()),
         train=file.train,
         freeze=file.freeze,
         measure=file.measure,
@@ -154,12 +159,20 @@ def parse_study(
         digest=digest_of(_said(file)),
         former_names=former_names,
         run=file.run.spec(),
+        published=tuple(each.spec() for each in file.published),
     )
 
 
 def _said(file: StudyFile) -> dict[str, object]:
-    """What a study says; without `[run]`, as before there was one, where that says nothing."""
-    said: dict[str, object] = file.model_dump()
+    """What a study says; without what younger tables add, where they say nothing."""
+    said: dict[str, Any] = file.model_dump()
     if file.run == RunTable():
         del said["run"]
+    if not file.published:
+        del said["published"]
+    if not file.freeze.schedule:
+        del said["freeze"]["schedule"]
+    for model in said["model"]:
+        if not model["variant"]:
+            del model["variant"]
     return said

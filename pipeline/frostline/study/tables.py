@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -21,13 +21,16 @@ from pydantic import (
     PlainValidator,
     StrictBool,
     StringConstraints,
+    model_validator,
 )
 
 from frostline.billing.run import MOST_EPOCHS, MOST_EXAMPLES, MOST_PRICE, MOST_WATTS, Run
 from frostline.errors import PolicyError
 from frostline.optimizers import spelled, taken_apart
 from frostline.policies import Granularity, Policy, parse
+from frostline.published import Published
 from frostline.trial import AUTO, Gpus, Jit, ModelSpec, Strategy
+from frostline.variant import Lora, Quantize, Remat, RematMode, Variant, variant_key
 
 MIN_PAIRS = 3
 """The fewest pairs from which an interval can be bootstrapped."""
@@ -95,6 +98,17 @@ def _json(kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs
 
 
+def _ascending(
+    schedule: tuple[tuple[int, str | tuple[str, ...]], ...],
+) -> tuple[tuple[int, str | tuple[str, ...]], ...]:
+    epochs = [epoch for epoch, _ in schedule]
+    if epochs and (epochs[0] != 1 or sorted(set(epochs)) != epochs):
+        raise ValueError(
+            'has the epochs in ascending order, counted from 1: [[1, "none"], [4, "prefix:8"]]'
+        )
+    return schedule
+
+
 def _plain(name: str) -> str:
     if not re.fullmatch(r"\w[\w .+-]*", name):  # it becomes part of file names
         raise ValueError("use letters, digits, spaces and `_.+-` only, a letter or digit first")
@@ -105,16 +119,68 @@ def _plain(name: str) -> str:
 
 _MOST_NAME_BYTES = 200  # a file's name may have 255
 _MOST_GPUS = 64
+_MOST_RANK = 65_536
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, strip_whitespace=True)]
 Whole = Annotated[int, Field(strict=True)]
 _Policy = Annotated[str | tuple[str, ...], PlainValidator(_policy)]
 _Optimizer = Annotated[str, PlainValidator(_optimizer)]
+_Stage = tuple[Annotated[Whole, Field(ge=1, le=MOST_EPOCHS)], _Policy]
 _Jit = Annotated[Jit, BeforeValidator(_jit)]
 _Axis = Field(min_length=1)
 
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LoraTable(_Table):
+    """`lora` of a variant: Keras's `enable_lora`. Without `layers`, on all that can carry it."""
+
+    rank: Annotated[Whole, Field(ge=1, le=_MOST_RANK)]
+    alpha: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
+    layers: tuple[Text, ...] = ()
+
+
+class RematTable(_Table):
+    """`remat` of a variant: the model is built inside `keras.RematScope`."""
+
+    mode: RematMode
+    layers: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _layers_go_with_their_mode(self) -> Self:
+        if bool(self.layers) != (self.mode == "list_of_layers"):
+            raise ValueError(
+                'list `layers`, by their Keras names, with mode = "list_of_layers", and with no '
+                "other mode"
+            )
+        return self
+
+
+class VariantTable(_Table):
+    """`[[model.variant]]`: the model with LoRA, quantised, or recomputing activations."""
+
+    name: Annotated[Text, StringConstraints(max_length=100), AfterValidator(_plain)]
+    lora: LoraTable | None = None
+    quantize: Quantize | None = None
+    remat: RematTable | None = None
+
+    @model_validator(mode="after")
+    def _differs(self) -> Self:
+        if self.lora is None and self.quantize is None and self.remat is None:
+            raise ValueError(
+                "says nothing that differs from the plain model; give `lora`, `quantize` or `remat`"
+            )
+        return self
+
+    def spec(self) -> Variant:
+        """Return the entry as planning and measuring take it."""
+        return Variant(
+            name=self.name,
+            lora=None if self.lora is None else Lora(**self.lora.model_dump()),
+            quantize=self.quantize,
+            remat=None if self.remat is None else Remat(**self.remat.model_dump()),
+        )
 
 
 class ModelTable(_Table):
@@ -126,6 +192,7 @@ class ModelTable(_Table):
     loss: Text | None = None
     metrics: tuple[Text, ...] = ()
     data: Text | None = None
+    variant: tuple[VariantTable, ...] = ()
 
     def spec(self, search_path: tuple[str, ...]) -> ModelSpec:
         """Return the entry as planning and measuring take it."""
@@ -138,6 +205,41 @@ class ModelTable(_Table):
             data=self.data,
             search_path=search_path,
         )
+
+    def with_variants(self) -> tuple[ModelTable, ...]:
+        """Return the plain model's entry, and one for each of its variants."""
+        return (
+            self,
+            *(
+                ModelVariant.model_construct(
+                    None,
+                    **{
+                        **dict(self),
+                        "name": variant_key(self.name, variant.name),
+                        "variant": (),
+                        "plain": self,
+                        "chosen": variant,
+                    },
+                )
+                for variant in self.variant
+            ),
+        )
+
+
+class ModelVariant(ModelTable):
+    """A variant of a model as an entry of its own; never part of a file.
+
+    Attributes:
+        plain: the model's entry.
+        chosen: the variant.
+    """
+
+    plain: ModelTable
+    chosen: VariantTable
+
+    def spec(self, search_path: tuple[str, ...]) -> ModelSpec:
+        """Return the entry as planning and measuring take it."""
+        return self.plain.spec(search_path).varied(self.chosen.spec())
 
 
 class TrainTable(_Table):
@@ -158,6 +260,7 @@ class FreezeTable(_Table):
     policies: Annotated[tuple[_Policy, ...], Field(min_length=1)]
     granularity: Granularity = "layer"
     anchors: StrictBool = True
+    schedule: Annotated[tuple[_Stage, ...], AfterValidator(_ascending)] = ()
 
 
 class MeasureTable(_Table):
@@ -194,6 +297,22 @@ class RunTable(_Table):
         return Run(**self.model_dump())
 
 
+class PublishedTable(_Table):
+    """`[[published]]`: a published speedup, shown beside the measured one. It changes no trial."""
+
+    policy: Text
+    speedup: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+    source: Text
+    differs: Text
+    model: Text | None = None
+    variant: Text | None = None
+    strategy: Strategy | None = None
+
+    def spec(self) -> Published:
+        """Return the entry as analysis takes it."""
+        return Published(**self.model_dump())
+
+
 class StudyFile(_Table):
     """The whole file, table by table."""
 
@@ -205,3 +324,4 @@ class StudyFile(_Table):
     measure: MeasureTable = MeasureTable()
     resources: ResourcesTable = ResourcesTable()
     run: RunTable = RunTable()
+    published: tuple[PublishedTable, ...] = ()

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, cast
 
 import ray
@@ -26,6 +25,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
 from frostline.errors import FrostlineError, UsageError
+from frostline.scratch import scratch_folder
 from frostline.store.address import Address
 from frostline.study.study import load_study
 from frostline.submit.access import Access
@@ -131,8 +131,8 @@ class JobsApi:
                 f"the cluster runs Ray {self._ray_version}, this machine {ray.__version__}"
             )
         name = re.sub(r"[^a-z0-9]+", "-", asked.name.lower()).strip("-")[:30].strip("-")
-        with TemporaryDirectory(prefix="frostline-submit-") as folder, self._errors():
-            bundle = pack(study, Path(folder))
+        with scratch_folder(prefix="frostline-submit-") as folder, self._errors():
+            bundle = pack(study, folder)
             if bundle.left_out:
                 notices.append(f"not uploaded: {', '.join(bundle.left_out)}")
             job_id = self._client.submit_job(

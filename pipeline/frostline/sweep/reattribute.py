@@ -130,7 +130,7 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter, scratch: Pa
     if row.trace_path is None:
         return "no trace of it was kept"
     try:
-        facts = load_facts(sweep, row.model)
+        facts = load_facts(sweep, row.model_key)
         graph = read_graph(
             sweep, row.trial_id, facts, frozen=row.frozen_variables, tensors=row.is_anchor
         )

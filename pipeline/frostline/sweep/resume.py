@@ -17,6 +17,7 @@ from pathlib import Path
 from frostline.errors import StudyError
 from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
 from frostline.facts.provenance import outdated
+from frostline.measure.inspect_client import refuse_impossible_variants
 from frostline.measure.messages import Failed
 from frostline.noise import control_noise
 from frostline.plan.trials import TrialPlan, plan_trials
@@ -102,7 +103,7 @@ def known_noise(
         found = measured.get(trial.trial_id)
         if trial.is_control and found is not None and found.speedup is not None:
             noise = control_noise(found.speedup, found.speedup_low, found.speedup_high)
-            key = (trial.model, trial.setting)
+            key = (trial.model.plain, trial.setting)
             floors[key] = max(floors.get(key, 0.0), noise)
     return floors
 
@@ -237,7 +238,9 @@ def remaining(
         will_run()
     began = time.monotonic()
     unbuilt: dict[str, Failed] = {}
-    for name, reply in (inspect(replace(study, models=unknown), logs) if unknown else {}).items():
+    found = inspect(replace(study, models=unknown), logs) if unknown else {}
+    refuse_impossible_variants(found)
+    for name, reply in found.items():
         if isinstance(reply, Failed):
             unbuilt[name] = reply
         else:
@@ -265,7 +268,8 @@ def remaining(
 
 def _planned(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
     """The plan of the models whose facts are known."""
-    if not facts:
+    plain = tuple(spec.name for spec in study.model_specs() if spec.plain_name in facts)
+    known = tuple(each for each in study.models if each.name in facts and each.name in plain)
+    if not known:
         return TrialPlan(trials=(), groups=(), notices=())
-    known = tuple(model for model in study.models if model.name in facts)
     return plan_trials(replace(study, models=known), facts)

@@ -69,7 +69,7 @@ def _alike(rows: Iterable[TrialRow]) -> list[list[TrialRow]]:
     found: dict[object, list[TrialRow]] = defaultdict(list)
     for row in rows:
         if row.status == "ok":
-            key = (row.model, row.setting, row.jit_resolved, row.frozen_variables)
+            key = (row.model_key, row.setting, row.jit_resolved, row.frozen_variables)
             found[key].append(row)
     return list(found.values())
 
@@ -83,12 +83,13 @@ def _complete(
 ) -> dict[str, str]:
     """Trace the step of these trials and complete their rows; the reasons where it cannot be."""
     first = rows[0]
-    if first.model not in specs:
-        return {row.trial_id: f"the study has no model `{first.model}`" for row in rows}
-    facts = load_facts(sweep, first.model)
+    name = first.model_key
+    if name not in specs:
+        return {row.trial_id: f"the study has no model `{name}`" for row in rows}
+    facts = load_facts(sweep, name)
     setting = first.setting
     asked = settings_of(study, facts, []).get(setting, setting)
-    spec = as_found(specs[first.model], asked, setting, facts)
+    spec = as_found(specs[name], asked, setting, facts)
     if first.jit_resolved is not None:
         setting = replace(setting, jit_compile="true" if first.jit_resolved else "false")
     found = tracer.trace(spec, setting, first.frozen_variables)

@@ -254,7 +254,11 @@ class _Run:
             return LeaseSpec(
                 out=self._out.at_nodes,
                 trials=trials,
-                facts=todo.facts[trials[0].model.name],
+                facts=todo.facts[trials[0].model.plain_name],
+                variants={
+                    name: todo.facts[name]
+                    for name in {trial.model.name for trial in trials if trial.variant}
+                },
                 measure=self.study.measure_spec(),
                 resources=workers.resources,
                 limits=self._limits,

@@ -43,7 +43,7 @@ def unbuilt_trials(study: Study, model: ModelSpec) -> tuple[Trial, ...]:
                 frozen_params=0,
                 total_params=0,
                 earliest_trainable_layer=0,
-                is_control=True,
+                is_control=model.variant is None,
                 replicate=0,
                 anchor=None,
             )

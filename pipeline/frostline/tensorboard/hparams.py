@@ -59,7 +59,7 @@ HPARAMS = (
     HParam(
         name="earliest_trainable_layer",
         numeric=True,
-        doc="The first layer that still trains, counted from 0 at the input.",
+        doc="The first layer that still trains, counted from 0 as in the column of that name.",
     ),
     HParam(name="batch_size", numeric=True, doc="Examples per step."),
     HParam(name="optimizer", numeric=False, doc="Keras identifier."),

@@ -3,7 +3,7 @@
 In: the local folder `OUT/tensorboard`. Out: a running child process that ends with this one and
 listens on 127.0.0.1 only, because TensorBoard has no passwords and a profile names the model's
 layers. Refuses a folder that does not exist. TensorBoard follows links and writes beside the
-profiles that it shows: the caller checks that there are none.
+profiles that it shows: the caller checks that OUT has none; those of `runs` lead to OUT.
 
 A session needs no event file: the profile plugin lists `<run>/plugins/profile/<session>` for every
 folder below the log directory, under the name `<run>/<session>`.
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from frostline.errors import FrostlineError, SweepError
+from frostline.errors import FrostlineError, SweepError, UsageError
 from frostline.launch import command
 from frostline.tensorboard.process import PARENT
 
@@ -26,6 +26,7 @@ HOST = "127.0.0.1"
 START_DEADLINE_S = 90
 """TensorBoard imports TensorFlow, which takes up to 16 s without `.pyc` files."""
 
+_IN_USE = re.compile(r"already in use|could not bind", re.IGNORECASE)
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 
@@ -63,6 +64,7 @@ class TensorBoard:
 
         Raises:
             SweepError: there is no such folder.
+            UsageError: the port is in use.
             FrostlineError: it ended, or did not listen within `START_DEADLINE_S`.
         """
         if not log_dir.is_dir():
@@ -79,14 +81,22 @@ class TensorBoard:
                 env=os.environ | {PARENT: str(os.getpid()), "TMPDIR": str(log.parent)},
             )  # fmt: skip
         try:
-            self.port = self._wait_for_port()
+            self.port = self._wait_for_port(port)
         except BaseException:
             self.close()
             raise
 
-    def wait(self) -> int:
-        """Block until the server ends by itself; its exit code."""
-        return self._process.wait()
+    @property
+    def pid(self) -> int:
+        """Of the server."""
+        return self._process.pid
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Block until the server ends by itself; its exit code, or None after that time."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
     def close(self) -> None:
         """End the server."""
@@ -104,13 +114,18 @@ class TensorBoard:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _wait_for_port(self) -> int:
+    def _wait_for_port(self, port: int) -> int:
         deadline = time.monotonic() + START_DEADLINE_S
         while time.monotonic() < deadline:
             said = self._log.read_text(errors="replace")
             if found := _ADDRESS.search(said):
                 return int(found[1])
             if self._process.poll() is not None:
+                if _IN_USE.search(said):
+                    raise UsageError(
+                        f"port {port} is in use: pass --port with another one, or --port 0 for one "
+                        "that is free"
+                    )
                 lines = [line for line in said.splitlines() if line.strip()]
                 last = lines[-1] if lines else "without a word"
                 raise FrostlineError(f"TensorBoard ended: {last} (all it said: {self._log})")

@@ -10,13 +10,14 @@ started again after it had to be killed.
 
 from __future__ import annotations
 
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from frostline.child import Child
 from frostline.errors import TraceError
+from frostline.scratch import scratch_folder
 from frostline.trace.ops import Trace
 
 DEFAULT_DEADLINE_S = 300.0
@@ -46,7 +47,8 @@ class TraceConverter:
     def __init__(self, *, scratch: Path | None = None) -> None:
         self._base = scratch
         self._child: Child | None = None
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: Path | None = None
+        self._held = ExitStack()
 
     @property
     def pid(self) -> int | None:
@@ -104,26 +106,27 @@ class TraceConverter:
         if self.pid is None:
             self._kill()
         if self._child is None or self._scratch is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="frostline-convert-", dir=self._base)
-            log = Path(self._scratch.name) / "log"
+            folder = scratch_folder(self._base, prefix="frostline-convert-")
+            self._scratch = self._held.enter_context(folder)
             self._child = Child(
-                "frostline.trace.process", log=log, env={"CUDA_VISIBLE_DEVICES": ""}
+                "frostline.trace.process",
+                log=self._scratch / "log",
+                env={"CUDA_VISIBLE_DEVICES": ""},
             )
-        return self._child, Path(self._scratch.name)
+        return self._child, self._scratch
 
     def _log_tail(self) -> str:
         if self._scratch is None:
             return ""
-        log = Path(self._scratch.name) / "log"
+        log = self._scratch / "log"
         return log.read_text(encoding="utf-8", errors="replace").strip()[-_LOG_TAIL:]
 
     def _kill(self) -> None:
         child, self._child = self._child, None
-        scratch, self._scratch = self._scratch, None
+        self._scratch = None
         if child is not None:
             child.kill()
-        if scratch is not None:
-            scratch.cleanup()
+        self._held.close()
 
     def close(self) -> None:
         """End the process. Safe to call twice."""

@@ -11,15 +11,12 @@ from collections.abc import Iterable
 import keras
 import tensorflow as tf
 
+from frostline.attribute.step_graph import is_random
 from frostline.attribute.step_ops import INPUT_OPS
 from frostline.measure.graph.flatten import FlatGraph
 
 _WRITING_OPS = (
     "Assign", "ResourceApply", "ResourceSparseApply", "ResourceScatter", "ResourceStridedSlice",
-)  # fmt: skip
-_NOISE_OPS = (
-    "Random", "StatelessRandom", "StatelessTruncated", "TruncatedNormal", "ParameterizedTruncated",
-    "Multinomial", "StatelessMultinomial", "StatelessParameterized",
 )  # fmt: skip
 
 
@@ -63,6 +60,9 @@ class CapturedVariables:
 
         Noise is data to a generator that draws its input itself.
         """
-        entering = (*INPUT_OPS, *_NOISE_OPS)
-        fed = (op.vertices for op in self._flat.ops if op.op_type.startswith(entering))
+        fed = (
+            op.vertices
+            for op in self._flat.ops
+            if op.op_type.startswith(INPUT_OPS) or is_random(op.op_type)
+        )
         return self._flat.arguments.union(*fed)

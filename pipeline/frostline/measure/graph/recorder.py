@@ -4,7 +4,8 @@
 active in the creating thread, in function bodies as well. `StepRecorder` adds the gradient tape's
 calls (targets, sources and the gradients that came back) and the optimizers that were given
 gradients, wherever the model holds them. Both only watch: they wrap methods
-(`keras.Layer.__call__`, `Graph._create_op_internal`, `GradientTape.gradient`, `Optimizer.apply`)
+(`keras.Layer.__call__`, `Graph._create_op_internal`, what `tf.custom_gradient` makes of a function,
+`GradientTape.gradient`, `Optimizer.apply`)
 inside the `with` block, pass everything through, and put the originals back whatever happens. They
 hold neither model nor graph alive: layers and variables are kept by identity, graphs and optimizers
 by weak reference.
@@ -13,6 +14,7 @@ by weak reference.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -23,6 +25,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from tensorflow.python.framework import ops
+from tensorflow.python.ops import custom_gradient
 
 from frostline.measure.graph.wrapped_methods import optimizer_classes, wrapped
 from frostline.measure.layers import all_layers
@@ -107,6 +110,9 @@ class OpCredits:
         with ExitStack() as stack:
             stack.enter_context(wrapped(keras.Layer, "__call__", self._layer_call))
             stack.enter_context(wrapped(ops.Graph, "_create_op_internal", self._create_op))
+            stack.enter_context(
+                wrapped(custom_gradient, "_graph_mode_decorator", self._custom_gradient)
+            )
             self._patches = stack.pop_all()
         return self
 
@@ -134,6 +140,36 @@ class OpCredits:
                 self._active.call = outer
 
         return call
+
+    def _custom_gradient(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """A gradient of a layer's own making runs after the layer's call, and is the layer's."""
+
+        @functools.wraps(original)
+        def decorate(function: Any, args: Any, kwargs: Any) -> Any:
+            outer = self._current()
+
+            @functools.wraps(function)
+            def called(*inputs: Any) -> Any:
+                result, gradient = function(*inputs)
+                return result, self._within(outer, gradient)
+
+            return original(called, args, kwargs)
+
+        return decorate
+
+    def _within(self, call: int | None, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, whose ops are credited to a call; TensorFlow reads its signature."""
+
+        @functools.wraps(function)
+        def credited(*args: Any, **kwargs: Any) -> Any:
+            outer, self._active.call = self._current(), call
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._active.call = outer
+
+        credited.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+        return credited
 
     def _create_op(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)

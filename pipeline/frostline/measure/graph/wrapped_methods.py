@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -17,9 +18,9 @@ from tensorflow.python.autograph.impl.api import autograph_artifact
 
 @contextmanager
 def wrapped(
-    holder: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
+    holder: type | ModuleType, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
 ) -> Iterator[None]:
-    """Replace a method of a class inside the block by what `wrap` makes of it."""
+    """Replace a method of a class, or a function of a module, by what `wrap` makes of it."""
     original = holder.__dict__[name]
     setattr(holder, name, autograph_artifact(wrap(original)))
     try:

@@ -71,7 +71,7 @@ def _inspected(spec: ModelSpec, setting: Setting, seed: int, enter: Enter) -> Mo
 
     def arm_of(model: keras.Model) -> Arm:
         found = feed(model, spec, setting, strategy, seed=seed, known=known, counted=False)
-        return Arm(model, found.batches, strategy)
+        return Arm(model, found.batches, strategy, variant=spec.variant)
 
     def make() -> Arm:
         return arm_of(build(spec, setting, seed=seed)[0])

@@ -53,7 +53,7 @@ def inspect_training(
     model = arm.model
     batch = next(arm.batches)
     batch_size = rows_of(batch) or batch_size
-    arm.build_variables()
+    left_whole = arm.build_variables()
     owned = owned_layers(model)
     if not owned:
         return _of_call(arm, batch, spec_name, build_s, batch_size)
@@ -90,7 +90,7 @@ def inspect_training(
         batch_size=batch_size,
         build_s=build_s,
         trace_s=trace_s,
-        warnings=[*step.warnings, *_remarks(step, trained, wiring, left)],
+        warnings=[*left_whole, *step.warnings, *_remarks(step, trained, wiring, left)],
         without_gradient=step.facts.unconnected_variables,
         must_train=tuple(_must_train(recorder, trained, make)),
         step_bytes=_step_bytes(with_tensors(ops, step.flat, batch_size)),

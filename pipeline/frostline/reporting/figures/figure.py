@@ -6,15 +6,15 @@ In: an Altair chart over named data. Out: `Figure`. Nothing is rendered here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import altair as alt
 
 from frostline.reporting.palette import FAMILIES, Family
 
 WIDTH, HEIGHT = 700, 360
-INK, BAND, GRID = "#333333", "#E3E3E3", "#EFEFEF"
+INK, BAND, GRID, FAINT = "#333333", "#E3E3E3", "#EFEFEF", "#777777"
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -54,6 +54,18 @@ class Figure:
     bands: Bands | None = None
 
 
+class FigureSection(Protocol):
+    """A part of a page that has figures; its anchor is unique in the page."""
+
+    @property
+    def anchor(self) -> str:
+        """Its name in addresses and file names."""
+
+    @property
+    def figures(self) -> Sequence[Figure]:
+        """In the order of the page."""
+
+
 def zoomable() -> alt.Parameter:
     """Axes that move with a drag, zoom with Ctrl and the wheel, and go back on a double click.
 
@@ -89,6 +101,15 @@ def frozen_share_axis() -> alt.X:
         scale=alt.Scale(domain=[-2, 102], nice=False),
         axis=alt.Axis(values=list(range(0, 101, 10)), grid=False),
     )
+
+
+def told_of(figure: Figure, about: str) -> Figure:
+    """The figure with a line inside that says what it is of, for where it stands alone."""
+    line = {
+        "text": about, "anchor": "start", "fontSize": 11, "fontWeight": "normal", "color": FAINT,
+        "offset": 4,
+    }  # fmt: skip
+    return replace(figure, spec={**figure.spec, "title": line})
 
 
 def finished(chart: Any, *, legend_columns: int = 8) -> dict[str, Any]:

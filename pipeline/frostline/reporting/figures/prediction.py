@@ -155,7 +155,7 @@ def predictor_errors_figure(
                 alt.Tooltip("error:Q", title="Error (%)", format="+.1f"),
             ],
         ),
-        data.mark_point(shape="diamond", filled=True, color="black", size=70).encode(
+        data.mark_point(shape="diamond", filled=True, color=INK, size=70).encode(
             x=alt.X("median(place):Q"), y=y
         ),
     ]  # fmt: skip

@@ -1,13 +1,14 @@
 """Speedup against the frozen fraction, and against the first trainable layer.
 
 Each configuration is a point with its 95% interval, over the noise floor as a band: a point inside
-the band is no measurable difference. The line above is the ceiling, 1 + (B + U) / F.
+the band is no measurable difference. The line above is the most that any choice of layers is
+predicted to reach.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -27,25 +28,29 @@ from frostline.reporting.figures.figure import (
     zoomable,
 )
 from frostline.reporting.palette import family_of_row
-from frostline.words import in_figure, policy_words
+from frostline.words import in_figure, layer_number, policy_words
 
 _CROWD = 300  # points; more of them are drawn smaller
 _SPREAD = 0.6  # width, in layers, over which points with the same first trainable layer stand
 
 
 def trial_rows(
-    trials: Iterable[TrialSummary], order: Sequence[str], predicted_peaks: Mapping[str, int]
+    trials: Iterable[TrialSummary],
+    order: Sequence[str],
+    predicted_peaks: Mapping[str, int],
+    labelled: Collection[str] = (),
 ) -> Rows:
     """The rows that the figures call `trials`: percentages, milliseconds, megabytes.
 
     Trials without a speedup and its interval are left out. `order` has the names of all layers in
     order of first use; empty where it is not known. `predicted_peaks` are in bytes, by `trial_id`.
+    `labelled` has the ids of trials whose points are labelled.
     """
     found: list[dict[str, Any]] = []
     for row, verdict in ((item.row, item.verdict) for item in trials):
         if row.speedup is None or row.speedup_low is None or row.speedup_high is None:
             continue
-        depth = row.earliest_trainable_layer or 0
+        depth = layer_number(row.earliest_trainable_layer or 0)
         memory_bytes = row.requested_peak_bytes
         predicted = predicted_peaks.get(row.trial_id)
         found.append(
@@ -53,9 +58,10 @@ def trial_rows(
                 "id": row.trial_id,
                 "policy": in_figure(policy_words(row)),
                 "family": family_of_row(row).name,
+                "label": in_figure(policy_words(row)) if row.trial_id in labelled else "",
                 "fraction": round(100 * (row.frozen_fraction or 0.0), 4),
                 "depth": depth,
-                "first": f"{depth}: {order[depth]}" if depth < len(order) else str(depth),
+                "first": f"{depth}: {order[depth - 1]}" if depth <= len(order) else str(depth),
                 "speedup": round(row.speedup, 4),
                 "low": round(row.speedup_low, 4),
                 "high": round(row.speedup_high, 4),
@@ -77,27 +83,27 @@ def trial_rows(
     return found
 
 
-def speedup_by_fraction(rows: Rows, *, noise_floor: float | None, ceiling: float | None) -> Figure:
+def speedup_by_fraction(rows: Rows, *, noise_floor: float | None, most: float | None) -> Figure:
     """Speedup against the frozen share of the parameters."""
     return Figure(
         kind="speedup-by-frozen-share",
         title="Speedup against the frozen share of the parameters",
-        caption=_CAPTION + _ceiling_words(ceiling),
-        spec=_spec(rows, frozen_share_axis(), noise_floor, ceiling),
+        caption=_CAPTION + _most_words(most),
+        spec=_spec(rows, frozen_share_axis(), noise_floor, most),
         data={"trials": rows},
         zoom=True,
     )
 
 
 def speedup_by_depth(
-    rows: Rows, *, layers: int, noise_floor: float | None, ceiling: float | None
+    rows: Rows, *, layers: int, noise_floor: float | None, most: float | None
 ) -> Figure:
     """Speedup against the first trainable layer; `layers` is how many the model has."""
     margin = max(_SPREAD, 0.02 * layers)  # no point at the edge is cut
     x = alt.X(
         "place:Q",
-        title="First layer that trains (0 = at the input)",
-        scale=alt.Scale(domain=[-margin, max(1, layers - 1) + margin], nice=False),
+        title="First layer that trains (1 = at the input)",
+        scale=alt.Scale(domain=[1 - margin, max(2, layers) + margin], nice=False),
         axis=alt.Axis(format="d", tickMinStep=1, tickCount=min(layers, 20), grid=False),
     )
     return Figure(
@@ -105,7 +111,7 @@ def speedup_by_depth(
         title="Speedup against the first layer that trains",
         caption="The gradient is computed down to this layer and no further. Configurations with "
         "the same first layer stand side by side.",
-        spec=_spec(rows, x, noise_floor, ceiling),
+        spec=_spec(rows, x, noise_floor, most),
         data={"trials": rows},
         zoom=True,
     )
@@ -117,25 +123,23 @@ _CAPTION = (
 )
 
 
-def _ceiling_words(ceiling: float | None) -> str:
-    if ceiling is None:
+def _most_words(most: float | None) -> str:
+    if most is None:
         return ""
     return (
-        f" The dashed line is the ceiling 1 + (B + U) / F = {ceiling:.2f}x: a step without "
-        "gradients (B) and update (U) that keeps the baseline's forward pass (F). A configuration "
-        "whose forward pass gets cheaper as well (frozen normalisation, no activations kept) may "
-        "lie above it."
+        f" The dashed line, {most:.2f}x, is the most that any choice of layers is predicted to "
+        "reach, from the anchors: a point above it is off by the error of predictions."
     )
 
 
-def _spec(rows: Rows, x: alt.X, noise_floor: float | None, ceiling: float | None) -> dict[str, Any]:
+def _spec(rows: Rows, x: alt.X, noise_floor: float | None, most: float | None) -> dict[str, Any]:
     colour, shape = by_family(families_in(rows))
     data = alt.Chart(alt.NamedData("trials"))
     hover = alt.selection_point(
         name="hover", on="pointerover", clear="pointerout", empty=False, fields=["id"]
     )
-    y = alt.Y("speedup:Q", title="Speedup (baseline step / its step)", scale=_scale(rows, ceiling))
-    layers: list[Any] = [*_reference(noise_floor), *_ceiling(ceiling)]
+    y = alt.Y("speedup:Q", title="Speedup (baseline step / its step)", scale=_scale(rows, most))
+    layers: list[Any] = [*_reference(noise_floor), *_most(most)]
     layers.append(data.mark_rule(strokeWidth=1.2, opacity=0.7, clip=True).encode(
         x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour,
     ))  # fmt: skip
@@ -143,6 +147,12 @@ def _spec(rows: Rows, x: alt.X, noise_floor: float | None, ceiling: float | None
         x=x, y=y, color=colour, shape=shape, tooltip=_TOOLTIP,
         size=alt.condition(hover, alt.value(170), alt.value(60 if len(rows) < _CROWD else 24)),
     ).add_params(hover, zoomable()))  # fmt: skip
+    layers.append(data.mark_text(
+        dx=alt.ExprRef("datum.fraction > 80 ? -9 : 9"), dy=-9, fontSize=11, color=INK,
+        align=alt.ExprRef("datum.fraction > 80 ? 'right' : 'left'"),
+    ).encode(
+        x=x, y=y, text="label:N",
+    ))  # fmt: skip
     return finished(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT))
 
 
@@ -175,10 +185,10 @@ def _reference(noise_floor: float | None) -> list[Any]:
     return [band, line]
 
 
-def _ceiling(ceiling: float | None) -> list[Any]:
-    if ceiling is None:
+def _most(most: float | None) -> list[Any]:
+    if most is None:
         return []
-    data = alt.Chart(alt.Data(values=[{"y": ceiling, "text": f"ceiling {ceiling:.2f}x"}]))
+    data = alt.Chart(alt.Data(values=[{"y": most, "text": f"most predicted: {most:.2f}x"}]))
     line = data.mark_rule(color=INK, strokeDash=[6, 4], clip=True).encode(y="y:Q")
     words = data.mark_text(align="left", dy=-10, fontSize=12, color=INK, clip=True).encode(
         x=alt.value(4), y="y:Q", text="text:N"
@@ -186,8 +196,8 @@ def _ceiling(ceiling: float | None) -> list[Any]:
     return [line, words]
 
 
-def _scale(rows: Rows, ceiling: float | None) -> alt.Scale:
+def _scale(rows: Rows, most: float | None) -> alt.Scale:
     low = min((row["low"] for row in rows), default=1.0)
     high = max((row["high"] for row in rows), default=1.0)
-    top = max(1.1, high, 1.03 * (ceiling or 0.0))
+    top = max(1.1, high, 1.03 * (most or 0.0))
     return alt.Scale(domain=[min(0.9, low), top], nice=True, zero=False)

@@ -9,6 +9,21 @@
   const CANVAS_FROM = 800; // rows; a figure of more is drawn on a canvas, not as SVG elements
   const NARROW = 560; // px
 
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const DARK = {
+    "#333333": "#d8d8d8", "#E3E3E3": "#3d4248", "#EFEFEF": "#34393f", "#777777": "#a0a0a0",
+    "#000000": "#f2f2f2", "#F2F2F2": "#202428", "#332288": "#9a8cff", "#882255": "#e0679f",
+    "#0072B2": "#4aa3df", "#E4E4E4": "#4a4f55",
+  };
+
+  // Colours that would be lost on a dark ground, lighter; the ground itself is the page's.
+  function darkened(spec) {
+    const text = JSON.stringify(spec).replace(/#[0-9A-F]{6}/gi, (colour) => DARK[colour] ?? colour);
+    const found = JSON.parse(text);
+    found.config.background = "transparent";
+    return found;
+  }
+
   const figureOf = (name) => report.figures[name];
   const rowsOf = (name, table) => {
     const rows = report.data[figureOf(name).section][table];
@@ -18,7 +33,7 @@
   };
 
   function fitted(figure, width) {
-    const spec = structuredClone(figure.spec);
+    const spec = dark.matches ? darkened(figure.spec) : structuredClone(figure.spec);
     spec.width = "container";
     const config = spec.config;
     if (width < NARROW) {
@@ -52,7 +67,7 @@
       logLevel: 1, // errors
     });
     views[name] = view;
-    view.addEventListener("click", (_, item) => item?.datum?.id && mark(item.datum.id));
+    view.addEventListener("click", (_, item) => item?.datum?.id && mark(item.datum.id).catch(failed));
     await refill(name);
   }
 
@@ -66,14 +81,15 @@
     await views[name].runAsync();
   }
 
-  function mark(trial) {
+  async function mark(trial) {
     for (const row of document.querySelectorAll("tr.marked")) row.classList.remove("marked");
     const row = [...document.querySelectorAll("#trials tbody tr")].find(
       (each) => each.dataset.trial === trial,
     );
     if (!row) return;
     row.classList.add("marked");
-    row.scrollIntoView({ block: "center", behavior: "smooth" });
+    await drawAll(); // a figure that is drawn on the way would move the row
+    row.scrollIntoView({ block: "center" });
   }
 
   // ---- Filters
@@ -150,6 +166,22 @@
   document.getElementById("everything")?.addEventListener("click", () => reset().catch(failed));
   for (const button of document.querySelectorAll("#trials th button")) {
     button.addEventListener("click", () => sortBy(button));
+  }
+  dark.addEventListener("change", () => {
+    for (const place of places) delete place.dataset.drawn;
+    drawAll();
+  });
+  for (const button of document.querySelectorAll("button.copy")) {
+    button.addEventListener("click", async () => {
+      const code = button.parentElement.querySelector("pre");
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        button.textContent = "Copied";
+      } catch {
+        window.getSelection().selectAllChildren(code); // the browser forbids it: ready for Ctrl-C
+        button.textContent = "Press Ctrl-C";
+      }
+    });
   }
   window.frostline = { views, drawAll };
 })();

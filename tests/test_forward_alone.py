@@ -1,15 +1,12 @@
-"""The ceiling: what is left of a step when everything behind the forward pass is gone."""
+"""The forward pass alone: what is left of a step without anything behind it."""
 
-import json
 from pathlib import Path
 
 import pytest
 from built_trials import GPU, MS, Built, Chain, row_of
 
-from frostline.analyse import summarise
-from frostline.analyse.ceiling import ceiling
+from frostline.analyse.forward_alone import forward_alone
 from frostline.explanation import explain
-from frostline.reporting.make import content_of
 
 PASSES = {
     "forward_ns": 4 * MS, "activation_gradient_ns": 5 * MS, "weight_gradient_ns": 2 * MS,
@@ -31,7 +28,7 @@ PASSES = {
     ],
 )
 def test_it_is_one_and_gradients_and_update_by_forward(changes: dict, expected: float | None):
-    assert ceiling([row_of(**PASSES | changes)]) == pytest.approx(expected)
+    assert forward_alone([row_of(**PASSES | changes)]) == pytest.approx(expected)
 
 
 def test_a_slow_profile_counts_no_more_than_a_quick_one():
@@ -44,19 +41,19 @@ def test_a_slow_profile_counts_no_more_than_a_quick_one():
     }
     quick = row_of(**PASSES)
     expected = 1 + (2 * 5 + 2 * 2 + 1 + 2) / (2 * 4)
-    assert ceiling([quick, row_of(**slow)]) == pytest.approx(expected)
-    assert ceiling([quick, row_of(forward_ns=None)]) == pytest.approx(3.0)
-    assert ceiling([]) is None
+    assert forward_alone([quick, row_of(**slow)]) == pytest.approx(expected)
+    assert forward_alone([quick, row_of(forward_ns=None)]) == pytest.approx(3.0)
+    assert forward_alone([]) is None
 
 
 def test_copies_of_the_baseline_count_with_the_time_in_which_they_are_busy():
     idle = {"busy_ns": 14 * MS, "optimizer_ns": 3 * MS, "other_ns": 7 * MS}
     rows = [row_of(**PASSES), row_of(**PASSES | idle)]
     expected = 1 + (5 + 2 + 1 + (5 + 2 + 3) / 2) / (4 + 4 / 2)
-    assert ceiling(rows) == pytest.approx(expected)
+    assert forward_alone(rows) == pytest.approx(expected)
 
 
-def test_the_report_and_explain_say_the_same_though_controls_differ(tmp_path: Path):
+def test_explain_says_what_it_is_made_of_though_controls_differ(tmp_path: Path):
     built = Built(folder=tmp_path / "out", chain=Chain(device=GPU), waiting_ns=20 * MS)
     built.controls(speedups=())
     for replicate, update in enumerate((MS // 4, MS, 5 * MS)):
@@ -66,11 +63,7 @@ def test_the_report_and_explain_say_the_same_though_controls_differ(tmp_path: Pa
         )  # fmt: skip
     built.trial("prefix:2", [0, 1])
     sweep = built.sweep()
-    (group,) = summarise(sweep.trial_rows()).groups
-    found = explain(sweep, "prefix:2").ceiling
+    found = explain(sweep, "prefix:2").forward_alone
     assert found is not None
-    assert found.speedup == pytest.approx(group.ceiling)
     shown = 1 + (found.gradients_ns + found.update_ns) / found.forward_ns
     assert found.speedup == pytest.approx(shown, rel=1e-6)
-    drawn = json.dumps([figure.spec for figure in content_of(sweep).sections[0].figures])
-    assert f"ceiling {found.speedup:.2f}x" in drawn

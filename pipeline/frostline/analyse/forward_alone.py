@@ -13,7 +13,7 @@ REMOVABLE: tuple[Pass, ...] = ("activation_gradient", "weight_gradient", "optimi
 """The passes that freezing can take away."""
 
 
-def ceiling(baselines: Iterable[TrialRow]) -> float | None:
+def forward_alone(baselines: Iterable[TrialRow]) -> float | None:
     """1 + (B + U) / F of the baseline's step; None without a profile, or without forward time.
 
     F is the time of the forward pass, B that of the gradients (dX and dW), U that of the update,

@@ -1,0 +1,138 @@
+"""What `frostline predict` shows of freezing over time, and of training on stored outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.text import Text
+
+from frostline.cli.console import err, out, print_json
+from frostline.cli.plain_table import plain_table
+from frostline.errors import UsageError
+from frostline.words import DASH, duration_s, milliseconds, ratio, size
+
+if TYPE_CHECKING:
+    from frostline.billing import Run
+    from frostline.prediction import CachedFeatures, ScheduleCost
+
+STUDYS_OWN = "study"
+
+
+def parsed_schedule(stages: Sequence[str]) -> list[tuple[int, str]] | None:
+    """`1:none`, `4:prefix:8` as pairs; None for the study's own.
+
+    Raises:
+        UsageError: a stage is not written so.
+    """
+    if list(stages) == [STUDYS_OWN]:
+        return None
+    found = []
+    for stage in stages:
+        epoch, colon, policy = stage.partition(":")
+        if not colon or not epoch.strip().isdecimal() or not policy.strip():
+            raise UsageError(
+                f"--schedule {stage}: write the epoch from which it holds, counted from 1, and the "
+                f"policy, such as 4:prefix:8; or `{STUDYS_OWN}` for the study's own"
+            )
+        found.append((int(epoch), policy.strip()))
+    return found
+
+
+def show_schedules(
+    sweep: str, stages: Sequence[str], *, model: str | None, run: Run, as_json: bool
+) -> None:
+    """Print what a schedule takes in every model and setting."""
+    from frostline.prediction import predict_schedule
+
+    found, notices = predict_schedule(sweep, parsed_schedule(stages), model=model, run=run)
+    _tell(notices)
+    if as_json:
+        print_json(json.dumps([cost.document() for cost in found], indent=1))
+        return
+    for cost in found:
+        _print_schedule(cost)
+
+
+def show_cached(
+    sweep: str, policies: Sequence[str], *, model: str | None, run: Run, as_json: bool
+) -> None:
+    """Print what training on stored outputs gives in every model and setting."""
+    from frostline.prediction import predict_cached
+
+    found, notices = predict_cached(sweep, policies, model=model, run=run)
+    _tell(notices)
+    if as_json:
+        print_json(json.dumps([each.document() for each in found], indent=1))
+        return
+    for _, group in groupby(found, key=lambda each: each.key):
+        _print_cached(list(group))
+
+
+def _print_schedule(cost: ScheduleCost) -> None:
+    out().print(Text(f"\n{cost.key.label}", style="bold"))
+    rows = [
+        (
+            stage.policy,
+            f"{stage.from_epoch}-{stage.from_epoch + stage.epochs - 1}",
+            f"{stage.steps:,}",
+            milliseconds(stage.step_ns),
+            duration_s(stage.stepping_s),
+            DASH if stage.compile_s is None else duration_s(stage.compile_s),
+        )
+        for stage in cost.stages
+    ]
+    out().print(
+        plain_table(("policy", "epochs", "steps", "step ms", "steps take", "compile"), rows)
+    )
+    interval = (
+        ""
+        if cost.low_s is None or cost.high_s is None
+        else f" [{duration_s(cost.low_s)}, {duration_s(cost.high_s)}]"
+    )
+    compiling = (
+        "compiling is not known and left out"
+        if cost.compile_s is None
+        else f"{duration_s(cost.compile_s)} of it compiling the step of each stage"
+    )
+    said = (
+        f"{duration_s(cost.total_s)}{interval} in all, {compiling}; with nothing frozen "
+        f"{duration_s(cost.nothing_frozen_s)}: {ratio(cost.speedup)}. Predicted, no stage was run."
+    )
+    out().print(Padding(Text(said), (0, 0, 1, 0), expand=False))
+
+
+def _print_cached(group: Sequence[CachedFeatures]) -> None:
+    out().print(Text(f"\n{group[0].key.label}", style="bold"))
+    rows = [
+        (
+            each.policy,
+            milliseconds(each.step_ns),
+            milliseconds(each.cached_step_ns),
+            ratio(each.speedup),
+            size(each.bytes_per_example),
+            f"{size(round(each.bytes_per_second))}/s",
+            DASH if each.pays_after_epochs is None else f"{each.pays_after_epochs:.1f}",
+        )
+        for each in group
+    ]
+    columns = ("policy", "step ms", "stored ms", "speedup", "an example", "to read", "pays after")
+    out().print(plain_table(columns, rows))
+    for each in group:
+        if each.why_not is not None:
+            out().print(Text(f"{each.policy} is not advised: {each.why_not}."))
+    said = (
+        "Stored ms: the step without the frozen prefix's forward pass, where stored outputs are "
+        "read as fast as said. Pays after: epochs until storing has cost less, one pass that fills "
+        "the store and one compilation included. What `data` changes from epoch to epoch cannot "
+        "be seen here."
+    )
+    out().print(Padding(Text(said), (0, 0, 1, 0), expand=False))
+
+
+def _tell(notices: Sequence[str]) -> None:
+    for notice in notices:
+        err().print(Text(f"note: {notice}"), soft_wrap=True)

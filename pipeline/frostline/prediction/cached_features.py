@@ -1,0 +1,215 @@
+"""What training on stored outputs of the frozen prefix would give, in place of computing them.
+
+In: a group with its cost model, traced steps of its anchors, and a configuration. Out:
+the step without the prefix's forward pass, bytes an example, the bandwidth that reading them needs,
+and after how many epochs storing them has paid. Never advised where something random, or something
+that keeps a state, runs in the prefix: its outputs differ from epoch to epoch. What a `data`
+callable of the user's changes from epoch to epoch cannot be seen.
+
+The prefix are the layers that no gradient reaches (mode `pruned`), and what lies behind them before
+any other layer with weights. Its forward pass falls away, which is a sum of known prices:
+
+    cached step  = predicted step - forward prices of the pruned layers
+    filling pass = steps of an epoch x these forward prices
+    epochs until it pays = (filling pass + one compilation) / what an epoch saves
+
+Stored are the tensors that forward ops behind the prefix read from it. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+
+from frostline.analyse.groups import GroupKey
+from frostline.attribute.step_graph import GraphOp, StepGraph, is_random
+from frostline.attribute.walk import downstream, upstream
+from frostline.billing.bill import steps_per_epoch
+from frostline.errors import UsageError
+from frostline.policies import layer_modes
+from frostline.prediction.fitted_groups import PredictedGroup
+
+_STATE_OPS = ("Assign", "ResourceScatter")
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """Where a frozen prefix ends in the traced step.
+
+    Attributes:
+        bytes_per_example: of the tensors that are read across it.
+        changing: names of ops in the prefix whose outputs differ from step to step.
+    """
+
+    bytes_per_example: int
+    changing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedFeatures:
+    """Training on stored outputs of a configuration's frozen prefix.
+
+    Attributes:
+        key: model and setting.
+        policy: the configuration.
+        step_ns: its predicted step.
+        cached_step_ns: the same without the prefix's forward pass.
+        forward_ns: that forward pass.
+        speedup: nothing frozen over the cached step.
+        bytes_per_example: what is stored for one example.
+        stored_bytes: for all examples of the run; None without a run.
+        bytes_per_second: what has to be read while training, so that steps do not wait.
+        pays_after_epochs: epochs after which storing has cost less than not storing; None without
+            a run, or where no compilation was measured.
+        why_not: why it is not advised; None where it may be.
+    """
+
+    key: GroupKey
+    policy: str
+    step_ns: int
+    cached_step_ns: int
+    forward_ns: int
+    speedup: float
+    bytes_per_example: int
+    stored_bytes: int | None
+    bytes_per_second: float
+    pays_after_epochs: float | None
+    why_not: str | None
+
+    def document(self) -> dict[str, object]:
+        """The values for JSON."""
+        values = asdict(self)
+        key = values.pop("key")
+        return {**key, **key.pop("setting"), **values}
+
+
+def cached_features(
+    group: PredictedGroup,
+    graph: StepGraph,
+    *,
+    policy: str,
+    frozen: Collection[str],
+    baseline_step_ns: float,
+    batch_size: float,
+    examples: int | None,
+    compile_s: float | None,
+) -> CachedFeatures:
+    """What storing the outputs of a configuration's frozen prefix gives.
+
+    Args:
+        group: the cost model and the model's facts.
+        graph: a traced step in which the prefix is frozen, with its tensors.
+        policy: the configuration's name.
+        frozen: paths of its frozen variables.
+        baseline_step_ns: median of the measured baselines.
+        batch_size: examples a step.
+        examples: of an epoch; None: nothing is said of epochs.
+        compile_s: of compiling one step; None: not known.
+
+    Raises:
+        UsageError: no layer of it is without a gradient, the step's tensors were not recorded, or
+            an anchor that is needed was not measured.
+    """
+    pruned = frozenset(
+        name for name, mode in layer_modes(group.facts, frozen).items() if mode == "pruned"
+    )
+    if not pruned:
+        raise UsageError(
+            f"`{policy}`: a gradient reaches every layer, so there is no frozen prefix whose "
+            "outputs could be stored"
+        )
+    boundary = boundary_of(
+        graph, pruned, group.facts.by_name.keys() - pruned, batch_size=batch_size
+    )
+    prices = group.model.prices(frozen)
+    forward = sum(row.forward for row in prices if row.layer in pruned)
+    relative = sum(row.total for row in prices) / group.model.baseline
+    scale = baseline_step_ns / group.model.baseline
+    cached = relative * baseline_step_ns - forward * scale
+    fill_s = saved_s = None
+    if examples is not None and compile_s is not None:
+        steps = steps_per_epoch(examples, batch_size)
+        saved_s = steps * forward * scale / 1e9
+        fill_s = saved_s + compile_s
+    return CachedFeatures(
+        key=group.key,
+        policy=policy,
+        step_ns=round(relative * baseline_step_ns),
+        cached_step_ns=round(cached),
+        forward_ns=round(forward * scale),
+        speedup=baseline_step_ns / cached,
+        bytes_per_example=boundary.bytes_per_example,
+        stored_bytes=None if examples is None else examples * boundary.bytes_per_example,
+        bytes_per_second=boundary.bytes_per_example * batch_size / (cached / 1e9),
+        pays_after_epochs=fill_s / saved_s if fill_s is not None and saved_s else None,
+        why_not=_why_not(boundary),
+    )
+
+
+def boundary_of(
+    graph: StepGraph, pruned: Collection[str], others: Collection[str], *, batch_size: float
+) -> Boundary:
+    """Where a prefix of pruned layers ends, and what in it changes from step to step.
+
+    Everything behind a pruned layer that no other layer with weights lies before is part of the
+    prefix: activations, poolings, additions.
+
+    Args:
+        graph: a traced step in which these layers are frozen.
+        pruned: layers of the prefix.
+        others: all other layers with weights.
+        batch_size: examples a step.
+
+    Raises:
+        UsageError: the tensors of the step were not recorded.
+    """
+    if not graph.has_tensors:
+        raise UsageError(
+            "the traced step was kept without its tensors, so nothing says how large the stored "
+            "outputs are; `frostline reattribute OUT --retrace` records them"
+        )
+    forward = [op.pass_ == "forward" for op in graph.ops]
+    sources = [
+        tuple(source for source, _ in op.inputs or () if forward[source]) if here else ()
+        for op, here in zip(graph.ops, forward, strict=True)
+    ]
+
+    def behind(layers: Collection[str]) -> set[int]:
+        own = [at for at, op in enumerate(graph.ops) if forward[at] and op.layer in layers]
+        return downstream(sources, own)
+
+    after = behind(others)
+    within = behind(pruned) - after
+    crossing = {
+        (source, output)
+        for position in after
+        for source, output in graph.ops[position].inputs or ()
+        if source in within
+    }
+    total = sum(_bytes(graph.ops[source], output) for source, output in crossing)
+    before = upstream(sources, {source for source, _ in crossing})
+    changing = tuple(
+        op.op_name
+        for position, op in enumerate(graph.ops)
+        if (position in before and is_random(op.op_type))
+        or (position in within and any(part in op.op_type for part in _STATE_OPS))
+    )
+    return Boundary(bytes_per_example=round(total / batch_size), changing=changing)
+
+
+def _bytes(op: GraphOp, output: int) -> int:
+    sizes = op.output_bytes or ()
+    return (sizes[output] if output < len(sizes) else None) or 0
+
+
+def _why_not(boundary: Boundary) -> str | None:
+    names = boundary.changing
+    if not names:
+        return None
+    more = len(names) - _NAMED
+    listed = ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return (
+        f"its outputs differ from epoch to epoch, because the prefix runs {listed} (dropout, "
+        "augmentation, or a state of its own)"
+    )

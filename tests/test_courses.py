@@ -1,0 +1,210 @@
+"""Freezing over time and stored outputs of a frozen prefix, in a world where the truth is known."""
+
+from pathlib import Path
+
+import pytest
+from predict_kit import (
+    FORWARD,
+    UNIT_NS,
+    changed,
+    profiled,
+    step_ns,
+    study_text,
+    world,
+    world_facts,
+)
+
+from frostline.attribute.step_graph import GraphOp, StepGraph
+from frostline.billing.run import Run
+from frostline.cli import main
+from frostline.cli.predict_courses import parsed_schedule
+from frostline.errors import StudyError, UsageError
+from frostline.policies import expand
+from frostline.prediction import predict_schedule, sort_groups
+from frostline.prediction.cached_features import boundary_of, cached_features
+from frostline.store.sweep import open_sweep
+from frostline.study.study import parse_study
+
+COMPILE_S = 2.0
+RUN = Run(examples=80, epochs=10)  # 10 steps an epoch
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiling twice took 4 s in each trial."""
+    return world(
+        tmp_path_factory.mktemp("sweep") / "out",
+        text=study_text("prefix:*").replace(
+            "[freeze]\n", '[freeze]\nschedule = [[1, "none"], [4, "prefix:2"], [8, "prefix:5"]]\n'
+        ),
+        tamper=lambda _trial, rows: profiled(
+            changed(rows, compile_s=2 * COMPILE_S, step_compilations=2)
+        ),
+    )
+
+
+def frozen(policy: str) -> frozenset[str]:
+    (one,) = expand(policy, world_facts())
+    return one.frozen_variables
+
+
+def true_seconds(policy: str, epochs: int) -> float:
+    return epochs * 10 * step_ns(world_facts(), frozen(policy)) / 1e9
+
+
+def test_a_schedule_is_the_sum_of_its_stages_and_their_compilations(out: Path):
+    (cost,), notices = predict_schedule(str(out), run=RUN)
+    assert notices == ()
+    assert [(stage.policy, stage.epochs, stage.steps) for stage in cost.stages] == [
+        ("none", 3, 30),
+        ("prefix:2", 4, 40),
+        ("prefix:5", 3, 30),
+    ]
+    stages = (("none", 3), ("prefix:2", 4), ("prefix:5", 3))
+    truth = sum(true_seconds(policy, epochs) for policy, epochs in stages)
+    assert cost.total_s == pytest.approx(truth + 3 * COMPILE_S, rel=1e-3)
+    assert cost.compile_s == pytest.approx(3 * COMPILE_S)
+    assert cost.nothing_frozen_s == pytest.approx(true_seconds("none", 10) + COMPILE_S, rel=1e-3)
+    assert cost.speedup == pytest.approx(cost.nothing_frozen_s / cost.total_s)
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        ([(2, "none")], "begins at epoch 1"),
+        ([(1, "none"), (1, "prefix:2")], "ascend"),
+        ([(1, "prefix:*")], "one configuration"),
+        ([(1, "none"), (11, "prefix:2")], "the run has 10"),
+    ],
+)
+def test_a_schedule_that_is_none_is_refused(out: Path, stages: list, said: str):
+    with pytest.raises(UsageError, match=said):
+        predict_schedule(str(out), stages, run=RUN)
+
+
+def test_a_schedule_needs_a_run(out: Path):
+    with pytest.raises(UsageError, match="--examples"):
+        predict_schedule(str(out))
+
+
+def test_a_study_says_its_schedule_in_order():
+    text = study_text("prefix:1")
+    plain = parse_study(text, check_builders=False)
+    assert plain.freeze.schedule == ()
+    good = text.replace("[freeze]\n", '[freeze]\nschedule = [[1, "none"], [3, "prefix:1"]]\n')
+    found = parse_study(good, check_builders=False)
+    assert found.freeze.schedule == ((1, "none"), (3, "prefix:1"))
+    assert found.digest != plain.digest
+    for wrong in ('[[2, "none"]]', '[[1, "none"], [1, "norms"]]', '[[1, "prefx:1"]]', "[[1]]"):
+        bad = text.replace("[freeze]\n", f"[freeze]\nschedule = {wrong}\n")
+        with pytest.raises(StudyError, match=r"freeze\.schedule"):
+            parse_study(bad, check_builders=False)
+
+
+def test_the_command_tells_a_schedule(out: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["predict", str(out), "--examples", "80", "--epochs", "10"]
+    assert main([*arguments, "--schedule", "study"]) == 0
+    shown = capsys.readouterr().out
+    assert "prefix:5" in shown
+    assert "8-10" in shown
+    assert main([*arguments, "--schedule", "1:none", "--schedule", "5:prefix:2", "--json"]) == 0
+    assert '"from_epoch": 5' in capsys.readouterr().out
+    assert main([*arguments, "--schedule", "none"]) == 2
+    assert main(arguments) == 2
+    assert "--freeze" in capsys.readouterr().err
+    assert parsed_schedule(["study"]) is None
+
+
+def graph(*, dropout: bool = False, state: bool = False) -> StepGraph:
+    """Six products in a row; an addition without a layer behind the second, 64 bytes an output."""
+    ops: list[GraphOp] = []
+
+    def add(layer: str | None, kind: str, *reads: int) -> int:
+        ops.append(
+            GraphOp(
+                op_name=f"{layer}/{kind}", op_type=kind, layer=layer, pass_="forward",
+                inputs=tuple((read, 0) for read in reads), output_bytes=(64 * (len(ops) + 1),),
+            )
+        )  # fmt: skip
+        return len(ops) - 1
+
+    last = add(None, "IteratorGetNext")
+    for index in range(6):
+        last = add(f"net/l{index}", "MatMul", last)
+        if index == 1:
+            if dropout:
+                last = add("net/drop", "Mul", last, add("net/drop", "StatelessRandomUniformV2"))
+            if state:
+                add("net/count", "AssignAddVariableOp", last)
+            last = add("net/plus", "AddV2", last, last)
+    return StepGraph(variables=(), trained=(), ops=tuple(ops))
+
+
+LAYERS = [f"net/l{index}" for index in range(6)]
+
+
+def test_what_is_stored_is_what_crosses_the_end_of_the_prefix():
+    found = boundary_of(graph(), LAYERS[:2], LAYERS[2:], batch_size=8)
+    assert found.bytes_per_example == 4 * 64 / 8  # the addition's output, the fourth op
+    assert found.changing == ()
+
+
+@pytest.mark.parametrize("kind", ["dropout", "state"])
+def test_nothing_is_stored_that_differs_from_epoch_to_epoch(out: Path, kind: str):
+    group = sort_groups(open_sweep(str(out)))[0][0]
+    found = cached_features(
+        group,
+        graph(**{kind: True}),
+        policy="prefix:2",
+        frozen=frozen("prefix:2"),
+        baseline_step_ns=1e6,
+        batch_size=8,
+        examples=80,
+        compile_s=1.0,
+    )
+    assert found.why_not is not None
+    assert "differ from epoch to epoch" in found.why_not
+
+
+def test_dropout_behind_the_prefix_does_not_matter():
+    assert boundary_of(graph(dropout=True), LAYERS[:1], LAYERS[1:], batch_size=8).changing == ()
+
+
+def test_the_prefix_forward_pass_falls_away(out: Path):
+    group = sort_groups(open_sweep(str(out)))[0][0]
+    base = step_ns(world_facts(), frozenset())
+    found = cached_features(
+        group,
+        graph(),
+        policy="prefix:2",
+        frozen=frozen("prefix:2"),
+        baseline_step_ns=base,
+        batch_size=8,
+        examples=80,
+        compile_s=0.01,
+    )
+    forward = UNIT_NS * sum(FORWARD[:2])
+    truth = step_ns(world_facts(), frozen("prefix:2"))
+    assert found.step_ns == pytest.approx(truth, rel=0.01)
+    assert found.forward_ns == pytest.approx(forward, rel=0.01)
+    assert found.cached_step_ns == pytest.approx(truth - forward, rel=0.01)
+    assert found.stored_bytes == 80 * found.bytes_per_example
+    assert found.bytes_per_second == pytest.approx(256 / (found.cached_step_ns / 1e9))
+    epoch_s = 10 * forward / 1e9
+    assert found.pays_after_epochs == pytest.approx((epoch_s + 0.01) / epoch_s, rel=0.01)
+    assert found.why_not is None
+
+
+def test_without_a_prefix_there_is_nothing_to_store(out: Path):
+    group = sort_groups(open_sweep(str(out)))[0][0]
+    with pytest.raises(UsageError, match="a gradient reaches every layer"):
+        cached_features(
+            group,
+            graph(),
+            policy="layer:6",
+            frozen=frozen("layer:6"),
+            baseline_step_ns=1e6,
+            batch_size=8,
+            examples=None,
+            compile_s=None,
+        )
