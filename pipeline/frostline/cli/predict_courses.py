@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from frostline.cli.console import err, out, print_json
+from frostline.cli.console import err, out
+from frostline.cli.documents import print_document
 from frostline.cli.plain_table import plain_table
 from frostline.errors import UsageError
 from frostline.words import DASH, duration_s, milliseconds, ratio, size
@@ -50,7 +50,7 @@ def show_schedules(
     found, notices = predict_schedule(sweep, parsed_schedule(stages), model=model, run=run)
     _tell(notices)
     if as_json:
-        print_json(json.dumps([cost.document() for cost in found], indent=1))
+        print_document("predict", [cost.document() for cost in found])
         return
     for cost in found:
         _print_schedule(cost)
@@ -77,7 +77,7 @@ def show_cached(
     )
     _tell(notices)
     if as_json:
-        print_json(json.dumps([each.document() for each in found], indent=1))
+        print_document("predict", [each.document() for each in found])
         return
     for _, group in groupby(found, key=lambda each: each.key):
         _print_cached(list(group))
