@@ -59,7 +59,8 @@ def surroundings(chance: random.Random, place: Path) -> Iterator[None]:
         mock.patch.dict(os.environ, environment),
         mock.patch.object(tempfile, "tempdir", str(place / "tmp")),
         mock.patch("frostline.tensorboard.server.TensorBoard", _NoTensorBoard),
-        mock.patch("frostline.cli.plan._inspect", lambda study: (_facts(study), [])),
+        mock.patch("frostline.cli.plan.inspected", lambda study: (_facts(study), [])),
+        mock.patch("frostline.cli.layers.inspected", lambda study: (_facts(study), [])),
         mock.patch("frostline.sweep.run.run_sweep", swept),
         mock.patch("frostline.reporting.make.make_report_apart", return_value="not drawn"),
     ]
@@ -93,7 +94,7 @@ class _NoTensorBoard:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def wait(self) -> int:
+    def wait(self, _seconds: float | None = None) -> int:
         return 0
 
 

@@ -271,6 +271,8 @@ def test_on_a_terminal_a_bar_stands_in_for_the_lines():
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     said = run_three(console)
     assert "net prefix:1  1.50x" not in said
+    assert "latest results" in said
+    assert re.search(r"net norms +1\.50x +\[1\.40, 1\.60\]", said)
     assert "failed in build: no such file" in said
     assert "starting Ray" in said
     assert "measure  net prefix:1" in said

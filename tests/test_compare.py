@@ -204,6 +204,34 @@ def test_settings_go_with_their_like_and_others_are_named():
     assert [title.split(", ")[1] for title in found.only_b] == ["batch size 64", "batch size 128"]
 
 
+def with_variant(of: list[dict], variant: str) -> list[dict]:
+    """The rows, and the same trials of a variant, which has no controls of its own."""
+    varied = [
+        row | {"variant": variant, "trial_id": f"{row['trial_id']}-{variant}"}
+        for row in of
+        if not row["is_control"]
+    ]
+    whole = of[0] | {"variant": variant, "trial_id": f"net-{variant}", "is_control": False}
+    return [*of, *varied, whole]
+
+
+def test_a_variant_is_compared_with_itself_and_held_against_the_plain_controls():
+    found = compared(with_variant(rows(1), "lora4"), with_variant(rows(2), "lora4"))
+    plain, lora = found.groups
+    assert (plain.model, lora.model) == ("net", "net@lora4")
+    assert (plain.a.controls, lora.a.controls) == (3, 3)
+    assert [one.policy for one in lora.configurations if not one.frozen_fraction] == ["none"]
+    assert len(lora.configurations) == len(plain.configurations) + 1
+    assert found.exit_code == 0
+
+
+def test_another_variant_is_named_and_not_compared():
+    found = compared(with_variant(rows(1), "lora4"), with_variant(rows(2), "lora8"))
+    assert [group.model for group in found.groups] == ["net"]
+    assert "variant lora4" in found.only_a[0]
+    assert "variant lora8" in found.only_b[0]
+
+
 def failed(row: dict) -> dict:
     nothing = dict.fromkeys(("speedup", "speedup_low", "speedup_high", "step_ns"))
     return row | nothing | {

@@ -6,12 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from compare_kit import contents, rows
 from predict_kit import changed, study_text, true_speedup, world, world_facts
 
 import frostline
+from frostline.comparison.matching import KnownModel, differences
 from frostline.errors import UsageError
 from frostline.store.outdir import TrialTables
+from frostline.study.study import parse_study
 from frostline.trial import Trial
+from frostline.variant import Lora, Remat, Variant
 
 KNOWN = world_facts()
 
@@ -138,3 +142,19 @@ def test_models_of_one_side_are_named(tmp_path: Path):
     assert [title.partition(",")[0] for title in found.only_a] == ["other"]
     assert found.only_b == ()
     assert [group.model for group in frostline.compare(a, a, model="other").groups] == ["other"]
+
+
+def test_variants_of_one_name_that_differ_are_another_model():
+    def spec(**changes: object) -> KnownModel:
+        (model,) = parse_study(study_text("prefix:*"), check_builders=False).model_specs()
+        return KnownModel(spec=model.varied(Variant(name="small", **changes)), facts=None)
+
+    (group,) = contents(rows(1)).groups
+    four, eight = spec(lora=Lora(rank=4)), spec(lora=Lora(rank=8, alpha=2.0, layers=("q*",)))
+    assert differences(group, group, four, four) == ()
+    assert differences(group, group, four, eight) == (
+        "variant LoRA of rank 4 (A), LoRA of rank 8 and alpha 2 on q* (B)",
+    )
+    both = spec(quantize="int8", remat=Remat(mode="full"))
+    (said,) = differences(group, group, four, both)
+    assert said.endswith("quantised to int8, remat full (B)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from predict_kit import profiled, world
 from frostline.cli import main
 from frostline.cli.app import app
 from frostline.cli.documents import VERSIONS
-from frostline.cli.sweep import _drawn
+from frostline.cli.sweep import _conclude, _drawn
 from frostline.store.address import Address
 from frostline.store.sweep import open_sweep
+from frostline.sweep.result import SweepResult
 
 DOCS = Path(__file__).parent.parent / "docs" / "json.md"
 
@@ -88,3 +90,20 @@ def test_a_report_that_cannot_be_drawn_is_one_sentence(out: Path, monkeypatch, c
     assert "every trial is kept" in said
     assert f"frostline report {out}" in " ".join(said.split())
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_sweep_ends_with_its_answer_and_report(out: Path, as_json: bool, monkeypatch, capsys):
+    monkeypatch.setattr("frostline.reporting.make.make_report_apart", lambda _where: "the page")
+    monkeypatch.setattr("frostline.reporting.up_to_date.mark", lambda _sweep: None)
+    done = SweepResult(
+        planned=12, finished_before=0, ok=12, failed=0, wall_s=60.0, ray_start_s=1.0, inspect_s=1.0
+    )
+    _conclude(Address.parse(str(out)), datetime.now(UTC), done, as_json=as_json)
+    said = capsys.readouterr().out
+    if as_json:
+        found = json.loads(said)
+        assert (found["planned"], found["report"], found["exit_code"]) == (12, "the page", 0)
+        assert found["groups"][0]["trials"]
+    else:
+        assert said.index("How sure: ") < said.index("control 1") < said.index("Report:  the page")

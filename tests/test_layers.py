@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.padding import Padding
 from schedule_kit import facts
 
 from frostline.cli import main
@@ -103,6 +104,8 @@ def test_a_pipe_is_never_wrapped(monkeypatch):
     piped = io.StringIO()
     PlainConsole(file=piped).print("word " * 300)
     assert len(piped.getvalue().splitlines()) == 1
+    PlainConsole(file=piped).print(Padding("word", (0, 0, 0, 2)))
+    assert piped.getvalue().splitlines()[1] == "  word"
 
 
 def test_the_shell_completes_commands(capsys, monkeypatch):

@@ -120,3 +120,43 @@ def test_the_parts_add_up_to_the_byte(data: st.DataObject, seed: int) -> None:
         alive = found.activations + found.gradients + worked_in
         assert sum(each.n_bytes for each in found.tensors) == alive
         assert sum(found.by_layer().values()) == alive
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_a_large_model_s_answer_fits_and_says_how_much_more_there_may_be(share: float) -> None:
+    facts = facts_of(chain(45), [[10 * (index % 7 + 1), 3] for index in range(45)])
+    group = with_memory(facts, 5)
+    memory = group.memory
+    assert memory is not None
+    every = frozenset(variable.path for variable in facts.variables)
+    least, most = memory.peak_bytes(every), memory.peak_bytes(frozenset())
+    limit = round(least + share * (most - least))
+    found = optimise(group, equal(facts), 1.0, memory_bytes=limit)
+    assert found.peak is not None
+    assert found.peak.total <= limit
+    pick = found.pick
+    assert pick.kept <= pick.kept_at_most <= 1
+    assert pick.kept > 0.9 * pick.kept_at_most
+
+
+def test_where_not_even_the_forward_pass_fits_the_message_says_what_it_needs() -> None:
+    facts = facts_of(chain(3), [[10, 3]] * 3)
+    group = with_memory(facts, 5)
+    assert group.memory is not None
+    every = frozenset(variable.path for variable in facts.variables)
+    limit = group.memory.peak_bytes(every) - 1
+    with pytest.raises(BudgetError, match=r"no configuration fits into .*: the forward pass alone"):
+        optimise(group, equal(facts), 1.0, memory_bytes=limit)
+
+
+def test_the_allocator_s_slack_has_to_fit_too() -> None:
+    facts = facts_of(chain(4), [[10, 3]] * 4)
+    group = with_memory(facts, 5)
+    assert group.memory is not None
+    whole = group.memory.peak_bytes(frozenset())
+    assert not optimise(group, equal(facts), 1.0, memory_bytes=whole).pick.frozen_layers
+    group.memory.slack_bytes = whole // 10
+    found = optimise(group, equal(facts), 1.0, memory_bytes=whole)
+    assert found.peak is not None
+    assert found.peak.total + found.slack_bytes <= whole
+    assert found.pick.frozen_layers

@@ -13,6 +13,7 @@ from typing import Any
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
 from rich.protocol import rich_cast
 from rich.segment import Segment
 from rich.status import Status
@@ -50,6 +51,8 @@ class PlainConsole(Console):
     ) -> Iterable[Segment]:
         """Everything that is printed comes by here, cells of tables included."""
         found = rich_cast(renderable)
+        if isinstance(found, Padding) and self._width == _PIPE_WIDTH:
+            found.expand = False  # it would fill the line with blanks
         return super().render(_shown(found) if isinstance(found, Text) else found, options)
 
     def status(self, status: RenderableType, **options: Any) -> Status:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from frostline.cli.console import err, out
 from frostline.cli.documents import AsJson, print_document
-from frostline.cli.plain_table import plain_table
+from frostline.cli.plain_table import PlainTable
 from frostline.cli.run_options import Epochs, Examples, Price, Watts, run_asked
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
     yield Text(f"\n{group.key.label}", style="bold")
     remembered = any(answer.predicted_peak_bytes is not None for answer in group.answers)
     shown = len(COLUMNS) if remembered else len(COLUMNS) - 1
-    yield plain_table(COLUMNS[:shown], (cells(answer)[:shown] for answer in group.answers))
+    yield PlainTable(COLUMNS[:shown], (cells(answer)[:shown] for answer in group.answers))
     if group.error is None:
         said = (
             "Made from the anchors alone: no other configuration was measured, so how far these "
@@ -128,6 +128,6 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
     if group.billing is not None and (bills := group.bill_table()):
         run = run_words(group.billing.run)
         yield Text(f"{run[:1].upper()}{run[1:]} takes:")
-        yield plain_table(*bills)
+        yield PlainTable(*bills)
         sentences = f"{steps_sentence(group.billing)} {energy_sentence(group.billing)}"
         yield Padding(Text(sentences), (0, 0, 1, 0), expand=False)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from frostline.cli.console import err, out
 from frostline.cli.documents import print_document
-from frostline.cli.plain_table import plain_table
+from frostline.cli.plain_table import PlainTable
 from frostline.errors import UsageError
 from frostline.words import DASH, duration_s, milliseconds, ratio, size
 
@@ -96,9 +96,7 @@ def _print_schedule(cost: ScheduleCost) -> None:
         )
         for stage in cost.stages
     ]
-    out().print(
-        plain_table(("policy", "epochs", "steps", "step ms", "steps take", "compile"), rows)
-    )
+    out().print(PlainTable(("policy", "epochs", "steps", "step ms", "steps take", "compile"), rows))
     interval = (
         ""
         if cost.low_s is None or cost.high_s is None
@@ -131,7 +129,7 @@ def _print_cached(group: Sequence[CachedFeatures]) -> None:
         for each in group
     ]
     columns = ("policy", "step ms", "stored ms", "speedup", "an example", "to read", "pays after")
-    out().print(plain_table(columns, rows))
+    out().print(PlainTable(columns, rows))
     for each in group:
         if each.why_not is not None:
             out().print(Text(f"{each.policy} is not advised: {each.why_not}."))

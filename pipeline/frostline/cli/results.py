@@ -31,7 +31,7 @@ from frostline.analyse.variant_table import COLUMNS
 from frostline.billing.run import Run
 from frostline.billing.trials import trial_bills
 from frostline.billing.words import bill_cells, bill_columns, measured_words
-from frostline.cli.plain_table import plain_table
+from frostline.cli.plain_table import PlainTable
 from frostline.cli.tables import FittedTable
 from frostline.device_id import is_cpu
 from frostline.published import Published
@@ -152,7 +152,7 @@ def _trial(item: TrialSummary) -> dict[str, Any]:
 
 def _variants(compared: VariantComparison) -> Iterator[RenderableType]:
     yield Text(f"\n{compared.title}: variants compared", style="bold")
-    yield plain_table(COLUMNS, list(compared.cells())[:_ROWS])
+    yield PlainTable(COLUMNS, list(compared.cells())[:_ROWS])
     yield Text(f"{compared.words()} Noise floor {floor(compared.noise_floor)}.".strip())
 
 
@@ -161,9 +161,9 @@ def _published(summary: Summary, points: Sequence[Published]) -> Iterator[Render
         return
     rows = [item.row for group in summary.groups for item in group.trials]
     yield Text("\nPublished", style="bold")
-    yield plain_table(published_table.COLUMNS, published_table.published_cells(points, rows))
+    yield PlainTable(published_table.COLUMNS, published_table.published_cells(points, rows))
     for said in published_table.published_sentences(points):
-        yield Padding(Text(said), (0, 0, 0, 2))
+        yield Padding(Text(said), (0, 0, 0, 2), expand=False)
 
 
 def time_words(split: TimeSplit) -> str:
@@ -229,7 +229,7 @@ def _bills(group: GroupSummary, run: Run) -> Iterator[RenderableType]:
     columns = bill_columns(bills.values())
     rows = [item.row for item in shown_trials(group, _ROWS) if item.row.trial_id in bills]
     yield Text()
-    yield plain_table(
+    yield PlainTable(
         ("policy", *columns),
         ((policy_words(row), *bill_cells(bills[row.trial_id], columns)) for row in rows),
     )

@@ -111,7 +111,7 @@ class _Pair:
 
     @staticmethod
     def of(a: TrialGroup, b: TrialGroup, one: Contents, other: Contents) -> _Pair:
-        models = one.known(a.key.model_key), other.known(b.key.model_key)
+        models = one.known(a.key), other.known(b.key)
         return _Pair(
             a=a,
             b=b,

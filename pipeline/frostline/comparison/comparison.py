@@ -121,7 +121,7 @@ class ComparedGroup:
     """A model under a setting that stands in both sweeps.
 
     Attributes:
-        model: the model's name.
+        model: the model's name; a variant's is `model@variant`.
         a, b: as each sweep measured it.
         differences: why speedups are not judged: what makes it another model or setting.
         notes: what differs and does not keep them from being judged.

@@ -36,9 +36,12 @@ class Judging:
 
 
 def trials_of(group: TrialGroup) -> Trials:
-    """The trials that differ from the baseline, by what they freeze; of several the last ok one."""
+    """The trials but for controls, by what they freeze; of several the last that is ok.
+
+    One that freezes nothing is a variant's.
+    """
     found: dict[Frozen, TrialRow] = {}
-    rows = [row for row in group.rows if row.differs]
+    rows = [row for row in group.rows if not row.is_control]
     for row in sorted(rows, key=lambda row: (row.speedup is not None, row.started_at)):
         found[frozenset(row.frozen_variables)] = row
     ordered = sorted(found.values(), key=lambda row: (row.frozen_fraction or 0.0, row.policy))

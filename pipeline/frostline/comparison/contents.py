@@ -29,7 +29,7 @@ class Contents:
     Attributes:
         about: the sweep.
         groups: its trials, by model, setting and kind of device.
-        models: what is known of each model, by name.
+        models: what is known of each model and variant, by the name that facts know it by.
         fitted: cost models, by model and setting.
         unfitted: why there is none, in words, by model and setting.
     """
@@ -64,12 +64,12 @@ class Contents:
             groups=trial_groups(rows),
             models={
                 name: KnownModel(spec=specs.get(name), facts=facts_if_known(sweep, name))
-                for name in {row.model_key for row in rows}
+                for name in {GroupKey.of(row).model_key for row in rows}
             },
             fitted={group.key: group for group in fitted},
             unfitted={group.key: group.reason for group in rest},
         )
 
-    def known(self, model: str) -> KnownModel:
-        """What is known of a model."""
-        return self.models.get(model, _UNKNOWN)
+    def known(self, key: GroupKey) -> KnownModel:
+        """What is known of the model, or variant, of a group."""
+        return self.models.get(key.model_key, _UNKNOWN)

@@ -2,8 +2,8 @@
 
 In: the groups of both sweeps, and what their studies and facts say of each model. Out: pairs of
 groups, those that stand on one side only, and in words what makes the two of a pair different work.
-A pair has the same model by name, and the same setting and kind of device where both have it. What
-is left is paired where a model has one group left on either side. Pure.
+A pair has the same model and variant by name, and the same setting and kind of device where both
+have it. What is left is paired where a model has one group left on either side. Pure.
 """
 
 from __future__ import annotations
@@ -117,11 +117,30 @@ def _of_entries(a: ModelSpec, b: ModelSpec) -> Iterator[str]:
         ("loss", a.loss, b.loss),
         ("metrics", ", ".join(a.metrics) or "none", ", ".join(b.metrics) or "none"),
         ("data", a.data or "synthetic", b.data or "synthetic"),
-        ("variant", *(each.variant.words() if each.variant else "" for each in (a, b))),
+        ("variant", _varied(a), _varied(b)),
     )
     for name, one, other in pairs:
         if one != other:
             yield f"{name} {one or 'default'} (A), {other or 'default'} (B)"
+
+
+def _varied(spec: ModelSpec) -> str | None:
+    """How a variant differs from the plain model; None for the plain model."""
+    if spec.variant is None:
+        return None
+    variant, said = spec.variant, []
+    if variant.lora is not None:
+        alpha = "" if variant.lora.alpha is None else f" and alpha {variant.lora.alpha:g}"
+        said.append(f"LoRA of rank {variant.lora.rank}{alpha}{_on(variant.lora.layers)}")
+    if variant.quantize is not None:
+        said.append(f"quantised to {variant.quantize}")
+    if variant.remat is not None:
+        said.append(f"remat {variant.remat.mode}{_on(variant.remat.layers)}")
+    return ", ".join(said)
+
+
+def _on(layers: tuple[str, ...]) -> str:
+    return f" on {', '.join(layers)}" if layers else ""
 
 
 def _of_variables(a: ModelFacts, b: ModelFacts) -> Iterator[str]:

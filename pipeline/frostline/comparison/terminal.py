@@ -81,7 +81,7 @@ def _group(group: ComparedGroup) -> Iterator[RenderableType]:
     elif group.not_carried:
         sentences.append(f"Nothing is predicted for B: {group.not_carried}.")
     for words in sentences:
-        yield Padding(Text(words), (0, 0, 0, 2))
+        yield Padding(Text(words), (0, 0, 0, 2), expand=False)
 
 
 def _table(group: ComparedGroup) -> Table:

@@ -17,8 +17,8 @@ from frostline.store.flat_files import field_of, table_of
 from frostline.store.sweep import Sweep
 
 OF_TRIAL = (
-    "study", "model", "policy", "batch_size", "optimizer", "precision", "jit_compile", "strategy",
-    "is_control", "replicate", "frozen_fraction", "device_kind",
+    "study", "model", "variant", "policy", "batch_size", "optimizer", "precision", "jit_compile",
+    "strategy", "is_control", "replicate", "frozen_fraction", "device_kind",
 )  # fmt: skip
 """What the rows of other tables repeat of their trial."""
 

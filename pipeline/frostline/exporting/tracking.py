@@ -17,7 +17,7 @@ from frostline.store.trial_row import TrialRow
 from frostline.words import policy_words
 
 PARAMETERS = (
-    "model", "policy", "batch_size", "optimizer", "precision", "jit_compile", "strategy",
+    "model", "variant", "policy", "batch_size", "optimizer", "precision", "jit_compile", "strategy",
     "is_control", "replicate", "frozen_params", "total_params", "frozen_layers",
     "earliest_trainable_layer", "anchor",
 )  # fmt: skip

@@ -67,16 +67,6 @@ class PeakPrediction:
         """The peak: the sum of the parts."""
         return sum(self.parts.values())
 
-    def largest_batch(self, batch_size: int, limit_bytes: int) -> int:
-        """Examples that a step may have within a number of bytes; 0 where not even one fits.
-
-        This peak is of `batch_size` examples. Weights and slots stay as they are and all else
-        grows with the batch, which is more than it does: gradients of weights do not.
-        """
-        fixed = self.weights + self.optimizer_slots
-        of_one = (self.total - fixed) / batch_size
-        return max(0, int((limit_bytes - fixed) / of_one)) if of_one > 0 else batch_size
-
     def by_layer(self) -> dict[str | None, int]:
         """Bytes alive at the peak by layer, largest first; weights and slots excepted."""
         found: dict[str | None, int] = defaultdict(int)

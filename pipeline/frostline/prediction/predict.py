@@ -16,7 +16,7 @@ from frostline.billing.run import Run, settled
 from frostline.billing.words import bill_cells, bill_columns
 from frostline.costmodel.held_out import HeldOutError
 from frostline.errors import SweepError, UsageError
-from frostline.memory.held_out import PeakErrors
+from frostline.memory.held_out import PeakErrors, peak_errors
 from frostline.notebook import html_table, html_text, one_line
 from frostline.policies import Policy, PolicyMismatchError, expand, parse, refuse_misfits, spelled
 from frostline.prediction.bills import Billing
@@ -171,7 +171,7 @@ def predict(
                     key=group.key,
                     answers=tuple(answers),
                     error=known.error,
-                    peak_error=known.peak_error,
+                    peak_error=peak_errors(group.judged_peaks()),
                     noise_floor=known.noise_floor,
                     billing=known.billing,
                 )

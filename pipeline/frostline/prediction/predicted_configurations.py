@@ -16,7 +16,6 @@ from frostline.analyse.groups import noise_floor
 from frostline.billing.bill import Amount, Bill, bill_document
 from frostline.billing.run import Run
 from frostline.costmodel.held_out import HeldOutError, held_out_error
-from frostline.memory.held_out import PeakErrors, peak_errors
 from frostline.policies import (
     ExpandedPolicy,
     Granularity,
@@ -111,7 +110,6 @@ class Known:
         noise_floor: over its controls.
         baseline_step_ns: median of its baselines.
         measured: median speedup by frozen variables.
-        peak_error: over the held-out configurations with a measured peak; None without.
         measured_peaks: median requested peak by frozen variables, in bytes.
         anchors: frozen variables of each anchor.
         billing: what its bills share; None where no run is described.
@@ -122,7 +120,6 @@ class Known:
     noise_floor: float | None
     baseline_step_ns: int | None
     measured: Mapping[frozenset[str], float]
-    peak_error: PeakErrors | None
     measured_peaks: Mapping[frozenset[str], int]
     anchors: frozenset[frozenset[str]]
     billing: Billing | None
@@ -149,7 +146,6 @@ class Known:
             spread=spread([each.error for each in judged]),
             noise_floor=floor,
             baseline_step_ns=baseline_step_ns,
-            peak_error=peak_errors(group.judged_peaks()),
             measured_peaks={frozen: round(median(found)) for frozen, found in peaks.items()},
             measured={frozen: median(found) for frozen, found in speedups.items()},
             anchors=frozenset(anchor.frozen_variables for anchor in anchors(group.facts)),

@@ -63,10 +63,12 @@ class Cut:
     Attributes:
         values: coefficients by column of the program.
         upper: what their sum is not above.
+        in_bytes: whether the row is of bytes, as shares of the limit.
     """
 
     values: Mapping[int, float]
     upper: float
+    in_bytes: bool = False
 
 
 class MemoryLimit:
@@ -88,14 +90,23 @@ class MemoryLimit:
         self._every = frozenset().union(*self._variables)
         self._sets = program.sets
         self._limit_bytes = limit_bytes
-        self._known: dict[frozenset[int], bool] = {}
+        self._known: dict[frozenset[int], int] = {}
 
     def keeps(self, training: Sequence[bool]) -> bool:
         """Whether a configuration keeps the limit."""
         return self._fits(frozenset(each for each, trains in enumerate(training) if trains))
 
-    def excess(self, training: Sequence[bool]) -> list[Cut]:
-        """Rows that exclude a configuration which exceeds the limit; none for one that keeps it."""
+    def over(self, training: Sequence[bool]) -> float:
+        """What a configuration needs beyond the limit, as a share of it; 0 where it keeps it."""
+        layers = frozenset(position for position, trains in enumerate(training) if trains)
+        return max(0.0, self._needs(layers) / self._limit_bytes - 1)
+
+    def excess(self, training: Sequence[bool], *, thorough: bool = True) -> list[Cut]:
+        """Rows that exclude a configuration which exceeds the limit; none for one that keeps it.
+
+        Where no row of bytes does, finding the fewest layers takes many predictions; without
+        `thorough` there is no row then.
+        """
         layers = frozenset(position for position, trains in enumerate(training) if trains)
         if self._fits(layers):
             return []
@@ -103,7 +114,8 @@ class MemoryLimit:
             return [Cut(values={0: 0.0}, upper=-1.0)]
         above = self._memory.moments_above(self._every - self._trained(layers), self._limit_bytes)
         rows = [self._at(op, layers) for op in above[:_MOST_ROWS]]
-        return [row for row in rows if row is not None] or [self._not_together(layers)]
+        found = [row for row in rows if row is not None]
+        return found or ([self._not_together(layers)] if thorough else [])
 
     def _at(self, op: int, layers: frozenset[int]) -> Cut | None:
         """A row of what is alive while an op runs; None where that does not exclude these."""
@@ -131,6 +143,7 @@ class MemoryLimit:
                 return Cut(
                     values={column: value * scale for column, value in values.items() if value},
                     upper=(self._limit_bytes * (1 + _ROUNDING / 2) - fixed) * scale,
+                    in_bytes=True,
                 )
         return None
 
@@ -160,9 +173,11 @@ class MemoryLimit:
         return of_first | of_second
 
     def _fits(self, layers: frozenset[int]) -> bool:
+        return self._needs(layers) <= self._limit_bytes
+
+    def _needs(self, layers: frozenset[int]) -> int:
         if layers not in self._known:
-            needed = self._memory.peak_bytes(self._every - self._trained(layers))
-            self._known[layers] = needed <= self._limit_bytes
+            self._known[layers] = self._memory.peak_bytes(self._every - self._trained(layers))
         return self._known[layers]
 
     def _trained(self, layers: frozenset[int]) -> frozenset[str]:

@@ -189,22 +189,15 @@ def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collec
     """What to say where nothing fits into the memory."""
     if group.memory is None or memory_bytes is None:
         return f"{group.key.label}: no configuration at all is possible"
-    facts = group.facts
-    kept = {facts.layers[position].name for position in _positions(facts, must_train)}
-    alone = [kept] if kept else [{layer.name} for layer in facts.layers]
-    least = group.memory.slack_bytes + min(
-        group.memory.peak_bytes(
-            frozenset(
-                v.path for layer in facts.layers if layer.name not in training
-                for v in layer.variables
-            )
-        )
-        for training in alone
-    )  # fmt: skip
+    every = frozenset(variable.path for variable in group.facts.variables)
+    forward = group.memory.peak_bytes(every) + group.memory.slack_bytes
+    beside = "" if forward > memory_bytes else ", and no layer can train in what is left"
+    if beside and must_train:
+        beside = ", and the layers under --train cannot train in what is left"
     return (
-        f"{group.key.label}: no configuration fits into {size(memory_bytes)}: the forward pass and "
-        f"the least that can train need {size(least)}. Lower batch_size in the study, or ask for "
-        "more --memory"
+        f"{group.key.label}: no configuration fits into {size(memory_bytes)}: the forward pass "
+        f"alone needs {size(forward)}{beside}. Lower batch_size in the study, or ask for more "
+        "--memory"
     )
 
 

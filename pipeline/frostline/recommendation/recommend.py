@@ -6,12 +6,15 @@ refuse, a budget that is none, and one that no model and setting can meet.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from os import PathLike
 
 from frostline.analyse.stored_run import run_of
 from frostline.billing.run import Run
 from frostline.errors import UsageError
+from frostline.memory.peak_prediction import PeakPrediction
+from frostline.prediction import PredictedGroup
 from frostline.recommendation.choose import NO_SETTING, chosen_groups, importance_of
 from frostline.recommendation.optimise import AskedAs, optimise, refuse_budget
 from frostline.recommendation.recommendation import Recommendation, Recommendations
@@ -61,21 +64,40 @@ def recommend(
     for group in groups:
         try:
             worth = importance_of(sweep, group, importance)
-            found.append(
-                optimise(
-                    group,
-                    worth,
-                    budget,
-                    must_train=must_train,
-                    freeze_head=freeze_head,
-                    asked_as=asked_as,
-                    memory_bytes=memory_bytes,
-                    run=run,
-                )
+            best = optimise(
+                group,
+                worth,
+                budget,
+                must_train=must_train,
+                freeze_head=freeze_head,
+                asked_as=asked_as,
+                memory_bytes=memory_bytes,
+                run=run,
             )
+            if memory_bytes is not None:
+                best = replace(best, other_batches=_other_batches(best, group, groups))
+            found.append(best)
         except UsageError as error:  # another model or setting may have an answer
             failures.append(error)
     if not found:
         reasons = dict.fromkeys([*map(str, failures), *notices])
         raise type(failures[0])("\n".join(reasons))
     return Recommendations(found=tuple(found), failures=tuple(failures), notices=notices)
+
+
+def _other_batches(
+    best: Recommendation, group: PredictedGroup, groups: Iterable[PredictedGroup]
+) -> dict[int, PeakPrediction]:
+    """The pick's predicted peak under settings that differ in the batch size alone."""
+    frozen = [
+        v.path for name in best.pick.frozen_layers for v in group.facts.by_name[name].variables
+    ]
+    found = {}
+    for other in groups:
+        size = other.key.setting.batch_size
+        alike = replace(other.key.setting, batch_size=group.key.setting.batch_size)
+        if other is group or other.key.model != group.key.model or alike != group.key.setting:
+            continue
+        if (peak := other.peak(frozen)) is not None:
+            found[size] = peak
+    return found

@@ -5,11 +5,12 @@ Shares are predicted step times divided by the baseline's, predicted too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from frostline.analyse.groups import GroupKey
 from frostline.errors import FrostlineError
+from frostline.memory.largest_batch import largest_batch
 from frostline.memory.peak_prediction import PeakPrediction
 from frostline.notebook import html_table, html_text, one_line
 from frostline.prediction import Answer
@@ -27,8 +28,8 @@ class Point:
         budget: predicted step time / the baseline's, at most.
         share: predicted step time / the baseline's.
         kept: importance of the layers that train / that of all layers.
-        kept_at_most: no configuration within the budget keeps more; above `kept` only where the
-            search was cut short.
+        kept_at_most: no configuration within the budget keeps more; above `kept` where the search
+            was not exact.
         frozen_layers: in layer order.
     """
 
@@ -51,7 +52,8 @@ class Recommendation:
         training_layers: what is left to train.
         head_frozen: name of the head where the pick freezes it.
         fastest: the shortest step of all, whatever it keeps.
-        frontier: budgets ascending, the pick's among them; each point is exact.
+        frontier: budgets ascending, the pick's among them; each point is exact, but for models of
+            more than 30 layers within a memory: there nothing keeps 0.01% more.
         code: Python that freezes the pick.
         most: the speedup that no choice of whole layers is predicted to exceed, whatever it keeps
             and whether or not the head trains.
@@ -59,6 +61,7 @@ class Recommendation:
         slack_bytes: what the allocator gave beyond what was asked for, in the anchor with the most
             of it; it has to fit, too.
         peak: the pick's predicted peak; None where nothing can say it.
+        other_batches: the same under settings that differ in the batch size alone, by batch size.
     """
 
     key: GroupKey
@@ -74,6 +77,7 @@ class Recommendation:
     memory_bytes: int | None = None
     slack_bytes: int = 0
     peak: PeakPrediction | None = None
+    other_batches: Mapping[int, PeakPrediction] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         facts = {
@@ -100,8 +104,8 @@ class Recommendation:
         """Examples that fit into the memory asked for, with the pick; None where not asked."""
         if self.peak is None or self.memory_bytes is None:
             return None
-        room = self.memory_bytes - self.slack_bytes
-        return self.peak.largest_batch(self.key.setting.batch_size, room)
+        peaks = {**self.other_batches, self.key.setting.batch_size: self.peak}
+        return largest_batch(peaks, self.memory_bytes - self.slack_bytes)
 
     def frontier_rows(self) -> list[tuple[str, ...]]:
         """The points of the frontier as rows under `FRONTIER`."""

@@ -76,10 +76,10 @@ def _parts(found: Recommendation) -> Iterator[RenderableType]:
         "matters goes on training.",
         style="bold",
     )
-    if pick.kept_at_most > pick.kept:
+    if kept_words(pick.kept_at_most) != kept_words(pick.kept):
         yield Text(
-            "The search ran out of time; no choice keeps more than "
-            f"{kept_words(pick.kept_at_most)}.",
+            f"The search was not finished: no choice keeps more than "
+            f"{kept_words(pick.kept_at_most)}, and one between the two may exist.",
             style="yellow",
         )
     yield Text(_prediction(found))
@@ -141,9 +141,13 @@ def _memory(found: Recommendation, peak: PeakPrediction) -> str:
     said = ", ".join(f"{name} {size(count)}" for name, count in largest if count > 0)
     words = f"{words} ({said})."
     if found.largest_batch is not None:
+        how = "In proportion"
+        if found.other_batches:
+            sizes = sorted({*found.other_batches, found.key.setting.batch_size})
+            how = f"By the peaks at batch sizes {sizes[0]} and {sizes[-1]}"
         words += (
-            f" In proportion, {counted(found.largest_batch, 'example')} a batch would fit; a study "
-            "with that batch_size tells."
+            f" {how}, {counted(found.largest_batch, 'example')} a batch would fit; a study with "
+            "that batch_size tells."
         )
     return words
 
