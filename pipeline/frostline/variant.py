@@ -73,17 +73,3 @@ class Variant:
     lora: Lora | None = None
     quantize: Quantize | None = None
     remat: Remat | None = None
-
-    def words(self) -> str:
-        """What it is, in words: `LoRA rank 4 on query, value; int8`."""
-        said = []
-        if self.lora is not None:
-            alpha = "" if self.lora.alpha is None else f" alpha {self.lora.alpha:g}"
-            on = f" on {', '.join(self.lora.layers)}" if self.lora.layers else ""
-            said.append(f"LoRA rank {self.lora.rank}{alpha}{on}")
-        if self.quantize is not None:
-            said.append(self.quantize)
-        if self.remat is not None:
-            on = f" of {', '.join(self.remat.layers)}" if self.remat.layers else ""
-            said.append(f"remat {self.remat.mode}{on}")
-        return "; ".join(said)
