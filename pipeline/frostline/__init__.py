@@ -8,8 +8,6 @@ Everything that a notebook needs is here; the modules below are free to move. In
     frostline.run_sweep(study, "demo-out")                   # measures it -> SweepResult
     sweep = frostline.open_sweep("demo-out")                 # its tables -> Sweep
     frostline.predict(sweep, ["prefix:*", "norms"])          # speedups, measured or not
-    frostline.predict_schedule(sweep, [(1, "none"), (4, "prefix:8")])    # freezing over time
-    frostline.predict_cached(sweep, ["prefix:8"])            # training on stored outputs
     frostline.explain(sweep, "prefix:4")                     # why a trial is or is not faster
     frostline.diff(sweep, "control 1", "prefix:4")           # two trials, op by op
     both = frostline.compare("before-out", sweep)            # two sweeps -> Comparison
@@ -17,10 +15,14 @@ Everything that a notebook needs is here; the modules below are free to move. In
     frostline.verify(sweep, found[0])                        # measures that -> Verified
     run = frostline.Run(examples=50_000, epochs=10)          # a training run -> Run
     frostline.bill(sweep, run)                               # its hours, by measured trial -> Bills
+    frostline.predict_schedule(sweep, [(1, "none"), (4, "prefix:2")], run=run)   # over time
     frostline.report(sweep)                                  # writes the page -> its path
     frostline.report_comparison(both, "compared")            # that of a comparison, likewise
     frostline.export(sweep, "parquet")                       # a flat data set, or MLflow, W&B
     frostline.reattribute(sweep)                             # attributes the kept traces again
+
+Where the tensors of a step were recorded, `frostline.predict_cached(sweep, ["prefix:2"])` says what
+training on the stored outputs of a frozen prefix gives.
 
 Where a function takes a sweep it also takes the sweep's path or URI. What is wrong is raised as a
 `FrostlineError`, whose message says what to do. `import frostline` alone imports none of the heavy
