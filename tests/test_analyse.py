@@ -124,7 +124,7 @@ def test_the_summary_of_the_recorded_sweep() -> None:
         "chain, batch size 8, adam, float32, jit_compile auto: the baseline's step takes 11.2 ms; "
         "of 6 configurations, 6 are measurably faster, 0 slower, and 0 show no measurable "
         "difference (noise floor 1.4%, from 3 controls). Fastest is all_but_head with 2.88x "
-        "[2.84, 2.93] (3.91 ms a step), which freezes 98% of the parameters. The frozen fraction "
+        "[2.84, 2.93] (3.90 ms a step), which freezes 98% of the parameters. The frozen fraction "
         "does not explain the speedup: rank correlation +0.49 [-0.80, +1.00], and a straight line "
         "explains 7% [0, 99] of the variance over 6 configurations. The position of the first "
         "layer that still trains does better (+0.82 [+0.00, +1.00], 90% [9, 100]). Where one "

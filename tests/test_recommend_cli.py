@@ -60,7 +60,7 @@ def test_the_answer_says_what_to_freeze_how_and_what_it_rests_on(
     assert main(["recommend", str(out), "--budget", "0.8"]) == 0
     printed = capsys.readouterr().out
     (found,) = answered(capsys, out, "--speedup", 1.25)
-    assert "What matters: parameter counts" in printed
+    assert "A layer counts by: parameter counts" in printed
     assert f"Freeze {len(found['frozen_layers'])} of 5 layers" in printed
     assert found["code"] in printed
     assert f"As a policy: {found['policy']}" in printed
@@ -224,7 +224,7 @@ def test_recorded_gradient_norms_come_before_parameter_counts(
     (found,) = answered(capsys, folder, "--budget", 0.9, "--importance", "params")
     assert found["importance"] == "params"
     assert main(["recommend", str(folder), "--budget", "0.9"]) == 0
-    assert "What matters: gradient norms of the baseline" in capsys.readouterr().out
+    assert "A layer counts by: gradient norms of the baseline" in capsys.readouterr().out
 
 
 def test_a_budget_in_per_cent_is_the_same(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,7 @@ def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
     return [(run[0][1], run[-1][1]) for run in (list(group) for _, group in grouped)]
 
 
-def milliseconds(nanoseconds: int | None) -> str:
+def milliseconds(nanoseconds: float | None) -> str:
     """A step time in milliseconds, three digits or more, without the unit."""
     if nanoseconds is None:
         return DASH

@@ -122,7 +122,8 @@ def _best(group: GroupSummary) -> str:
         if (best.frozen_fraction is not None)
         else ""
     )
-    step = f" ({duration_ns(best.step_ns)} a step)" if best.step_ns is not None else ""
+    takes = group.step_ns(best)
+    step = f" ({duration_ns(takes)} a step)" if takes is not None else ""
     return f"Fastest is {best.policy} with {speedup(best)}{step}{of}."
 
 

@@ -105,6 +105,16 @@ class GroupSummary:
         """Whether its noise is so large that no speedup can be believed."""
         return is_unusable(self.noise_floor)
 
+    def step_ns(self, row: TrialRow) -> float | None:
+        """A trial's step beside the group's baseline: that one's / the speedup; None without one.
+
+        Each trial was measured beside a baseline of its own moment. On a machine whose speed drifts
+        the steps of two trials, as measured, cannot be compared; their speedups can.
+        """
+        if self.baseline_step_ns is None or not row.speedup:
+            return row.step_ns
+        return self.baseline_step_ns / row.speedup
+
     @property
     def configurations(self) -> tuple[TrialRow, ...]:
         """Measured configurations that differ from the baseline, each once."""

@@ -204,7 +204,7 @@ def _group(
         yield Text("\n" + said[0], style="bold")
         yield from map(Text, said[1:])
         if first is not None and first.found is not None and first.found.pick.frozen_layers:
-            yield Text("The Keras code for it, and other budgets: frostline recommend OUT.")
+            yield Text("The Keras code for it, and other budgets: frostline recommend.")
         yield Text()
     elif group.is_unreadable:
         yield Text("\n" + group_answer(group) + "\n", style="bold")
@@ -215,7 +215,10 @@ def _group(
     more = len(group.trials) - len(shown_trials(group, _ROWS))
     if more > 0:
         yield Text(f"{more} more trials are not listed here; the answer counts them.")
-    yield Text(f"Noise floor {floor(group.noise_floor)}. Layers count from 1 at the input.\n")
+    yield Text(
+        f"Noise floor {floor(group.noise_floor)}. Layers count from 1 at the input. Step: the "
+        "baseline's median / the speedup, as each trial was timed beside a baseline of its own.\n"
+    )
     if not group.is_unreadable:
         yield Text(group_answer(group))
     if run is not None:
@@ -239,13 +242,13 @@ def _bills(group: GroupSummary, run: Run) -> Iterator[RenderableType]:
 def _table(group: GroupSummary) -> FittedTable:
     return FittedTable(
         ("policy", "frozen", "trains\nfrom", "step\nms", "speedup", "95%\ninterval", "verdict"),
-        map(_cells, shown_trials(group, _ROWS)),
+        (_cells(item, group) for item in shown_trials(group, _ROWS)),
         words=(6,),
         goes=(2, 3, 5, 1, 6, 4),
     )
 
 
-def _cells(item: TrialSummary) -> tuple[str | Text, ...]:
+def _cells(item: TrialSummary, group: GroupSummary) -> tuple[str | Text, ...]:
     row = item.row
     cells = (policy_words(row), share(row.frozen_fraction))
     place = layer_place(row.earliest_trainable_layer)
@@ -259,7 +262,7 @@ def _cells(item: TrialSummary) -> tuple[str | Text, ...]:
     return (
         *cells,
         place,
-        milliseconds(row.step_ns),
+        milliseconds(group.step_ns(row)),
         ratio(row.speedup),
         interval(row.speedup_low, row.speedup_high),
         word,

@@ -64,7 +64,9 @@ def verified_words(verified: Verified) -> Text:
 def _parts(found: Recommendation) -> Iterator[RenderableType]:
     pick, total = found.pick, len(found.importance.by_layer)
     yield Text(f"\n{found.key.label}", style="bold")
-    yield Text(f"What matters: {found.importance.words}.{_DEFAULT[found.importance.measure]}\n")
+    yield Text(
+        f"A layer counts by: {found.importance.words}.{_DEFAULT[found.importance.measure]}\n"
+    )
     yield _frontier(found)
     yield Text("Each row keeps the most that any choice of layers within its budget keeps.\n")
     if not pick.frozen_layers:

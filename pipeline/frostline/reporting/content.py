@@ -183,7 +183,11 @@ def report_content(
         row
         for drawing, anchor in zip(drawings, names, strict=True)
         for row in table_rows(
-            drawing.trials, _by_cost_model(drawing.evidence), anchor, drawing.evidence.order
+            drawing.trials,
+            _by_cost_model(drawing.evidence),
+            anchor,
+            drawing.evidence.order,
+            drawing.group.step_ns,
         )
     ]
     used = _used_columns(rows)

@@ -6,7 +6,7 @@ trial whose profile was kept links to its session in TensorBoard. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -94,13 +94,17 @@ def table_rows(
     predicted: Mapping[str, float],
     section: str,
     order: Sequence[str] = (),
+    step_ns: Callable[[TrialRow], float | None] = lambda row: row.step_ns,
 ) -> list[TableRow]:
     """The rows of one model and setting, in the order given.
 
     `predicted` is the cost model's speedup by `trial_id`, `section` the anchor of the section,
-    `order` the names of all layers in order of first use.
+    `order` the names of all layers in order of first use, `step_ns` what a trial's step takes.
     """
-    return [_row(item, predicted.get(item.row.trial_id), section, order) for item in trials]
+    return [
+        _row(item, predicted.get(item.row.trial_id), section, order, step_ns(item.row))
+        for item in trials
+    ]
 
 
 def _layers(row: TrialRow, order: Sequence[str]) -> str:
@@ -113,7 +117,11 @@ def _layers(row: TrialRow, order: Sequence[str]) -> str:
 
 
 def _row(
-    item: TrialSummary, predicted: float | None, section: str, order: Sequence[str]
+    item: TrialSummary,
+    predicted: float | None,
+    section: str,
+    order: Sequence[str],
+    step_ns: float | None,
 ) -> TableRow:
     row = item.row
     failed = row.status == "failed"
@@ -129,7 +137,7 @@ def _row(
             _number(share(row.frozen_fraction), row.frozen_fraction),
             _text(_layers(row, order)),
             _number(layer_place(row.earliest_trainable_layer), row.earliest_trainable_layer),
-            _number(milliseconds(row.step_ns), row.step_ns),
+            _number(milliseconds(step_ns), step_ns),
             _number(ratio(row.speedup), row.speedup),
             _number(interval(row.speedup_low, row.speedup_high), row.speedup_low),
             _text(verdict),
