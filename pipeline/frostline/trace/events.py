@@ -117,13 +117,16 @@ def _one(
 
 
 def _is_eager(groups: tuple[EventGroup, ...]) -> bool:
-    """Whether most of the time belongs to ops named by their type alone, as eager ops are."""
+    """Whether most of the time belongs to ops named by their type alone, as eager ops are.
+
+    Instructions of an XLA program are of a compiled function, whatever they are called.
+    """
     bare_ns = named_ns = 0
     for op in (group.op for group in groups):
         copied = op.op_type.startswith("Memcpy")
-        if op.hlo_op or op.in_input or copied or op.op_type in ("", "Dataset"):
+        if op.in_input or copied or (op.op_type in ("", "Dataset") and not op.hlo_op):
             continue
-        if op.op_name in ("", op.op_type):
+        if op.op_name in ("", op.op_type) and not op.hlo_op:
             bare_ns += op.self_ns
         else:
             named_ns += op.self_ns
