@@ -48,7 +48,7 @@ def test_what_is_wrong_is_seen(body: str, word: str, sound: Path, monkeypatch: p
 
 
 def test_an_input_that_takes_too_long_is_a_verdict_with_the_place(sound: Path):
-    worker = fuzz.Worker(sound, None, 0.001)
+    worker = fuzz.Worker(sound, None, 0.02)
     try:
         answer = worker.ask(1)
     finally:

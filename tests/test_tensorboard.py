@@ -390,7 +390,7 @@ def _check_table(page: Page, home: str, rows: dict[str, dict]) -> None:
     page.goto(f"{home}#hparams")
     page.get_by_text(max(rows)).first.wait_for()
     for trial_id, row in rows.items():
-        assert page.get_by_text(trial_id, exact=True).count() == 1
+        assert page.get_by_text(f" · {trial_id}").count() == 1
         assert page.get_by_text(row["policy"], exact=True).count()
     for column in ("policy_family", "frozen_fraction", "speedup", "step_ms"):
         assert page.get_by_text(column, exact=True).count()

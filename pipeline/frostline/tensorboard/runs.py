@@ -25,10 +25,25 @@ def run_name(row: TrialRow) -> str:
 
 
 def link_runs(log_dir: Path, place: Path, rows: Iterable[TrialRow]) -> None:
-    """Add what is missing in a folder of links: each trial's folder, and the sweep's own file."""
-    wanted = {run_name(row): log_dir / row.trial_id for row in rows}
-    wanted |= {path.name: path for path in log_dir.iterdir() if path.is_file()}
-    for name, path in wanted.items():
-        link = place / name
-        if path.exists() and not link.is_symlink():
-            link.symlink_to(path.absolute(), target_is_directory=path.is_dir())
+    """Add what is missing in a folder of links: each trial's files, and the sweep's own.
+
+    Folders are real and files are links, since TensorBoard looks for profiles without following
+    links to folders, and keeps what it derives from a profile beside it.
+    """
+    for row in rows:
+        _link_files(log_dir / row.trial_id, place / run_name(row))
+    for path in log_dir.iterdir():
+        if path.is_file():
+            _link(path, place / path.name)
+
+
+def _link_files(folder: Path, place: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            _link(path, place / path.relative_to(folder))
+
+
+def _link(path: Path, link: Path) -> None:
+    if not link.is_symlink():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path.absolute())
