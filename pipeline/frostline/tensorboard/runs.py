@@ -31,7 +31,9 @@ def link_runs(log_dir: Path, place: Path, rows: Iterable[TrialRow]) -> None:
     links to folders, and keeps what it derives from a profile beside it.
     """
     for row in rows:
-        _link_files(log_dir / row.trial_id, place / run_name(row))
+        run = place / run_name(row)
+        if not run.exists():  # a committed trial gets no more files
+            _link_files(log_dir / row.trial_id, run)
     for path in log_dir.iterdir():
         if path.is_file():
             _link(path, place / path.name)
