@@ -4,7 +4,8 @@ For studies of a Sequential model. Runs the study (resuming what is there), and 
 after which training on stored outputs of `--freeze` has cost less. Then does it by hand: the frozen
 layers become a model whose outputs are computed once, the others a model that is fitted on them.
 Its epochs, those of the whole model with the prefix frozen, and the pass that fills the store are
-timed, each with its compilation apart. The target is one epoch.
+timed, each with its compilation apart. With `--bandwidth` the store is as slow as that: each batch
+is given out, and taken in, after a wait. The target is one epoch.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from plain_fit import PlainRun
+from plain_fit import PlainRun, fit_seconds
 
 from frostline.billing.bill import steps_per_epoch
 from frostline.billing.run import Run
@@ -34,19 +35,23 @@ def main() -> int:
     parser.add_argument("--freeze", required=True)
     parser.add_argument("--examples", type=int, required=True)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--bandwidth", type=float, help="of the store, MB a second")
     arguments = parser.parse_args()
     study = load_study(arguments.study)
     run_sweep(study, str(arguments.out))
     sweep = open_sweep(str(arguments.out))
     run = Run(examples=arguments.examples, epochs=1)
-    (found, *_), _ = predict_cached(sweep, arguments.freeze, run=run)
+    bandwidth = None if arguments.bandwidth is None else arguments.bandwidth * 1e6
+    (found, *_), _ = predict_cached(sweep, arguments.freeze, run=run, bandwidth=bandwidth)
     group = next(each for each in sort_groups(sweep)[0] if each.key == found.key)
     (one,) = expand(arguments.freeze, group.facts)
     whole = PlainRun(study.model_specs()[0], found.key.setting)
     whole.freeze(one.frozen_variables)
     steps = steps_per_epoch(arguments.examples, found.key.setting.batch_size)
     names = {name.split("/")[0] for name in frozen_layers(group.facts, one.frozen_variables)}
-    fill_s, compile_s, stored_s, whole_s = _by_hand(whole, names, steps, arguments.rounds)
+    moved = found.bytes_per_example * found.key.setting.batch_size
+    wait_s = 0.0 if bandwidth is None else moved / bandwidth
+    fill_s, compile_s, stored_s, whole_s = _by_hand(whole, names, steps, arguments.rounds, wait_s)
     by_hand = (fill_s + compile_s) / (whole_s - stored_s)
     print(
         f"{found.policy}: an epoch {whole_s:.2f} s, on stored outputs {stored_s:.2f} s (predicted "
@@ -59,7 +64,7 @@ def main() -> int:
 
 
 def _by_hand(
-    whole: PlainRun, frozen: set[str], steps: int, rounds: int
+    whole: PlainRun, frozen: set[str], steps: int, rounds: int, wait_s: float
 ) -> tuple[float, float, float, float]:
     """Seconds: filling the store, compiling that, an epoch on stored outputs, a whole epoch."""
     import keras
@@ -81,22 +86,20 @@ def _by_hand(
     first = time.perf_counter() - start
     fills, stored, wholes = [], [], []
     data = tf.data.Dataset.from_tensors((features, targets)).repeat()
+    if wait_s:
+        data = data.map(lambda *batch: _after(wait_s, batch)).prefetch(2)
 
-    def fit(model: Any, batches: Any) -> float:
-        begun = time.perf_counter()
-        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
-        return time.perf_counter() - begun
-
-    fit(rest, data)
-    fit(whole.model, whole.data)
+    fit_seconds(rest, data, steps)
+    whole.seconds(steps)
     for _ in range(rounds):
         start = time.perf_counter()
         for _ in range(steps):
             made = forward(inputs)
+            time.sleep(wait_s)
         float(tf.reduce_sum(made))
         fills.append(time.perf_counter() - start)
-        stored.append(fit(rest, data))
-        wholes.append(fit(whole.model, whole.data))
+        stored.append(fit_seconds(rest, data, steps))
+        wholes.append(whole.seconds(steps))
     fill = statistics.median(fills)
     return (
         fill,
@@ -104,6 +107,20 @@ def _by_hand(
         statistics.median(stored),
         statistics.median(wholes),
     )
+
+
+def _after(seconds: float, batch: Any) -> Any:
+    """A batch, given out when so many seconds have gone by."""
+    import tensorflow as tf
+
+    def waited(value: Any) -> Any:
+        time.sleep(seconds)
+        return value
+
+    features, targets = batch
+    late = tf.numpy_function(waited, [features], features.dtype)
+    late.set_shape(features.shape)
+    return late, targets
 
 
 if __name__ == "__main__":

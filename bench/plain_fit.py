@@ -24,17 +24,22 @@ class PlainRun:
         self.model: Any = build(spec, setting, seed=0)[0]
         self.batch: Any = first_batch(self.model, spec, setting, seed=0)
         self.data: Any = tf.data.Dataset.from_tensors(self.batch).repeat()
-        self._paths: dict[str, Any] | None = None
+        self._layers: list[Any] | None = None
 
     def freeze(self, frozen: Collection[str]) -> None:
-        """Freeze these variables and let the others train, and compile again, as Keras asks for."""
+        """Freeze layers with these variables and let the others train, and compile again.
+
+        By `layer.trainable`, as Keras's guides do: BatchNormalization then runs in inference mode.
+        """
         from frostline.measure.layers import owned_layers
 
-        if self._paths is None:
-            owned = owned_layers(self.model)
-            self._paths = {each.path: each.variable for one in owned for each in one.variables}
-        for path, variable in self._paths.items():
-            variable.trainable = path not in frozen
+        if self._layers is None:
+            self._layers = [each for each in owned_layers(self.model) if each.variables]
+        for one in self._layers:
+            one.layer.trainable = True
+        for one in self._layers:
+            if all(each.path in frozen for each in one.variables):
+                one.layer.trainable = False
         optimizer = type(self.model.optimizer).from_config(self.model.optimizer.get_config())
         self.model.compile(
             optimizer=optimizer, loss=self.model.loss, jit_compile=self.model.jit_compile
@@ -42,6 +47,23 @@ class PlainRun:
 
     def seconds(self, steps: int) -> float:
         """Wall time of one epoch of `fit`."""
-        start = time.perf_counter()
-        self.model.fit(self.data, steps_per_epoch=steps, shuffle=False, verbose=0)
-        return time.perf_counter() - start
+        return fit_seconds(self.model, self.data, steps)
+
+
+def fit_seconds(model: Any, data: Any, steps: int) -> float:
+    """Wall time of `fit` over so many batches, until training has ended.
+
+    What comes after is not counted. TensorFlow 2.21 takes down the input pipeline when `fit`
+    returns, and that waits for a thread of tf.data which sleeps for 10 ms, 20 ms, 40 ms and so on:
+    `fit` as a whole takes 2.56, 5.12 or 10.24 s and nothing in between, once, however many epochs
+    it runs.
+    """
+    import keras
+
+    ended: list[float] = []
+    last = keras.callbacks.LambdaCallback(
+        on_train_end=lambda logs: ended.append(time.perf_counter())
+    )
+    start = time.perf_counter()
+    model.fit(data, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[last])
+    return ended[0] - start

@@ -19,10 +19,13 @@ from frostline.measure.messages import (
     REQUESTS,
     DeviceState,
     Failed,
+    HeldBytes,
     Measured,
     OpenGroup,
     Progress,
+    RanAlone,
     Ready,
+    RunAlone,
     RunTrial,
     Sample,
     line_of,
@@ -49,6 +52,9 @@ def main() -> None:
                 behaviour = misbehave("run", request.trial.policy)
                 print(request.trial.policy, "was here", file=sys.stderr, flush=True)
                 say(measured(request, behaviour, traced=profile_steps > 0))
+            case RunAlone():
+                log_to(request.log_path)
+                say(alone(request, misbehave("alone", str(request.setting.batch_size))))
             case _:
                 raise ValueError(f"{request.op} is not expected here")
 
@@ -115,7 +121,8 @@ def measured(request: RunTrial, behaviour: str, *, traced: bool) -> Measured | F
     if kind == "no-baseline":
         return Failed(stage="build", kind="NoBaseline", message="the baseline is gone")
     scratch = Path(request.scratch)
-    step_ns = BASELINE_NS if request.trial.is_control else BASELINE_NS // 2
+    baseline_ns = BASELINE_NS * int(value) if kind == "busy" else BASELINE_NS
+    step_ns = baseline_ns if request.trial.is_control else baseline_ns // 2
     trace = scratch / "fake-host.xplane.pb"
     recorded = STATE / "recorded.xplane.pb"
     trace.write_bytes(recorded.read_bytes() if recorded.exists() else b"no XSpace")
@@ -136,17 +143,17 @@ def measured(request: RunTrial, behaviour: str, *, traced: bool) -> Measured | F
     samples = tuple(
         Sample(arm=arm, pair=pair, position=position, warmup=pair < 0, n_steps=4, step_ns=ns)
         for pair in range(-1, 10)
-        for position, (arm, ns) in enumerate((("baseline", BASELINE_NS), ("trial", step_ns)))
+        for position, (arm, ns) in enumerate((("baseline", baseline_ns), ("trial", step_ns)))
     )
     return Measured(
         samples=samples,
         pairing="interleaved",
         stop_reason="target_ci",
-        speedup=BASELINE_NS / step_ns,
-        speedup_low=BASELINE_NS / step_ns - 0.01,
-        speedup_high=BASELINE_NS / step_ns + 0.02,
+        speedup=baseline_ns / step_ns,
+        speedup_low=baseline_ns / step_ns - 0.01,
+        speedup_high=baseline_ns / step_ns + 0.02,
         step_ns=step_ns,
-        baseline_step_ns=BASELINE_NS,
+        baseline_step_ns=baseline_ns,
         profiled_step_ns=step_ns + 1_000_000,
         trace_file=str(trace) if traced and kind != "no-trace" else None,
         profile_error="CUPTI_ERROR_INSUFFICIENT_PRIVILEGES" if kind == "no-trace" else None,
@@ -165,6 +172,18 @@ def measured(request: RunTrial, behaviour: str, *, traced: bool) -> Measured | F
     )
 
 
+def alone(request: RunAlone, behaviour: str) -> RanAlone | Failed:
+    kind, _, value = behaviour.partition(":")
+    if kind in ("OutOfMemory", "FreezeCheck"):
+        return Failed(stage="trace", kind=kind, message="net/conv2 moved although it is frozen")
+    return RanAlone(
+        held=HeldBytes(weights=1000, optimizer_slots=2000, batch=10),
+        peak_memory_bytes=int(value) if kind == "peak" else None,
+        trace_file=None,
+        error="no permission" if kind != "peak" else None,
+    )
+
+
 def gpu(*reasons: str) -> DeviceState:
     return DeviceState(
         clock_mhz=1200 if reasons else 1980, temperature_celsius=61, power_watts=402.5,
@@ -172,7 +191,7 @@ def gpu(*reasons: str) -> DeviceState:
     )  # fmt: skip
 
 
-def say(reply: Ready | Measured | Failed | Progress) -> None:
+def say(reply: Ready | Measured | RanAlone | Failed | Progress) -> None:
     REPLIES.write(line_of(reply))
 
 

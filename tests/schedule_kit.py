@@ -199,6 +199,7 @@ class Heard:
         self.outcomes.append(outcome)
 
     def by_id(self) -> dict[str, TrialOutcome]:
-        found = {outcome.trial_id: outcome for outcome in self.outcomes}
-        assert len(found) == len(self.outcomes), "a trial had two outcomes"
+        first = [outcome for outcome in self.outcomes if not outcome.again]
+        found = {outcome.trial_id: outcome for outcome in first}
+        assert len(found) == len(first), "a trial had two outcomes"
         return found

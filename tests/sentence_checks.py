@@ -205,14 +205,22 @@ def _contrast(facts: Facts, found: re.Match[str]) -> bool:
 
 def _host(facts: Facts, found: re.Match[str]) -> bool:
     busy, step = _busy(facts), _step(facts)
-    compiled = _baselines(facts)[0]["jit_resolved"]
     return (
         busy <= 0.8
         and _time(found, 1, step)
         and _time(found, 3, busy * step)
         and _percent(found[5], busy)
-        and ("jit_compile" in found[6]) != compiled
+        and ("jit_compile" in found[6]) == _may_compile(_baselines(facts)[0])
     )
+
+
+def _may_compile(row: Row) -> bool:
+    """Keras compiles by itself on a GPU, and what it leaves out cannot be compiled."""
+    on_gpu = not row["device_id"].startswith("cpu:")
+    left_out = row["jit_compile"] == "true" or (
+        row["jit_compile"] == "auto" and on_gpu and row["strategy"] == "single"
+    )
+    return not row["jit_resolved"] and not left_out
 
 
 def _reading(facts: Facts, found: re.Match[str]) -> bool:
@@ -436,7 +444,7 @@ def _waits(facts: Facts, row: Row, found: re.Match[str], reason: Any) -> bool:
         [1 - x["busy"] for x in facts.controls if x["trial_id"] != row["trial_id"]] or [0.0]
     )
     told = found[2] is None or _time(found, 2, before * row["baseline_step_ns"])
-    advised = not bound or ("jit_compile" in found[4]) != row["jit_resolved"]
+    advised = not bound or ("jit_compile" in found[4]) == _may_compile(row)
     edge = abs(share - 0.2) < 1e-3  # parts are split in whole nanoseconds
     named = edge or (share >= 0.2) == bound
     return named and _percent(found[1], share) and told and advised

@@ -26,7 +26,10 @@ def draw_sweep(seed: int, folder: Path) -> None:
     chain = _chain(draw)
     noise, jitter = draw.choice(NOISE), draw.choice(JITTER)
     whole = sum(op["ns_per_step"] for op in chain.ops())
-    ends = {"jit_resolved": draw.random() < 0.4}
+    ends = {
+        "jit_resolved": draw.random() < 0.4,
+        "jit_compile": draw.choice(("auto", "true", "false")),
+    }
     built = Built(folder=folder, chain=chain)
     built.waiting_ns = round(_of_whole(draw.choice(WAITING), whole))
     reading_ns = round(_of_whole(draw.choice(INPUT), whole))

@@ -1,5 +1,6 @@
 """Freezing over time and stored outputs of a frozen prefix, in a world where the truth is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,13 @@ from frostline.errors import StudyError, UsageError
 from frostline.policies import expand
 from frostline.prediction import predict_schedule, sort_groups
 from frostline.prediction.cached_features import boundary_of, cached_features
+from frostline.prediction.schedules import compile_s
+from frostline.reporting.make import content_of
 from frostline.store.sweep import open_sweep
 from frostline.study.study import parse_study
 
 COMPILE_S = 2.0
+"""In `fit`, which traces twice what a trial traces once."""
 RUN = Run(examples=80, epochs=10)  # 10 steps an epoch
 
 
@@ -38,7 +42,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "[freeze]\n", '[freeze]\nschedule = [[1, "none"], [4, "prefix:2"], [8, "prefix:5"]]\n'
         ),
         tamper=lambda _trial, rows: profiled(
-            changed(rows, compile_s=2 * COMPILE_S, step_compilations=2)
+            changed(rows, compile_s=COMPILE_S, step_compilations=2)
         ),
     )
 
@@ -230,3 +234,22 @@ def test_without_a_prefix_there_is_nothing_to_store(out: Path):
             batch_size=8,
             examples=None,
         )
+
+
+@pytest.mark.parametrize(("xla", "times"), [(False, 2), (None, 2), (True, 1)])
+def test_fit_traces_twice_what_xla_compiles_once(xla: bool | None, times: int, out: Path):
+    rows = [replace(row, jit_resolved=xla) for row in open_sweep(str(out)).trial_rows()]
+    assert compile_s(rows, ()) == pytest.approx(times * COMPILE_S / 2)
+
+
+def test_the_report_has_the_schedule_of_the_study(out: Path):
+    def titles() -> list[str]:
+        return [table.title for table in content_of(open_sweep(str(out))).compared]
+
+    assert not any(title.startswith("Freezing over time") for title in titles()), "no run is known"
+    table = content_of(open_sweep(str(out)), run=RUN).compared[-1]
+    assert table.title.startswith("Freezing over time: net")
+    assert [(row[0], row[1]) for row in table.rows] == [
+        ("none", "1-3"), ("prefix:2", "4-7"), ("prefix:5", "8-10"),
+    ]  # fmt: skip
+    assert "with nothing frozen" in table.words[0]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schedule_kit import with_variables
 
+from frostline.analyse import group_answer, summarise
 from frostline.analyse.profiles import ProfileCell, StepProfile, Waits
 from frostline.cli import main
 from frostline.errors import UsageError
@@ -231,8 +232,9 @@ def test_dx_that_changed_on_the_same_way_is_named(built: Built):
 def test_a_device_that_waits_is_host_bound(tmp_path: Path):
     built = Built(folder=tmp_path / "out", chain=Chain(device=GPU), waiting_ns=40 * MS)
     # Profiling doubles what the host takes; the kernels' time against the unprofiled step counts.
-    built.controls(profiler_overhead=2.0)
-    built.trial("prefix:2", [0, 1], profiler_overhead=2.0)
+    about = {"profiler_overhead": 2.0, "jit_compile": "false"}
+    built.controls(**about)
+    built.trial("prefix:2", [0, 1], **about)
     found = explain(built.sweep(), "prefix:2")
     reason = found.reason("host_bound")
     assert reason is not None
@@ -588,3 +590,28 @@ def test_a_model_and_its_policy_name_a_trial(built: Built):
     assert explain(sweep, "prefix:2", model="net").policy == "prefix:2"
     with pytest.raises(UsageError, match="no model `ne`"):
         explain(sweep, "prefix:2", model="ne")
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "strategy", "may"),
+    [
+        ("auto", GPU, "single", False),  # Keras would have compiled it
+        ("true", GPU, "single", False),
+        ("true", "/host:CPU", "single", False),
+        ("auto", "/host:CPU", "single", True),
+        ("auto", GPU, "mirrored", True),
+        ("false", GPU, "single", True),
+    ],
+)
+def test_a_model_that_keras_refuses_to_compile_is_not_advised_to_be_compiled(
+    asked: str, device: str, strategy: str, may: bool, tmp_path: Path
+):
+    built = Built(folder=tmp_path / "out", chain=Chain(device=device), waiting_ns=40 * MS)
+    about = {"jit_compile": asked, "jit_resolved": False, "strategy": strategy}
+    built.controls(**about)
+    built.trial("prefix:2", [0, 1], **about)
+    reason = explain(built.sweep(), "prefix:2").reason("host_bound")
+    assert reason is not None
+    assert ("jit_compile = true" in reason.advice) == may
+    (group,) = summarise(built.sweep().trial_rows()).groups
+    assert ("jit_compile = true" in group_answer(group)) == may

@@ -16,16 +16,21 @@ from local_executor import LocalExecutor
 from recommend_kit import STUDY, chain, facts_of, publish
 from schedule_kit import FAKE, Fake, install_fake
 
+from frostline.billing.run import Run
 from frostline.cli import main
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
+from frostline.memory.peak_prediction import PeakPrediction
 from frostline.policies import expand
 from frostline.recommendation.importance import read_importance
 from frostline.recommendation.keras_code import keras_code
 from frostline.recommendation.optimise import policy_of
 from frostline.recommendation.recommend import recommend
+from frostline.recommendation.recommendation import Recommendation
+from frostline.recommendation.terminal import batch_words, verified_words
 from frostline.recommendation.verify import VerifyError, verify
+from frostline.recommendation.verify_batch import VerifiedBatch, verify_batch
 from frostline.store.sweep import open_sweep
 from frostline.study.study import Study
 
@@ -447,3 +452,86 @@ def test_what_cannot_be_verified_says_why(
     fake.behave({found.answer.policy: ["fail"]})
     with pytest.raises(VerifyError, match="failed in check: net/conv2 moved"):
         verified(folder, beside)
+
+
+def within(out: Path, memory_bytes: int) -> Recommendation:
+    """A recommendation whose peak is 300 bytes and 200 more for each example; 1900 with eight."""
+    (found,) = recommend(out, 0.9)
+    peak = PeakPrediction(
+        weights=100, optimizer_slots=200, batch=100, activations=1500, gradients=0, workspace=0,
+        slack=0, tensors=(), layer=None, pass_=None, unknown=0,
+    )  # fmt: skip
+    return replace(found, memory_bytes=memory_bytes, peak=peak)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "outcome", "said"),
+    [
+        ("peak:2100", "fits", "it needed 2.1 kB, which fits into the 2.3 kB that were asked for"),
+        ("peak:2321", "too large", "it needed 2.3 kB, which is more than the 2.3 kB"),
+        ("OutOfMemory", "out of memory", "out of memory (predicted 2.3 kB)"),
+    ],
+)
+def test_the_largest_batch_is_run_alone(
+    behaviour: str, outcome: str, said: str, tmp_path: Path, fake: Fake, beside: Path
+) -> None:
+    folder = publish(tmp_path / "out", FACTS)
+    before = sorted(path for path in folder.rglob("*") if path.is_file())
+    fake.behave({"10": [behaviour]})
+    ran = verify_batch(
+        folder, within(folder, 2320), study=beside, trust_study=True, process_module=FAKE
+    )
+
+    assert [policy for _, policy in fake.requests("alone")] == ["10"]
+    assert fake.requests("open") == [], "no baseline stands beside it"
+    assert (ran.batch_size, ran.predicted_peak_bytes, ran.outcome) == (10, 2300, outcome)
+    assert ran.error == (None if ran.peak_bytes is None else 2300 / ran.peak_bytes - 1)
+    assert said in batch_words(ran).plain
+    assert sorted(path for path in folder.rglob("*") if path.is_file()) == before
+
+
+def test_what_is_no_answer_about_the_largest_batch_says_why(
+    tmp_path: Path, fake: Fake, beside: Path
+) -> None:
+    folder = publish(tmp_path / "out", FACTS)
+
+    def ran(memory_bytes: int) -> VerifiedBatch:
+        return verify_batch(
+            folder, within(folder, memory_bytes), study=beside, trust_study=True,
+            process_module=FAKE,
+        )  # fmt: skip
+
+    with pytest.raises(UsageError, match="not one example fits"):
+        ran(499)
+    with pytest.raises(UsageError, match="pass a smaller --memory"):
+        ran(1 << 60)
+    assert fake.requests("alone") == []
+    fake.behave({"10": ["FreezeCheck"], "11": ["silent"]})
+    with pytest.raises(VerifyError, match="10 examples could not be run"):
+        ran(2300)
+    with pytest.raises(VerifyError, match="its memory is not known: no perm"):
+        ran(2500)
+
+
+def test_a_verified_pick_has_a_bill_by_its_measurement(
+    tmp_path: Path, fake: Fake, beside: Path
+) -> None:
+    folder = publish(tmp_path / "out", FACTS)
+    run = Run(examples=8000, epochs=9, price_per_hour=7.2)
+    (found,) = recommend(folder, 0.9, run=run)
+
+    def inspect(asked: Study, logs: Path) -> Mapping[str, ModelFacts | Failed]:
+        return {model.name: FACTS for model in asked.models}
+
+    measured = verify(
+        folder, found, study=beside, trust_study=True, make_executor=LocalExecutor,
+        inspect=inspect, process_module=FAKE,
+    )  # fmt: skip
+    assert found.answer.billing is not None
+    assert measured.bill is not None
+    base = found.answer.billing.baseline.hours.value
+    assert measured.bill.hours.value == pytest.approx(base / 2)
+    assert measured.bill.hours.low == pytest.approx(base / 2.02)
+    assert measured.bill.cost is not None
+    assert measured.bill.cost.value == pytest.approx(7.2 * base / 2)
+    assert "By this measurement the run takes" in verified_words(measured, found).plain

@@ -85,9 +85,10 @@ def started(trial_id: str) -> StageEntered:
     return StageEntered(trial_id=trial_id, stage="start")
 
 
-def ok(trial_id: str, noise: float | None = None) -> TrialOutcome:
+def ok(trial_id: str, noise: float | None = None, baseline_ms: int | None = None) -> TrialOutcome:
     return TrialOutcome(
         trial_id=trial_id, model="net", policy=trial_id, status="ok", attempts=1, noise=noise,
+        baseline_step_ns=None if baseline_ms is None else baseline_ms * 1_000_000,
         seconds={"step": 2.0},
     )  # fmt: skip
 
@@ -282,3 +283,76 @@ def test_a_driver_that_was_stopped_itself_takes_nobody_for_silent(
         now += passed
         clock.tick()
     assert clock.now_s == pytest.approx(0.4 + driver_module._TICK_S)
+
+
+def beside(**baselines_ms: int) -> Script:
+    """Trials that were measured beside baselines of so many milliseconds."""
+
+    def script(spec: LeaseSpec) -> list[ExecutorEvent]:
+        done = [
+            event
+            for each in ids(spec)
+            for event in (started(each), ok(each, baseline_ms=baselines_ms[each]))
+        ]
+        return [*done, LeaseEnded()]
+
+    return script
+
+
+def anchors_and_others(*anchors: str) -> list[Trial]:
+    return [*(trial(each, anchor="pruned") for each in anchors), *trials("a", "b", "c", "d")]
+
+
+def test_anchors_measured_while_the_machine_was_slow_run_once_more_at_the_end() -> None:
+    executor = ScriptedExecutor(
+        beside(x=31, y=24, z=31, a=20, b=20, c=31, d=19),
+        beside(x=32, z=20),
+    )
+    heard, _ = drive(executor, Store(), anchors_and_others("x", "y", "z"))
+
+    assert [ids(spec) for spec in executor.specs] == [
+        ["x", "y", "z", "a", "b", "c", "d"], ["x", "z"],
+    ], "24 ms is no more than a drift, and c is no anchor"  # fmt: skip
+    assert executor.specs[0].baselines == {}
+    assert executor.specs[1].baselines == {"x": 31_000_000, "z": 31_000_000}
+    assert executor.specs[1].attempts == {"x": 1, "z": 1}
+    (notice,) = heard.notices
+    assert notice.startswith(
+        "net: the machine was slow while x, z were measured (the baseline took 1.29 times"
+    )
+    assert [outcome.trial_id for outcome in heard.outcomes if outcome.again] == ["x", "z"]
+    assert len(heard.by_id()) == 7
+
+
+@pytest.mark.parametrize(
+    ("baselines_ms", "max_attempts", "why"),
+    [
+        ({"x": 31, "a": 25, "b": 25, "c": 25, "d": 25}, 3, "1.24 times is a drift"),
+        ({"x": 31, "a": 31, "b": 31, "c": 20, "d": 20}, 3, "slow is what this machine usually is"),
+        ({"x": 31, "a": 20, "b": 20, "c": 20, "d": 20}, 1, "the study allows one attempt"),
+    ],
+)
+def test_an_anchor_does_not_run_once_more(
+    baselines_ms: dict[str, int], max_attempts: int, why: str
+) -> None:
+    executor = ScriptedExecutor(beside(**baselines_ms))
+    heard, _ = drive(
+        executor, Store(), anchors_and_others("x"), limits=replace(FAST, max_attempts=max_attempts)
+    )
+
+    assert len(executor.specs) == 1, why
+    assert heard.notices == []
+
+
+def test_a_lease_lost_while_an_anchor_runs_once_more_loses_nothing() -> None:
+    store = Store()
+    store.status["x"] = "ok"
+    executor = ScriptedExecutor(
+        beside(x=31, a=20, b=20, c=20, d=20),
+        lambda spec: [started("x"), LeaseLost(cause="worker", message="killed")],
+    )
+    heard, _ = drive(executor, store, anchors_and_others("x"))
+
+    assert len(executor.specs) == 2
+    assert heard.by_id()["x"].status == "ok"
+    assert store.status == {"x": "ok"}

@@ -357,6 +357,24 @@ def test_a_throttled_trial_is_measured_again(fake: Fake, tmp_path: Path) -> None
     assert store.rows["c"]["throttle_reasons_before"] is None, "no GPU, and not one that is quiet"
 
 
+@pytest.mark.parametrize(
+    ("second", "kept_ns"),
+    [("ok", 40_000_000), ("busy:2", None), ("busy:3", None), ("fail", None), ("no-trace", None)],
+)
+def test_what_is_measured_again_is_committed_only_beside_a_faster_baseline(
+    second: str, kept_ns: int | None, fake: Fake, tmp_path: Path
+) -> None:
+    fake.behave({"a": [second], "b": ["busy:2"]})
+    store = FakeStore()
+    events = run(lease(tmp_path, ["a", "b"], baselines={"a": 80_000_000}), store)
+
+    assert [row["baseline_step_ns"] for row in store.rows.values()] == [
+        *([] if kept_ns is None else [kept_ns]), 80_000_000,
+    ]  # fmt: skip
+    assert set(outcomes(events)) == {"a", "b"}
+    assert outcomes(events)["a"].earlier is (kept_ns is None)
+
+
 def test_a_trial_that_stays_throttled_is_kept_and_marked(fake: Fake, tmp_path: Path) -> None:
     fake.behave({"a": ["throttled"]})
     store = FakeStore()

@@ -11,7 +11,7 @@ from predict_kit import profiled, world
 
 from frostline.cli import main
 from frostline.store.outdir import OutDir
-from frostline.sweep.status import status_of
+from frostline.sweep.status import status as status_of
 
 
 @pytest.fixture

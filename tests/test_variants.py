@@ -292,3 +292,36 @@ def test_two_sweeps_compare_each_variant_with_its_own(tmp_path: Path):
     plain, low = compare(str(one), str(other)).groups
     assert not plain.differences
     assert "rank 8" in " ".join(low.differences)
+
+
+REMAT = """
+name = "demo"
+[[model]]
+name    = "net"
+builder = "models:net"
+[[model.variant]]
+name  = "thrifty"
+remat = { mode = "activations" }
+[[model.variant]]
+name = "low"
+lora = { rank = 4 }
+[freeze]
+policies = ["norms"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("dx_ms", "said"),
+    [(3, "take 3.00 ms longer"), (2, "as long as in the plain model"), (1, "3.00 ms shorter")],
+)
+def test_what_is_recomputed_costs_time(built: Built, dx_ms: int, said: str):
+    ops = replace(built.chain, dx=dx_ms * MS).ops()
+    thrifty = built.trial("none", (), ops=ops, variant="thrifty", replicate=8)
+    low = built.trial("none", (), ops=ops, variant="low", replicate=9)
+    sweep = built.sweep()
+    (built.folder / "study.toml").write_text(REMAT)
+    reason = _reason(explain(sweep, thrifty), "recomputed")
+    before, after = (each.value for each in reason.figures)
+    assert (before, reason.share_ns) == (22 * MS, before - after)
+    assert said in reason.text
+    assert "recomputed" not in {each.kind for each in explain(sweep, low).reasons}

@@ -20,6 +20,7 @@ Everything that a notebook needs is here; the modules below are free to move. In
     frostline.report_comparison(both, "compared")            # that of a comparison, likewise
     frostline.export(sweep, "parquet")                       # a flat data set, or MLflow, W&B
     frostline.reattribute(sweep)                             # attributes the kept traces again
+    frostline.status("demo-out")                             # how far a sweep is -> SweepStatus
 
 Where the tensors of a step were recorded, `frostline.predict_cached(sweep, ["prefix:2"])` says what
 training on the stored outputs of a frozen prefix gives.
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from frostline.sweep.reattribute import Reattributed, reattribute
     from frostline.sweep.result import SweepResult
     from frostline.sweep.run import run_sweep
+    from frostline.sweep.status import SweepStatus, status
 
 __all__ = [
     "Answer",
@@ -83,6 +85,7 @@ __all__ = [
     "Study",
     "Sweep",
     "SweepResult",
+    "SweepStatus",
     "Verified",
     "__version__",
     "bill",
@@ -100,6 +103,7 @@ __all__ = [
     "report",
     "report_comparison",
     "run_sweep",
+    "status",
     "verify",
 ]
 
@@ -130,6 +134,7 @@ _LOADED_ON_USE = {
     "frostline.sweep.reattribute": ("Reattributed", "reattribute"),
     "frostline.sweep.result": ("SweepResult",),
     "frostline.sweep.run": ("run_sweep",),
+    "frostline.sweep.status": ("SweepStatus", "status"),
 }
 _MODULES = {name: module for module, names in _LOADED_ON_USE.items() for name in names}
 

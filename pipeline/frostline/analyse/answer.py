@@ -253,7 +253,9 @@ def _host_bound(group: GroupSummary, busy: float, step_ns: int) -> str:
         by = ", by the number of ops that ran" if group.waits_modelled else ""
         text += f"{by}: {waiting_words(group.waits)}"
     ways = (
-        "A larger batch gives" if group.compiled else "A larger batch or jit_compile = true gives"
+        "A larger batch or jit_compile = true gives"
+        if group.may_compile
+        else "A larger batch gives"
     )
     return f"{text}. {ways} the device more to do per dispatch."
 

@@ -75,7 +75,7 @@ class GroupSummary:
         waits_modelled: the waits are shared out by the number of ops that ran, which is a model.
         input_fraction: share of the baseline's step in which it reads and copies batches; None
             without trace.
-        compiled: whether XLA compiles the baseline's step; None where that is not known.
+        may_compile: whether asking for XLA would change the baseline's step.
         removable_fraction: share of the baseline's op time in gradients and update: all that
             freezing can remove behind the forward pass; None without trace.
         eager: why its steps run eagerly and what to change; None where they are compiled.
@@ -96,7 +96,7 @@ class GroupSummary:
     waits: Mapping[str, int] | None
     waits_modelled: bool
     input_fraction: float | None
-    compiled: bool | None
+    may_compile: bool
     removable_fraction: float | None
     eager: str | None = None
 
@@ -188,7 +188,7 @@ def _group(group: TrialGroup) -> GroupSummary:
         waits=_waits(baselines),
         waits_modelled=any(row.unobserved_ops is not None for row in baselines),
         input_fraction=_median(_input_fraction(row) for row in baselines),
-        compiled=next((row.jit_resolved for row in baselines if row.status == "ok"), None),
+        may_compile=any(row.may_compile for row in baselines if row.status == "ok"),
         removable_fraction=_median(_removable_fraction(row) for row in baselines),
         eager=next((row.error_message for row in rows if row.error_type == RUNS_EAGERLY), None),
     )

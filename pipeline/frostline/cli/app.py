@@ -13,6 +13,7 @@ import typer
 from frostline.cli.common import with_common_options
 from frostline.cli.compare import compare
 from frostline.cli.console import be_quiet, complain, err
+from frostline.cli.demo import demo
 from frostline.cli.diff import diff
 from frostline.cli.doctor import doctor
 from frostline.cli.explain import explain
@@ -45,8 +46,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    layers, plan, sweep, submit, status, stop, report, explain, diff, compare, predict, recommend,
-    export, reattribute, tensorboard, doctor,
+    demo, layers, plan, sweep, submit, status, stop, report, explain, diff, compare, predict,
+    recommend, export, reattribute, tensorboard, doctor,
 ):  # fmt: skip
     app.command()(with_common_options(command))
 

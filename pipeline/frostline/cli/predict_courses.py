@@ -12,7 +12,7 @@ from frostline.cli.console import err, out
 from frostline.cli.documents import print_document
 from frostline.cli.plain_table import PlainTable
 from frostline.errors import UsageError
-from frostline.words import DASH, duration_s, milliseconds, ratio, size
+from frostline.words import DASH, milliseconds, ratio, size
 
 if TYPE_CHECKING:
     from frostline.billing import Run
@@ -84,34 +84,11 @@ def show_cached(
 
 
 def _print_schedule(cost: ScheduleCost) -> None:
+    from frostline.prediction.schedule_words import COLUMNS, schedule_cells, schedule_sentence
+
     out().print(Text(f"\n{cost.key.label}", style="bold"))
-    rows = [
-        (
-            stage.policy,
-            f"{stage.from_epoch}-{stage.from_epoch + stage.epochs - 1}",
-            f"{stage.steps:,}",
-            milliseconds(stage.step_ns),
-            duration_s(stage.stepping_s),
-            DASH if stage.compile_s is None else duration_s(stage.compile_s),
-        )
-        for stage in cost.stages
-    ]
-    out().print(PlainTable(("policy", "epochs", "steps", "step ms", "steps take", "compile"), rows))
-    interval = (
-        ""
-        if cost.low_s is None or cost.high_s is None
-        else f" [{duration_s(cost.low_s)}, {duration_s(cost.high_s)}]"
-    )
-    compiling = (
-        "compiling is not known and left out"
-        if cost.compile_s is None
-        else f"{duration_s(cost.compile_s)} of it compiling the step of each stage"
-    )
-    said = (
-        f"{duration_s(cost.total_s)}{interval} in all, {compiling}; with nothing frozen "
-        f"{duration_s(cost.nothing_frozen_s)}: {ratio(cost.speedup)}. Predicted, no stage was run."
-    )
-    out().print(Text(f"{said}\n"))
+    out().print(PlainTable(COLUMNS, schedule_cells(cost)))
+    out().print(Text(f"{schedule_sentence(cost)}\n"))
 
 
 def _print_cached(group: Sequence[CachedFeatures]) -> None:

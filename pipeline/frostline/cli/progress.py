@@ -111,8 +111,12 @@ class SweepProgress:
             self._live.refresh()
 
     def on_outcome(self, outcome: TrialOutcome) -> None:
-        """A trial is committed."""
+        """A trial is committed, or was once more."""
         self._running.pop(outcome.trial_id, None)
+        if outcome.again:
+            if self._live is None and outcome.speedup is not None:
+                self._say(self._line(outcome))
+            return
         self._latest.append(outcome)
         self._done += 1
         failed = outcome.status == "failed"

@@ -16,6 +16,7 @@ from frostline.errors import FrostlineError, UsageError
 if TYPE_CHECKING:
     from frostline.recommendation.recommendation import Recommendation
     from frostline.recommendation.verify import Verified
+    from frostline.recommendation.verify_batch import VerifiedBatch
 
 
 def recommend(
@@ -57,7 +58,12 @@ def recommend(
     price: Price = None,
     watts: Watts = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Measure the pick: one more trial in OUT.")
+        bool,
+        typer.Option(
+            "--verify",
+            help="Measure the pick: one more trial in OUT; with --memory, also run its largest "
+            "batch, here and for a few steps.",
+        ),
     ] = False,
     study: Annotated[
         Path | None,
@@ -81,7 +87,7 @@ def recommend(
     from frostline.recommendation.document import document
     from frostline.recommendation.memory_limit import parse_size
     from frostline.recommendation.recommend import recommend as recommended
-    from frostline.recommendation.terminal import pasted, rendered, verified_words
+    from frostline.recommendation.terminal import batch_words, pasted, rendered, verified_words
 
     found = recommended(
         sweep,
@@ -105,7 +111,7 @@ def recommend(
             console.print(rendered(one))
             if one.pick.frozen_layers:
                 console.print(pasted(one), soft_wrap=True)
-        verified = None
+        verified, batch = None, None
         if verify and one.pick.frozen_layers:
             try:
                 verified = _verified(
@@ -114,8 +120,15 @@ def recommend(
             except FrostlineError as error:
                 failures.append(error)
         if verified is not None and not as_json:
-            console.print(verified_words(verified))
-        answers.append((one, verified))
+            console.print(verified_words(verified, one))
+        if verify and one.largest_batch:
+            try:
+                batch = _ran(sweep, one, study=study, trust_study=trust_study, address=address)
+            except FrostlineError as error:
+                failures.append(error)
+        if batch is not None and not as_json:
+            console.print(batch_words(batch))
+        answers.append((one, verified, batch))
     if as_json:
         print_document("recommend", document(answers))
     for failure in failures[:-1]:
@@ -144,6 +157,24 @@ def _verified(
             address=address,
             listener=progress,
         )
+
+
+def _ran(
+    sweep: str,
+    found: Recommendation,
+    *,
+    study: Path | None,
+    trust_study: bool,
+    address: str | None,
+) -> VerifiedBatch:
+    from frostline.recommendation.verify_batch import verify_batch
+
+    if address is not None:
+        raise UsageError(
+            "the largest batch was not run: it runs where the command does, and --address names a "
+            "cluster; leave --address out on a machine of that kind"
+        )
+    return verify_batch(sweep, found, study=study, trust_study=trust_study)
 
 
 def _axis(text: str) -> tuple[str, str]:

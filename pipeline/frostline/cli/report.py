@@ -39,7 +39,8 @@ def report(
     with err().status("looking for what to freeze"):
         firsts = first_answers(opened, summary)
     if not as_json:
-        console.print(result(summary, run, firsts, published_of(opened)))
+        where_shown = opened.out.files.shown
+        console.print(result(summary, run, firsts, published_of(opened), shown_out=where_shown))
     with err().status("drawing the report"):
         page = written(opened, summary=summary, out=where, run=run)
     if as_json:

@@ -7,6 +7,7 @@ very many trials only some are listed, evenly spread over the frozen fraction.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
@@ -62,19 +63,21 @@ def result(
     run: Run | None = None,
     firsts: Sequence[FirstAnswer | None] = (),
     published: Sequence[Published] = (),
+    *,
+    shown_out: str = "OUT",
 ) -> RenderableType:
     """What to freeze in each group, its table, failures and statistics; then what is compared.
 
     `run` has examples and epochs: each group also shows what it takes; None: it does not. `firsts`
     has what to freeze, by position of the group; empty: not asked. `published` are speedups to be
-    shown beside the measured ones.
+    shown beside the measured ones. `shown_out` is the sweep's address, for a command to copy.
     """
     contrasts = contrast_words(summary.groups, _CONTRASTS)
     return Group(
         *(
             part
             for group, first in zip_longest(summary.groups, firsts[: len(summary.groups)])
-            for part in _group(group, run, first)
+            for part in _group(group, run, first, shown_out)
         ),
         *(part for each in variant_comparisons(summary.groups) for part in _variants(each)),
         *_published(summary, published),
@@ -197,14 +200,17 @@ def device_words(rows: Iterable[TrialRow]) -> str:
 
 
 def _group(
-    group: GroupSummary, run: Run | None, first: FirstAnswer | None
+    group: GroupSummary, run: Run | None, first: FirstAnswer | None, shown_out: str
 ) -> Iterator[RenderableType]:
     yield Text(f"\n{group.title}", style="bold")
     if said := first_sentences(first, group):
         yield Text("\n" + said[0], style="bold")
         yield from map(Text, said[1:])
         if first is not None and first.found is not None and first.found.pick.frozen_layers:
-            yield Text("The Keras code for it, and other budgets: frostline recommend.")
+            yield Text(
+                "What freezing costs in accuracy is not measured. Keras code and other budgets: "
+                f"frostline recommend {shlex.quote(shown_out)} --budget 0.5"
+            )
         yield Text()
     elif group.is_unreadable:
         yield Text("\n" + group_answer(group) + "\n", style="bold")

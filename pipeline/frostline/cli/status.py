@@ -60,7 +60,7 @@ def status(
     for option, given in (("--wait", wait), ("--log", log), ("--token-file", token_file)):
         if given:
             raise UsageError(f"{option} is for jobs of a cluster: pass --address with it")
-    from frostline.sweep.status import status_of
+    from frostline.sweep.status import status as status_of
 
     found = status_of(asked)
     if as_json:

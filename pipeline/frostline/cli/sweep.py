@@ -99,14 +99,15 @@ def _print(
 
     console = out()
     rows = opened.trial_rows()
-    console.print(result(summary, run_of(opened), firsts, published_of(opened)))
+    where = opened.out.files.shown
+    console.print(result(summary, run_of(opened), firsts, published_of(opened), shown_out=where))
     fresh = [row for row in rows if row.started_at >= began]
     if fresh:
         split = time_split(fresh, done.wall_s, openings=done.seconds)
         console.print(f"\n{len(fresh)} trials in {time_words(split)}")
     if measured := device_words(rows):
         console.print(Text(measured), soft_wrap=True)
-    console.print(f"Results: {opened.out.files.shown}", soft_wrap=True)
+    console.print(f"Results: {where}", soft_wrap=True)
 
 
 def _drawn(opened: Sweep, where: Address, *, idle: bool) -> str | None:

@@ -75,6 +75,7 @@ class Case:
         stands_for: the layer with weights that each layer counts with, as in the cost model.
         devices: planes in the trial's profile.
         lora: its low-rank products; None where it trains none.
+        recomputes: it is a variant whose layers recompute their activations.
     """
 
     row: TrialRow
@@ -89,6 +90,7 @@ class Case:
     stands_for: Mapping[str, str]
     devices: tuple[str, ...]
     lora: LoraProducts | None = None
+    recomputes: bool = False
 
     @cached_property
     def baseline(self) -> Ledger | None:

@@ -17,8 +17,9 @@ from frostline.analyse.lora_products import lora_products
 from frostline.analyse.profiles import LayerMode, StepProfile, read_profiles
 from frostline.analyse.stored_memory import memory_of
 from frostline.analyse.stored_model import facts_if_known, load_facts, read_graph
+from frostline.analyse.stored_study import study_of
 from frostline.costmodel.units import units_of
-from frostline.errors import UsageError
+from frostline.errors import SweepError, UsageError
 from frostline.explanation.case import Case
 from frostline.explanation.explanation import Explanation, Reason
 from frostline.explanation.ledger import step_ledger
@@ -35,7 +36,7 @@ from frostline.words import layer_number, policy_words
 _EFFECTS = ("verdict", "saved", "remains", "unknown")
 _WORTH = (
     "failed", "too_noisy", "control", "freeze_without_effect", "within_noise", "lora_full_product",
-    "lora_low_rank",
+    "lora_low_rank", "recomputed",
 )  # fmt: skip
 
 
@@ -133,6 +134,21 @@ def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
         stands_for=_stands_for(sweep, row.model, controls),
         devices=own.devices if own else (),
         lora=lora_products(sweep, row),
+        recomputes=_recomputes(sweep, row),
+    )
+
+
+def _recomputes(sweep: Sweep, row: TrialRow) -> bool:
+    """Whether it is a variant that recomputes activations, by the study."""
+    if row.variant is None:
+        return False
+    try:
+        specs = study_of(sweep).model_specs()
+    except SweepError:
+        return False
+    return any(
+        spec.name == row.model_key and spec.variant is not None and spec.variant.remat is not None
+        for spec in specs
     )
 
 

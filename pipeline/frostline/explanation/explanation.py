@@ -44,7 +44,7 @@ ReasonKind = Literal[
     "weight_gradients_gone", "update_large", "update_small", "norms_in_inference",
     "forward_changed", "waiting_changed", "gradient_flows_through", "still_trains",
     "forward_dominates", "communication", "input_bound", "host_bound", "device_waits",
-    "unattributed", "lora_full_product", "lora_low_rank", "update_changed",
+    "unattributed", "lora_full_product", "lora_low_rank", "recomputed", "update_changed",
 ]  # fmt: skip
 
 Effect = Literal["verdict", "saved", "remains", "unknown"]

@@ -66,7 +66,38 @@ def lora_low_rank(case: Case) -> Reason | None:
     )
 
 
-VARIANTS: tuple[Rule, ...] = (lora_full_product, lora_low_rank)
+def recomputed(case: Case) -> Reason | None:
+    """A checkpointed layer runs again in the backward pass: memory for time."""
+    if not case.recomputes or case.is_unreadable:
+        return None
+    change = case.change(_forward_and_gradients)
+    if change is None:
+        return None
+    took = "as long as in the plain model, within the noise"
+    if change.is_real:
+        direction = "shorter" if change.saved_ns > 0 else "longer"
+        took = f"{duration_ns(abs(change.saved_ns))} {direction}"
+    return Reason(
+        kind="recomputed",
+        effect="verdict",
+        share_ns=change.saved_ns,
+        text=(
+            "RematScope keeps less of the forward pass for the gradients, and its layers run again "
+            f"in the backward pass: forward pass and gradients take {took} "
+            f"({duration_ns(change.trial_ns)}, and {duration_ns(change.baseline_ns)} in the plain "
+            "model). It is there for memory, not for time"
+        ),
+        figures=change.figures("forward pass and gradients"),
+    )
+
+
+VARIANTS: tuple[Rule, ...] = (lora_full_product, lora_low_rank, recomputed)
+
+
+def _forward_and_gradients(cell: ProfileCell) -> bool:
+    return not cell.exchange and cell.pass_ in (
+        "forward", "activation_gradient", "weight_gradient",
+    )  # fmt: skip
 
 
 def _weight_gradients(case: Case) -> PartChange | None:

@@ -190,16 +190,16 @@ def _modelled(case: Case) -> bool:
 
 
 def _advice(case: Case, groups: list[WaitGroup]) -> str:
-    compiled = case.row.jit_resolved
+    may_compile = case.row.may_compile
     larger = (
-        "A larger batch gives the device more to do per dispatch"
-        if compiled
-        else "A larger batch or jit_compile = true gives the device more to do per dispatch"
+        "A larger batch or jit_compile = true gives the device more to do per dispatch"
+        if may_compile
+        else "A larger batch gives the device more to do per dispatch"
     )
     if groups and groups[0].name == _UPDATE:
         fewer = sum(layer.mode == "trainable" for layer in case.layers) > 1
         ways = ["fewer variables that train launch fewer"] if fewer else []
-        ways += [] if compiled else ["jit_compile = true fuses them"]
+        ways += ["jit_compile = true fuses them"] if may_compile else []
         larger = (
             "The update launches a few ops for each variable that trains, however small"
             f"{': ' if ways else ''}{', '.join(ways)}. A larger batch makes them weigh less"

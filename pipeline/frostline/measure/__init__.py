@@ -23,6 +23,7 @@ precision       the dtype policy that a builder sets itself
 backend         which backend Keras was told to use
 short_error     what an error of TensorFlow says, in a line or two
 device          the device of the process: its kind, memory, energy, threads
+alone           a few steps of a configuration with no baseline beside it, for their memory
 device_state    clock, temperature, power and throttling of its GPUs
 memory_release  frees what a trial held
 phase_times     wall time by phase

@@ -1,9 +1,9 @@
 """The messages between lease and measuring process: JSON lines, one message per line.
 
-The lease writes `OpenGroup` and `RunTrial`, planning `InspectModel`, reattribution `RetraceStep`;
-the process answers each with any number of `Progress` lines and then one `Ready`, `Measured`,
-`Inspected`, `Retraced` or `Failed`. It ends when its input does. Imports neither TensorFlow nor
-Keras, so that both sides can.
+The lease writes `OpenGroup` and `RunTrial`, planning `InspectModel`, reattribution `RetraceStep`,
+a check of the largest batch `RunAlone`; the process answers each with any number of `Progress`
+lines and then one `Ready`, `Measured`, `Inspected`, `Retraced`, `RanAlone` or `Failed`. It ends
+when its input does. Imports neither TensorFlow nor Keras, so that both sides can.
 """
 
 from __future__ import annotations
@@ -77,7 +77,28 @@ class RunTrial:
     log_path: str
 
 
-Request = InspectModel | RetraceStep | OpenGroup | RunTrial
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAlone:
+    """Train a configuration for a few steps, with no baseline beside it; answer with `RanAlone`.
+
+    Attributes:
+        frozen_variables, frozen_layers: as in `frostline.trial.Trial`.
+        profile_steps: steps to profile where the device keeps no account of its memory.
+        scratch: an existing, empty folder for the trace.
+    """
+
+    op: Literal["alone"] = "alone"
+    model: ModelSpec
+    setting: Setting
+    seed: int
+    frozen_variables: tuple[str, ...]
+    frozen_layers: tuple[str, ...]
+    profile_steps: int
+    scratch: str
+    log_path: str
+
+
+Request = InspectModel | RetraceStep | OpenGroup | RunTrial | RunAlone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +138,24 @@ class Retraced:
 
     op: Literal["retraced"] = "retraced"
     held: HeldBytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RanAlone:
+    """The steps ran; answer to `RunAlone`.
+
+    Attributes:
+        held: what the model holds.
+        peak_memory_bytes: the allocator's, where the device keeps an account.
+        trace_file: of the profiled steps, where it does not; None with a reason in `error`.
+        error: why there is neither.
+    """
+
+    op: Literal["ran_alone"] = "ran_alone"
+    held: HeldBytes
+    peak_memory_bytes: int | None
+    trace_file: str | None
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,7 +337,7 @@ _REFUSALS = frozenset(
 )  # fmt: skip
 
 
-Reply = Progress | Inspected | Retraced | Ready | Measured | Failed
+Reply = Progress | Inspected | Retraced | RanAlone | Ready | Measured | Failed
 
 REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
 REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="op")])

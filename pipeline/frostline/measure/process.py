@@ -26,6 +26,7 @@ from frostline.measure.messages import (
     Reply,
     Request,
     RetraceStep,
+    RunAlone,
     RunTrial,
     line_of,
 )
@@ -79,6 +80,7 @@ class _Server:
             from frostline.measure.inspect.files_read import Reads  # watches from now on
 
             self._reads = Reads()
+        from frostline.measure.alone import run_alone
         from frostline.measure.baseline import WarmBaseline
         from frostline.measure.device import configure_threads
         from frostline.measure.inspect.answer import inspect_request
@@ -91,6 +93,8 @@ class _Server:
             return inspect_request(request, self._enter, self._reads)
         if isinstance(request, RetraceStep):
             return retrace(request, self._enter)
+        if isinstance(request, RunAlone):
+            return run_alone(request, self._enter)
         if isinstance(request, OpenGroup):
             if self._group is not None:
                 self._group.close()

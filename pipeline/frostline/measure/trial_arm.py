@@ -62,6 +62,17 @@ def trace_baseline(make: Make, phases: Phases) -> TracedArm:
     return _trace(make, phases, frozen=frozenset(), frozen_layers=frozenset(), trains=None)
 
 
+def trace_alone(
+    make: Make, phases: Phases, *, frozen: frozenset[str], frozen_layers: frozenset[str]
+) -> TracedArm:
+    """Build, freeze, trace, compile and check a configuration that no baseline stands beside.
+
+    Raises:
+        TrialError: it does not train what it should, or nothing has a gradient.
+    """
+    return _trace(make, phases, frozen=frozen, frozen_layers=frozen_layers, trains=None)
+
+
 def trace_trial(trial: Trial, make: Make, phases: Phases, *, trains: frozenset[str]) -> TracedArm:
     """Build, freeze, trace, compile and check a trial's model; `trains` is the baseline's.
 

@@ -23,10 +23,24 @@ def largest_batch(peaks: Mapping[int, PeakPrediction], limit_bytes: int) -> int:
         peaks: of one configuration by batch size; at least one.
         limit_bytes: of device memory, without what the allocator adds.
     """
+    fixed, of_one = _line(peaks)
+    if of_one <= 0:
+        return max(peaks)
+    return max(0, int((limit_bytes - fixed) / of_one))
+
+
+def peak_bytes_at(peaks: Mapping[int, PeakPrediction], examples: int) -> int:
+    """The peak at another batch size, by the same rule as `largest_batch`; bytes."""
+    fixed, of_one = _line(peaks)
+    return round(fixed + of_one * examples)
+
+
+def _line(peaks: Mapping[int, PeakPrediction]) -> tuple[float, float]:
+    """What stays, and what one example takes; bytes."""
     low, high = min(peaks), max(peaks)
     of_one = (peaks[high].total - peaks[low].total) / (high - low) if high > low else 0.0
     fixed = peaks[low].total - of_one * low
     if of_one <= 0:
         fixed = peaks[high].weights + peaks[high].optimizer_slots
         of_one = (peaks[high].total - fixed) / high
-    return max(0, int((limit_bytes - fixed) / of_one)) if of_one > 0 else high
+    return fixed, of_one

@@ -7,6 +7,7 @@
     schedules                 a sweep and a schedule -> what a run takes whose frozen layers change
     cached_features           a configuration -> training on stored outputs of its frozen prefix;
                               `cached_sweep` asks it of a sweep
+    schedule_words            what a schedule takes, as a table and a sentence
     bills                     a run and a group -> hours, energy and money; `bill_words` says them
     interval                  held-out errors -> how far a prediction may be off
     predictions_table         measured trials -> rows of the table `predictions`

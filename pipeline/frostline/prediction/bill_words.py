@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frostline.billing.bill import Amount
+from frostline.billing.bill import Amount, Bill
 from frostline.billing.words import amount_words, energy_words, run_words
 from frostline.prediction.bills import Billing
 from frostline.prediction.interval import LEAST_HELD_OUT, covered
@@ -15,17 +15,22 @@ def bill_sentences(answer: Answer) -> str:
     bill, billing = answer.bill, answer.billing
     if bill is None or billing is None:
         return ""
+    run = run_words(billing.run)
+    return (
+        f"{run[:1].upper()}{run[1:]}: {amounts_sentence(bill, billing)} "
+        f"{steps_sentence(billing)} {energy_sentence(billing)}"
+    )
+
+
+def amounts_sentence(bill: Bill, billing: Billing) -> str:
+    """Hours, energy and money of a bill, each beside those with nothing frozen."""
     base = billing.baseline
     parts = [
         _instead("", bill.hours, " h", base.hours),
         _instead("", bill.kwh, " kWh", base.kwh),
         _instead("cost ", bill.cost, "", base.cost),
     ]
-    run = run_words(billing.run)
-    return (
-        f"{run[:1].upper()}{run[1:]}: {'; '.join(filter(None, parts))}. "
-        f"{steps_sentence(billing)} {energy_sentence(billing)}"
-    )
+    return f"{'; '.join(filter(None, parts))}."
 
 
 def steps_sentence(billing: Billing) -> str:

@@ -77,12 +77,7 @@ class Billing:
         Energy has an interval of its own, from the held-out energies: it covers errors of the time
         and of the power together.
         """
-        base_ns = self.baseline_step_ns.value
-        step_ns = Amount(
-            value=base_ns / speedup.value,
-            low=None if speedup.high is None else base_ns / speedup.high,
-            high=None if speedup.low is None else base_ns / speedup.low,
-        )
+        step_ns = self._step_ns(speedup)
         joules = None
         if self.power is not None:
             predicted = Amount(value=self.power.watts * step_ns.value / 1e9)
@@ -93,6 +88,29 @@ class Billing:
             step_ns=step_ns,
             joules_per_step=joules,
             joules_from="predicted",
+        )
+
+    def measured(self, speedup: Amount, joules_per_step: float | None) -> Bill:
+        """What the run takes in a configuration that was measured.
+
+        Its energy is the measured one where the device tells, and predicted else.
+        """
+        if joules_per_step is None:
+            return self.predicted(speedup)
+        return bill_of(
+            self.run,
+            examples_per_step=self.examples_per_step,
+            step_ns=self._step_ns(speedup),
+            joules_per_step=Amount(value=joules_per_step),
+            joules_from="measured",
+        )
+
+    def _step_ns(self, speedup: Amount) -> Amount:
+        base_ns = self.baseline_step_ns.value
+        return Amount(
+            value=base_ns / speedup.value,
+            low=None if speedup.high is None else base_ns / speedup.high,
+            high=None if speedup.low is None else base_ns / speedup.low,
         )
 
 

@@ -8,6 +8,7 @@ optimise         a cost model and a budget -> Recommendation
 recommend        a sweep and a budget -> Recommendations
 recommendation   the values
 verify           a recommendation -> one more measured trial
+verify_batch     a recommendation within a memory -> its largest batch, run alone
 keras_code       layers to freeze -> Python
 terminal         Recommendation -> what Rich prints
 document         Recommendations -> JSON

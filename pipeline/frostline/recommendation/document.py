@@ -2,8 +2,9 @@
 
 A list with one object per model and setting. Shares are step times as fractions of the baseline's.
 `low` and `high` of speedups come from the sweep's held-out errors; they are null where too few
-configurations were held out. `measured` is null unless the pick was verified. The bill's values are
-null unless a training run is described, by options or by the study.
+configurations were held out. `measured` is null unless the pick was verified, `measured_batch`
+unless its largest batch was run. The bill's values are null unless a training run is described, by
+options or by the study.
 """
 
 from __future__ import annotations
@@ -12,18 +13,25 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from frostline.billing.bill import bill_document
 from frostline.recommendation.recommendation import Recommendation
 
 if TYPE_CHECKING:  # verifying brings the scheduler along
     from frostline.recommendation.verify import Verified
+    from frostline.recommendation.verify_batch import VerifiedBatch
 
 
-def document(answers: Sequence[tuple[Recommendation, Verified | None]]) -> list[dict[str, Any]]:
+Answers = Sequence[tuple[Recommendation, "Verified | None", "VerifiedBatch | None"]]
+
+
+def document(answers: Answers) -> list[dict[str, Any]]:
     """The recommendations as one JSON list."""
-    return [_object(found, verified) for found, verified in answers]
+    return [_object(*each) for each in answers]
 
 
-def _object(found: Recommendation, verified: Verified | None) -> dict[str, Any]:
+def _object(
+    found: Recommendation, verified: Verified | None, batch: VerifiedBatch | None
+) -> dict[str, Any]:
     answer, interval = found.answer, found.share_interval
     return {
         "model": found.key.model,
@@ -53,9 +61,14 @@ def _object(found: Recommendation, verified: Verified | None) -> dict[str, Any]:
         "memory_bytes": found.memory_bytes,
         "predicted_peak_bytes": None if found.peak is None else found.peak.total,
         "largest_batch": found.largest_batch,
+        "largest_batch_peak_bytes": found.largest_batch_peak,
         "measured": None if verified is None else _measured(verified),
+        "measured_batch": None if batch is None else {**asdict(batch), "error": batch.error},
     }
 
 
 def _measured(verified: Verified) -> dict[str, Any]:
-    return {**asdict(verified), "error": verified.error, "outcome": verified.outcome}
+    values = asdict(verified)
+    del values["bill"]
+    judged = {"error": verified.error, "outcome": verified.outcome}
+    return {**values, **judged, **bill_document(verified.bill)}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from frostline.analyse.groups import GroupKey
 from frostline.errors import FrostlineError
-from frostline.memory.largest_batch import largest_batch
+from frostline.memory.largest_batch import largest_batch, peak_bytes_at
 from frostline.memory.peak_prediction import PeakPrediction
 from frostline.notebook import html_table, html_text, one_line
 from frostline.prediction import Answer
@@ -99,10 +99,21 @@ class Recommendation:
     @property
     def largest_batch(self) -> int | None:
         """Examples that fit into the memory asked for, with the pick; None where not asked."""
-        if self.peak is None or self.memory_bytes is None:
+        if self.memory_bytes is None or not self._peaks:
             return None
-        peaks = {**self.other_batches, self.key.setting.batch_size: self.peak}
-        return largest_batch(peaks, self.memory_bytes)
+        return largest_batch(self._peaks, self.memory_bytes)
+
+    @property
+    def largest_batch_peak(self) -> int | None:
+        """Predicted peak of `largest_batch`, in bytes."""
+        examples = self.largest_batch
+        return None if examples is None else peak_bytes_at(self._peaks, examples)
+
+    @property
+    def _peaks(self) -> dict[int, PeakPrediction]:
+        if self.peak is None:
+            return {}
+        return {**self.other_batches, self.key.setting.batch_size: self.peak}
 
     def frontier_rows(self) -> list[tuple[str, ...]]:
         """The points of the frontier as rows under `FRONTIER`."""

@@ -14,12 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from frostline.memory.peak_prediction import PeakPrediction
-from frostline.prediction.bill_words import bill_sentences
+from frostline.prediction.bill_words import amounts_sentence, bill_sentences
 from frostline.recommendation.recommendation import FRONTIER, Recommendation, kept_words
 from frostline.words import counted, floor, milliseconds, ratio_with_interval, size
 
 if TYPE_CHECKING:  # verifying brings the scheduler along
     from frostline.recommendation.verify import Verified
+    from frostline.recommendation.verify_batch import VerifiedBatch
 
 _DEFAULT = {
     "params": " Pass --importance FILE for what matters to you, or set gradient_norms = true under "
@@ -44,8 +45,23 @@ def pasted(found: Recommendation) -> Text:
     return Text(f"\n{found.code}\nAs a policy: {found.answer.policy}")
 
 
-def verified_words(verified: Verified) -> Text:
-    """Predicted against achieved, in two lines."""
+def batch_words(batch: VerifiedBatch) -> Text:
+    """What became of the largest batch."""
+    asked = f"{size(batch.memory_bytes)} that were asked for"
+    predicted = f"predicted {size(batch.predicted_peak_bytes)}"
+    tried = f"Largest batch, run alone with {counted(batch.batch_size, 'example')}: "
+    if batch.peak_bytes is None or batch.error is None:
+        return Text.assemble(tried, ("out of memory", "red"), f" ({predicted}).")
+    fits = batch.outcome == "fits"
+    verdict = ("fits into", "green") if fits else ("is more than", "red")
+    needed = f"it needed {size(batch.peak_bytes)}, which "
+    return Text.assemble(
+        tried, needed, verdict, f" the {asked} ({predicted}, {batch.error:+.1%} off)."
+    )
+
+
+def verified_words(verified: Verified, found: Recommendation) -> Text:
+    """Predicted against achieved, in two lines, and the bill by what was achieved."""
     words, style = _VERDICTS[verified.outcome]
     before = "measured by the sweep before" if verified.measured_before else "measured now"
     achieved = (
@@ -58,6 +74,11 @@ def verified_words(verified: Verified) -> Text:
         f"{verified.error:+.1%} off; noise floor {floor(verified.noise_floor)}. "
         f"Trial {verified.trial_id}."
     )
+    billing = found.answer.billing
+    if verified.bill is not None and billing is not None:
+        predicted += (
+            f"\nBy this measurement the run takes {amounts_sentence(verified.bill, billing)}"
+        )
     return Text.assemble(achieved, (words, style), ".\n", predicted)
 
 
@@ -146,8 +167,8 @@ def _memory(found: Recommendation, peak: PeakPrediction) -> str:
             sizes = sorted({*found.other_batches, found.key.setting.batch_size})
             how = f"By the peaks at batch sizes {sizes[0]} and {sizes[-1]}"
         words += (
-            f" {how}, {counted(found.largest_batch, 'example')} a batch would fit; a study with "
-            "that batch_size tells."
+            f" {how}, {counted(found.largest_batch, 'example')} a batch would fit; --verify runs "
+            "them."
         )
     return words
 

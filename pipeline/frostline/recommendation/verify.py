@@ -17,6 +17,8 @@ from typing import Literal
 from frostline.analyse import noise_floor
 from frostline.analyse.groups import GroupKey, controls_of
 from frostline.analyse.stored_model import load_facts
+from frostline.billing.bill import Amount, Bill
+from frostline.billing.trials import counted_joules
 from frostline.errors import FrostlineError, UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
@@ -49,6 +51,7 @@ class Verified:
         predicted_speedup: before it was measured.
         noise_floor: over the controls of its group.
         budget: step time / the baseline's, as asked.
+        bill: what the run takes by this measurement; None where no run is described.
     """
 
     trial_id: str
@@ -59,6 +62,7 @@ class Verified:
     predicted_speedup: float
     noise_floor: float | None
     budget: float
+    bill: Bill | None = None
 
     @property
     def error(self) -> float:
@@ -132,15 +136,20 @@ def verify(
     row = _measured(rows, frozen) if known is None else known
     if row is None or row.speedup is None:
         raise _failed(rows, frozen, sweep)
+    low = row.speedup if row.speedup_low is None else row.speedup_low
+    high = row.speedup if row.speedup_high is None else row.speedup_high
+    billing = found.answer.billing
+    speedup = Amount(value=row.speedup, low=low, high=high)
     return Verified(
         trial_id=row.trial_id,
         measured_before=known is not None,
         speedup=row.speedup,
-        low=row.speedup if row.speedup_low is None else row.speedup_low,
-        high=row.speedup if row.speedup_high is None else row.speedup_high,
+        low=low,
+        high=high,
         predicted_speedup=found.answer.predicted_speedup,
         noise_floor=noise_floor(controls_of(now.trial_rows(), found.key)),
         budget=found.pick.budget,
+        bill=None if billing is None else billing.measured(speedup, counted_joules(row)),
     )
 
 

@@ -1,6 +1,7 @@
-"""Tables of the report that hold trials of several groups: variants, and published speedups. Pure.
+"""Tables of the report beside its sections: variants, published speedups, schedules. Pure.
 
-In: the groups of a summary, and published points. Out: tables as shown.
+In: the groups of a summary, published points, and what the study's schedule takes. Out: tables as
+shown.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from dataclasses import dataclass
 
 from frostline.analyse import GroupSummary, published_table, variant_comparisons
 from frostline.analyse.variant_table import COLUMNS as VARIANT_COLUMNS
+from frostline.prediction import ScheduleCost
+from frostline.prediction.schedule_words import COLUMNS as SCHEDULE_COLUMNS
+from frostline.prediction.schedule_words import schedule_cells, schedule_sentence
 from frostline.published import Published
 from frostline.words import floor
 
@@ -28,9 +32,11 @@ class ComparedTable:
 
 
 def compared_tables(
-    groups: Sequence[GroupSummary], published: Sequence[Published]
+    groups: Sequence[GroupSummary],
+    published: Sequence[Published],
+    schedules: Sequence[ScheduleCost],
 ) -> tuple[ComparedTable, ...]:
-    """Models with their variants, each in one table; then published points, where there are any."""
+    """Models with their variants, each in one table; then published points, then schedules."""
     found = [
         ComparedTable(
             title=f"Variants compared: {each.title}",
@@ -57,4 +63,17 @@ def compared_tables(
                 words=tuple(published_table.published_sentences(published)),
             )
         )
+    found += [
+        ComparedTable(
+            title=f"Freezing over time: {cost.key.label}",
+            caption=(
+                "The study's schedule, from the cost model: each stage takes its steps, and "
+                "compiling its step."
+            ),
+            columns=SCHEDULE_COLUMNS,
+            rows=tuple(schedule_cells(cost)),
+            words=(schedule_sentence(cost),),
+        )
+        for cost in schedules
+    ]
     return tuple(found)

@@ -21,7 +21,7 @@ from frostline.analyse import (
     setting_contrasts,
 )
 from frostline.billing.run import Run
-from frostline.prediction import THREE_ANCHOR
+from frostline.prediction import THREE_ANCHOR, ScheduleCost
 from frostline.published import Published
 from frostline.recommendation.first_answer import FirstAnswer
 from frostline.reporting.bill_table import BillTable, bill_table
@@ -74,6 +74,7 @@ class Section:
         model: the model's name, to filter by.
         title: the group in words.
         label: the group in words, as short as it can be told from the others.
+        device: what measured it, in words; empty where that is not known.
         first: tiles, what to freeze, and a pick for each budget.
         answer: the statistics, one string.
         figures: in order.
@@ -90,6 +91,7 @@ class Section:
     model: str
     title: str
     label: str
+    device: str
     first: FirstScreen
     answer: str
     figures: tuple[Figure, ...]
@@ -166,13 +168,14 @@ def report_content(
     firsts: Sequence[FirstAnswer | None] = (),
     study_file: str = "",
     published: Sequence[Published] = (),
+    schedules: Sequence[ScheduleCost] = (),
 ) -> ReportContent:
     """Everything that the report of a sweep says.
 
     `shown` has, by position of the group, the trials that the page shows; `where` is OUT as the
     user knows it, without credentials. `run` has examples and epochs; None: no bills. `firsts` has
     what to freeze, by position of the group; empty: not asked. `published` are speedups to be shown
-    beside the measured ones.
+    beside the measured ones, `schedules` what the study's schedule takes.
     """
     names = anchor_names([(group.key.model, group.title) for group in summary.groups])
     drawings = [
@@ -208,7 +211,7 @@ def report_content(
         families=_families(drawings),
         models=tuple(dict.fromkeys(models)),
         contrasts=tuple(map(_contrast_row, setting_contrasts(summary.groups))),
-        compared=compared_tables(summary.groups, published),
+        compared=compared_tables(summary.groups, published, schedules),
         sections=sections,
         columns=tuple(COLUMNS[number] for number in used),
         rows=tuple(replace(row, cells=tuple(row.cells[number] for number in used)) for row in rows),
@@ -256,6 +259,7 @@ def _section(drawing: Drawing, anchor: str, models: Sequence[str], run: Run | No
         model=group.key.model,
         title=group.title,
         label=group.key.model if models.count(group.key.model) == 1 else group.title,
+        device=group.device_kind or "",
         first=first_screen(group, drawing.first),
         answer=paragraph if len(models) == 1 else _below_its_title(paragraph, group),
         figures=figures,

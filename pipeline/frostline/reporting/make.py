@@ -15,7 +15,8 @@ from frostline.analyse import Summary, summarise
 from frostline.analyse.stored_run import published_of, run_of
 from frostline.billing.run import Run
 from frostline.child import Child, connect_to_parent
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, SweepError, UsageError
+from frostline.prediction import ScheduleCost, predict_schedule
 from frostline.recommendation.first_answer import first_answers
 from frostline.reporting.content import ReportContent, report_content
 from frostline.reporting.evidence import gather
@@ -110,8 +111,25 @@ def content_of(
     study = sweep.out.read_text(STUDY) or ""
     firsts = first_answers(sweep, summary, frontier=True)
     return report_content(
-        summary, evidence, shown, sweep.manifest, shown_as, run, firsts, study, published_of(sweep)
+        summary,
+        evidence,
+        shown,
+        sweep.manifest,
+        shown_as,
+        run,
+        firsts,
+        study,
+        published_of(sweep),
+        _schedules(sweep, run),
     )
+
+
+def _schedules(sweep: Sweep, run: Run | None) -> tuple[ScheduleCost, ...]:
+    """What the study's schedule takes; empty where it has none, or nothing can say it."""
+    try:
+        return predict_schedule(sweep, run=run)[0]
+    except (UsageError, SweepError):
+        return ()
 
 
 def _serve() -> None:

@@ -22,8 +22,10 @@ class TrialOutcome:
         error_stage: where it failed; `profile` on an `ok` trial that left no usable trace.
         seconds: wall time by phase, as in the `trials` table; `store` is the publication.
         noise: a control's noise (`frostline.results.rows.noise_of`); None for other trials.
+        baseline_step_ns: median step of its own baseline; None where that is not known here.
         earlier: True when it was found committed after its lease was lost; the numbers are then
             in OUT only.
+        again: True when it was committed before, and then measured again.
     """
 
     trial_id: str
@@ -35,11 +37,13 @@ class TrialOutcome:
     speedup_low: float | None = None
     speedup_high: float | None = None
     noise: float | None = None
+    baseline_step_ns: int | None = None
     error_stage: str | None = None
     error_type: str | None = None
     error_message: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     earlier: bool = False
+    again: bool = False
 
 
 def outcome_of(run: TrialRun, *, store_s: float) -> TrialOutcome:
@@ -58,6 +62,7 @@ def outcome_of(run: TrialRun, *, store_s: float) -> TrialOutcome:
         speedup_low=measured.speedup_low if measured is not None else None,
         speedup_high=measured.speedup_high if measured is not None else None,
         noise=noise_of(measured) if measured is not None and run.trial.is_control else None,
+        baseline_step_ns=measured.baseline_step_ns if measured is not None else None,
         error_stage=failure.stage if failure is not None else None,
         error_type=failure.kind if failure is not None else None,
         error_message=error_message(run),

@@ -4,7 +4,8 @@ In: chunks, an executor, the store. Out: events to a listener, and sums. What ha
 decided here, once for all executors. Of a lost lease, the trials that are committed count, the
 trial that was running is charged with the loss, and the rest runs again after a pause. A lease that
 says nothing for longer than its stage allows, because it is stopped or hangs, is ended and counts
-as lost. A trial that is charged too often becomes a failed row, so that every sweep ends.
+as lost. A trial that is charged too often becomes a failed row, so that every sweep ends. When all
+is done, anchors that were measured while the machine was slow run once more (`slow_anchors`).
 
 A lost lease whose node is merely cut off may go on and commit a trial that runs again elsewhere;
 the later commit replaces the earlier one whole, so a reader still counts each trial once.
@@ -39,9 +40,10 @@ from frostline.schedule.events import (
 from frostline.schedule.interrupts import END_S
 from frostline.schedule.lease_spec import BEFORE, LeaseSpec, Limits
 from frostline.schedule.listener import SweepListener
+from frostline.schedule.slow_anchors import Group, SlowAnchors, group_of
 from frostline.store.address import Address
 from frostline.store.spool import Stored
-from frostline.trial import ModelSpec, Setting, Trial
+from frostline.trial import Trial
 
 _POLL_S = 0.2
 _TICK_S = 5.0  # a look at the leases takes less, unless this process was stopped itself
@@ -117,7 +119,8 @@ class Driver:
         limits: Limits,
         listener: SweepListener,
         still_ours: Callable[[], None] = lambda: None,
-        noise: Mapping[tuple[ModelSpec, Setting], float] | None = None,
+        noise: Mapping[Group, float] | None = None,
+        baselines: Mapping[Group, Mapping[str, int]] | None = None,
     ) -> None:
         """Take what a drive needs.
 
@@ -129,11 +132,14 @@ class Driver:
             listener: hears what happens.
             still_ours: raises when another driver has taken the results over.
             noise: noise floors over the controls that are committed already.
+            baselines: steps of the baselines, in ns, beside which committed trials were measured,
+                by `trial_id`.
         """
         self.seconds: dict[str, float] = defaultdict(float)
         self.attempts: dict[str, int] = defaultdict(int)
         self._kills: dict[str, int] = defaultdict(int)
-        self._noise: dict[tuple[ModelSpec, Setting], float] = dict(noise or {})
+        self._noise: dict[Group, float] = dict(noise or {})
+        self._slow = SlowAnchors(baselines or {})
         self._executor = executor
         self._store = store
         self._spec_of = spec_of
@@ -156,7 +162,7 @@ class Driver:
         for chunk in chunks:
             self._wait(chunk.trials, seconds=0.0)
         try:
-            while self._waiting or self._leases:
+            while self._waiting or self._leases or self._measure_again():
                 self._still_ours()
                 self._submit()
                 for number, event in self._executor.poll(_POLL_S):
@@ -175,6 +181,14 @@ class Driver:
         entry = (time.monotonic() + seconds, next(self._order), trials)
         heapq.heappush(self._waiting, entry)
 
+    def _measure_again(self) -> bool:
+        """Queue, once, the anchors that were measured while the machine was slow."""
+        picked = self._slow.pick(self.attempts, most=self._limits.max_attempts)
+        for text, trials in picked.items():
+            self._listener.on_notice(text)
+            self._wait(tuple(trials), seconds=0.0)
+        return bool(picked)
+
     def _submit(self) -> None:
         now = time.monotonic()
         while (
@@ -188,7 +202,8 @@ class Driver:
                 self._spec_of(trials),
                 attempts={each: self.attempts[each] for each in ids if each in self.attempts},
                 kills={each: self._kills[each] for each in ids if each in self._kills},
-                noise_floor=self._noise.get((trials[0].model.plain, trials[0].setting)),
+                baselines={each: ns for each, ns in self._slow.again.items() if each in ids},
+                noise_floor=self._noise.get(group_of(trials[0])),
             )
             left = dict(zip(ids, trials, strict=True))
             self._leases[self._executor.submit(spec)] = _SubmittedLease(left=left)
@@ -240,9 +255,12 @@ class Driver:
         lease.current, lease.stage = None, "start"
         self._add(outcome.seconds)
         if trial.is_control and outcome.noise is not None:
-            group = (trial.model.plain, trial.setting)
+            group = group_of(trial)
             self._noise[group] = max(self._noise.get(group, 0.0), outcome.noise)
-        self._listener.on_outcome(outcome)
+        again = outcome.trial_id in self._slow.again
+        if not again:
+            self._slow.hear(trial, outcome)
+        self._listener.on_outcome(replace(outcome, again=again))
 
     def _recover(self, lease: _SubmittedLease, lost: LeaseLost) -> None:
         """Count what a lost lease has committed, charge the trial it was at, run the rest again."""

@@ -25,7 +25,7 @@ from frostline.errors import StorageError, StoreUnreachableError, UsageError
 from frostline.measure.client import DeadlineExceeded, ProcessDied
 from frostline.measure.messages import Failed, Measured
 from frostline.results.commit import Store, commit
-from frostline.results.outcome import TrialOutcome, outcome_of
+from frostline.results.outcome import TrialOutcome, found_committed, outcome_of
 from frostline.results.profile import (
     Converter,
     Converters,
@@ -225,6 +225,11 @@ class _RunningLease:
         profile: TrialProfile | None = None,
     ) -> Generator[LeaseEvent, None, TrialOutcome]:
         duration_s = time.monotonic() - attempt.started
+        before = self._spec.baselines.get(trial.trial_id)
+        if before is not None and (
+            failure is not None or measured is None or measured.baseline_step_ns >= before
+        ):
+            return found_committed(trial, ok=True, attempts=attempt.number)
         if failure is not None:
             refuse_full(self._scratch.parent)  # the disk has failed, and not the trial
         if trial.is_control and measured is not None:

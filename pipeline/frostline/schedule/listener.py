@@ -25,7 +25,7 @@ class SweepListener(Protocol):
         """A trial entered a stage."""
 
     def on_outcome(self, outcome: TrialOutcome) -> None:
-        """A trial is committed."""
+        """A trial is committed; with `outcome.again`, one that was committed before."""
 
 
 class SilentListener:

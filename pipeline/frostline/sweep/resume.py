@@ -45,6 +45,7 @@ class Committed:
     speedup: float | None = None
     speedup_low: float | None = None
     speedup_high: float | None = None
+    baseline_step_ns: int | None = None
 
 
 def committed_trials(out: OutDir) -> tuple[Committed, ...]:
@@ -106,6 +107,19 @@ def known_noise(
             key = (trial.model.plain, trial.setting)
             floors[key] = max(floors.get(key, 0.0), noise)
     return floors
+
+
+def known_baselines(
+    trials: Iterable[Trial], committed: Iterable[Committed]
+) -> dict[tuple[ModelSpec, Setting], dict[str, int]]:
+    """The steps of the baselines, in ns, that committed trials were measured beside."""
+    steps = {each.trial_id: each.baseline_step_ns for each in committed}
+    found: dict[tuple[ModelSpec, Setting], dict[str, int]] = {}
+    for trial in trials:
+        step_ns = steps.get(trial.trial_id)
+        if step_ns is not None:
+            found.setdefault((trial.model.plain, trial.setting), {})[trial.trial_id] = step_ns
+    return found
 
 
 def forgotten(

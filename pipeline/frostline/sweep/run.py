@@ -48,6 +48,7 @@ from frostline.sweep.resume import (
     Remaining,
     committed_trials,
     forgotten,
+    known_baselines,
     known_noise,
     other_versions,
     remaining,
@@ -273,6 +274,7 @@ class _Run:
             listener=self._heard,
             still_ours=self._hold.check,
             noise=known_noise(todo.plan.trials, earlier),
+            baselines=known_baselines(todo.plan.trials, earlier),
         )
         done = store_kept_elsewhere(executor, self._out, todo.plan.trials, todo.done, self._heard)
         most = self._limits.trials_per_process

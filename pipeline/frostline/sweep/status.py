@@ -69,7 +69,7 @@ class SweepStatus:
     failures: tuple[str, ...]
 
 
-def status_of(sweep: Sweep | str | PathLike[str]) -> SweepStatus:
+def status(sweep: Sweep | str | PathLike[str]) -> SweepStatus:
     """Read how a sweep stands.
 
     Raises:

@@ -59,6 +59,10 @@ class MeteredListener:
         self._running.discard(outcome.trial_id)
         meters = self._started()
         self._show(meters)
+        if outcome.again:
+            meters.retries.inc(1, self._tags)
+            self._behind.on_outcome(outcome)
+            return
         why = {"status": outcome.status, "error_type": outcome.error_type or "none"}
         meters.ended.inc(1, self._tags | why)
         if outcome.attempts > 1:

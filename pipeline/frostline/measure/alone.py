@@ -1,0 +1,60 @@
+"""The answer to `RunAlone`: a configuration trained for a few steps with no baseline beside it.
+
+For what a comparison cannot do: see whether a batch fits with which the baseline would not. Its
+step is traced and checked as a trial's. Nothing is timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from frostline.measure.arm import Arm
+from frostline.measure.batches import feed
+from frostline.measure.build import build, strategy_for
+from frostline.measure.memory_release import release_memory
+from frostline.measure.messages import RanAlone, RunAlone
+from frostline.measure.phase_times import Phases
+from frostline.measure.profiler import ProfiledWindow, profile
+from frostline.measure.trial_arm import trace_alone
+
+
+def run_alone(request: RunAlone, enter: Callable[[str], None]) -> RanAlone:
+    """Run a few steps; `enter` is told the stages.
+
+    Raises:
+        TrialError: the model cannot be built, or does not train what it should.
+        Exception: as TensorFlow raises it; one that says that memory ran out among them.
+    """
+    strategy = strategy_for(request.setting)
+
+    def make() -> tuple[Arm, tuple[str, ...]]:
+        model, warnings = build(
+            request.model, request.setting, seed=request.seed, strategy=strategy
+        )
+        with strategy.scope():
+            found = feed(model, request.model, request.setting, strategy, seed=request.seed)
+            arm = Arm(
+                model, found.batches, strategy, cycle=found.cycle, variant=request.model.variant
+            )
+            arm.build_variables()
+        return arm, warnings
+
+    traced = trace_alone(
+        make,
+        Phases(enter),
+        frozen=frozenset(request.frozen_variables),
+        frozen_layers=frozenset(request.frozen_layers),
+    )
+    enter("profile")
+    window = (
+        profile(traced.arm, request.profile_steps, Path(request.scratch))
+        if traced.peak_memory_bytes is None
+        else ProfiledWindow(trace_file=None, step_ns=None, error=None)
+    )
+    held, peak = traced.held, traced.peak_memory_bytes
+    del traced
+    release_memory()
+    return RanAlone(
+        held=held, peak_memory_bytes=peak, trace_file=window.trace_file, error=window.error
+    )

@@ -1,0 +1,86 @@
+"""Which anchors are measured once more, because the machine was slow while they were. Pure.
+
+Predictions rest on the anchors, and a machine that others use, or that heats up, can be half as
+fast for a while. A speedup is a ratio to a baseline measured side by side and survives that where
+every op is slowed alike, which is never quite so. The step of a trial's own baseline tells: the
+same work, measured beside every trial of a group.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from statistics import median
+
+from frostline.results.outcome import TrialOutcome
+from frostline.trial import ModelSpec, Setting, Trial
+
+Group = tuple[ModelSpec, Setting]
+"""What has baselines and controls in common: a model, its variants included, and a setting."""
+
+SLOW = 1.25
+"""An anchor is measured again where its baseline took so many times what it usually took; drifts of
+20% are usual on shared machines."""
+
+_FEWEST = 4
+
+
+def group_of(trial: Trial) -> Group:
+    """The group of a trial."""
+    return trial.model.plain, trial.setting
+
+
+class SlowAnchors:
+    """Watches the baselines of a drive.
+
+    Attributes:
+        again: steps, in ns, of the baselines of the anchors that are measured again, by `trial_id`.
+    """
+
+    def __init__(self, baselines: Mapping[Group, Mapping[str, int]]) -> None:
+        """Begin with the baselines, in ns by `trial_id`, of what earlier runs have committed."""
+        self.again: dict[str, int] = {}
+        self._baselines = {group: dict(known) for group, known in baselines.items()}
+        self._anchors: list[Trial] = []
+        self._picked = False
+
+    def hear(self, trial: Trial, outcome: TrialOutcome) -> None:
+        """Take note of a trial that was measured for the first time in this drive."""
+        if outcome.baseline_step_ns is None:
+            return
+        known = self._baselines.setdefault(group_of(trial), {})
+        known[trial.trial_id] = outcome.baseline_step_ns
+        if trial.anchor is not None and not trial.is_control:
+            self._anchors.append(trial)
+
+    def pick(self, attempts: Mapping[str, int], *, most: int) -> dict[str, list[Trial]]:
+        """The anchors to measure again, by what to tell the user; nothing the second time.
+
+        Args:
+            attempts: starts by trial.
+            most: starts that a trial may have.
+        """
+        if self._picked:
+            return {}
+        self._picked = True
+        slow: dict[Group, list[tuple[Trial, float]]] = defaultdict(list)
+        for trial in self._anchors:
+            known = self._baselines[group_of(trial)]
+            step_ns = known[trial.trial_id]
+            times = step_ns / median(known.values())
+            if len(known) < _FEWEST or times <= SLOW or attempts[trial.trial_id] >= most:
+                continue
+            self.again[trial.trial_id] = step_ns
+            slow[group_of(trial)].append((trial, times))
+        return {_said(found): [trial for trial, _ in found] for found in slow.values()}
+
+
+def _said(found: list[tuple[Trial, float]]) -> str:
+    names = ", ".join(trial.policy for trial, _ in found)
+    longest = max(times for _, times in found)
+    was, they = ("was", "it is") if len(found) == 1 else ("were", "they are")
+    return (
+        f"{found[0][0].model.plain_name}: the machine was slow while {names} {was} measured (the "
+        f"baseline took {longest:.2f} times what it usually took), and predictions rest on it: "
+        f"{they} measured again"
+    )
