@@ -7,7 +7,7 @@ import pytest
 from gpu_kit import FakeGpu, FakeNvml, no_nvml, parameters
 
 from frostline.errors import StudyError, SweepError, TrialError
-from frostline.gpus import Gpu, driver_gpus, gpus_here
+from frostline.gpus import Gpu, driver_gpus, first_gpus, gpus_here
 from frostline.plan.trials import plan_trials
 from frostline.schedule.ray.cluster_gpus import of_machine_types
 from frostline.store.manifest import Manifest, with_run
@@ -244,3 +244,16 @@ def test_what_the_driver_does_not_tell_is_not_known(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     no_nvml(monkeypatch)
     assert device_state() is None
+
+
+@pytest.mark.parametrize(
+    ("visible", "count", "given"),
+    [(None, 0, ""), (None, 2, "0,1"), ("3, 1", 1, "3"), ("GPU-ab,GPU-cd", 2, "GPU-ab,GPU-cd")],
+)
+def test_a_process_gets_the_first_of_the_visible_gpus(
+    visible: str | None, count: int, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert first_gpus(count) == given

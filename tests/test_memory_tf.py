@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from frostline.attribute.step_graph import StepGraph
-from frostline.measure.messages import RetraceStep
+from frostline.measure.messages import RetraceStep, RunAlone
 from frostline.memory.liveness import peak
 from frostline.memory.running import Running
 from frostline.trial import ModelSpec, Setting
@@ -111,3 +111,36 @@ def test_a_trial_s_step_is_traced_again_as_it_ran(tmp_path: Path) -> None:
     assert StepGraph.load(target) == ran.graph
     assert answer.held.weights > 0
     assert answer.held.optimizer_slots > 0
+
+
+@pytest.mark.parametrize("batch_size", [8, 32])
+def test_a_configuration_runs_alone_at_any_batch(batch_size: int, tmp_path: Path) -> None:
+    from frostline.measure.alone import run_alone
+
+    spec = ModelSpec(
+        name="net",
+        builder="frostline.models:small_convnet",
+        kwargs_json=json.dumps({"side": 16, "width": 8}),
+        loss=None,
+        metrics=(),
+        data=None,
+    )
+    setting = Setting(
+        batch_size=batch_size, optimizer="adam", precision="float32", jit_compile="false",
+        strategy="single",
+    )  # fmt: skip
+    stages: list[str] = []
+    frozen = ("block1_conv/kernel", "block1_norm/beta", "block1_norm/gamma")
+    ran = run_alone(
+        RunAlone(
+            model=spec, setting=setting, seed=0, frozen_variables=frozen,
+            frozen_layers=("block1_conv", "block1_norm"), profile_steps=2,
+            scratch=str(tmp_path), log_path=str(tmp_path / "log"),
+        ),
+        stages.append,
+    )  # fmt: skip
+    assert ran.error is None
+    assert ran.trace_file is not None
+    assert Path(ran.trace_file).is_file(), "a CPU keeps no account, so the profile has to tell"
+    assert ran.held.batch == batch_size * (16 * 16 * 3 + 10) * 4, "images, and classes one-hot"
+    assert stages[-1] == "profile"

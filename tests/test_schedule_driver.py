@@ -10,7 +10,7 @@ import pytest
 from schedule_kit import FAST, Heard, lease, trial
 
 from frostline.errors import SweepStoppedError
-from frostline.results.outcome import TrialOutcome
+from frostline.results.outcome import Beside, TrialOutcome
 from frostline.schedule import driver as driver_module
 from frostline.schedule.chunks import Chunk
 from frostline.schedule.driver import Driver
@@ -85,10 +85,14 @@ def started(trial_id: str) -> StageEntered:
     return StageEntered(trial_id=trial_id, stage="start")
 
 
+def beside_ms(baseline_ms: int, kind: str = "CPU") -> Beside:
+    return Beside(step_ns=baseline_ms * 1_000_000, device_kind=kind)
+
+
 def ok(trial_id: str, noise: float | None = None, baseline_ms: int | None = None) -> TrialOutcome:
     return TrialOutcome(
         trial_id=trial_id, model="net", policy=trial_id, status="ok", attempts=1, noise=noise,
-        baseline_step_ns=None if baseline_ms is None else baseline_ms * 1_000_000,
+        beside=None if baseline_ms is None else beside_ms(baseline_ms),
         seconds={"step": 2.0},
     )  # fmt: skip
 
@@ -313,8 +317,8 @@ def test_anchors_measured_while_the_machine_was_slow_run_once_more_at_the_end() 
     assert [ids(spec) for spec in executor.specs] == [
         ["x", "y", "z", "a", "b", "c", "d"], ["x", "z"],
     ], "24 ms is no more than a drift, and c is no anchor"  # fmt: skip
-    assert executor.specs[0].baselines == {}
-    assert executor.specs[1].baselines == {"x": 31_000_000, "z": 31_000_000}
+    assert executor.specs[0].again == {}
+    assert executor.specs[1].again == {"x": beside_ms(31), "z": beside_ms(31)}
     assert executor.specs[1].attempts == {"x": 1, "z": 1}
     (notice,) = heard.notices
     assert notice.startswith(
@@ -356,3 +360,15 @@ def test_a_lease_lost_while_an_anchor_runs_once_more_loses_nothing() -> None:
     assert len(executor.specs) == 2
     assert heard.by_id()["x"].status == "ok"
     assert store.status == {"x": "ok"}
+
+
+def test_steps_on_another_kind_of_device_do_not_make_an_anchor_slow() -> None:
+    def script(spec: LeaseSpec) -> list[ExecutorEvent]:
+        slow = replace(ok("x"), beside=beside_ms(31, "small GPU"))
+        done = [slow, *(ok(each, baseline_ms=20) for each in ("a", "b", "c", "d"))]
+        return [*(each for one in done for each in (started(one.trial_id), one)), LeaseEnded()]
+
+    executor = ScriptedExecutor(script)
+    heard, _ = drive(executor, Store(), anchors_and_others("x"))
+    assert len(executor.specs) == 1
+    assert heard.notices == []

@@ -17,7 +17,7 @@ from xspace_writer import Event, Line, Op, Plane, hlo_proto, xspace
 from frostline.attribute.step_graph import PASSES, GraphOp, StepGraph
 from frostline.errors import StorageError
 from frostline.measure.messages import Measured
-from frostline.results.outcome import TrialOutcome
+from frostline.results.outcome import Beside, TrialOutcome
 from frostline.results.profile import read_profile
 from frostline.schedule.events import (
     GroupOpened,
@@ -358,15 +358,20 @@ def test_a_throttled_trial_is_measured_again(fake: Fake, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("second", "kept_ns"),
-    [("ok", 40_000_000), ("busy:2", None), ("busy:3", None), ("fail", None), ("no-trace", None)],
-)
+    ("second", "kind", "kept_ns"),
+    [
+        ("ok", "Fake CPU, GPUs ", 40_000_000), ("ok", "another", None),
+        ("busy:2", "Fake CPU, GPUs ", None), ("busy:3", "Fake CPU, GPUs ", None),
+        ("fail", "Fake CPU, GPUs ", None), ("no-trace", "Fake CPU, GPUs ", None),
+    ],
+)  # fmt: skip
 def test_what_is_measured_again_is_committed_only_beside_a_faster_baseline(
-    second: str, kept_ns: int | None, fake: Fake, tmp_path: Path
+    second: str, kind: str, kept_ns: int | None, fake: Fake, tmp_path: Path
 ) -> None:
     fake.behave({"a": [second], "b": ["busy:2"]})
     store = FakeStore()
-    events = run(lease(tmp_path, ["a", "b"], baselines={"a": 80_000_000}), store)
+    before = {"a": Beside(step_ns=80_000_000, device_kind=kind)}
+    events = run(lease(tmp_path, ["a", "b"], again=before), store)
 
     assert [row["baseline_step_ns"] for row in store.rows.values()] == [
         *([] if kept_ns is None else [kept_ns]), 80_000_000,

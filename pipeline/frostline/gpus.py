@@ -50,6 +50,13 @@ def driver_gpus() -> tuple[Gpu, ...] | None:
         pynvml.nvmlShutdown()
 
 
+def first_gpus(count: int) -> str:
+    """`CUDA_VISIBLE_DEVICES` for a process that may use so many of the visible GPUs."""
+    visible = os.environ.get(VISIBLE)
+    ids = [str(number) for number in range(count)] if visible is None else visible.split(",")
+    return ",".join(each.strip() for each in ids[:count])
+
+
 def gpus_here() -> int:
     """How many GPUs a sweep on this machine may use: those of the driver that are visible.
 

@@ -14,8 +14,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
+from frostline.analyse.groups import GroupKey
 from frostline.analyse.stored_model import load_facts
+from frostline.device_id import gpu_count, is_cpu
 from frostline.errors import UsageError
+from frostline.gpus import first_gpus
 from frostline.machine import this_machine
 from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
 from frostline.measure.messages import OUT_OF_MEMORY, Failed, RanAlone, Reply, RunAlone
@@ -28,7 +31,7 @@ from frostline.scratch import scratch_folder
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.sweep.study_to_run import study_to_run
 from frostline.trace.converter import TraceConverter
-from frostline.words import size
+from frostline.words import counted, size
 
 BatchOutcome = Literal["fits", "too large", "out of memory"]
 
@@ -91,7 +94,13 @@ def verify_batch(
         raise UsageError(f"{found.key.label}: not one example fits, so there is nothing to run")
     run = study_to_run(sweep, None if study is None else Path(study), trusted=trust_study)
     here = this_machine()
-    if not run.gpus and peak_bytes > here.memory_bytes:
+    gpus = _gpus(sweep, found.key)
+    if gpus > here.gpus:
+        raise UsageError(
+            f"{found.key.label}: the sweep's trials held {counted(gpus, 'GPU')}, and this machine "
+            f"has {here.gpus}: run the largest batch where there are enough"
+        )
+    if not gpus and peak_bytes > here.memory_bytes:
         raise UsageError(
             f"{found.key.label}: {examples} examples are predicted to need {size(peak_bytes)}, and "
             f"this machine has {size(here.memory_bytes)}: pass a smaller --memory"
@@ -118,7 +127,7 @@ def verify_batch(
         )
         process = MeasureProcess(
             cores=(),
-            gpu_ids="0" if run.gpus else "",
+            gpu_ids=first_gpus(gpus),
             log_path=scratch / "log",
             module=process_module,
         )
@@ -126,6 +135,13 @@ def verify_batch(
         with closing(process):
             reply = _reply(process, request, deadline_s)
         return _verified(reply, examples, found.memory_bytes, peak_bytes, scratch, deadline_s)
+
+
+def _gpus(sweep: Sweep, key: GroupKey) -> int:
+    """How many GPUs each trial of a group held."""
+    rows = (row for row in sweep.trial_rows() if GroupKey.of(row) == key)
+    device_id = next((row.device_id for row in rows if row.device_id is not None), None)
+    return 0 if device_id is None or is_cpu(device_id) else gpu_count(device_id)
 
 
 def _reply(process: MeasureProcess, request: RunAlone, deadline_s: float) -> Reply:

@@ -13,6 +13,19 @@ LEASE_LOST = "LeaseLost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """The baseline that a trial was measured beside.
+
+    Attributes:
+        step_ns: its median step.
+        device_kind: what both ran on; steps on two kinds of device say nothing about each other.
+    """
+
+    step_ns: int
+    device_kind: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialOutcome:
     """A committed trial, as far as a progress display needs it; all of its rows are in OUT.
 
@@ -22,7 +35,7 @@ class TrialOutcome:
         error_stage: where it failed; `profile` on an `ok` trial that left no usable trace.
         seconds: wall time by phase, as in the `trials` table; `store` is the publication.
         noise: a control's noise (`frostline.results.rows.noise_of`); None for other trials.
-        baseline_step_ns: median step of its own baseline; None where that is not known here.
+        beside: the baseline that it was measured beside; None where that is not known here.
         earlier: True when it was found committed after its lease was lost; the numbers are then
             in OUT only.
         again: True when it was committed before, and then measured again.
@@ -37,7 +50,7 @@ class TrialOutcome:
     speedup_low: float | None = None
     speedup_high: float | None = None
     noise: float | None = None
-    baseline_step_ns: int | None = None
+    beside: Beside | None = None
     error_stage: str | None = None
     error_type: str | None = None
     error_message: str | None = None
@@ -62,12 +75,18 @@ def outcome_of(run: TrialRun, *, store_s: float) -> TrialOutcome:
         speedup_low=measured.speedup_low if measured is not None else None,
         speedup_high=measured.speedup_high if measured is not None else None,
         noise=noise_of(measured) if measured is not None and run.trial.is_control else None,
-        baseline_step_ns=measured.baseline_step_ns if measured is not None else None,
+        beside=_beside(run),
         error_stage=failure.stage if failure is not None else None,
         error_type=failure.kind if failure is not None else None,
         error_message=error_message(run),
         seconds={**seconds, "total": run.duration_s, "store": store_s},
     )
+
+
+def _beside(run: TrialRun) -> Beside | None:
+    if run.measured is None:
+        return None
+    return Beside(step_ns=run.measured.baseline_step_ns, device_kind=run.device_kind)
 
 
 def found_committed(trial: Trial, *, ok: bool, attempts: int) -> TrialOutcome:

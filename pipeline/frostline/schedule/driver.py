@@ -24,7 +24,13 @@ from typing import Protocol
 
 from frostline.errors import SweepStoppedError
 from frostline.results.commit import Store, commit
-from frostline.results.outcome import LEASE_LOST, TrialOutcome, found_committed, outcome_of
+from frostline.results.outcome import (
+    LEASE_LOST,
+    Beside,
+    TrialOutcome,
+    found_committed,
+    outcome_of,
+)
 from frostline.results.rows import Failure, TrialRun
 from frostline.schedule.chunks import Chunk
 from frostline.schedule.events import (
@@ -120,7 +126,7 @@ class Driver:
         listener: SweepListener,
         still_ours: Callable[[], None] = lambda: None,
         noise: Mapping[Group, float] | None = None,
-        baselines: Mapping[Group, Mapping[str, int]] | None = None,
+        beside: Mapping[Group, Mapping[str, Beside]] | None = None,
     ) -> None:
         """Take what a drive needs.
 
@@ -132,14 +138,13 @@ class Driver:
             listener: hears what happens.
             still_ours: raises when another driver has taken the results over.
             noise: noise floors over the controls that are committed already.
-            baselines: steps of the baselines, in ns, beside which committed trials were measured,
-                by `trial_id`.
+            beside: the baselines that committed trials were measured beside, by `trial_id`.
         """
         self.seconds: dict[str, float] = defaultdict(float)
         self.attempts: dict[str, int] = defaultdict(int)
         self._kills: dict[str, int] = defaultdict(int)
         self._noise: dict[Group, float] = dict(noise or {})
-        self._slow = SlowAnchors(baselines or {})
+        self._slow = SlowAnchors(beside or {})
         self._executor = executor
         self._store = store
         self._spec_of = spec_of
@@ -202,7 +207,7 @@ class Driver:
                 self._spec_of(trials),
                 attempts={each: self.attempts[each] for each in ids if each in self.attempts},
                 kills={each: self._kills[each] for each in ids if each in self._kills},
-                baselines={each: ns for each, ns in self._slow.again.items() if each in ids},
+                again={each: was for each, was in self._slow.again.items() if each in ids},
                 noise_floor=self._noise.get(group_of(trials[0])),
             )
             left = dict(zip(ids, trials, strict=True))

@@ -25,7 +25,7 @@ from frostline.errors import StorageError, StoreUnreachableError, UsageError
 from frostline.measure.client import DeadlineExceeded, ProcessDied
 from frostline.measure.messages import Failed, Measured
 from frostline.results.commit import Store, commit
-from frostline.results.outcome import TrialOutcome, found_committed, outcome_of
+from frostline.results.outcome import Beside, TrialOutcome, found_committed, outcome_of
 from frostline.results.profile import (
     Converter,
     Converters,
@@ -225,11 +225,6 @@ class _RunningLease:
         profile: TrialProfile | None = None,
     ) -> Generator[LeaseEvent, None, TrialOutcome]:
         duration_s = time.monotonic() - attempt.started
-        before = self._spec.baselines.get(trial.trial_id)
-        if before is not None and (
-            failure is not None or measured is None or measured.baseline_step_ns >= before
-        ):
-            return found_committed(trial, ok=True, attempts=attempt.number)
         if failure is not None:
             refuse_full(self._scratch.parent)  # the disk has failed, and not the trial
         if trial.is_control and measured is not None:
@@ -257,6 +252,9 @@ class _RunningLease:
             noise_floor=self._noise_floor,
             process_trials=self._group.trials_served or None,
         )
+        before = self._spec.again.get(trial.trial_id)
+        if before is not None and not _is_better(run, before):
+            return found_committed(trial, ok=True, attempts=attempt.number)
         storing = time.monotonic()
         yield from self._stored(run, attempt.log)
         return outcome_of(run, store_s=time.monotonic() - storing)
@@ -294,6 +292,17 @@ class _RunningLease:
         if self._converter is None:
             self._converter = self._held.enter_context(self._converters(self._scratch))
         return self._converter
+
+
+def _is_better(run: TrialRun, before: Beside) -> bool:
+    """Whether a trial that is measured again replaces what is committed of it."""
+    found = run.measured
+    return (
+        found is not None
+        and run.failure is None
+        and run.device_kind == before.device_kind
+        and found.baseline_step_ns < before.step_ns
+    )
 
 
 def _clear(folder: Path) -> None:

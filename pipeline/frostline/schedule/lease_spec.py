@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from frostline.facts.model_facts import ModelFacts
+from frostline.results.outcome import Beside
 from frostline.store.address import Address
 from frostline.study.study import Study
 from frostline.trial import MeasureSpec, Trial
@@ -127,9 +128,9 @@ class LeaseSpec:
         limits: when to give up.
         attempts: starts so far of trials that were started before.
         kills: processes that they have taken down.
-        baselines: of trials that are committed and measured again, the median step of the baseline
-            that they were measured beside, in ns; what comes out is committed only where its own
-            baseline is faster.
+        again: of trials that are committed and measured again, the baseline that they were
+            measured beside; what comes out is committed only beside a faster one on the same kind
+            of device.
         noise_floor: of the group's controls that were committed before; None when there is none.
         process_module: module of the measuring process; tests pass one with the same protocol.
     """
@@ -142,7 +143,7 @@ class LeaseSpec:
     limits: Limits
     attempts: Mapping[str, int] = field(default_factory=dict)
     kills: Mapping[str, int] = field(default_factory=dict)
-    baselines: Mapping[str, int] = field(default_factory=dict)
+    again: Mapping[str, Beside] = field(default_factory=dict)
     noise_floor: float | None = None
     process_module: str = "frostline.measure.process"
     variants: Mapping[str, ModelFacts] = field(default_factory=dict)

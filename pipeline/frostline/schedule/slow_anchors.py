@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from statistics import median
 
-from frostline.results.outcome import TrialOutcome
+from frostline.results.outcome import Beside, TrialOutcome
 from frostline.trial import ModelSpec, Setting, Trial
 
 Group = tuple[ModelSpec, Setting]
@@ -34,22 +34,21 @@ class SlowAnchors:
     """Watches the baselines of a drive.
 
     Attributes:
-        again: steps, in ns, of the baselines of the anchors that are measured again, by `trial_id`.
+        again: the baselines of the anchors that are measured again, by `trial_id`.
     """
 
-    def __init__(self, baselines: Mapping[Group, Mapping[str, int]]) -> None:
-        """Begin with the baselines, in ns by `trial_id`, of what earlier runs have committed."""
-        self.again: dict[str, int] = {}
-        self._baselines = {group: dict(known) for group, known in baselines.items()}
+    def __init__(self, beside: Mapping[Group, Mapping[str, Beside]]) -> None:
+        """Begin with the baselines, by `trial_id`, of what earlier runs have committed."""
+        self.again: dict[str, Beside] = {}
+        self._beside = {group: dict(known) for group, known in beside.items()}
         self._anchors: list[Trial] = []
         self._picked = False
 
     def hear(self, trial: Trial, outcome: TrialOutcome) -> None:
         """Take note of a trial that was measured for the first time in this drive."""
-        if outcome.baseline_step_ns is None:
+        if outcome.beside is None:
             return
-        known = self._baselines.setdefault(group_of(trial), {})
-        known[trial.trial_id] = outcome.baseline_step_ns
+        self._beside.setdefault(group_of(trial), {})[trial.trial_id] = outcome.beside
         if trial.anchor is not None and not trial.is_control:
             self._anchors.append(trial)
 
@@ -65,12 +64,13 @@ class SlowAnchors:
         self._picked = True
         slow: dict[Group, list[tuple[Trial, float]]] = defaultdict(list)
         for trial in self._anchors:
-            known = self._baselines[group_of(trial)]
-            step_ns = known[trial.trial_id]
-            times = step_ns / median(known.values())
-            if len(known) < _FEWEST or times <= SLOW or attempts[trial.trial_id] >= most:
+            known = self._beside[group_of(trial)]
+            own = known[trial.trial_id]
+            alike = [each.step_ns for each in known.values() if each.device_kind == own.device_kind]
+            times = own.step_ns / median(alike)
+            if len(alike) < _FEWEST or times <= SLOW or attempts[trial.trial_id] >= most:
                 continue
-            self.again[trial.trial_id] = step_ns
+            self.again[trial.trial_id] = own
             slow[group_of(trial)].append((trial, times))
         return {_said(found): [trial for trial, _ in found] for found in slow.values()}
 

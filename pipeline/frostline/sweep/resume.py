@@ -21,7 +21,7 @@ from frostline.measure.inspect_client import refuse_impossible_variants
 from frostline.measure.messages import Failed
 from frostline.noise import control_noise
 from frostline.plan.trials import TrialPlan, plan_trials
-from frostline.results.outcome import LEASE_LOST
+from frostline.results.outcome import LEASE_LOST, Beside
 from frostline.schedule.listener import SweepListener
 from frostline.store.manifest import Manifest, RunRecord
 from frostline.store.outdir import OutDir
@@ -46,6 +46,7 @@ class Committed:
     speedup_low: float | None = None
     speedup_high: float | None = None
     baseline_step_ns: int | None = None
+    device_kind: str | None = None
 
 
 def committed_trials(out: OutDir) -> tuple[Committed, ...]:
@@ -111,14 +112,18 @@ def known_noise(
 
 def known_baselines(
     trials: Iterable[Trial], committed: Iterable[Committed]
-) -> dict[tuple[ModelSpec, Setting], dict[str, int]]:
-    """The steps of the baselines, in ns, that committed trials were measured beside."""
-    steps = {each.trial_id: each.baseline_step_ns for each in committed}
-    found: dict[tuple[ModelSpec, Setting], dict[str, int]] = {}
+) -> dict[tuple[ModelSpec, Setting], dict[str, Beside]]:
+    """The baselines that committed trials were measured beside."""
+    known = {
+        each.trial_id: Beside(step_ns=each.baseline_step_ns, device_kind=each.device_kind)
+        for each in committed
+        if each.baseline_step_ns is not None
+    }
+    found: dict[tuple[ModelSpec, Setting], dict[str, Beside]] = {}
     for trial in trials:
-        step_ns = steps.get(trial.trial_id)
-        if step_ns is not None:
-            found.setdefault((trial.model.plain, trial.setting), {})[trial.trial_id] = step_ns
+        if trial.trial_id in known:
+            group = found.setdefault((trial.model.plain, trial.setting), {})
+            group[trial.trial_id] = known[trial.trial_id]
     return found
 
 

@@ -274,7 +274,7 @@ class _Run:
             listener=self._heard,
             still_ours=self._hold.check,
             noise=known_noise(todo.plan.trials, earlier),
-            baselines=known_baselines(todo.plan.trials, earlier),
+            beside=known_baselines(todo.plan.trials, earlier),
         )
         done = store_kept_elsewhere(executor, self._out, todo.plan.trials, todo.done, self._heard)
         most = self._limits.trials_per_process
