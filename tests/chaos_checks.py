@@ -74,11 +74,19 @@ def _invalid_rows(out: Path) -> Iterator[str]:
         for path in sorted(out.glob(f"tables/{table}/*.parquet")):
             rows = pq.read_table(path)
             try:
-                to_table(table, rows.to_pylist())
+                to_table(table, [_as_written(row) for row in rows.to_pylist()])
             except FrostlineError as error:
                 yield f"{path.relative_to(out)}: {error}"
             if set(rows["trial_id"].to_pylist()) != {path.stem}:
                 yield f"{path.relative_to(out)} has rows of another trial"
+
+
+def _as_written(row: dict[str, object]) -> dict[str, object]:
+    """A row as the store takes it: pairs of op and output, which Arrow reads as mappings."""
+    inputs = row.get("inputs")
+    if not isinstance(inputs, list):
+        return row
+    return row | {"inputs": [(each["op"], each["output"]) for each in inputs]}
 
 
 def _mixed_attempts(out: Path) -> Iterator[str]:

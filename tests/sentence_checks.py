@@ -89,6 +89,11 @@ def _percent(said: str, share: float) -> bool:
     return _rounds(said, 100 * share)
 
 
+def _of_step(said: str, share: float, step_ns: float) -> bool:
+    """Whether a percentage is that share of a step, which is split in whole nanoseconds."""
+    return _rounds(said, 100 * share, slack=100 * 10 / step_ns)
+
+
 def _speedup(found: re.Match[str], group: int, row: Row) -> bool:
     said = [float(found[group + i]) for i in range(3)]
     known = [row["speedup"], row["speedup_low"], row["speedup_high"]]
@@ -357,7 +362,9 @@ def _gone(facts: Facts, row: Row, found: re.Match[str], _: Any) -> bool:
 def _update(facts: Facts, row: Row, share: str, fraction: str) -> float | None:
     before, _, _ = _change(facts, row, _of("optimizer"))
     known = before / row["baseline_step_ns"]
-    right = _percent(share, known) and _percent(fraction, row["frozen_fraction"])
+    right = _of_step(share, known, row["baseline_step_ns"]) and _percent(
+        fraction, row["frozen_fraction"]
+    )
     return known if right else None
 
 
@@ -429,12 +436,14 @@ def _dominates(facts: Facts, row: Row, found: re.Match[str], _: Any) -> bool:
     left = facts.in_trial(row, _of(*REMOVABLE)) / row["paired_ns"]
     frozen = _trains(facts, row)[0]
     prefix = found[3] is None if frozen < 2 else found[3] == str(frozen)
-    return forward >= 0.499 and _percent(found[1], forward) and _percent(found[2], left) and prefix
+    step_ns = row["paired_ns"]
+    said = _of_step(found[1], forward, step_ns) and _of_step(found[2], left, step_ns)
+    return forward >= 0.499 and said and prefix
 
 
 def _reads(facts: Facts, row: Row, found: re.Match[str], _: Any) -> bool:
     share = facts.in_trial(row, _of("input")) / row["paired_ns"]
-    return share >= 0.1999 and _percent(found[1], share)
+    return share >= 0.1999 and _of_step(found[1], share, row["paired_ns"])
 
 
 def _waits(facts: Facts, row: Row, found: re.Match[str], reason: Any) -> bool:
@@ -447,7 +456,7 @@ def _waits(facts: Facts, row: Row, found: re.Match[str], reason: Any) -> bool:
     advised = not bound or ("jit_compile" in found[4]) == _may_compile(row)
     edge = abs(share - 0.2) < 1e-3  # parts are split in whole nanoseconds
     named = edge or (share >= 0.2) == bound
-    return named and _percent(found[1], share) and told and advised
+    return named and _of_step(found[1], share, row["paired_ns"]) and told and advised
 
 
 def _within(facts: Facts, row: Row, found: re.Match[str], _: Any) -> bool:
