@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from gpu_kit import GIB, FakeGpu, FakeNvml, no_nvml
-from schedule_kit import facts
+from schedule_kit import SETTING, facts
 
 from frostline.cli import main
 from frostline.cli.results import device_words
@@ -223,3 +223,19 @@ def test_make_demo_installs_what_the_machine_needs_and_says_so(
     assert sweep == ["sweep", "studies/demo.toml", "--out", "demo-out"]
     assert ("measuring on a GPU" in done.stdout) == on_gpu
     assert ("measuring on CPU cores" in done.stdout) != on_gpu
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "values"),
+    [
+        (None, 2), ("sgd", 2), ("adamw", 4), ("AdamW(weight_decay=0.1)", 4),
+        ("sgd(momentum=0.9)", 3), ("sgd(momentum=0.0)", 2),
+        ("adam(amsgrad=True, use_ema=True)", 6), ("adam(gradient_accumulation_steps=4)", 5),
+        ("rmsprop(centered=True, momentum=0.5)", 5), ("no(such)", 2),
+    ],
+)  # fmt: skip
+def test_the_optimizer_s_state_is_counted_by_its_arguments(
+    optimizer: str | None, values: int
+) -> None:
+    setting = replace(SETTING, optimizer=optimizer)
+    assert least_bytes(facts(), setting) == 4 * values * facts().total_params

@@ -8,6 +8,7 @@ often needs less, and kernels' workspaces and the allocator's gaps come on top.
 from __future__ import annotations
 
 from frostline.facts.model_facts import ModelFacts
+from frostline.optimizers import taken_apart
 from frostline.trial import Setting
 
 _FLOAT_BYTES = 4  # Keras keeps variables in float32 under mixed precision, too
@@ -16,13 +17,33 @@ _SLOTS = {
     "lamb": 2, "lion": 1, "nadam": 2, "rmsprop": 1, "sgd": 0,
 }  # fmt: skip
 """Values that an optimizer keeps for each parameter, at least, by Keras identifier."""
+_MORE = {
+    "sgd": ("momentum",),
+    "rmsprop": ("momentum", "centered"),
+    "adam": ("amsgrad",),
+    "adamw": ("amsgrad",),
+}
+_ANY = ("use_ema", "gradient_accumulation_steps")
+"""Arguments that add a value for each parameter where they are set."""
 
 
 def least_bytes(facts: ModelFacts, setting: Setting) -> int:
     """Weights, gradients and the optimizer's state of one copy of a model, in bytes."""
-    slots = _SLOTS.get((setting.optimizer or "").lower(), 0)
-    values = facts.total_params * (2 + slots) + facts.untrainable_params
+    values = facts.total_params * (2 + _slots(setting.optimizer)) + facts.untrainable_params
     return values * _FLOAT_BYTES
+
+
+def _slots(optimizer: str | None) -> int:
+    """Values that an optimizer keeps for each parameter, at least; 0 for the model's own."""
+    if optimizer is None:
+        return 0
+    try:
+        name, arguments = taken_apart(optimizer)
+    except ValueError:
+        return 0
+    name = name.lower()
+    more = (*_MORE.get(name, ()), *_ANY)
+    return _SLOTS.get(name, 0) + sum(bool(arguments.get(each)) for each in more)
 
 
 def expected_bytes(facts: ModelFacts, setting: Setting) -> int | None:
