@@ -10,7 +10,7 @@ import pytest
 
 from frostline.errors import StorageError
 from frostline.store.arrow import TableDefectError
-from frostline.store.outdir import OutDir
+from frostline.store.outdir import Amendment, OutDir
 from frostline.store.read import table_file
 from frostline.store.sweep import open_sweep
 
@@ -89,3 +89,29 @@ def test_there_is_nothing_to_amend_without_a_commit(out: OutDir) -> None:
     with pytest.raises(StorageError, match="not there"):
         out.amend("net-none", tables={"predictions": [prediction("net-none", 1)]})
     assert open_sweep(out.address.reveal()).table("predictions").to_pylist() == []
+
+
+def test_many_trials_are_amended_a_few_at_a_time(
+    out: OutDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frostline.store.outdir._TOGETHER", 2)
+    ids = sorted(out.commits())[:3]
+
+    def amendment(trial_id: str, step_ns: int) -> Amendment:
+        return Amendment(
+            trial_id=trial_id,
+            tables={"predictions": [prediction(trial_id, step_ns)]},
+            columns={"predicted_step_ns": step_ns},
+        )
+
+    assert out.amend_all(map(amendment, ids, (1, 2, 3))) == 3
+    found = open_sweep(out.address.reveal()).table("predictions").to_pylist()
+    assert {row["trial_id"]: row["predicted_step_ns"] for row in found} == dict(
+        zip(ids, (1, 2, 3), strict=True)
+    )
+    assert [row_of(out, each)["predicted_step_ns"] for each in ids] == [1, 2, 3]
+
+    wanted = [amendment(ids[0], 7), amendment("gone", 8)]
+    with pytest.raises(StorageError, match="gone"):
+        out.amend_all(wanted)
+    assert row_of(out, ids[0])["predicted_step_ns"] == 1, "neither of two that are written together"

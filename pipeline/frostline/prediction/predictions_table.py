@@ -7,13 +7,16 @@ Failed trials and trials without a commit have none. Call with OUT's lock held.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from frostline.analyse.groups import noise_floor
 from frostline.analyse.stored_memory import naive_peaks
 from frostline.costmodel.naive import naive_speedups
+from frostline.memory.peak_prediction import PeakPrediction
 from frostline.prediction.fitted_groups import PredictedGroup, Unpredicted, sort_groups
+from frostline.store.outdir import Amendment
 from frostline.store.schema import PredictionRow
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import PredictedColumns, TrialRow
@@ -27,25 +30,32 @@ def predictions(group: PredictedGroup | Unpredicted) -> list[PredictionRow]:
     `predicted_step_ns` is the trial's own `baseline_step_ns` / `predicted_speedup`: that baseline
     was measured at the same time as the trial. `three_anchor` is null where anchors are missing.
     """
+    return [prediction for _, mine, _ in _answers(group) for prediction in mine]
+
+
+def _answers(
+    group: PredictedGroup | Unpredicted,
+) -> Iterator[tuple[TrialRow, list[PredictionRow], PredictedColumns]]:
+    """Every predictor's answer for each trial of a group, and the columns of its own row."""
     floor = noise_floor(group.controls)
-    found = []
     for row in group.rows:
-        three = group.predicted(row.frozen_variables) if isinstance(group, PredictedGroup) else None
+        fitted = group if isinstance(group, PredictedGroup) else None
+        three = None if fitted is None else fitted.predicted(row.frozen_variables)
+        peak = None if fitted is None else fitted.judged_peak(row)  # with every tensor of the step
         answers = {THREE_ANCHOR: three, **_naive(group, row)}
-        peaks = _peaks(group, row)
-        found += [
+        peaks = _peaks(group, row, peak)
+        mine = [
             _row(row, name, answers.get(name), floor, peaks.get(name))
             for name in dict.fromkeys((*answers, *peaks))
         ]
-    return found
+        yield row, mine, _columns(peak, mine)
 
 
-def _peaks(group: PredictedGroup | Unpredicted, row: TrialRow) -> dict[str, int]:
+def _peaks(
+    group: PredictedGroup | Unpredicted, row: TrialRow, peak: PeakPrediction | None
+) -> dict[str, int]:
     """Each predictor's peak of a trial, in bytes, where it has one."""
-    if not isinstance(group, PredictedGroup) or group.memory is None:
-        return {}
-    peak = group.judged_peak(row)
-    if peak is None:
+    if peak is None or not isinstance(group, PredictedGroup) or group.memory is None:
         return {}
     baseline = next((each.judged_peak_bytes for each in group.controls), None)
     naive = {} if baseline is None or row.variant else naive_peaks(group.memory, row, baseline)
@@ -66,33 +76,32 @@ def write_predictions(sweep: Sweep) -> tuple[int, tuple[str, ...]]:
         StorageError: OUT cannot be read or written.
     """
     fitted, rest = sort_groups(sweep)
-    # A trial that is no longer predicted loses what it had.
-    wanted: dict[str, list[PredictionRow]] = {row.trial_id: [] for row in sweep.trial_rows()}
-    everything: list[PredictedGroup | Unpredicted] = [*fitted, *rest]
-    for group in everything:
-        for prediction in predictions(group):
-            wanted[prediction.trial_id].append(prediction)
-    columns = {row.trial_id: PredictedColumns.nothing() for row in sweep.trial_rows()}
-    for fit in fitted:
-        columns |= {row.trial_id: _columns(fit, row) for row in fit.rows}
-    there = _there(sweep)
-    columns_there = {row.trial_id: row.values() for row in sweep.trial_rows()}
-    changed = 0
-    for trial_id, mine in wanted.items():
-        own = replace(columns[trial_id], predicted_step_ns=_three_anchor_step(mine)).values()
-        if there.get(trial_id, []) == mine and own.items() <= columns_there[trial_id].items():
-            continue
-        sweep.out.amend(trial_id, tables={"predictions": mine}, columns=own)
-        changed += 1
+    changed = sweep.out.amend_all(_amendments(sweep, [*fitted, *rest]))
     gaps = (gap for group in fitted for gap in group.gaps)
     return changed, (*(each.notice for each in rest), *gaps)
 
 
-def _columns(group: PredictedGroup, row: TrialRow) -> PredictedColumns:
-    """The parts of a trial's predicted peak."""
-    peak = group.judged_peak(row)
+def _amendments(
+    sweep: Sweep, groups: Sequence[PredictedGroup | Unpredicted]
+) -> Iterator[Amendment]:
+    """What has to change in OUT; a trial that is no longer predicted loses what it had."""
+    there = _there(sweep)
+    predicted = {row.trial_id for group in groups for row in group.rows}
+    others = [row for row in sweep.trial_rows() if row.trial_id not in predicted]
+    for row, mine, columns in chain(
+        (each for group in groups for each in _answers(group)),
+        ((row, [], PredictedColumns.nothing()) for row in others),
+    ):
+        own = columns.values()
+        if there.get(row.trial_id, []) != mine or not own.items() <= row.values().items():
+            yield Amendment(trial_id=row.trial_id, tables={"predictions": mine}, columns=own)
+
+
+def _columns(peak: PeakPrediction | None, mine: Iterable[PredictionRow]) -> PredictedColumns:
+    """The predicted step of a trial, and the parts of its predicted peak."""
     return replace(
         PredictedColumns.nothing(),
+        predicted_step_ns=_three_anchor_step(mine),
         gradients_bytes=None if peak is None else peak.gradients,
         activations_bytes=None if peak is None else peak.activations,
         workspace_bytes=None if peak is None else peak.workspace + peak.slack,

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -37,7 +39,25 @@ STUDY = "study.toml"
 _OWN_ENTRIES = frozenset({MANIFEST, STUDY, "tables", "tensorboard", "report", "logs"})
 NO_FILES: Mapping[str, Source] = MappingProxyType({})
 
-__all__ = ["NO_FILES", "OutDir", "TrialTables"]
+_TOGETHER = 256
+"""Trials that are amended together: their files are in memory meanwhile, some 40 kB each."""
+
+__all__ = ["NO_FILES", "Amendment", "OutDir", "TrialTables"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amendment:
+    """What is computed later of a committed trial.
+
+    Attributes:
+        trial_id: a trial that is committed.
+        tables: rows by table, without `trials`; an empty list removes the trial from a table.
+        columns: new values in its row of `trials`.
+    """
+
+    trial_id: str
+    tables: Mapping[str, Rows]
+    columns: Mapping[str, object]
 
 
 class OutDir:
@@ -133,33 +153,46 @@ class OutDir:
     ) -> None:
         """Replace some tables of a committed trial, and columns of its `trials` row.
 
-        For values that are computed from a finished sweep. The trial stays committed throughout:
-        the tables are replaced one by one, then the row. A reader in between finds the new tables
-        beside the old row. Call with the lock held.
+        Arguments and errors as in `Amendment` and `amend_all`. Call with the lock held.
+        """
+        self.amend_all([Amendment(trial_id=trial_id, tables=tables, columns=columns or {})])
 
-        Args:
-            trial_id: a trial that is committed.
-            tables: rows by table, without `trials`; an empty list removes the trial from a table.
-            columns: new values in its row of `trials`.
+    def amend_all(self, amendments: Iterable[Amendment]) -> int:
+        """Replace tables and columns of committed trials; how many trials that were.
+
+        For values that are computed from a finished sweep. A trial stays committed throughout: its
+        tables are replaced, then its row. A reader in between finds the new tables beside the old
+        row. Many trials are written together, since each write to a disk waits for it. Call with
+        the lock held.
 
         Raises:
             TableDefectError: rows or values do not fit the schema.
             StorageError: there is no such commit, or OUT cannot be read or written.
         """
-        if "trials" in tables:
+        waiting = iter(amendments)
+        count = 0
+        while several := list(islice(waiting, _TOGETHER)):
+            changes = [self._changes(each) for each in several]
+            self.files.apply(change for tables, _ in changes for change in tables)
+            self.files.apply(row for _, row in changes)
+            count += len(several)
+        return count
+
+    def _changes(self, amendment: Amendment) -> tuple[list[FileChange], FileChange]:
+        """What an amendment does to a trial's tables, and to its row."""
+        if "trials" in amendment.tables:
             raise TableDefectError("a row of trials is amended by columns, or published anew")
-        content = checked(trial_id, tables)
-        commit_file = table_file("trials", trial_id)
+        content = checked(amendment.trial_id, amendment.tables)
+        commit_file = table_file("trials", amendment.trial_id)
         shown = f"{self.files.shown}/{commit_file}"
         stored = self.files.read(commit_file)
         if stored is None:
             raise StorageError(f"cannot amend {shown}: it is not there; run the sweep again")
         with storage_errors("read", shown, self.files.scrub):
             row = pq.read_table(pa.BufferReader(stored))
-        amended = to_parquet(with_columns("trials", row, columns or {}))
-        self.files.apply(
-            (*replaced(trial_id, content), FileChange(name=commit_file, source=amended))
-        )
+        amended = to_parquet(with_columns("trials", row, amendment.columns))
+        tables = list(replaced(amendment.trial_id, content))
+        return tables, FileChange(name=commit_file, source=amended)
 
     def put_file(self, source: Source, relative: str) -> None:
         """Put bytes, or a copy of a local file, at a name below OUT, atomically."""
