@@ -79,6 +79,17 @@ def test_the_first_lines_say_what_to_freeze_and_how_sure(out: Path, capsys):
     assert "half the step time" in first or "No freeze halves" in first
     assert "How sure: " in first
     assert "noise floor" in first
+    told = " ".join(first.split())
+    assert "What freezing costs in accuracy is not measured." in told
+    assert f"frostline recommend {out} --budget 0.5" in "".join(first.split("\n"))
+
+
+def test_the_page_begins_with_what_was_measured(out: Path):
+    assert main(["report", str(out)]) == 0
+    page = (out / "report" / "index.html").read_text()
+    header = page[page.index("<header>") : page.index("</header>")]
+    assert "batch size 8" in header
+    assert "What freezing costs in accuracy is not measured." in " ".join(header.split())
 
 
 def test_a_report_that_cannot_be_drawn_is_one_sentence(out: Path, monkeypatch, capsys):

@@ -103,6 +103,7 @@ def test_the_page_says_the_answer_the_noise_and_why_a_trial_failed(html: str):
     assert "failed in check: FreezeCheck: <b>net/conv2</b>/moving_mean changed" in text
     assert "Test CPU" in text
     assert "1.02x (profiled / unprofiled step, median)" in text
+    assert "· on Test CPU" in html[html.index("<header>") : html.index("</header>")]
 
 
 def test_the_answer_weighs_the_frozen_fraction_against_the_alternatives(html: str):
