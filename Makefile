@@ -16,6 +16,7 @@ COMMA := ,
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
+TEST_JOBS ?= 2
 TRACES ?= $(wildcard ../shared/gpu-h200/*/)
 
 # With an NVIDIA driver, on Linux or under WSL, TensorFlow comes with CUDA and trials hold a GPU.
@@ -43,7 +44,7 @@ lint: $(INSTALLED_DEV)  ## format, lint, types and import walls only
 	$(BIN)/lint-imports --no-cache
 
 test: lint  ## everything that CI runs
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(TEST_JOBS) --dist loadfile $(PYTEST_ARGS)
 
 coverage: $(INSTALLED_DEV)  ## the tests again, with the lines and branches that none of them ran
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
