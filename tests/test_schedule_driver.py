@@ -322,7 +322,8 @@ def test_anchors_measured_while_the_machine_was_slow_run_once_more_at_the_end() 
     assert executor.specs[1].attempts == {"x": 1, "z": 1}
     (notice,) = heard.notices
     assert notice.startswith(
-        "net: the machine was slow while x, z were measured (the baseline took 1.29 times"
+        "net, batch size 8, adam, float32, jit_compile auto: the machine was slow while x, z were "
+        "measured (the baseline took 1.29 times what it usually took), and predictions rest on them"
     )
     assert [outcome.trial_id for outcome in heard.outcomes if outcome.again] == ["x", "z"]
     assert len(heard.by_id()) == 7

@@ -189,7 +189,7 @@ class Driver:
     def _measure_again(self) -> bool:
         """Queue, once, the anchors that were measured while the machine was slow."""
         picked = self._slow.pick(self.attempts, most=self._limits.max_attempts)
-        for text, trials in picked.items():
+        for text, trials in picked:
             self._listener.on_notice(text)
             self._wait(tuple(trials), seconds=0.0)
         return bool(picked)

@@ -52,15 +52,17 @@ class SlowAnchors:
         if trial.anchor is not None and not trial.is_control:
             self._anchors.append(trial)
 
-    def pick(self, attempts: Mapping[str, int], *, most: int) -> dict[str, list[Trial]]:
-        """The anchors to measure again, by what to tell the user; nothing the second time.
+    def pick(self, attempts: Mapping[str, int], *, most: int) -> list[tuple[str, list[Trial]]]:
+        """The anchors to measure again, group by group, each with what to tell the user.
+
+        Nothing the second time.
 
         Args:
             attempts: starts by trial.
             most: starts that a trial may have.
         """
         if self._picked:
-            return {}
+            return []
         self._picked = True
         slow: dict[Group, list[tuple[Trial, float]]] = defaultdict(list)
         for trial in self._anchors:
@@ -72,15 +74,17 @@ class SlowAnchors:
                 continue
             self.again[trial.trial_id] = own
             slow[group_of(trial)].append((trial, times))
-        return {_said(found): [trial for trial, _ in found] for found in slow.values()}
+        return [(_said(found), [trial for trial, _ in found]) for found in slow.values()]
 
 
 def _said(found: list[tuple[Trial, float]]) -> str:
+    first = found[0][0]
     names = ", ".join(trial.policy for trial, _ in found)
     longest = max(times for _, times in found)
-    was, they = ("was", "it is") if len(found) == 1 else ("were", "they are")
+    one = len(found) == 1
+    was, them, they = ("was", "it", "it is") if one else ("were", "them", "they are")
     return (
-        f"{found[0][0].model.plain_name}: the machine was slow while {names} {was} measured (the "
-        f"baseline took {longest:.2f} times what it usually took), and predictions rest on it: "
-        f"{they} measured again"
+        f"{first.model.plain_name}, {first.setting.words()}: the machine was slow while {names} "
+        f"{was} measured (the baseline took {longest:.2f} times what it usually took), and "
+        f"predictions rest on {them}: {they} measured again"
     )
