@@ -11,7 +11,8 @@ from matrix import STYLES, Cell, Setting, cells, covering, pairs, study
 from frostline.store.sweep import open_sweep
 from frostline.sweep.run import run_sweep
 
-pytestmark = pytest.mark.tf
+# Minutes alone; its sweeps also wait for cores that those of other tests hold.
+pytestmark = [pytest.mark.tf, pytest.mark.timeout(3000)]
 AXES = ("precision", "jit", "strategy")
 
 
