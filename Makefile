@@ -26,7 +26,7 @@ ON_GPU := $(if $(strip $(NVIDIA)),yes)
 INSTALLED := $(VENV)/.installed$(if $(ON_GPU),-gpu)
 INSTALLED_DEV := $(INSTALLED)-dev
 
-.PHONY: help setup demo test coverage lint chaos fuzz sentences matrix bench bench-overhead bench-fit bench-attribution bench-held-out bench-gpu-traces bench-gpu-memory clean
+.PHONY: help setup demo docs test coverage lint chaos fuzz sentences matrix bench bench-overhead bench-fit bench-attribution bench-held-out bench-gpu-traces bench-gpu-memory clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -83,8 +83,12 @@ sentences: $(INSTALLED_DEV)  ## every sentence about 10,000 drawn sweeps, agains
 matrix: $(INSTALLED_DEV)  ## short sweeps over every kind of model; MODELS="ResNet50 xla"; an hour on 2 cores
 	$(BIN)/python bench/matrix.py $(MODELS)
 
+docs: $(INSTALLED_DEV)  ## the documentation as a site, in site/; a link that leads nowhere ends it
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:  ## remove .venv, caches and the demo's results
-	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) demo-out site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(BIN)/python:
 	@python=$${PYTHON:-}; \
