@@ -1,6 +1,6 @@
-"""Training as a user would write it: Keras's own `fit`, layers frozen by hand, a clock.
+"""Training as a user would write it: Keras's own `fit` and a clock.
 
-Only names of layers and synthetic batches come from the program, so that both train the same.
+How layers are frozen and synthetic batches come from the program, so that both train the same.
 """
 
 from __future__ import annotations
@@ -27,19 +27,14 @@ class PlainRun:
         self._layers: list[Any] | None = None
 
     def freeze(self, frozen: Collection[str]) -> None:
-        """Freeze layers with these variables and let the others train, and compile again.
-
-        By `layer.trainable`, as Keras's guides do: BatchNormalization then runs in inference mode.
-        """
-        from frostline.measure.layers import owned_layers
+        """Freeze these variables and let the others train, and compile again, as Keras asks for."""
+        from frostline.measure.layers import freeze, owned_layers
 
         if self._layers is None:
-            self._layers = [each for each in owned_layers(self.model) if each.variables]
-        for one in self._layers:
-            one.layer.trainable = True
-        for one in self._layers:
-            if all(each.path in frozen for each in one.variables):
-                one.layer.trainable = False
+            self._layers = [each.layer for each in owned_layers(self.model) if each.variables]
+        for layer in self._layers:
+            layer.trainable = True
+        freeze(self.model, frozen)
         optimizer = type(self.model.optimizer).from_config(self.model.optimizer.get_config())
         self.model.compile(
             optimizer=optimizer, loss=self.model.loss, jit_compile=self.model.jit_compile

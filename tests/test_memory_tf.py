@@ -29,6 +29,17 @@ def needed(step: Any, frozen: set[str]) -> int:
     return peak(graph.ops, Running(graph).flags(set(graph.variables) - frozen)).n_bytes
 
 
+def convnet(**kwargs: int) -> ModelSpec:
+    return ModelSpec(
+        name="net",
+        builder="frostline.models:small_convnet",
+        kwargs_json=json.dumps(kwargs),
+        loss=None,
+        metrics=(),
+        data=None,
+    )
+
+
 def test_every_op_says_what_it_reads_and_how_large_what_it_makes_is(zoo: Any) -> None:
     step = zoo.trace(zoo.vgg, optimizer="adam")
     x, _ = zoo.batch_for(step.model)
@@ -74,14 +85,7 @@ def test_a_trial_s_step_is_traced_again_as_it_ran(tmp_path: Path) -> None:
     from frostline.measure.trial_arm import trace_baseline, trace_trial
     from frostline.trial import Trial
 
-    spec = ModelSpec(
-        name="net",
-        builder="frostline.models:small_convnet",
-        kwargs_json=json.dumps({"side": 8, "width": 4}),
-        loss=None,
-        metrics=(),
-        data=None,
-    )
+    spec = convnet(side=8, width=4)
     setting = Setting(
         batch_size=4, optimizer="adam", precision="float32", jit_compile="false", strategy="single"
     )
@@ -117,14 +121,7 @@ def test_a_trial_s_step_is_traced_again_as_it_ran(tmp_path: Path) -> None:
 def test_a_configuration_runs_alone_at_any_batch(batch_size: int, tmp_path: Path) -> None:
     from frostline.measure.alone import run_alone
 
-    spec = ModelSpec(
-        name="net",
-        builder="frostline.models:small_convnet",
-        kwargs_json=json.dumps({"side": 16, "width": 8}),
-        loss=None,
-        metrics=(),
-        data=None,
-    )
+    spec = convnet(side=16, width=8)
     setting = Setting(
         batch_size=batch_size, optimizer="adam", precision="float32", jit_compile="false",
         strategy="single",

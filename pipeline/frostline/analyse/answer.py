@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from frostline.analyse.association import Association
+from frostline.analyse.dispatch import more_per_dispatch
 from frostline.analyse.groups import QUIETER
 from frostline.analyse.summary import GroupSummary, Summary
 from frostline.analyse.waits import HOST_BOUND, INPUT_BOUND, waiting_words
@@ -252,12 +253,7 @@ def _host_bound(group: GroupSummary, busy: float, step_ns: int) -> str:
     if group.waits:
         by = ", by the number of ops that ran" if group.waits_modelled else ""
         text += f"{by}: {waiting_words(group.waits)}"
-    ways = (
-        "A larger batch or jit_compile = true gives"
-        if group.may_compile
-        else "A larger batch gives"
-    )
-    return f"{text}. {ways} the device more to do per dispatch."
+    return f"{text}. {more_per_dispatch(compiling_helps=group.may_compile)}."
 
 
 def _failures(group: GroupSummary) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from frostline.analyse.association import Association, associate
 from frostline.analyse.busy import busy_fraction
+from frostline.analyse.dispatch import may_compile
 from frostline.analyse.forward_alone import REMOVABLE
 from frostline.analyse.groups import (
     GroupKey,
@@ -188,7 +189,7 @@ def _group(group: TrialGroup) -> GroupSummary:
         waits=_waits(baselines),
         waits_modelled=any(row.unobserved_ops is not None for row in baselines),
         input_fraction=_median(_input_fraction(row) for row in baselines),
-        may_compile=any(row.may_compile for row in baselines if row.status == "ok"),
+        may_compile=any(may_compile(row) for row in baselines if row.status == "ok"),
         removable_fraction=_median(_removable_fraction(row) for row in baselines),
         eager=next((row.error_message for row in rows if row.error_type == RUNS_EAGERLY), None),
     )

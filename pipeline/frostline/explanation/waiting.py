@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from frostline.analyse.dispatch import may_compile, more_per_dispatch
 from frostline.analyse.profiles import ProfileCell, Waits
 from frostline.analyse.waits import HOST_BOUND, LABELS
 from frostline.device_id import is_cpu
@@ -190,16 +191,12 @@ def _modelled(case: Case) -> bool:
 
 
 def _advice(case: Case, groups: list[WaitGroup]) -> str:
-    may_compile = case.row.may_compile
-    larger = (
-        "A larger batch or jit_compile = true gives the device more to do per dispatch"
-        if may_compile
-        else "A larger batch gives the device more to do per dispatch"
-    )
+    compiling_helps = may_compile(case.row)
+    larger = more_per_dispatch(compiling_helps=compiling_helps)
     if groups and groups[0].name == _UPDATE:
         fewer = sum(layer.mode == "trainable" for layer in case.layers) > 1
         ways = ["fewer variables that train launch fewer"] if fewer else []
-        ways += ["jit_compile = true fuses them"] if may_compile else []
+        ways += ["jit_compile = true fuses them"] if compiling_helps else []
         larger = (
             "The update launches a few ops for each variable that trains, however small"
             f"{': ' if ways else ''}{', '.join(ways)}. A larger batch makes them weigh less"

@@ -176,6 +176,12 @@ def as_found(model: ModelSpec, asked: Setting, setting: Setting, facts: ModelFac
     )
 
 
+def as_measured(study: Study, model: ModelSpec, setting: Setting, facts: ModelFacts) -> ModelSpec:
+    """The model's entry as a trial under one of the study's settings had it."""
+    asked = settings_of(study, facts, []).get(setting, setting)
+    return as_found(model, asked, setting, facts)
+
+
 def _in_run_order(
     trial: Callable[..., Trial],
     configurations: Sequence[Configuration],

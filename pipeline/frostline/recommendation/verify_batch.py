@@ -22,7 +22,7 @@ from frostline.gpus import first_gpus
 from frostline.machine import this_machine
 from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
 from frostline.measure.messages import OUT_OF_MEMORY, Failed, RanAlone, Reply, RunAlone
-from frostline.plan.trials import as_found, settings_of
+from frostline.plan.trials import as_measured
 from frostline.recommendation.recommendation import Recommendation
 from frostline.recommendation.verify import VerifyError
 from frostline.results.memory_columns import peak_columns
@@ -110,11 +110,10 @@ def verify_batch(
         raise UsageError(f"the study has no model `{found.key.model_key}` any more")
     facts = load_facts(sweep, found.key.model_key)
     setting = found.key.setting
-    asked = settings_of(run, facts, []).get(setting, setting)
     frozen = found.pick.frozen_layers
     with scratch_folder(prefix="frostline-alone-") as scratch:
         request = RunAlone(
-            model=as_found(spec, asked, setting, facts),
+            model=as_measured(run, spec, setting, facts),
             setting=replace(setting, batch_size=examples),
             seed=run.seed,
             frozen_variables=tuple(

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
-from frostline.device_id import is_cpu
 from frostline.store.columns import TableRow
 from frostline.trial import Jit, Setting, Strategy
 from frostline.variant import variant_key
@@ -350,21 +349,6 @@ class TrialRow(  # dataclasses take the fields of the last base first
     PlannedColumns,
 ):
     """One row per trial, failed ones included. The file of the row is the trial's commit."""
-
-    @property
-    def may_compile(self) -> bool:
-        """Whether asking for XLA would change its step.
-
-        Keras leaves it out where a layer does not support it (an LSTM with cuDNN's kernels): then
-        `true` was asked for in vain, or on a GPU `auto`, which is `true` there on one device.
-        """
-        if self.jit_resolved:
-            return False
-        on_gpu = self.device_id is not None and not is_cpu(self.device_id)
-        asked = self.jit_compile == "true" or (
-            self.jit_compile == "auto" and on_gpu and self.strategy == "single"
-        )
-        return self.jit_resolved is None or not asked
 
     @staticmethod
     def joined(

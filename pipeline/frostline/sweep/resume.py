@@ -23,10 +23,11 @@ from frostline.noise import control_noise
 from frostline.plan.trials import TrialPlan, plan_trials
 from frostline.results.outcome import LEASE_LOST, Beside
 from frostline.schedule.listener import SweepListener
+from frostline.schedule.slow_anchors import Group, group_of
 from frostline.store.manifest import Manifest, RunRecord
 from frostline.store.outdir import OutDir
 from frostline.study.study import Study
-from frostline.trial import ModelSpec, Setting, Trial
+from frostline.trial import Trial
 
 Inspect = Callable[[Study, Path], Mapping[str, ModelFacts | Failed]]
 _LISTED = 8
@@ -95,35 +96,32 @@ def finished(trials: Sequence[Trial], committed: Iterable[Committed]) -> frozens
     return frozenset(trial.trial_id for trial in trials if trial.trial_id in there)
 
 
-def known_noise(
-    trials: Iterable[Trial], committed: Iterable[Committed]
-) -> dict[tuple[ModelSpec, Setting], float]:
+def known_noise(trials: Iterable[Trial], committed: Iterable[Committed]) -> dict[Group, float]:
     """The noise floor of each model and setting over the controls that are committed."""
     measured = {each.trial_id: each for each in committed if each.speedup is not None}
-    floors: dict[tuple[ModelSpec, Setting], float] = {}
+    floors: dict[Group, float] = {}
     for trial in trials:
         found = measured.get(trial.trial_id)
         if trial.is_control and found is not None and found.speedup is not None:
             noise = control_noise(found.speedup, found.speedup_low, found.speedup_high)
-            key = (trial.model.plain, trial.setting)
+            key = group_of(trial)
             floors[key] = max(floors.get(key, 0.0), noise)
     return floors
 
 
 def known_baselines(
     trials: Iterable[Trial], committed: Iterable[Committed]
-) -> dict[tuple[ModelSpec, Setting], dict[str, Beside]]:
+) -> dict[Group, dict[str, Beside]]:
     """The baselines that committed trials were measured beside."""
     known = {
         each.trial_id: Beside(step_ns=each.baseline_step_ns, device_kind=each.device_kind)
         for each in committed
         if each.baseline_step_ns is not None
     }
-    found: dict[tuple[ModelSpec, Setting], dict[str, Beside]] = {}
+    found: dict[Group, dict[str, Beside]] = {}
     for trial in trials:
         if trial.trial_id in known:
-            group = found.setdefault((trial.model.plain, trial.setting), {})
-            group[trial.trial_id] = known[trial.trial_id]
+            found.setdefault(group_of(trial), {})[trial.trial_id] = known[trial.trial_id]
     return found
 
 

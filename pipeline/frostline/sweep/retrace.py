@@ -22,7 +22,7 @@ from frostline.measure.backend import refuse_other_backends
 from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
 from frostline.measure.messages import Failed, Retraced, RetraceStep
 from frostline.memory.activations import kept_activations
-from frostline.plan.trials import as_found, settings_of
+from frostline.plan.trials import as_measured
 from frostline.results.detail_rows import graph_op_rows
 from frostline.results.rows import held_columns
 from frostline.scratch import scratch_folder
@@ -88,8 +88,7 @@ def _complete(
         return {row.trial_id: f"the study has no model `{name}`" for row in rows}
     facts = load_facts(sweep, name)
     setting = first.setting
-    asked = settings_of(study, facts, []).get(setting, setting)
-    spec = as_found(specs[name], asked, setting, facts)
+    spec = as_measured(study, specs[name], setting, facts)
     if first.jit_resolved is not None:
         setting = replace(setting, jit_compile="true" if first.jit_resolved else "false")
     found = tracer.trace(spec, setting, first.frozen_variables)

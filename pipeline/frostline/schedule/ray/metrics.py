@@ -59,14 +59,12 @@ class MeteredListener:
         self._running.discard(outcome.trial_id)
         meters = self._started()
         self._show(meters)
-        if outcome.again:
-            meters.retries.inc(1, self._tags)
-            self._behind.on_outcome(outcome)
-            return
-        why = {"status": outcome.status, "error_type": outcome.error_type or "none"}
-        meters.ended.inc(1, self._tags | why)
-        if outcome.attempts > 1:
-            meters.retries.inc(outcome.attempts - 1, self._tags)
+        retries = 1 if outcome.again else outcome.attempts - 1
+        if retries > 0:
+            meters.retries.inc(retries, self._tags)
+        if not outcome.again:
+            why = {"status": outcome.status, "error_type": outcome.error_type or "none"}
+            meters.ended.inc(1, self._tags | why)
         self._behind.on_outcome(outcome)
 
     def _started(self) -> _Meters:
