@@ -4,10 +4,11 @@ Two traces of a million events, with the graph of their step, so that attributio
 do: a recording of ResNet50's training on this machine's CPU, and the same ops as kernels on a GPU's
 streams (written, see `bench/long_traces.py`). Each is converted, attributed and put into rows, in
 turns with what a user would pick instead, xprof's own `framework_op_stats` conversion of the same
-file; both in processes that are warm. Printed: both times, the ratio of the pairs (limit 1.5), the
-peak memory of the two processes that read (limit 1.5 GB; in a run of its own), and the largest
-difference between an op's total here and there, over the ops that xprof lists (the 500 longest).
-Last: the time to analyse ResNet50's traced training function, walk, layers and uses (limit 2 s).
+file; both in processes that are warm. Printed: both times, the ratio of the pairs (limit 1), the
+peak memory of the two processes that read (limit 1.5 GB for a million events; in a run of its own),
+and the largest difference between an op's total here and there, over the ops that xprof lists (the
+500 longest). The ratio and the memory for each event are recorded (`bench/results.json`). Last:
+the time to analyse ResNet50's traced training function, walk, layers and uses (limit 2 s).
 
 Memory is what is resident: the trace itself, mapped from its file, counts as well.
 """
@@ -32,6 +33,7 @@ from pathlib import Path
 
 import psutil
 from long_traces import write_gpu_trace
+from results import Row, record, row_of
 from rich.console import Console
 from rich.table import Table
 
@@ -45,7 +47,7 @@ from frostline.trace.ops import Trace
 HERE = Path(__file__).parent
 EVENTS = 1_000_000
 REPEATS = 5
-RATIO_LIMIT, MEMORY_LIMIT_GB, ANALYSIS_LIMIT_S = 1.5, 1.5, 2.0
+RATIO_LIMIT, MEMORY_LIMIT_GB, ANALYSIS_LIMIT_S = 1.0, 1.5, 2.0
 
 THEIRS = """
 import json, sys, time
@@ -79,9 +81,10 @@ def main() -> int:
         recorder = [sys.executable, str(HERE / "record_step.py"), str(cpu), str(asked.events)]
         subprocess.run(recorder, check=True)
     graph = StepGraph.load(asked.out / "graph.json")
+    found: list[Row] = []
     table = Table(title=f"{asked.events:,} events", box=None, pad_edge=False)
     for column in (
-        "trace", "events", "of ops", "Frostline", "framework_op_stats", "ratio (limit 1.5)",
+        "trace", "events", "of ops", "Frostline", "framework_op_stats", "ratio (limit 1)",
         "memory (limit 1.5 GB)", "attributed", "op totals differ by at most",
     ):  # fmt: skip
         table.add_column(column, justify="left" if column == "trace" else "right")
@@ -93,10 +96,12 @@ def main() -> int:
             written.write_text(json.dumps({"events": count}))
         for name, path, facts in (("CPU, recorded", cpu, made), ("GPU, written", gpu, written)):
             events = json.loads(facts.read_text())["events"]
-            row = _compare(path, graph, converter, theirs, asked.repeats)
-            table.add_row(name, f"{events:,}", *row)
+            cells, ratios, peak = _compare(path, graph, converter, theirs, asked.repeats)
+            table.add_row(name, f"{events:,}", *cells)
+            found += _rows(name, asked.events, ratios, peak / events)
     console = Console(width=170)
     console.print(table)
+    record(found)
     seconds = json.loads(made.read_text())["analysis_s"]
     console.print(
         f"ResNet50's training function ({len(graph.ops)} ops): analysed in "
@@ -116,7 +121,7 @@ class Read:
     attributed: float
 
 
-def _ours(path: Path, graph: StepGraph, converter: TraceConverter) -> Read:
+def read(path: Path, graph: StepGraph, converter: TraceConverter) -> Read:
     """What a lease does with a trial's trace, until its rows are there."""
     started = time.perf_counter()
     trace = converter.convert(path)
@@ -129,31 +134,49 @@ def _ours(path: Path, graph: StepGraph, converter: TraceConverter) -> Read:
 
 def _compare(
     path: Path, graph: StepGraph, converter: TraceConverter, theirs: Theirs, repeats: int
-) -> list[str]:
+) -> tuple[list[str], list[float], int]:
+    """The cells of a table, the ratios of the pairs, and the peak in bytes."""
     with _peak_memory(converter) as peak:
-        read = _ours(path, graph, converter)
+        mine = read(path, graph, converter)
     ours_s, theirs_s = [], []
     listed: list[tuple[str, str, float]] = []
     for number in range(repeats):
         if number % 2:
-            read = _ours(path, graph, converter)
+            mine = read(path, graph, converter)
             seconds, listed = theirs.convert(path)
         else:
             seconds, listed = theirs.convert(path)
-            read = _ours(path, graph, converter)
-        ours_s.append(read.seconds)
+            mine = read(path, graph, converter)
+        ours_s.append(mine.seconds)
         theirs_s.append(seconds)
     ratios = [ours / other for ours, other in zip(ours_s, theirs_s, strict=True)]
     ratio, gigabytes = statistics.median(ratios), peak[0] / 1e9
-    return [
-        f"{sum(op.calls for op in read.trace.ops):,}",
+    cells = [
+        f"{sum(op.calls for op in mine.trace.ops):,}",
         _spread(ours_s, " s"),
         _spread(theirs_s, " s"),
         _spread(ratios, "x") + _mark(ratio <= RATIO_LIMIT),
         f"{gigabytes:.2f} GB" + _mark(gigabytes <= MEMORY_LIMIT_GB),
-        f"{read.attributed:.2%}",
-        _difference(read.trace, listed),
+        f"{mine.attributed:.2%}",
+        _difference(mine.trace, listed),
     ]
+    return cells, ratios, peak[0]
+
+
+def _rows(name: str, events: int, ratios: list[float], bytes_each: float) -> list[Row]:
+    command = f"python bench/attribution_speed.py --events {events}"
+    words = f"{name.split(',')[0]}, {events:,} events"
+    return [
+        row_of(
+            f"reading a trace / `framework_op_stats` of it, {words}", ratios, unit="x",
+            aim=f"<= {RATIO_LIMIT}", command=command,
+        ),
+        Row(
+            name=f"memory for an event of a trace, {words}", value=bytes_each / 1000, low=None,
+            high=None, n=1, unit="KB", aim="<= 1" if events >= EVENTS else None, command=command,
+            note="what the interpreters take included",
+        ),
+    ]  # fmt: skip
 
 
 def _difference(trace: Trace, listed: list[tuple[str, str, float]]) -> str:

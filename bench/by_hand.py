@@ -6,9 +6,10 @@ Used by `bench/fit_agreement.py` and by the test that holds Frostline against it
 from __future__ import annotations
 
 import statistics
-import time
 from dataclasses import dataclass
 from typing import Any
+
+from plain_fit import fit_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +48,7 @@ def fit_speedup(make: Any, freeze: Any, batch: Any, *, steps: int, rounds: int) 
     freeze(models["frozen"])
 
     def seconds(name: str) -> float:
-        start = time.perf_counter()
-        models[name].fit(data, steps_per_epoch=steps, shuffle=False, verbose=0)
-        return time.perf_counter() - start
+        return fit_seconds(models[name], data, steps)
 
     times: dict[str, list[float]] = {"baseline": [], "frozen": []}
     for name in models:

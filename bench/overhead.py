@@ -42,6 +42,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), str(HERE.parent)])  # for
 import ray  # noqa: E402
 from many_trials import many  # noqa: E402
 from noop import facts, study, write_trial  # noqa: E402
+from results import record, row_of  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
@@ -172,6 +173,14 @@ def _shown(each: dict[str, list[float]], asked: argparse.Namespace, console: Con
         f"limit {MOST_BARE}"
     )
     kept = ratio <= MOST_BARE
+    command = "python bench/overhead.py --many 0"
+    rows = [
+        row_of(
+            "scheduling and storing a trial / a bare Ray task that stores the same",
+            [a / b for a, b in zip(ours, each["bare tasks"], strict=True)], unit="x",
+            aim=f"<= {MOST_BARE:g}", command=command,
+        )
+    ]  # fmt: skip
     if each["ray tune"]:
         low, ratio, high = _spread([a / b for a, b in zip(each["ray tune"], ours, strict=True)])
         console.print(
@@ -179,6 +188,14 @@ def _shown(each: dict[str, list[float]], asked: argparse.Namespace, console: Con
             f"at least {LEAST_TUNE:g} wanted"
         )
         kept = kept and ratio >= LEAST_TUNE
+        rows.append(
+            row_of(
+                "a trial of Ray Tune that stores the same / scheduling and storing a trial",
+                [a / b for a, b in zip(each["ray tune"], ours, strict=True)], unit="x",
+                aim=f">= {LEAST_TUNE:g}", command=command,
+            )
+        )  # fmt: skip
+    record(rows)
     return kept
 
 

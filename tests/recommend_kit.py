@@ -125,8 +125,9 @@ def _profiled(
         ns = rng.choice((0, 1, rng.randint(0, largest_ns), rng.randint(0, largest_ns)))
         wait_ns = rng.choice((0, rng.randint(0, largest_ns)))
         return ProfiledOp(
-            layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns, wait_ns_per_step=wait_ns
-        )
+            layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns, wait_ns_per_step=wait_ns,
+            kernels=1.0 + ns % 2,
+        )  # fmt: skip
 
     modes = layer_modes(facts, frozen)
     for layer in facts.layers:

@@ -23,13 +23,19 @@ from frostline.policies.modes import Mode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfiledOp:
-    """What the cost model needs of an `op_costs` row: times per step, in nanoseconds."""
+    """What the cost model needs of `op_costs` rows; times per step, in nanoseconds.
+
+    Attributes:
+        kernels: launched per step, where TensorFlow launches those of each op by themselves on an
+            accelerator; 0 on a CPU and under XLA, which fuse ops as they like.
+    """
 
     layer: str | None
     pass_: Pass
     graph_op: str | None
     ns_per_step: int
     wait_ns_per_step: int
+    kernels: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +70,7 @@ class PricedOp:
             could not be matched to the graph, and where there is no graph.
         price: in baseline steps, its wait included.
         wait: the part of the price for which the device waits.
+        kernels: as in `ProfiledOp`.
         graph_op: its name in the traced step; None where the op was not matched.
     """
 
@@ -72,6 +79,7 @@ class PricedOp:
     needed_by: frozenset[str]
     price: float
     wait: float
+    kernels: float
     graph_op: str | None
 
 
@@ -108,6 +116,7 @@ def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> Price
         needed_by=frozenset(),
         price=run.relative_step * run.idle.between,
         wait=0.0,
+        kernels=0.0,
         graph_op=None,
     )
     needs = _needs(run.graph) if run.graph is not None else {}
@@ -125,6 +134,7 @@ def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> Price
                     needed_by=needs.get(op.graph_op or "", frozenset()),
                     price=op.ns_per_step * factor + op.wait_ns_per_step * wait_factor,
                     wait=op.wait_ns_per_step * wait_factor,
+                    kernels=op.kernels,
                     graph_op=op.graph_op,
                 )
                 for op in run.ops

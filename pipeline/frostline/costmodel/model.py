@@ -6,7 +6,8 @@ that the training step cannot run.
 
 The sum (docs/method.md, The cost model). A layer is `trainable`, `pass_through` or `pruned`:
 
-- forward: what the layer's forward ops cost in the anchor that shows the layer in this mode;
+- forward: what the layer's forward ops cost in the anchor that shows the layer in this mode; on a
+  GPU in graph mode, a pruned layer may cost more while others have gradients (`_other_layout`);
 - dX: nothing when pruned; when passed through, its price in the anchor that shows it so; when
   trainable, the layer's ops in the trainable anchor that a variable which still trains needs;
 - dW: the layer's ops in the trainable anchor that a variable which still trains needs;
@@ -63,6 +64,14 @@ class LayerPrice:
         return self.forward + self.activation_gradient + self.weight_gradient + self.optimizer
 
 
+@dataclass(slots=True)
+class _Forward:
+    """Price of a layer's forward ops, in baseline steps, and how many kernels they are."""
+
+    price: float = 0.0
+    kernels: float = 0.0
+
+
 class CostModel:
     """Prices of a model's layers, and the sum over them for any configuration.
 
@@ -110,6 +119,7 @@ class CostModel:
             Term(unit=layer, part="forward", price=price, mode=mode)
             for (layer, mode), price in forward.items()
         ]
+        of_layers += self._other_layout()
         of_layers += [*self._backward(), *self._passing(), *self._updates()]
         self.terms = tuple(_merged(of_layers))
         self.shared_optimizer = self._shared_optimizer()
@@ -190,6 +200,48 @@ class CostModel:
                     sums[op.unit] += op.price
             for layer, mode in anchor.modes.items():
                 found.setdefault((layer, mode), sums[layer])
+        return found
+
+    def _other_layout(self) -> list[Term]:
+        """What pruned layers pay more where the whole graph is laid out for training.
+
+        In graph mode on a GPU, TensorFlow chooses a layout for all convolutions of a graph. As soon
+        as one of them has a gradient they all run in another one, with transposes around them, the
+        pruned ones too; the anchor in which layers are pruned may have no such gradient. It shows
+        in the number of kernels that a layer's forward ops launch, against the anchor in which the
+        layer passes gradients through. Where it does, pruned layers cost what they cost there while
+        a variable trains that needs a gradient op of one of the layers with other kernels.
+        """
+        pruned, passed = self._frozen_forward("pruned"), self._frozen_forward("pass_through")
+        both = pruned.keys() & passed.keys()
+        others = {layer for layer in both if pruned[layer].kernels != passed[layer].kernels}
+        needed = frozenset[str]().union(
+            *(op.needed_by for op in self._base.ops if op.unit in others and op.pass_ in BACKWARD)
+        )
+        if not needed:
+            return []
+        return [
+            Term(
+                unit=layer,
+                part="forward",
+                price=max(0.0, passed[layer].price - pruned[layer].price),
+                mode="pruned",
+                needed_by=needed,
+            )
+            for layer in sorted(both)
+        ]
+
+    def _frozen_forward(self, mode: Mode) -> dict[str, _Forward]:
+        """Each layer's forward ops in the first anchor that shows it in this mode."""
+        found: dict[str, _Forward] = {}
+        for anchor in self._anchors:
+            shown = {layer for layer, own in anchor.modes.items() if own == mode}
+            sums = {layer: _Forward() for layer in shown - found.keys()}
+            for op in anchor.ops:
+                if op.pass_ == "forward" and op.unit in sums:
+                    sums[op.unit].price += op.price
+                    sums[op.unit].kernels += op.kernels
+            found |= sums
         return found
 
     def _backward(self) -> list[Term]:

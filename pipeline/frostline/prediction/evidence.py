@@ -77,7 +77,7 @@ def evidence_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> An
             name=name,
             frozen_variables=frozenset(row.frozen_variables),
             relative_step=_relative_step(row),
-            ops=_profiled(costs[row.trial_id]),
+            ops=_profiled(row, costs[row.trial_id]),
             idle=idle[name],
             graph=read_graph(sweep, row.trial_id, facts) if row is base else None,
         )
@@ -119,7 +119,7 @@ def _costs(sweep: Sweep, row: TrialRow) -> pa.Table:
         "op_costs",
         [
             "layer", "pass", "graph_op", "ns_per_step", "typical_ns_per_step", "wait_ns_per_step",
-            "typical_wait_ns_per_step",
+            "typical_wait_ns_per_step", "calls_per_step",
         ],
         trials=[row.trial_id],
     )  # fmt: skip
@@ -134,10 +134,11 @@ def _costs(sweep: Sweep, row: TrialRow) -> pa.Table:
             "wait": pc.coalesce(
                 table["typical_wait_ns_per_step"], table["wait_ns_per_step"], nothing
             ),
+            "calls": table["calls_per_step"],
         }
     )
     return ops.group_by(["layer", "pass", "graph_op"], use_threads=False).aggregate(
-        [("ns", "sum"), ("wait", "sum")]
+        [("ns", "sum"), ("wait", "sum"), ("calls", "sum")]
     )
 
 
@@ -163,16 +164,18 @@ def _least_disturbed(
     return {name: row for name, (_, _, row) in found.items()}
 
 
-def _profiled(costs: pa.Table) -> tuple[ProfiledOp, ...]:
-    columns = ("layer", "pass", "graph_op", "ns_sum", "wait_sum")
+def _profiled(row: TrialRow, costs: pa.Table) -> tuple[ProfiledOp, ...]:
+    columns = ("layer", "pass", "graph_op", "ns_sum", "wait_sum", "calls_sum")
+    launches = not (row.jit_resolved or is_cpu(row.device_id or "cpu"))
     return tuple(
         ProfiledOp(
-            layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns, wait_ns_per_step=wait_ns
+            layer=layer, pass_=pass_, graph_op=graph_op, ns_per_step=ns, wait_ns_per_step=wait_ns,
+            kernels=calls if launches else 0.0,
         )
-        for layer, pass_, graph_op, ns, wait_ns in zip(
+        for layer, pass_, graph_op, ns, wait_ns, calls in zip(
             *(costs[name].to_pylist() for name in columns), strict=True
         )
-    )
+    )  # fmt: skip
 
 
 def _idle_shares(
