@@ -29,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from by_hand import fit_speedup
@@ -125,7 +125,8 @@ def sweep(
         seed=seed, policies=json.dumps(POLICIES), target=target, least=least, most=most
     )
     run_sweep(parse_study(text, path=HERE / "against-script.toml"), str(out))
-    found, frozen = {}, {}
+    found: dict[str, SpeedupEstimate] = {}
+    frozen: dict[str, tuple[str, ...]] = {}
     for row in open_sweep(str(out)).trial_rows():
         for policy in (row.policy, *row.aliases):
             if policy in POLICIES and row.speedup and row.speedup_low and row.speedup_high:
@@ -141,7 +142,8 @@ def script(
 ) -> tuple[dict[str, SpeedupEstimate], float]:
     """Speedups by policy; seconds that its steps would take more, or less, at equal precision."""
     baseline = _run(out / "baseline", ())
-    found, extra_s = {}, 0.0
+    found: dict[str, SpeedupEstimate] = {}
+    extra_s = 0.0
     for policy, layers in frozen.items():
         seconds = _run(out / str(len(found)), layers)
         found[policy] = estimate(_ratios(baseline, seconds), seed=0)
@@ -155,12 +157,12 @@ def _run(logs: Path, layers: Sequence[str]) -> list[float]:
 
 
 def run_script(
-    logs: Path, layers: Sequence[str], *, builder: str, kwargs: dict[str, object], batch: int,
+    logs: Path, layers: Sequence[str], *, builder: str, kwargs: Mapping[str, object], batch: int,
     steps: int,
 ) -> list[float]:  # fmt: skip
     """Seconds of each step, by the script in a new process, which sees no GPU."""
     done = subprocess.run(
-        [sys.executable, str(HERE / "script.py"), builder, json.dumps(kwargs),
+        [sys.executable, str(HERE / "script.py"), builder, json.dumps(dict(kwargs)),
          json.dumps(list(layers)), "--batch", str(batch), "--steps", str(steps),
          "--logs", str(logs)],
         check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,

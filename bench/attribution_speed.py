@@ -127,7 +127,7 @@ def read(path: Path, graph: StepGraph, converter: TraceConverter) -> Read:
     trace = converter.convert(path)
     costs = attribute(trace, graph)
     op_cost_rows("trial", costs)
-    profile_columns(trace, costs)
+    profile_columns(trace, costs, graph)
     seconds = time.perf_counter() - started
     return Read(seconds=seconds, trace=trace, attributed=attributed_fraction(costs) or 0.0)
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+from pydantic import JsonValue
 
 from frostline.store.arrow import to_parquet, to_table
 from frostline.store.outdir import OutDir
@@ -48,7 +49,7 @@ def write(out: Path, *, trials: int, ops: int, models: int = 1) -> None:
         models: the trials are dealt out to this many models.
     """
     store = OutDir.open(str(out), create=True)
-    machine = {"cpu_count": 2, "host": "bench"}
+    machine: dict[str, JsonValue] = {"cpu_count": 2, "host": "bench"}
     store.begin_run(
         STUDY, "0" * 64, "big", {"frostline": "0.1.0"}, machine=machine, trials_planned=trials
     )

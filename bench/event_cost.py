@@ -25,13 +25,13 @@ from frostline.schedule.ray.executor import RayExecutor  # noqa: E402
 PARCELS = 3000
 
 
-@ray.remote(num_returns="streaming", num_cpus=1, max_retries=0)
+@ray.remote(num_returns="streaming", num_cpus=1, max_retries=0)  # type: ignore[untyped-decorator]
 def talking(count: int) -> Iterator[tuple[StageEntered, ...]]:
     for number in range(count):
         yield (StageEntered(trial_id=f"net-3of24-0123456789-{number}", stage="measure"),)
 
 
-@ray.remote(num_returns="streaming", num_cpus=100_000, max_retries=0)
+@ray.remote(num_returns="streaming", num_cpus=100_000, max_retries=0)  # type: ignore[untyped-decorator]
 def waiting() -> Iterator[tuple[StageEntered, ...]]:
     yield ()
 

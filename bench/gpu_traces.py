@@ -91,7 +91,7 @@ def _anchor_error(group: PredictedGroup) -> float:
 
 
 def _configurations(group: PredictedGroup) -> list[tuple[str, ...]]:
-    found = []
+    found: list[tuple[str, ...]] = []
     for row in sorted(group.rows, key=lambda each: each.speedup or 0.0):
         predicted = group.predicted(row.frozen_variables)
         if predicted is None or not row.speedup or row.is_control:

@@ -56,7 +56,7 @@ def write_gpu_trace(path: Path, step: Trace, *, events: int) -> int:
                 line = 17 if position % 9 == 0 else 13
                 streams[line].append(device.timed(event, now_ps, each.kernel_ps, correlation))
                 now_ps += max(each.kernel_ps, LAUNCH_PS) + GAP_PS
-        stats = {"step_num": number, "_r": 1}
+        stats: dict[str, str | int] = {"step_num": number, "_r": 1}
         threads[1].append(host.event("train", began_ps, now_ps - began_ps, None, stats))
         now_ps, number = now_ps + 50_000_000, number + 1
     space = [
@@ -90,7 +90,7 @@ class _Kernels:
             own=tuple(device.body(name, stats) for name in names),
             dispatch=host.body(label, {"is_eager": 0}),
             launch=host.body("cuLaunchKernel", {"kernel_details": names[0]}),
-            kernel_ps=max(1_000, (op.median_ns or 1_000) * 1_000 // SHRINK // count),
+            kernel_ps=max(1_000, (op.typical_ns or 1_000) * 1_000 // SHRINK // count),
         )
 
 

@@ -33,6 +33,7 @@ from frostline import prediction
 from frostline.costmodel.held_out import HeldOut, held_out_error
 from frostline.errors import FrostlineError
 from frostline.store.sweep import Sweep, open_sweep
+from frostline.store.trial_row import TrialRow
 from frostline.study.study import Study, parse_study
 from frostline.sweep.run import run_sweep
 
@@ -234,7 +235,7 @@ def cells(sweep: Sweep) -> Iterator[Cell]:
             "AND weight_gradient_ns > 0 GROUP BY trial_id"
         ).fetchall()
     )
-    rows_of: dict[tuple[str, str], list[object]] = {}
+    rows_of: dict[tuple[str, str], list[TrialRow]] = {}
     for row in sweep.trial_rows():
         words = f"{row.precision}, jit {row.jit_compile}, {row.strategy}"
         rows_of.setdefault((row.model, words), []).append(row)
@@ -249,9 +250,10 @@ def cells(sweep: Sweep) -> Iterator[Cell]:
             if row.error_stage is not None:
                 problems.append(f"{row.policy}: no profile: {row.error_message}")
                 continue
-            fractions.append(row.attributed_fraction)
-            if row.attributed_fraction < ATTRIBUTED:
-                problems.append(f"{row.policy}: {row.attributed_fraction:.1%} attributed")
+            fraction = row.attributed_fraction or 0.0
+            fractions.append(fraction)
+            if fraction < ATTRIBUTED:
+                problems.append(f"{row.policy}: {fraction:.1%} attributed")
             if row.trial_id in stray:
                 problems.append(f"{row.policy}: a weight gradient on a frozen layer")
             parts = (
@@ -260,7 +262,7 @@ def cells(sweep: Sweep) -> Iterator[Cell]:
             )  # fmt: skip
             if abs(sum(each or 0 for each in parts) - credited[row.trial_id]) > len(parts):
                 problems.append(f"{row.policy}: its passes are not the sum of its ops")
-            if row.is_control:
+            if row.is_control and row.speedup_low and row.speedup_high:
                 off = max(off, row.speedup_low - 1, 1 - row.speedup_high)
         yield Cell(
             model=model,

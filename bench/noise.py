@@ -27,7 +27,7 @@ from results import Row, record
 
 from frostline.measure.client import MeasureProcess
 from frostline.measure.inspect_client import inspect_models
-from frostline.measure.messages import Measured, OpenGroup, RunTrial
+from frostline.measure.messages import Failed, Measured, OpenGroup, RunTrial
 from frostline.plan.trials import plan_trials
 from frostline.study.study import parse_study
 from frostline.trial import Trial
@@ -76,11 +76,11 @@ def main() -> int:
     asked = parser.parse_args()
     rows = []
     if asked.controls:
-        rows += _rows("as it is", list(controls(asked.controls, asked.cores)), asked.controls)
+        rows += _rows("as it is", list(controls(asked.controls, asked.cores)))
     if asked.loaded:
         with _load():
             found = list(controls(asked.loaded, asked.cores))
-        rows += _rows("with a competing load", found, asked.loaded)
+        rows += _rows("with a competing load", found)
     record(rows)
     return 0
 
@@ -90,8 +90,10 @@ def controls(count: int, cores: int) -> Iterator[Measured]:
     study = parse_study(STUDY.format(seed=0, cores=cores), path=Path(__file__))
     (model,) = study.model_specs()
     setting = study.settings()[0]
-    facts = inspect_models([model], setting, seed=0, deadline_s=600)
-    plan = plan_trials(study, {model.name: facts[model.name]})
+    facts = inspect_models([model], setting, seed=0, deadline_s=600)[model.name]
+    if isinstance(facts, Failed):
+        raise SystemExit(f"the model cannot be inspected: {facts.message}")
+    plan = plan_trials(study, {model.name: facts})
     control = next(trial for trial in plan.trials if trial.is_control)
     done = 0
     with tempfile.TemporaryDirectory(prefix="frostline-noise-") as scratch:
@@ -140,8 +142,8 @@ def _load() -> Iterator[None]:
         load.wait()
 
 
-def _rows(words: str, found: list[Measured], count: int) -> list[Row]:
-    command = f"python bench/noise.py --controls {count}"
+def _rows(words: str, found: list[Measured]) -> list[Row]:
+    command = "python bench/noise.py"
     holds = sum(each.speedup_low <= 1.0 <= each.speedup_high for each in found)
     low, high = wilson(holds, len(found))
     away = sorted(abs(each.speedup - 1.0) * 100 for each in found)
@@ -151,9 +153,10 @@ def _rows(words: str, found: list[Measured], count: int) -> list[Row]:
         unit="%", aim=None, command=command, note="93 to 97% wanted; spread: 95% of the share",
     )  # fmt: skip
     off = Row(
-        name=f"|speedup - 1| of a control, {words}",
+        name=f"how far a control is off, {words}",
         value=statistics.median(away), low=away[0], high=away[int(0.95 * (len(away) - 1))],
-        n=len(found), unit="%", aim=None, command=command, note="spread: least and 95th percentile",
+        n=len(found), unit="%", aim=None, command=command,
+        note="spread: least and 95th percentile of abs(speedup - 1)",
     )  # fmt: skip
     return [share, off]
 

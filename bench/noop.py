@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from frostline.facts.model_facts import LayerFacts, ModelFacts, VariableFacts
-from frostline.measure.messages import Failed, Measured, Ready, Sample
+from frostline.measure.messages import ArmName, Failed, Measured, Ready, Sample
 from frostline.results.rows import TrialRun, tables_of
 from frostline.store.outdir import OutDir
 from frostline.study.study import Study, parse_study
@@ -97,13 +97,15 @@ def ready() -> Ready:
 
 def measured() -> Measured:
     """The answer to a trial: the figures of no machine."""
+    arms: tuple[tuple[ArmName, int], ...] = (("baseline", BASELINE_NS), ("trial", BASELINE_NS // 2))
     samples = tuple(
-        Sample(arm=arm, pair=pair, position=position, warmup=pair < 0, n_steps=4, step_ns=step_ns)
-        for pair in range(-1, 10)
-        for position, (arm, step_ns) in enumerate(
-            (("baseline", BASELINE_NS + pair), ("trial", BASELINE_NS // 2 - pair))
+        Sample(
+            arm=arm, pair=pair, position=position, warmup=pair < 0, n_steps=4,
+            step_ns=step_ns + (pair if position == 0 else -pair),
         )
-    )
+        for pair in range(-1, 10)
+        for position, (arm, step_ns) in enumerate(arms)
+    )  # fmt: skip
     return Measured(
         samples=samples,
         pairing="interleaved",

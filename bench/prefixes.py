@@ -79,7 +79,7 @@ def main() -> int:
         ]
         trial_s = [row.duration_s or 0.0 for row in rows]
         chosen = rows[:: max(1, len(rows) // asked.scripted)][: asked.scripted]
-        script_s = []
+        script_s: list[float] = []
         for layers in ((), *(row.frozen_layers for row in chosen)):
             began = time.perf_counter()
             run_script(

@@ -79,8 +79,9 @@ def row_of(
     )  # fmt: skip
 
 
-def record(rows: Sequence[Row], *, path: Path = RESULTS) -> None:
+def record(rows: Sequence[Row]) -> None:
     """Print the rows, and put them into the file in place of those of the same names."""
+    path = RESULTS
     known = json.loads(path.read_text())["rows"] if path.exists() else []
     kept = {each["name"]: each for each in known}
     for row in rows:

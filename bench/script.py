@@ -42,7 +42,7 @@ def main() -> None:
     model = getattr(importlib.import_module(module), name)(**asked.kwargs)
     for layer in asked.layers:
         model.get_layer(layer).trainable = False
-    if model.optimizer is None or asked.layers:
+    if asked.layers or getattr(model, "optimizer", None) is None:
         loss = getattr(model, "loss", None) or "sparse_categorical_crossentropy"
         model.compile(optimizer="adam", loss=loss)
     rng = np.random.default_rng(0)

@@ -41,7 +41,7 @@ def lost_s(sweep: Sweep, row: TrialRow) -> float:
     ]
     usual_ns = statistics.median(each["step_ns"] for each in samples)
     first = min(samples, key=lambda each: (each["pair"], each["position"], not each["warmup"]))
-    return max(0.0, (first["step_ns"] - usual_ns) * first["n_steps"] / 1e9)
+    return float(max(0.0, (first["step_ns"] - usual_ns) * first["n_steps"] / 1e9))
 
 
 def main() -> None:
