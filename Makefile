@@ -26,7 +26,7 @@ ON_GPU := $(if $(strip $(NVIDIA)),yes)
 INSTALLED := $(VENV)/.installed$(if $(ON_GPU),-gpu)
 INSTALLED_DEV := $(INSTALLED)-dev
 
-.PHONY: help setup demo docs test coverage lint chaos fuzz sentences matrix bench bench-overhead bench-fit bench-attribution bench-held-out bench-gpu-traces bench-gpu-memory clean
+.PHONY: help setup demo docs test coverage lint chaos fuzz sentences matrix bench bench-script bench-noise bench-growth bench-overhead bench-fit bench-attribution bench-held-out bench-gpu-traces bench-gpu-memory clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -49,7 +49,18 @@ test: lint  ## everything that CI runs
 coverage: $(INSTALLED_DEV)  ## the tests again, with the lines and branches that none of them ran
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
 
-bench: bench-overhead bench-fit bench-attribution bench-held-out  ## all benchmarks; takes hours on 2 cores
+bench: bench-script bench-noise bench-growth bench-overhead bench-fit bench-attribution bench-held-out  ## all benchmarks, into bench/results.json; takes hours on 2 cores
+	$(BIN)/python bench/results.py
+
+bench-script: $(INSTALLED_DEV)  ## against the script that people write, and every prefix of ResNet50; half an hour
+	$(BIN)/python bench/against_script.py
+	$(BIN)/python bench/prefixes.py
+
+bench-noise: $(INSTALLED_DEV)  ## 600 controls: how often is a copy told from the baseline; half an hour
+	$(BIN)/python bench/noise.py
+
+bench-growth: $(INSTALLED_DEV)  ## time and memory against layers, trials and events; half an hour
+	$(BIN)/python bench/growth.py
 
 bench-overhead: $(INSTALLED_DEV)  ## cost of a trial compared with bare Ray tasks and Ray Tune; minutes
 	$(BIN)/python bench/overhead.py $(OVERHEAD_ARGS)
@@ -80,7 +91,7 @@ fuzz: $(INSTALLED_DEV)  ## damaged sweeps, studies and commands by the thousand;
 sentences: $(INSTALLED_DEV)  ## every sentence about 10,000 drawn sweeps, against their tables; an hour on 2 cores
 	$(BIN)/python tests/sentences.py $(SENTENCES_ARGS)
 
-matrix: $(INSTALLED_DEV)  ## short sweeps over every kind of model; MODELS="ResNet50 xla"; an hour on 2 cores
+matrix: $(INSTALLED_DEV)  ## short sweeps over every kind of model; MODELS="ResNet50 residual"; hours on 2 cores
 	$(BIN)/python bench/matrix.py $(MODELS)
 
 docs: $(INSTALLED_DEV)  ## the documentation as a site, in site/; a link that leads nowhere ends it

@@ -60,7 +60,8 @@ class Row:
         if self.aim is None:
             return None
         sign, limit = self.aim.split()
-        return self.value <= float(limit) if sign == "<=" else self.value >= float(limit)
+        value = float(self.value)  # a numpy number would give numpy's bool, which is no JSON
+        return value <= float(limit) if sign == "<=" else value >= float(limit)
 
 
 def row_of(
