@@ -123,6 +123,17 @@ def to_parquet(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
+def from_parquet(stored: bytes) -> pa.Table:
+    """The rows of one file.
+
+    `pyarrow.parquet.read_table` would take four times as long for one row.
+
+    Raises:
+        pyarrow.ArrowException: the bytes are no Parquet file.
+    """
+    return pq.ParquetFile(pa.BufferReader(stored)).read()
+
+
 def _by_column(table: str, row: TableRow | Mapping[str, object]) -> Mapping[str, object]:
     if not isinstance(row, TableRow):
         return row

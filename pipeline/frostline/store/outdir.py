@@ -17,13 +17,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import JsonValue
 
 from frostline.errors import StorageError, SweepError
 from frostline.store import lock
 from frostline.store.address import Address
-from frostline.store.arrow import Rows, TableDefectError, to_parquet, with_columns
+from frostline.store.arrow import Rows, TableDefectError, from_parquet, to_parquet, with_columns
 from frostline.store.files import FileChange, Files, Source
 from frostline.store.hold import Hold
 from frostline.store.local import LocalFiles
@@ -189,7 +188,7 @@ class OutDir:
         if stored is None:
             raise StorageError(f"cannot amend {shown}: it is not there; run the sweep again")
         with storage_errors("read", shown, self.files.scrub):
-            row = pq.read_table(pa.BufferReader(stored))
+            row = from_parquet(stored)
         amended = to_parquet(with_columns("trials", row, amendment.columns))
         tables = list(replaced(amendment.trial_id, content))
         return tables, FileChange(name=commit_file, source=amended)
