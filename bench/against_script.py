@@ -202,7 +202,7 @@ def _referred(layers: Sequence[str], rounds: int) -> float:
 
     rng = np.random.default_rng(0)
     x = rng.random((BATCH, 24, 24, 3), dtype=np.float32)
-    y = rng.integers(0, 10, BATCH)
+    y = np.eye(10, dtype=np.float32)[rng.integers(0, 10, BATCH)]
 
     def freeze(model: object) -> None:
         for name in layers:
