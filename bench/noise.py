@@ -12,7 +12,6 @@ and the median and 95th percentile of |speedup - 1|.
 from __future__ import annotations
 
 import argparse
-import math
 import random
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from results import Row, record
+from scipy.stats import binomtest
 
 from frostline.measure.client import MeasureProcess
 from frostline.measure.inspect_client import inspect_models
@@ -62,7 +62,6 @@ while True:
         pass
     time.sleep(random.uniform(0.2, 2))
 """
-_Z = 1.959964
 _PER_GROUP = 25
 """A baseline is opened again after so many, as leases do."""
 
@@ -145,11 +144,12 @@ def _load() -> Iterator[None]:
 def _rows(words: str, found: list[Measured]) -> list[Row]:
     command = "python bench/noise.py"
     holds = sum(each.speedup_low <= 1.0 <= each.speedup_high for each in found)
-    low, high = wilson(holds, len(found))
+    of_share = binomtest(holds, len(found)).proportion_ci(method="wilson")
     away = sorted(abs(each.speedup - 1.0) * 100 for each in found)
     share = Row(
         name=f"95% intervals of controls that contain 1, {words}",
-        value=100 * holds / len(found), low=100 * low, high=100 * high, n=len(found),
+        value=100 * holds / len(found), low=100 * float(of_share.low),
+        high=100 * float(of_share.high), n=len(found),
         unit="%", aim=None, command=command, note="93 to 97% wanted; spread: 95% of the share",
     )  # fmt: skip
     off = Row(
@@ -159,14 +159,6 @@ def _rows(words: str, found: list[Measured]) -> list[Row]:
         note="spread: least and 95th percentile of abs(speedup - 1)",
     )  # fmt: skip
     return [share, off]
-
-
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    """The 95% interval of a share, by the score (Wilson, 1927)."""
-    share, square = hits / count, _Z**2 / count
-    middle = (share + square / 2) / (1 + square)
-    half = _Z * math.sqrt(share * (1 - share) / count + square / (4 * count)) / (1 + square)
-    return middle - half, middle + half
 
 
 if __name__ == "__main__":

@@ -74,10 +74,11 @@ def main() -> int:
             if row.policy.startswith("prefix:")
         ]  # fmt: skip
         errors = [
-            100 * abs((model.speedup(row.frozen_variables) or 0.0) / (row.speedup or 1.0) - 1)
+            100 * float(abs(model.speedup(row.frozen_variables) / row.speedup - 1))
             for row in rows
+            if row.speedup is not None
         ]
-        trial_s = [row.duration_s or 0.0 for row in rows]
+        trial_s = [row.duration_s for row in rows if row.duration_s is not None]
         chosen = rows[:: max(1, len(rows) // asked.scripted)][: asked.scripted]
         script_s: list[float] = []
         for layers in ((), *(row.frozen_layers for row in chosen)):

@@ -11,7 +11,6 @@ the machine than about the program.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import statistics
 import sys
@@ -152,5 +151,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     sys.exit(main())

@@ -24,7 +24,7 @@ terms, and so is the program by which `frostline.recommendation` searches for co
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -116,10 +116,10 @@ class CostModel:
         forward = self._forward()
         self.priced_modes = frozenset(forward)
         of_layers = [
-            Term(unit=layer, part="forward", price=price, mode=mode)
-            for (layer, mode), price in forward.items()
+            Term(unit=layer, part="forward", price=found.price, mode=mode)
+            for (layer, mode), found in forward.items()
         ]
-        of_layers += self._other_layout()
+        of_layers += self._other_layout(forward)
         of_layers += [*self._backward(), *self._passing(), *self._updates()]
         self.terms = tuple(_merged(of_layers))
         self.shared_optimizer = self._shared_optimizer()
@@ -187,22 +187,23 @@ class CostModel:
         """Predicted step time of a configuration, in steps of the measured baseline."""
         return sum(row.total for row in self.prices(frozen_variables))
 
-    def _forward(self) -> dict[tuple[str, Mode], float]:
-        """Price of each (layer, mode): from the trainable anchor where that shows the mode.
+    def _forward(self) -> dict[tuple[str, Mode], _Forward]:
+        """Each (layer, mode): from the trainable anchor where that shows the mode.
 
-        The price of any other mode is taken from the first anchor that shows it.
+        Any other mode is taken from the first anchor that shows it.
         """
-        found: dict[tuple[str, Mode], float] = {}
+        found: dict[tuple[str, Mode], _Forward] = {}
         for anchor in (self._base, *self._anchors):
-            sums: dict[str, float] = defaultdict(float)
+            sums: dict[str, _Forward] = defaultdict(_Forward)
             for op in anchor.ops:
                 if op.pass_ == "forward":
-                    sums[op.unit] += op.price
+                    sums[op.unit].price += op.price
+                    sums[op.unit].kernels += op.kernels
             for layer, mode in anchor.modes.items():
                 found.setdefault((layer, mode), sums[layer])
         return found
 
-    def _other_layout(self) -> list[Term]:
+    def _other_layout(self, forward: Mapping[tuple[str, Mode], _Forward]) -> list[Term]:
         """What pruned layers pay more where the whole graph is laid out for training.
 
         In graph mode on a GPU, TensorFlow chooses a layout for all convolutions of a graph. As soon
@@ -212,9 +213,12 @@ class CostModel:
         layer passes gradients through. Where it does, pruned layers cost what they cost there while
         a variable trains that needs a gradient op of one of the layers with other kernels.
         """
-        pruned, passed = self._frozen_forward("pruned"), self._frozen_forward("pass_through")
-        both = pruned.keys() & passed.keys()
-        others = {layer for layer in both if pruned[layer].kernels != passed[layer].kernels}
+        both = {
+            layer: (pruned, forward[layer, "pass_through"])
+            for (layer, mode), pruned in forward.items()
+            if mode == "pruned" and (layer, "pass_through") in forward
+        }
+        others = {layer for layer, (one, other) in both.items() if one.kernels != other.kernels}
         needed = frozenset[str]().union(
             *(op.needed_by for op in self._base.ops if op.unit in others and op.pass_ in BACKWARD)
         )
@@ -224,25 +228,12 @@ class CostModel:
             Term(
                 unit=layer,
                 part="forward",
-                price=max(0.0, passed[layer].price - pruned[layer].price),
+                price=max(0.0, passed.price - pruned.price),
                 mode="pruned",
                 needed_by=needed,
             )
-            for layer in sorted(both)
+            for layer, (pruned, passed) in both.items()
         ]
-
-    def _frozen_forward(self, mode: Mode) -> dict[str, _Forward]:
-        """Each layer's forward ops in the first anchor that shows it in this mode."""
-        found: dict[str, _Forward] = {}
-        for anchor in self._anchors:
-            shown = {layer for layer, own in anchor.modes.items() if own == mode}
-            sums = {layer: _Forward() for layer in shown - found.keys()}
-            for op in anchor.ops:
-                if op.pass_ == "forward" and op.unit in sums:
-                    sums[op.unit].price += op.price
-                    sums[op.unit].kernels += op.kernels
-            found |= sums
-        return found
 
     def _backward(self) -> list[Term]:
         """The trainable anchor's gradient ops, each paid while a variable that needs it trains.
