@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from s3_kit import S3
 
 from frostline.errors import StorageError
 from frostline.store.arrow import TableDefectError
@@ -115,3 +116,28 @@ def test_many_trials_are_amended_a_few_at_a_time(
     with pytest.raises(StorageError, match="gone"):
         out.amend_all(wanted)
     assert row_of(out, ids[0])["predicted_step_ns"] == 1, "neither of two that are written together"
+
+
+def test_on_an_object_store_each_trial_gets_its_own_and_a_row_without_columns_stays(
+    make_sweep, s3: S3
+) -> None:
+    out = OutDir.open(s3.uri("amended"), create=True)
+    out.put_tree(Path(make_sweep()), "")
+    ids = list(out.commits())
+    kept = out.files.stamps("tables/trials")[f"{ids[0]}.parquet"]
+    amendments = [
+        Amendment(
+            trial_id=trial_id,
+            tables={"predictions": [prediction(trial_id, number)]},
+            columns={"predicted_step_ns": number} if number else {},
+        )
+        for number, trial_id in enumerate(ids)
+    ]
+    assert out.amend_all(amendments) == len(ids) > 2
+    rows = open_sweep(out.address.reveal()).table("predictions").to_pylist()
+    assert {row["trial_id"]: row["predicted_step_ns"] for row in rows} == {
+        trial_id: number for number, trial_id in enumerate(ids)
+    }
+    found = [row_of(out, trial_id)["predicted_step_ns"] for trial_id in ids]
+    assert found[1:] == list(range(1, len(ids)))
+    assert out.files.stamps("tables/trials")[f"{ids[0]}.parquet"] == kept

@@ -92,9 +92,10 @@ def _amendments(
         (each for group in groups for each in _answers(group)),
         ((row, [], PredictedColumns.nothing()) for row in others),
     ):
-        own = columns.values()
-        if there.get(row.trial_id, []) != mine or not own.items() <= row.values().items():
-            yield Amendment(trial_id=row.trial_id, tables={"predictions": mine}, columns=own)
+        stored = row.values()
+        new = {name: value for name, value in columns.values().items() if stored[name] != value}
+        if new or there.get(row.trial_id, []) != mine:
+            yield Amendment(trial_id=row.trial_id, tables={"predictions": mine}, columns=new)
 
 
 def _columns(peak: PeakPrediction | None, mine: Iterable[PredictionRow]) -> PredictedColumns:

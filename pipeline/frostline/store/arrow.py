@@ -42,6 +42,13 @@ _ARROW: dict[Type, pa.DataType] = {
     ),
 }
 
+_LISTS_ONLY = {
+    f"{column.name}.list.element": "zstd"
+    for columns in TABLES.values()
+    for column in columns
+    if column.type.startswith("list<")
+}
+
 
 class TableDefectError(Exception):
     """Rows that do not fit their table's schema; names the table, the column and the value."""
@@ -115,11 +122,18 @@ def with_columns(table: str, row: pa.Table, values: Mapping[str, object]) -> pa.
 
 
 def to_parquet(table: pa.Table) -> bytes:
-    """Parquet bytes, zstd-compressed, ready to be published in one piece."""
-    # For a single row, dictionaries and statistics are larger than the row.
+    """Parquet bytes, compressed where that saves something, ready to be published in one piece."""
+    # For a single row, dictionaries and statistics are larger than the row, and compressing a
+    # hundred single values takes longer than writing them; its lists may be long.
     many = len(table) > 1
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", use_dictionary=many, write_statistics=many)
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd" if many else _LISTS_ONLY,
+        use_dictionary=many,
+        write_statistics=many,
+    )
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 

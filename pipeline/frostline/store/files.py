@@ -92,6 +92,14 @@ class Files(ABC):
                 else:
                     batch.put(change.name, change.source)
 
+    def apply_in_any_order(self, changes: Iterable[FileChange]) -> None:
+        """Prepare and apply changes none of which has to wait for another.
+
+        Raises:
+            StorageError: the place cannot be written.
+        """
+        self.apply(changes)
+
     @abstractmethod
     def remove_staging(self) -> None:
         """Remove what writers that no longer run had prepared and never applied."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
@@ -40,6 +41,7 @@ NO_FILES: Mapping[str, Source] = MappingProxyType({})
 
 _TOGETHER = 256
 """Trials that are amended together: their files are in memory meanwhile, some 40 kB each."""
+_READERS = 8
 
 __all__ = ["NO_FILES", "Amendment", "OutDir", "TrialTables"]
 
@@ -170,15 +172,16 @@ class OutDir:
         """
         waiting = iter(amendments)
         count = 0
-        while several := list(islice(waiting, _TOGETHER)):
-            changes = [self._changes(each) for each in several]
-            self.files.apply(change for tables, _ in changes for change in tables)
-            self.files.apply(row for _, row in changes)
-            count += len(several)
+        with ThreadPoolExecutor(_READERS) as pool:
+            while several := list(islice(waiting, _TOGETHER)):
+                changes = list(pool.map(self._changes, several))
+                self.files.apply_in_any_order(each for tables, _ in changes for each in tables)
+                self.files.apply_in_any_order(row for _, row in changes if row is not None)
+                count += len(several)
         return count
 
-    def _changes(self, amendment: Amendment) -> tuple[list[FileChange], FileChange]:
-        """What an amendment does to a trial's tables, and to its row."""
+    def _changes(self, amendment: Amendment) -> tuple[list[FileChange], FileChange | None]:
+        """What an amendment does to a trial's tables, and to its row; None: it has no columns."""
         if "trials" in amendment.tables:
             raise TableDefectError("a row of trials is amended by columns, or published anew")
         content = checked(amendment.trial_id, amendment.tables)
@@ -187,10 +190,12 @@ class OutDir:
         stored = self.files.read(commit_file)
         if stored is None:
             raise StorageError(f"cannot amend {shown}: it is not there; run the sweep again")
+        tables = list(replaced(amendment.trial_id, content))
+        if not amendment.columns:
+            return tables, None
         with storage_errors("read", shown, self.files.scrub):
             row = from_parquet(stored)
         amended = to_parquet(with_columns("trials", row, amendment.columns))
-        tables = list(replaced(amendment.trial_id, content))
         return tables, FileChange(name=commit_file, source=amended)
 
     def put_file(self, source: Source, relative: str) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import mimetypes
 import uuid
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +22,7 @@ from frostline.errors import SweepError
 from frostline.store.address import Address
 from frostline.store.files import (
     Batch,
+    FileChange,
     Files,
     Source,
     Stamp,
@@ -31,6 +34,7 @@ from frostline.store.storage_errors import storage_errors
 from frostline.store.waiting import interruptibly
 
 _OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
+_REQUESTS = 16
 
 
 class RemoteFiles(Files):
@@ -128,6 +132,12 @@ class RemoteFiles(Files):
     def batch(self) -> Batch:
         """A new, empty batch of changes."""
         return _RemoteBatch(self)
+
+    def apply_in_any_order(self, changes: Iterable[FileChange]) -> None:
+        """Apply changes side by side: each of them takes some round trips."""
+        with ThreadPoolExecutor(_REQUESTS) as pool:
+            for _ in pool.map(lambda change: self.apply([change]), changes):
+                pass
 
     def remove_staging(self) -> None:
         """Remove everything that is staged; an object store stages nothing."""

@@ -24,6 +24,9 @@ from frostline.trace.ops import OpShare, ProgramMemory, Trace
 from frostline.trace.program import program_memory
 from frostline.trace.xspace import SpaceFacts, parse_hlo_proto, read_space
 
+_EXPORT = events_db.ParquetExportOptions(batch_size=10_000)
+"""Of a million events, the default holds 125 MB more while it writes, and is no faster."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ProgramRun:
@@ -55,7 +58,7 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
         raise TraceError("the export never ends in a process that imported TensorFlow")
     space = read_space(xplane)
     try:
-        events_db.xspace_to_parquet(input_path=xplane, output_path=parquet)
+        events_db.xspace_to_parquet(input_path=xplane, output_path=parquet, options=_EXPORT)
     except RuntimeError as error:
         raise TraceError(
             f"{xplane} is no XSpace, or is damaged inside; profile again (xprof says: {error})"
