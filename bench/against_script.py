@@ -12,7 +12,7 @@ Once: *the reference*, both models in one process and `fit` of each in turn, wit
 Recorded:
 
 - wall time at equal precision: the script's time over the sweep's, after the script's number of
-  steps is set to what gives its speedups the half-width of the sweep's, by the same bootstrap over
+  steps is set to what gives its speedups the half-width of the sweep's, by the same interval over
   as long blocks (the half-width falls with the root of the number of blocks). Its processes cost
   more than its steps, so this hardly moves the figure;
 - error at equal time: the mean of |log(speedup / reference)| of the script over that of the sweep.
@@ -146,7 +146,7 @@ def script(
     extra_s = 0.0
     for policy, layers in frozen.items():
         seconds = _run(out / str(len(found)), layers)
-        found[policy] = estimate(_ratios(baseline, seconds), seed=0)
+        found[policy] = estimate(_ratios(baseline, seconds))
         factor = (found[policy].half_width / wanted[policy].half_width) ** 2
         extra_s += (factor - 1) * sum(seconds)
     return found, extra_s

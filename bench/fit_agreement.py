@@ -61,7 +61,7 @@ def main(out: str, *policies: str) -> int:
             steps=STEPS,
             rounds=ROUNDS,
         )
-        fit = estimate(by_hand.ratios, seed=0)
+        fit = estimate(by_hand.ratios)
         low, high = row.speedup_low or 0.0, row.speedup_high or 0.0
         inside = low <= fit.speedup <= high
         overlap = low <= fit.high and fit.low <= high

@@ -25,7 +25,7 @@ def pairs_of(ratios: Sequence[float], study: Study, rule: StoppingRule) -> int:
     for point in looks(measure.min_pairs, measure.max_pairs):
         if point > len(ratios):
             break
-        found = estimate(ratios[:point], seed=study.seed)
+        found = estimate(ratios[:point], rule=rule, seed=study.seed)
         if found.width_by(rule) <= measure.target_ci:
             return point
     return len(ratios)

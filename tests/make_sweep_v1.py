@@ -71,7 +71,7 @@ def trial(number, policy, frozen, anchor, replicate, floor=None):
             ratios.append(pair_ns["baseline"] / pair_ns["trial"])
             for arm, time in pair_ns.items():
                 times[arm].append(time)
-    found = estimate(ratios, seed=0)
+    found = estimate(ratios, rule="half_width")
     layers, ops, graph = [], [], []
     per_layer = list(costs(frozen))
     for index, ((name, kind, params, *_), passes) in enumerate(zip(LAYERS, per_layer, strict=True)):

@@ -76,7 +76,7 @@ def test_a_new_out_uses_one_gpu_where_there_are_any() -> None:
     for there, number in ((0, 0), (1, 1), (8, 1)):
         found = resolved(study(), None, None, lambda there=there: there)
         assert (found.study.gpus, found.gpus_found) == (number, True)
-        assert found.study.measure_spec().stopping == "relative_half_width"
+        assert found.study.measure_spec().stopping == "exact_relative_half_width"
     said = resolved(study(SAYS_ONE), None, None, never)
     assert (said.study.gpus, said.gpus_found) == (1, False)
 
@@ -86,6 +86,14 @@ def test_an_out_keeps_the_number_that_it_was_begun_with() -> None:
     assert resolved(study(), kept, STUDY, never).study.gpus == 1
     explicit = resolved(study(SAYS_ONE), manifest(gpus_per_trial=0), STUDY, never)
     assert (explicit.study.gpus, explicit.gpus_found) == (1, False)
+
+
+def test_an_out_with_bootstrapped_intervals_goes_on_with_them() -> None:
+    kept = manifest(gpus_per_trial=0).model_copy(update={"stopping": "relative_half_width"})
+    found = resolved(study(), kept, STUDY, never)
+    assert found.study.measure_spec().stopping == "relative_half_width"
+    (told,) = notices_of(found, lambda: 0)
+    assert "intervals were bootstrapped" in told
 
 
 @pytest.mark.parametrize(("kept", "gpus"), [(STUDY, 0), (SAYS_ONE, 1), ("[", 0), (None, 0)])

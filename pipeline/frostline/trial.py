@@ -13,12 +13,16 @@ Strategy = Literal["single", "mirrored"]
 Gpus = int | Literal["auto"]
 AUTO: Final = "auto"
 
-StoppingRule = Literal["half_width", "relative_half_width"]
-"""What is compared with `target_ci`: the half-width of the speedup's interval as it is, or as a
-share of the speedup."""
+StoppingRule = Literal["half_width", "relative_half_width", "exact_relative_half_width"]
+"""Which interval a speedup has and what of it is compared with `target_ci`: the half-width of the
+bootstrap interval as it is, the same as a share of the speedup, or the half-width of the exact
+interval as a share of the speedup."""
 
-STOPPING: Final = "relative_half_width"
+STOPPING: Final = "exact_relative_half_width"
 """The rule of an OUT that begins now."""
+
+BOOTSTRAPPED: Final = "relative_half_width"
+"""The rule of an OUT that was begun before intervals were exact."""
 
 FORMER_STOPPING: Final = "half_width"
 """The rule of an OUT whose manifest names none: it was begun before there was another."""
@@ -135,7 +139,7 @@ class MeasureSpec:
         keep_traces: which traces stay on disk.
         seed: the study's seed.
         gradient_norms: whether the first control records gradient norms, after all else.
-        stopping: what is compared with `target_ci`.
+        stopping: which interval, and what of it is compared with `target_ci`.
     """
 
     target_ci: float

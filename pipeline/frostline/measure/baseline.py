@@ -163,7 +163,7 @@ class WarmBaseline:
             (first.step_ns + last.step_ns) / (2 * middle.step_ns)
             for first, middle, last in zip(before, own, after, strict=True)
         ]
-        found = estimate(ratios, seed=self._measure.seed)
+        found = estimate(ratios, rule=self._measure.stopping, seed=self._measure.seed)
         samples = (*before, *own, *after)
         return replace(
             measured,

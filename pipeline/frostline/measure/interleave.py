@@ -83,7 +83,7 @@ def interleave(baseline: Arm, trial: Arm, measure: MeasureSpec, *, label: str) -
                     step_ns[name] = block.elapsed_ns / block.n_steps
                     last = name
                 ratios.append(step_ns["baseline"] / step_ns["trial"])
-            found = estimate(ratios, seed=measure.seed)
+            found = estimate(ratios, rule=measure.stopping, seed=measure.seed)
             if found.width_by(measure.stopping) <= measure.target_ci:
                 return Comparison(samples=tuple(samples), estimate=found, stop_reason="target_ci")
     finally:

@@ -112,8 +112,8 @@ class TimingColumns(TableRow):
         int | None, "Median step time of the baseline measured beside it.", "ns"
     ]
     speedup: Annotated[float | None, "Median of the paired ratios baseline / trial.", "1"]
-    speedup_low: Annotated[float | None, "Lower end of its 95% bootstrap interval.", "1"]
-    speedup_high: Annotated[float | None, "Upper end of its 95% bootstrap interval.", "1"]
+    speedup_low: Annotated[float | None, "Lower end of its 95% interval.", "1"]
+    speedup_high: Annotated[float | None, "Upper end of its 95% interval.", "1"]
     noise_floor: Annotated[
         float | None,
         "Largest of |speedup - 1| and the interval's half-width over the controls of this "

@@ -33,7 +33,7 @@ from frostline.trial import AUTO, Gpus, Jit, ModelSpec, Strategy
 from frostline.variant import Lora, Quantize, Remat, RematMode, Variant, variant_key
 
 MIN_PAIRS = 3
-"""The fewest pairs from which an interval can be bootstrapped."""
+"""The fewest pairs whose interval says something: from the least to the largest of 3 covers 75%."""
 
 
 def _jit(value: object) -> Jit:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from frostline.errors import SweepError
 from frostline.store.manifest import Manifest
 from frostline.study.study import Study
-from frostline.trial import AUTO, FORMER_STOPPING, STOPPING
+from frostline.trial import AUTO, BOOTSTRAPPED, FORMER_STOPPING, STOPPING
 
 GpusThere = Callable[[], int]
 """How many GPUs a sweep may use where it runs; on a cluster it takes seconds to find out."""
@@ -99,7 +99,13 @@ def notices_of(resolution: Resolution, gpus_there: GpusThere) -> Iterator[str]:
     if resolution.study.stopping == FORMER_STOPPING:
         yield (
             "this OUT was begun when target_ci was the half-width of the interval itself, and its "
-            "trials go on to be measured so; in a new --out it is a share of the speedup"
+            "trials go on to be measured so; in a new --out it is a share of the speedup, and "
+            "intervals are exact"
+        )
+    if resolution.study.stopping == BOOTSTRAPPED:
+        yield (
+            "this OUT was begun when intervals were bootstrapped, which covered 89% rather than "
+            "95%, and its trials go on to be measured so; in a new --out they are exact"
         )
     # `refuse_other_machine` has looked at the others.
     keeps_none = resolution.asked and not resolution.gpus_found and not resolution.study.gpus
