@@ -5,37 +5,46 @@
   installed), and the project's own: each under settings chosen so that every family meets every
   precision, every compiler and every strategy.
 
-A cell is a sweep with as few samples as a sweep takes. It fails where a trial failed (its freeze
-check included), where the passes do not add up to the ops, where less than 97% of the op time is
-attributed, or where a frozen layer has a weight gradient. Where a control is off by more than its
-interval and 10%, the machine is too noisy to say more, and the table says so. The error of the
-predictions stands beside it for orientation: so short a measurement is noisy.
+A cell is a short sweep. It fails where a trial failed (its freeze check included), where the passes
+do not add up to the ops, where less than 97% of the op time is attributed, or where a frozen layer
+has a weight gradient. Where a control is off by more than its interval and 10%, the machine is too
+noisy to say more, and the table says so. The error of the predictions stands beside it, with the
+noise floor.
 
-The tests run `pairs()` of it. Exits 1 when any cell failed; cells that are there already are read.
+The tests run `pairs()` of it. Exits 1 when any cell failed; cells that are there already are read,
+so that it may be ended and begun again. What came of a model replaces what is known of it in
+`bench/matrix.json`, of which `python docs/models_page.py` makes `docs/models.md`.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 from held_out import held
 from rich.console import Console
 from rich.table import Table
+from results import machine
 
 from frostline import prediction
+from frostline.analyse.groups import noise_floor
 from frostline.costmodel.held_out import HeldOut, held_out_error
 from frostline.errors import FrostlineError
 from frostline.store.sweep import Sweep, open_sweep
 from frostline.store.trial_row import TrialRow
 from frostline.study.study import Study, parse_study
 from frostline.sweep.run import run_sweep
+from frostline.version import __version__
+
+RECORD = Path(__file__).with_name("matrix.json")
 
 STYLES = (
     "residual", "separable", "concatenated", "upsampling", "encoder", "decoder", "patches",
@@ -88,9 +97,9 @@ strategy = [{strategies}]
 [freeze]
 policies = ["prefix:*/1", "random:1@0.5"]
 [measure]
-target_ci = 0.5
+target_ci = {precision_wanted}
 min_pairs = 10
-max_pairs = 10
+max_pairs = {most_pairs}
 profile_steps = 3
 keep_traces = "none"
 [resources]
@@ -141,6 +150,7 @@ class Cell:
         problems: what does not hold, in words; empty when all is well.
         attributed: least share of op time that was attributed, over the trials; None: no trace.
         control: the largest |speedup - 1| of a control beyond its interval; 0 where each holds 1.
+        floor: the noise floor; None without a measured control.
         held_out: predicted and measured speedups of the configurations that are no anchors.
     """
 
@@ -150,6 +160,7 @@ class Cell:
     problems: tuple[str, ...]
     attributed: float | None
     control: float
+    floor: float | None
     held_out: tuple[HeldOut, ...]
 
 
@@ -199,7 +210,14 @@ def pairs() -> list[tuple[Setting, list[Family]]]:
     return [(setting, styles()[at :: len(chosen)]) for at, setting in enumerate(chosen)]
 
 
-def study(families: list[Family], settings: list[Setting], *, gpus: int = 0) -> Study:
+def study(
+    families: list[Family],
+    settings: list[Setting],
+    *,
+    gpus: int = 0,
+    target_ci: float = 0.05,
+    max_pairs: int = 33,
+) -> Study:
     """One study of some models under the product of the settings' axes."""
 
     def listed(values: Iterator[str]) -> str:
@@ -214,6 +232,8 @@ def study(families: list[Family], settings: list[Setting], *, gpus: int = 0) -> 
         jits=listed(each.jit for each in settings),
         strategies=listed(f'"{each.strategy}"' for each in settings),
         gpus=gpus,
+        precision_wanted=target_ci,
+        most_pairs=max_pairs,
     )
     return parse_study(text, path=Path(__file__))
 
@@ -271,6 +291,7 @@ def cells(sweep: Sweep) -> Iterator[Cell]:
             problems=tuple(problems),
             attributed=min(fractions) if fractions else None,
             control=off,
+            floor=noise_floor(rows),
             held_out=tuple(predicted[row.trial_id] for row in rows if row.trial_id in predicted),
         )
 
@@ -291,9 +312,9 @@ def main() -> int:
     for column in ("model", "cells", "failed", "trials", "attributed", "noisy", "error", "minutes"):
         table.add_column(column, justify="left" if column == "model" else "right")
     failed = 0
-    for index, (name, family) in enumerate(known.items()):
-        if asked.names and name not in asked.names:
-            continue
+    places = list(known)
+    for name in asked.names or places:
+        family, index = known[name], places.index(name)
         parts = [list(SETTINGS)] if family in small else [[each] for each in covering(index)]
         began = time.monotonic()
         found: list[Cell] = []
@@ -310,6 +331,7 @@ def main() -> int:
         for cell in found:
             for problem in cell.problems:
                 console.print(f"{cell.model} ({cell.setting}) {problem}", markup=False)
+        record(family.builder, found)
         wrong = broken + sum(bool(cell.problems) for cell in found)
         failed += wrong
         minutes = (time.monotonic() - began) / 60
@@ -318,6 +340,32 @@ def main() -> int:
         table.add_row(*row)
     console.print(table)
     return 1 if failed else 0
+
+
+def record(builder: str, found: Sequence[Cell]) -> None:
+    """Put the cells of a model into `RECORD` in place of what is there of the same settings."""
+    known = json.loads(RECORD.read_text())["cells"] if RECORD.exists() else []
+    kept = {(each["model"], each["setting"]): each for each in known}
+    for cell in found:
+        error = held_out_error(cell.held_out)
+        kept[cell.model, cell.setting] = {
+            "model": cell.model,
+            "builder": builder,
+            "setting": cell.setting,
+            "trials": cell.trials,
+            "problems": list(cell.problems),
+            "attributed": cell.attributed,
+            "control_off": cell.control,
+            "noise_floor": cell.floor,
+            "held_out": error.count if error else 0,
+            "mean_error": error.mean_abs if error else None,
+            "largest_error": error.max_abs if error else None,
+            "machine": machine(),
+            "version": __version__,
+            "date": datetime.now(UTC).date().isoformat(),
+        }
+    lines = ",\n".join(json.dumps(kept[key]) for key in sorted(kept))
+    RECORD.write_text(f'{{"cells": [\n{lines}\n]}}\n')
 
 
 def _row(name: str, found: list[Cell], wrong: int, minutes: float) -> list[str]:
