@@ -30,9 +30,9 @@ from itertools import product
 from pathlib import Path
 
 from held_out import held
+from results import machine
 from rich.console import Console
 from rich.table import Table
-from results import machine
 
 from frostline import prediction
 from frostline.analyse.groups import noise_floor

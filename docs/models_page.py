@@ -29,10 +29,10 @@ cell, every trial's freeze is checked, the passes must add up to the ops, 97% of
 must be attributed, and no frozen layer may have a weight gradient. *Failed* counts the cells where
 any of this did not hold.
 
-*Error* is that of the predicted speedups of two configurations that are no anchors (a prefix of half
-the layers, and half of them at random), and *floor* the median noise floor of the same cells. *Quiet*
-is the error in those cells whose floor is at most 4%, and their number. These sweeps are short and
-share their cores; [the method](method.md#held-out-error-on-real-networks) has longer ones.
+*Error* is that of the predicted speedups of two configurations that are no anchors (a prefix of
+half the layers, and half of them at random), and *floor* the median noise floor of the same cells.
+*Quiet* is the error in those cells whose floor is at most 4%, and their number. These sweeps are
+short and share their cores; [the method](method.md#held-out-error-on-real-networks) has longer ones.
 """
 
 

@@ -7,8 +7,8 @@ one by order statistics, which assumes no distribution (the sign test inverted: 
 Nonparametric Statistics", 3rd ed. 1999, sec. 3.2). It is computed at a few fixed numbers of pairs
 only, because stopping at the first narrow interval makes any nominal 95% interval cover less. A
 percentile bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 13) covers
-90% under the same looks, the exact interval 95 to 98% (tests/test_pairing.py); only what was begun under
-the bootstrap goes on under it.
+90% under the same looks, the exact interval 95 to 98% (tests/test_pairing.py); only what was begun
+under the bootstrap goes on under it.
 """
 
 from __future__ import annotations
