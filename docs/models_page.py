@@ -32,7 +32,8 @@ any of this did not hold.
 *Error* is that of the predicted speedups of two configurations that are no anchors (a prefix of
 half the layers, and half of them at random), and *floor* the median noise floor of the same cells.
 *Quiet* is the error in those cells whose floor is at most 4%, and their number. These sweeps are
-short and share their cores; [the method](method.md#held-out-error-on-real-networks) has longer ones.
+short and share their cores;
+[the method](method.md#held-out-error-on-real-networks) has longer ones.
 """
 
 
