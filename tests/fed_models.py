@@ -35,6 +35,21 @@ def ids_as_floats() -> Any:
     return model
 
 
+def masked() -> Any:
+    """Tokens, which of them count, and a number whose name only sounds like it."""
+    import keras
+
+    tokens = keras.Input((6,), dtype="int32", name="tokens")
+    mask = keras.Input((6,), dtype="int32", name="padding_mask")
+    said = keras.Input((6,), dtype="bool", name="unmasked")
+    counts = keras.layers.Embedding(9, 2)(tokens) * keras.ops.cast(mask[..., None], "float32")
+    parts = [keras.layers.Flatten()(counts), keras.ops.cast(said, "float32")]
+    outputs = keras.layers.Dense(1)(keras.layers.Concatenate()(parts))
+    model = keras.Model({"tokens": tokens, "padding_mask": mask, "unmasked": said}, outputs)
+    model.compile("adam", "mse")
+    return model
+
+
 def one_of(depth: int = 7) -> Any:
     """Ids that become one-hot, bytes that are pixels, and a table of hashes."""
     import keras

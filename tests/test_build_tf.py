@@ -249,9 +249,24 @@ def test_a_loss_that_is_not_finite_is_an_error(built: Any) -> None:
     strategy = tf.distribute.get_strategy()
     arm = Arm(model, feed(model, entry, SETTING, strategy, seed=0).batches, strategy)
     model.make_train_function()
-    with pytest.raises(TrialError, match="learning rate") as caught:
+    with pytest.raises(TrialError, match="after 50 steps; lower the learning rate") as caught:
         arm.run(50)
     assert caught.value.kind == "NonFiniteLoss"
+
+
+def test_float16_is_named_where_a_loss_is_not_finite(built: Any) -> None:
+    import tensorflow as tf
+
+    from frostline.measure.arm import Arm
+    from frostline.measure.batches import feed
+
+    entry, setting = spec("explodes"), replace(SETTING, precision="mixed_float16")
+    model, _ = built.build(entry, setting, seed=0)
+    strategy = tf.distribute.get_strategy()
+    arm = Arm(model, feed(model, entry, setting, strategy, seed=0).batches, strategy)
+    model.make_train_function()
+    with pytest.raises(TrialError, match=r"float16 ends at 65,504.*mixed_bfloat16"):
+        arm.run(50)
 
 
 def test_what_the_builder_compiled_with_stays_beside_the_studys_metrics(built: Any) -> None:

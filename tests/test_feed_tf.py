@@ -71,6 +71,14 @@ def test_one_hot_bytes_and_hashes_have_ranges_of_their_own() -> None:
     assert set(np.unique(x["user"].numpy())) == set(range(16))
 
 
+def test_a_mask_hides_nothing() -> None:
+    """Rows of nothing but padding make an attention nan in float16, and no data has them."""
+    x, _ = synthetic("masked")
+    assert x["padding_mask"].numpy().min() == 1
+    assert set(np.unique(x["tokens"].numpy())) == set(range(9))
+    assert set(np.unique(x["unmasked"].numpy())) == {False, True}
+
+
 def test_an_id_for_each_axis_of_a_table() -> None:
     ids, _ = synthetic("pairs_of_ids")
     assert set(np.unique(ids.numpy())) == {0, 1, 2, 3}, "the shorter of 9 and 4"

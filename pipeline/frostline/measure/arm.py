@@ -19,6 +19,7 @@ from frostline.errors import TrialError
 from frostline.measure.graph.wrapped_methods import without_updates
 from frostline.measure.variants import vary
 from frostline.variant import Variant
+from frostline.words import counted
 
 MIN_BLOCK_NS = 20_000_000
 _WARM_STEPS = 3
@@ -186,10 +187,20 @@ class Arm:
             raise TrialError(
                 "measure",
                 "NonFiniteLoss",
-                f"the loss is {value} after {self.steps} steps; lower the learning rate, or give "
-                "the model entry real `data`",
+                f"the loss is {value} after {counted(self.steps, 'step')}; {self._remedies()}",
             )
         return Block(n_steps=n_steps, elapsed_ns=elapsed)
+
+    def _remedies(self) -> str:
+        """What may make the loss finite."""
+        policy = getattr(self.model, "dtype_policy", None)
+        if getattr(policy, "compute_dtype", None) == "float16":
+            return (
+                "float16 ends at 65,504, and masks of -1e9 are infinite in it: measure with the "
+                "precision mixed_bfloat16 or float32, lower the learning rate, or give the model "
+                "entry real `data`"
+            )
+        return "lower the learning rate, or give the model entry real `data`"
 
     def whole_cycles(self, n_steps: int) -> int:
         """The number of steps, rounded up to whole cycles."""

@@ -2,13 +2,15 @@
 
 In: a compiled model whose inputs and outputs are known. Out: inputs and targets in the structures
 that it takes and gives. Integers stay inside the vocabulary of what they are looked up in, and
-targets suit the loss. Refuses (TrialError, stage `build`) what cannot be known: sizes beyond the
-batch, what strings say, how long the rows of ragged inputs are; the study has to give `data` then.
+targets suit the loss. A mask hides nothing. Refuses (TrialError, stage `build`) what cannot be
+known: sizes beyond the batch, what strings say, how long the rows of ragged inputs are; the study
+has to give `data` then.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any
 
 import keras
@@ -24,6 +26,9 @@ GIVE_DATA = (
 )
 
 _MOST_AXES_OF_IDS = 3
+
+_MASK = re.compile(r"(?<![a-z])mask(?![a-z])")
+"""In the name of an input that says which positions count; all of them do."""
 
 _NONZERO = 0.1
 """Share of the entries of a sparse input that are not zero."""
@@ -146,6 +151,8 @@ def _draw_input(
     value: np.ndarray
     if ids is not None:
         value = rng.integers(ids.start, ids.stop, shape)
+    elif _MASK.search(_name(tensor).lower()):
+        value = np.ones(shape)  # a row of nothing but padding makes an attention nan in float16
     elif dtype == "bool":
         value = rng.integers(0, 2, shape)
     elif dtype == "uint8":
