@@ -126,6 +126,23 @@ def test_the_input_pipeline_is_told_apart_by_its_threads(converter, tmp_path: Pa
     assert not ops["net/a/Relu"].in_input
 
 
+def test_a_thread_that_works_ahead_makes_nothing_busy_and_ends_no_wait(converter, tmp_path: Path):
+    """The distributed iterator's background thread is blocked for the whole step and has events."""
+    lines = [
+        Line(7, "tf_Compute/1", [op("net/a/Relu:Relu", 100, 300), op("net/b/Relu:Relu", 600, 50)]),
+        Line(8, "tf_data_iterator_get_next/9", [Event("Iterator::Root", 90, 30)]),
+        Line(9, "tf_data_iterator_resource/9", [Event("Iterator::Root::Generator", 95, 540)]),
+    ]
+    trace = convert(converter, tmp_path, [host(*lines)])
+    ops = by_name(trace)
+    assert (ops["Iterator::Root"].ahead, ops["Iterator::Root::Generator"].ahead) == (False, True)
+    assert trace.total_ns == 920_000, "as framework_op_stats adds them up"
+    assert trace.busy_ns == 360_000, "from 90 to 400 us and from 600 to 650"
+    assert ops["Iterator::Root::Generator"].wait_ns == 0
+    assert ops["net/b/Relu"].wait_ns == 200_000
+    assert trace.busy_ns + trace.wait_ns + trace.between_ns == trace.device_ns
+
+
 def test_ops_outside_the_traced_steps_are_left_out_and_reported(converter, tmp_path: Path):
     thread = Line(
         7, "tf_Compute/1", [op("net/a/Relu:Relu", 100, 300), op("save/Save:SaveV2", 9000, 70)]

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from frostline.attribute.rules import AHEAD
 from frostline.attribute.step_graph import Pass
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
@@ -82,7 +83,8 @@ class StepProfile:
 
     Attributes:
         row: the trial.
-        cells: op time per profiled step, nanoseconds; their sum is the trace's total.
+        cells: op time per profiled step, nanoseconds; their sum is the trace's total without what
+            the input pipeline does ahead of the step.
         waits: what the device waited before these ops; empty where it was not recorded.
         devices: planes of the trace that ran ops, ascending.
         layers: in the order of first use.
@@ -114,9 +116,11 @@ def read_profiles(sweep: Sweep, rows: Iterable[TrialRow]) -> dict[str, StepProfi
     waits: dict[str, dict[ProfileCell, Waits]] = defaultdict(dict)
     columns = [
         "trial_id", "layer", "pass", "op_type", "op_name", "device", "ns_per_step",
-        "wait_ns_per_step", "calls_per_step", "short_calls_per_step",
+        "wait_ns_per_step", "calls_per_step", "short_calls_per_step", "rule",
     ]  # fmt: skip
     for op in sweep.table("op_costs", columns, trials=wanted).to_pylist():
+        if op["rule"] == AHEAD:
+            continue
         cell = ProfileCell(
             layer=op["layer"],
             pass_=op["pass"],

@@ -78,7 +78,7 @@ class _Share:
 
 def _shares(op: TraceOp) -> list[_Share]:
     if not op.shares:
-        piece = Piece(op_name=op.op_name, op_type=op.op_type, in_input=op.in_input)
+        piece = Piece(op_name=op.op_name, op_type=op.op_type, in_input=op.in_input, ahead=op.ahead)
         return [_Share(op, piece, op.self_ns, op.wait_ns)]
     weights = [share.weight for share in op.shares]
     parts = zip(

@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from frostline.attribute.costs import OpCost, apportion
+from frostline.attribute.rules import AHEAD
 from frostline.attribute.step_graph import PASSES, GraphOp, Pass, StepGraph
 from frostline.trace.ops import Trace
 
@@ -83,7 +84,7 @@ def share_dispatch(costs: Sequence[OpCost], graph: StepGraph) -> tuple[OpCost, .
         groups[op.layer, op.pass_, op.needed_by].append(op)
     device = costs[0].device
     rows = [*costs, *(_row(ops, device) for ops in groups.values())]
-    weights = [max(1, round(row.calls_per_step)) for row in rows]
+    weights = [0 if row.rule == AHEAD else max(1, round(row.calls_per_step)) for row in rows]
     waits = apportion(sum(waits_ns), weights)
     typical: Sequence[int | None] = [None] * len(rows)
     if None not in known:

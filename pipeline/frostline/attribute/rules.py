@@ -36,6 +36,9 @@ _INPUT_PREFIXES = ("Iterator::", "Iterator", "MultiDeviceIterator")
 _INPUT_TYPES = frozenset(
     {"Dataset", "DeleteIterator", "OptionalGetValue", "OptionalHasValue", "PyFunc"}
 )
+AHEAD = "input:ahead"
+"""The rule of what the input pipeline does on threads of its own while the step runs."""
+
 _HOST_TO_DEVICE = frozenset({"MemcpyH2D", "MemcpyHtoD"})
 
 
@@ -46,6 +49,7 @@ class Piece:
     op_name: str
     op_type: str
     in_input: bool
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,7 @@ def input_pipeline(piece: Piece, _: Context) -> Match | None:
         or piece.op_type.startswith(_INPUT_PREFIXES)
         or piece.op_name.startswith("Iterator::")
     )
-    return Match(None, "input", "input") if is_input else None
+    return Match(None, "input", AHEAD if piece.ahead else "input") if is_input else None
 
 
 def eager_op(_: Piece, context: Context) -> Match | None:

@@ -18,6 +18,7 @@ from frostline.analyse.lookup import BASELINE, KnownFacts, baseline_of, find_tri
 from frostline.analyse.stored_model import facts_if_known
 from frostline.attribute.costs import apportion
 from frostline.attribute.dispatch import RULE as DISPATCH
+from frostline.attribute.rules import AHEAD
 from frostline.difference.difference import Clock, Difference, Op, Side
 from frostline.difference.match import changes
 from frostline.errors import UsageError
@@ -175,7 +176,7 @@ def _ops(sweep: Sweep, row: TrialRow) -> list[Op]:
             calls=op["calls_per_step"],
         )
         for op in rows
-        if op["rule"] != DISPATCH
+        if op["rule"] not in (DISPATCH, AHEAD)
     ]
 
 

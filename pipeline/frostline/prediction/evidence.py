@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from frostline.analyse.busy import busy_fraction
 from frostline.analyse.stored_model import read_graph
+from frostline.attribute.rules import AHEAD
 from frostline.costmodel.anchor import AnchorRun, ProfiledOp
 from frostline.costmodel.model import BACKWARD
 from frostline.costmodel.naive import LayerProfile
@@ -113,16 +114,17 @@ def _costs(sweep: Sweep, row: TrialRow) -> pa.Table:
     """A trial's ops with the time and the wait that each typically has, where that is known.
 
     Outside the backward pass an op's price depends on its layer and pass alone, so such ops are
-    summed.
+    summed. What the input pipeline does ahead is no cost of the step.
     """
     table = sweep.table(
         "op_costs",
         [
             "layer", "pass", "graph_op", "ns_per_step", "typical_ns_per_step", "wait_ns_per_step",
-            "typical_wait_ns_per_step", "calls_per_step",
+            "typical_wait_ns_per_step", "calls_per_step", "rule",
         ],
         trials=[row.trial_id],
     )  # fmt: skip
+    table = table.filter(pc.not_equal(table["rule"], AHEAD))
     nothing = pa.scalar(0, pa.int64())
     backward = pc.is_in(table["pass"], pa.array(BACKWARD))
     ops = pa.table(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from frostline.attribute.costs import OpCost, device_time
 from frostline.attribute.dispatch import unobserved_by_pass
+from frostline.attribute.rules import AHEAD
 from frostline.attribute.step_graph import PASSES, Pass, StepGraph
 from frostline.store.trial_row import ProfileColumns
 from frostline.trace.ops import Trace
@@ -52,6 +53,7 @@ def profile_columns(
         weight_gradient_ns=seen_ns("weight_gradient"),
         optimizer_ns=seen_ns("optimizer"),
         input_ns=times.op_ns["input"],
+        input_ahead_ns=sum(cost.ns_per_step for cost in costs if cost.rule == AHEAD),
         other_ns=times.op_ns["other"],
         forward_wait_ns=times.wait_ns["forward"],
         activation_gradient_wait_ns=times.wait_ns["activation_gradient"],

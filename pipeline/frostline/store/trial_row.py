@@ -152,6 +152,12 @@ class ProfileColumns(TableRow):
         int | None, "Profiled op time per step, input pipeline and host-to-device copies.", "ns"
     ]
     other_ns: Annotated[int | None, "Profiled op time per step that belongs to no pass.", "ns"]
+    input_ahead_ns: Annotated[
+        int | None,
+        "Part of input_ns on threads of the input pipeline that work ahead of the step, blocked "
+        "or not: no part of the step's time. Null in older sweeps.",
+        "ns",
+    ] = None
     forward_wait_ns: Annotated[
         int | None,
         "Idle time of the device per profiled step, before ops of the forward pass; like the next "
@@ -164,7 +170,10 @@ class ProfileColumns(TableRow):
     input_wait_ns: Annotated[int | None, "Idle time before ops of the input.", "ns"]
     other_wait_ns: Annotated[int | None, "Idle time before ops of no pass.", "ns"]
     busy_ns: Annotated[
-        int | None, "Per step, union of the ops' intervals on a device, summed over devices.", "ns"
+        int | None,
+        "Per step, union of the ops' intervals on a device, summed over devices, without "
+        "input_ahead_ns.",
+        "ns",
     ]
     waiting_ns: Annotated[
         int | None,
@@ -191,9 +200,13 @@ class ProfileColumns(TableRow):
     def passes_ns(self) -> dict[str, int] | None:
         """Profiled op time per step by pass, in nanoseconds; None without a trace.
 
-        A pass of which no op left an event counts with 0: nothing of it was observed.
+        A pass of which no op left an event counts with 0: nothing of it was observed. What the
+        input pipeline does ahead of the step is left out.
         """
-        return _by_pass(self, "ns")
+        found = _by_pass(self, "ns")
+        if found is not None:
+            found["input"] -= self.input_ahead_ns or 0
+        return found
 
     @property
     def waits_ns(self) -> dict[str, int] | None:

@@ -182,6 +182,7 @@ class _Key(NamedTuple):
     hlo_module: str
     kernel: str
     in_input: bool
+    ahead: bool
 
 
 def _group(
@@ -207,6 +208,7 @@ def _group(
         hlo_op=key.hlo_op,
         kernel=key.kernel,
         in_input=key.in_input,
+        ahead=key.ahead,
         calls=sum(calls),
         self_ns=sum(own_ns),
         typical_ns=_median_step(own_ns, steps),

@@ -45,6 +45,8 @@ class TraceOp:
         self_ns: sum of self times, integer nanoseconds.
         shares: what an XLA instruction computes, from the HLO; empty outside XLA.
         in_input: True for ops that the input pipeline ran on threads of its own.
+        ahead: True for those of them that it ran ahead of the step, on no thread that the step
+            waits for; no part of `busy_ns`, and never waiting.
         typical_ns: median over the traced steps of its total self time in a step, what the op takes
             in a step that nothing disturbs; None where it is not known.
         wait_ns: sum over all steps of the time that its device was idle before one of its events,
@@ -63,6 +65,7 @@ class TraceOp:
     self_ns: int
     shares: tuple[OpShare, ...] = ()
     in_input: bool = False
+    ahead: bool = False
     typical_ns: int | None = None
     wait_ns: int = 0
     typical_wait_ns: int | None = None
@@ -140,7 +143,8 @@ class Trace:
         ops: every op; the sum of `self_ns` is `total_ns` exactly.
         steps: traced training steps; at least 1.
         total_ns: sum of op self times over all steps and devices.
-        busy_ns: union of the ops' intervals, summed over devices, all steps.
+        busy_ns: union of the ops' intervals, summed over devices, all steps; without those that the
+            input pipeline runs ahead.
         between_ns: idle time that belongs to no op, summed over devices: before the first op of a
             step, and after the last op of the last one. The ops' `wait_ns`, `between_ns` and
             `busy_ns` add up to `device_ns` exactly.

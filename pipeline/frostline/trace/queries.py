@@ -14,6 +14,10 @@ What counts as an op, and what would count its time twice:
   waited for it is left out.
 - Host, eager: TensorFlow writes no op events, only `EagerLocalExecute: <op type>`.
 
+The input pipeline's threads work ahead of the step, and their events last while they are blocked,
+so they make no device busy and end no wait: only the thread on which the step asks for its next
+batch does (`tf_data_iterator_get_next`).
+
 Events outside of the traced steps are left out. Events of the input pipeline's threads carry no
 step number, so for events without one the time decides.
 """
@@ -79,6 +83,8 @@ SELECT CASE WHEN host THEN '/host:' || upper(split_part(plane, ':', 1))
         ELSE hlo_module END AS hlo_module,
     kernel_name, host,
     host AND starts_with(thread_name, 'tf_data') AS in_input,
+    host AND starts_with(thread_name, 'tf_data')
+        AND NOT starts_with(thread_name, 'tf_data_iterator_get_next') AS ahead,
     kernel_name LIKE 'EagerLocalExecute: %' AND tf_op_name = '' AS eager_call,
     coalesce(thread_id, stream_id, 0)::BIGINT AS line, start_ns, end_ns,
     CASE WHEN category = 'XLA Ops' THEN export_self_ns ELSE end_ns - start_ns END AS self_ns,
@@ -127,7 +133,7 @@ EXECUTOR = f"""
 INSERT INTO kept BY NAME
 SELECT '/host:CPU' AS device, '' AS op_name, '{EXECUTOR_TYPE}' AS op_type, '' AS hlo_op,
     '' AS hlo_module, '' AS kernel_name, '' AS kernel, true AS host, false AS in_input,
-    false AS eager_call, -1 AS line, mark AS start_ns, mark AS end_ns, 0 AS self_ns,
+    false AS ahead, false AS eager_call, -1 AS line, mark AS start_ns, mark AS end_ns, 0 AS self_ns,
     of_step AS number, false AS goes_on
 FROM (
     SELECT coalesce(labelled.number, begun.number) AS of_step,
@@ -145,7 +151,7 @@ _GAPS = f"""
 SELECT *, max(end_ns) OVER (PARTITION BY device {_ORDER}
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
     row_number() OVER (PARTITION BY device, number {_ORDER}) = 1 AS opens_step
-FROM kept
+FROM kept WHERE NOT ahead
 """
 
 # XLA on a CPU starts convolutions and products without waiting for them: their events end early,
@@ -184,6 +190,8 @@ SELECT * EXCLUDE (before, opens_step),
         AS between_ns,
     greatest(0, end_ns - greatest(start_ns, coalesce(before, start_ns))) AS busy_ns
 FROM ({_GAPS})
+UNION ALL BY NAME
+SELECT *, 0 AS wait_ns, 0 AS between_ns, 0 AS busy_ns FROM kept WHERE ahead
 """
 
 # Over devices: busy time, the steps' own idle time, and the whole from the first step's start to
@@ -195,13 +203,13 @@ SELECT sum(busy)::BIGINT,
     sum(greatest(last, $closed) - least(first, $opened))::BIGINT
 FROM (SELECT sum(busy_ns) AS busy, sum(between_ns) AS between_steps,
         min(start_ns) AS first, max(end_ns) AS last
-    FROM waited GROUP BY device)
+    FROM waited WHERE NOT ahead GROUP BY device)
 """
 
 # Start of the first event and end of the last one, where no step was marked.
 EXTENT = "SELECT min(start_ns), max(end_ns) FROM waited"
 
-KEY = "device, op_name, op_type, hlo_op, hlo_module, kernel, in_input"
+KEY = "device, op_name, op_type, hlo_op, hlo_module, kernel, in_input, ahead"
 
 # By op, lists over the steps in which it ran.
 BY_STEP = f"""
