@@ -188,6 +188,8 @@ def test_copies_to_the_device_are_input(op_type: str):
 def test_the_input_pipeline_is_input(item: Piece):
     assert input_pipeline(item, context()) == Match(None, "input", "input")
     assert input_pipeline(piece("net_1/a_1/Relu", "Relu"), context()) is None
+    ahead = replace(item, in_input=True, ahead=True)
+    assert input_pipeline(ahead, context()) == Match(None, "input", "input:ahead")
 
 
 def test_eager_ops_are_other_and_say_so():

@@ -18,6 +18,7 @@ from predict_kit import (
     LAYERS,
     UNIT_NS,
     changed,
+    profiled,
     study_text,
     true_speedup,
     world,
@@ -71,6 +72,32 @@ def test_every_configuration_of_an_additive_world_is_predicted_exactly(tmp_path:
         assert set(answer.frozen_layers) == {
             path.rpartition("/")[0] for path in one.frozen_variables
         }
+
+
+def test_what_the_input_pipeline_does_ahead_has_no_price(tmp_path: Path) -> None:
+    """Its thread is blocked for a while that differs from profile to profile."""
+
+    def prefetching(trial: Trial, rows: TrialTables) -> TrialTables:
+        ops: list[dict] = list(rows.op_costs)  # type: ignore[arg-type]
+        blocked_ns = 10 * UNIT_NS * (1 + len(trial.frozen_variables) % 3)
+        ahead = {
+            **ops[0], "layer": None, "pass": "input", "op_name": "Iterator::Root::Generator",
+            "rule": "input:ahead", "graph_op": None, "ns_per_step": blocked_ns,
+        }  # fmt: skip
+        rows = profiled(replace(rows, op_costs=[*ops, ahead]))
+        return changed(rows, input_ahead_ns=blocked_ns)
+
+    plain = open_sweep(str(world(tmp_path / "plain", "prefix:*", tamper=lambda _, r: profiled(r))))
+    blocked = open_sweep(str(world(tmp_path / "ahead", "prefix:*", tamper=prefetching)))
+    steps = [
+        [each.predicted_speedup for each in predict(sweep, "prefix:*").answers]
+        for sweep in (plain, blocked)
+    ]
+    assert steps[0] == steps[1] != []
+    rows = {row.trial_id: row for row in plain.trial_rows()}
+    for row in blocked.trial_rows():
+        assert row.passes_ns == rows[row.trial_id].passes_ns
+        assert (row.input_ns or 0) > (row.input_ahead_ns or 0) > 0
 
 
 def test_every_measured_trial_gets_every_predictor(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ class ProfileColumns(TableRow):
         "Part of input_ns on threads of the input pipeline that work ahead of the step, blocked "
         "or not: no part of the step's time. Null in older sweeps.",
         "ns",
-    ] = None
+    ]
     forward_wait_ns: Annotated[
         int | None,
         "Idle time of the device per profiled step, before ops of the forward pass; like the next "
