@@ -80,6 +80,18 @@ def test_on_gpus_a_plan_holds_one_for_each_trial(planned, cores, monkeypatch) ->
     assert "1 GPU at 8e+12 to 6e+13 FLOP/s" in said
 
 
+@pytest.mark.parametrize("trains", [True, False])
+def test_what_the_inspection_could_not_find_out_is_said_once(
+    planned, cores, monkeypatch, trains: bool
+) -> None:
+    no_nvml(monkeypatch)
+    known = replace(facts(LAYERS), facts_warnings=("no FLOPs are known",))
+    text = STUDY.replace("cpus_per_trial = 2", "cpus_per_trial = 1")
+    _, said = planned(text, layers=known if trains else replace(known, layers=()))
+    assert said.count("model `net`: no FLOPs are known.") == 1
+    assert ("each on 1 CPU core (this machine" in said) == trains
+
+
 def test_without_gpus_a_plan_holds_cores_and_says_so(planned, cores, monkeypatch) -> None:
     no_nvml(monkeypatch)
     code, said = planned()

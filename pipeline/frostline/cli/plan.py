@@ -67,12 +67,7 @@ def plan(
     for group in planned.groups:
         console.print(_heading(group, facts[group.model.name]))
         console.print(_table(group))
-    of_models = [
-        f"model `{name}`: {warning}"
-        for name, known in facts.items()
-        for warning in known.facts_warnings
-    ]
-    for notice in (*planned.notices, *of_models, *tight):
+    for notice in (*planned.notices, *tight):
         console.print(Text.assemble(("note: ", "yellow"), notice))
     held = _held(asked, here, on_cluster=workers is not None)
     together = estimated.side_by_side
@@ -119,7 +114,9 @@ def _document(
 
 def _held(study: Study, here: Machine, *, on_cluster: bool) -> str:
     """What a trial holds, in words."""
-    cores = f"{study.resources.cpus_per_trial} CPU cores"
+    from frostline.words import counted
+
+    cores = counted(study.resources.cpus_per_trial, "CPU core")
     if not study.gpus:
         return cores if on_cluster or here.gpus else f"{cores} (this machine has no GPU)"
     gpus = "a GPU" if study.gpus == 1 else f"{study.gpus} GPUs"

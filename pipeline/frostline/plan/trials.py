@@ -78,13 +78,13 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
     groups: list[TrialGroup] = []
     for model, variants in _with_variants(study, facts):
         known = facts[model.name]
+        notices += [f"model `{model.name}`: {warning}." for warning in known.facts_warnings]
         if not known.layers:
             notices.append(
                 f"model `{model.name}`: skipped, nothing in it trains; "
                 "freezing is measured against a model that trains."
             )
             continue
-        notices += [f"model `{model.name}`: {warning}." for warning in known.facts_warnings]
         configurations, listed = configurations_of(study, known, notices)
         asked = asked or listed or bool(variants)
         of_variants = [

@@ -41,6 +41,7 @@ from frostline.schedule.lease_spec import LeaseSpec
 from frostline.schedule.warm_process import WarmProcess, kind_of
 from frostline.scratch import refuse_full, scratch_folder
 from frostline.trial import Trial
+from frostline.words import counted
 
 
 def serve(
@@ -82,7 +83,8 @@ def _claim(spec: LeaseSpec) -> Generator[LeaseEvent, None, CoreClaim]:
     told = False
     while (claim := claim_cores(count)) is None:
         others = ", ".join(map(str, holders())) or "unknown"
-        where = f"{count} free CPU cores on {socket.gethostname()} (held by process {others})"
+        cores = counted(count, "free CPU core")
+        where = f"{cores} on {socket.gethostname()} (held by process {others})"
         if time.monotonic() > end:
             raise UsageError(
                 f"waited {limits.cores_wait_s:.0f} s for {where}: let the other sweep finish, or "
