@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from frostline.words import counted
+
 PAGE = Path(__file__).with_name("models.md")
 RECORD = Path(__file__).parents[1] / "bench" / "matrix.json"
 QUIET = 0.04
@@ -94,12 +96,13 @@ def _error(cells: Iterable[Mapping[str, Any]]) -> str:
 
 def _sum(cells: Sequence[Mapping[str, Any]]) -> str:
     failed = sum(bool(cell["problems"]) for cell in cells)
+    models = len({cell["model"] for cell in cells})
     machines = " and ".join(sorted({cell["machine"] for cell in cells}))
     dates = sorted({cell["date"] for cell in cells})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     return (
-        f"{len(cells)} cells of {len({cell['model'] for cell in cells})} models, "
-        f"{sum(cell['trials'] for cell in cells):,} trials, {failed} cells failed. "
+        f"{counted(len(cells), 'cell')} of {counted(models, 'model')}, "
+        f"{sum(cell['trials'] for cell in cells):,} trials, {counted(failed, 'cell')} failed. "
         f"Measured {when} on {machines}."
     )
 
