@@ -16,7 +16,9 @@ Pass = Literal["forward", "activation_gradient", "weight_gradient", "optimizer",
 PASSES: tuple[Pass, ...] = (
     "forward", "activation_gradient", "weight_gradient", "optimizer", "input", "other",
 )  # fmt: skip
-
+BackwardPass = Literal["activation_gradient", "weight_gradient"]
+BACKWARD: tuple[BackwardPass, ...] = ("activation_gradient", "weight_gradient")
+"""The backward pass is both of these."""
 
 _RANDOM_OPS = (
     "Random", "StatelessRandom", "StatelessTruncated", "TruncatedNormal", "ParameterizedTruncated",

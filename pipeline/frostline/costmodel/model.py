@@ -28,7 +28,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from frostline.attribute.step_graph import Pass
+from frostline.attribute.step_graph import BACKWARD
 from frostline.costmodel.anchor import AnchorRun, PricedAnchor, priced
 from frostline.costmodel.rest import Rest, rest_of
 from frostline.costmodel.terms import PARTS, Part, SharedOptimizer, Term
@@ -37,8 +37,6 @@ from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.policies import layer_modes, why_not
 from frostline.policies.modes import Mode
-
-BACKWARD: tuple[Pass, Pass] = ("activation_gradient", "weight_gradient")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +247,7 @@ class CostModel:
                 needed_by=op.needed_by,
             )
             for op in self._base.ops
-            if op.pass_ in ("activation_gradient", "weight_gradient") and op.unit != FIXED
+            if op.pass_ in BACKWARD and op.unit != FIXED
         ]
 
     def _passing(self) -> list[Term]:

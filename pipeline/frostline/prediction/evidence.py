@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from frostline.analyse.busy import busy_fraction
 from frostline.analyse.stored_model import read_graph
 from frostline.attribute.rules import AHEAD
+from frostline.attribute.step_graph import BACKWARD
 from frostline.costmodel.anchor import AnchorRun, ProfiledOp
-from frostline.costmodel.model import BACKWARD
 from frostline.costmodel.naive import LayerProfile
 from frostline.costmodel.waits import (
     NEVER_IDLE,
