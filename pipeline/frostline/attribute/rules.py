@@ -30,12 +30,10 @@ from dataclasses import dataclass
 from frostline.attribute.index import GraphIndex, Match
 from frostline.attribute.name_rules import by_name
 from frostline.attribute.names import canonical
+from frostline.attribute.step_graph import is_input
 from frostline.trace.ops import EXECUTOR_TYPE
 
-_INPUT_PREFIXES = ("Iterator::", "Iterator", "MultiDeviceIterator")
-_INPUT_TYPES = frozenset(
-    {"Dataset", "DeleteIterator", "OptionalGetValue", "OptionalHasValue", "PyFunc"}
-)
+_INPUT_TYPES = frozenset({"Dataset", "DeleteIterator", "PyFunc"})
 AHEAD = "input:ahead"
 """The rule of what the input pipeline does on threads of its own while the step runs."""
 
@@ -70,13 +68,13 @@ def copy_to_device(piece: Piece, _: Context) -> Match | None:
 
 def input_pipeline(piece: Piece, _: Context) -> Match | None:
     """Whatever `tf.data` runs, and what draws from its iterators."""
-    is_input = (
+    applies = (
         piece.in_input
         or piece.op_type in _INPUT_TYPES
-        or piece.op_type.startswith(_INPUT_PREFIXES)
+        or is_input(piece.op_type)
         or piece.op_name.startswith("Iterator::")
     )
-    return Match(None, "input", AHEAD if piece.ahead else "input") if is_input else None
+    return Match(None, "input", AHEAD if piece.ahead else "input") if applies else None
 
 
 def eager_op(_: Piece, context: Context) -> Match | None:

@@ -27,6 +27,14 @@ _RANDOM_OPS = (
 )  # fmt: skip
 
 
+_INPUT_OPS = ("Iterator", "MultiDeviceIterator", "OptionalGetValue", "OptionalHasValue")
+
+
+def is_input(op_type: str) -> bool:
+    """Whether an op draws from an iterator of the input pipeline, by its TensorFlow type."""
+    return op_type.startswith(_INPUT_OPS)
+
+
 def is_random(op_type: str) -> bool:
     """Whether an op draws random numbers, by its TensorFlow type."""
     return op_type.startswith(_RANDOM_OPS)
