@@ -26,13 +26,11 @@ class LayerProfile:
 
     Attributes:
         index: order of first use.
-        params: parameters trainable in the baseline.
         forward_flops: None where no count is registered.
         dx_ns, dw_ns: gradient times per step in the profiled baseline.
     """
 
     index: int
-    params: int
     forward_flops: int | None
     dx_ns: int
     dw_ns: int
