@@ -12,6 +12,7 @@ compilations    how often a step was compiled
 layers          which layers own what trains, and how to freeze it
 variants        LoRA, quantised kernels, recomputed activations
 arm, trial_arm  one side of the comparison: model, train function, batches
+fed_arm         a model's entry -> an arm, built and fed
 fresh_step      a training function made anew, with no trace of an earlier one
 freeze_check    whether the freeze took effect
 interleave      blocks of both arms in turn; `pairing` decides when to stop

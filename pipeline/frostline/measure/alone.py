@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from frostline.measure.arm import Arm
-from frostline.measure.batches import feed
-from frostline.measure.build import build, strategy_for
+from frostline.measure.build import strategy_for
+from frostline.measure.fed_arm import fed_arm
 from frostline.measure.memory_release import release_memory
 from frostline.measure.messages import RanAlone, RunAlone
 from frostline.measure.phase_times import Phases
@@ -26,23 +26,17 @@ def run_alone(request: RunAlone, enter: Callable[[str], None]) -> RanAlone:
         TrialError: the model cannot be built, or does not train what it should.
         Exception: as TensorFlow raises it; one that says that memory ran out among them.
     """
+    phases = Phases(enter)
     strategy = strategy_for(request.setting)
 
     def make() -> tuple[Arm, tuple[str, ...]]:
-        model, warnings = build(
-            request.model, request.setting, seed=request.seed, strategy=strategy
-        )
-        with strategy.scope():
-            found = feed(model, request.model, request.setting, strategy, seed=request.seed)
-            arm = Arm(
-                model, found.batches, strategy, cycle=found.cycle, variant=request.model.variant
-            )
-            arm.build_variables()
-        return arm, warnings
+        with phases.timed("build", "build"):
+            made = fed_arm(request.model, request.setting, strategy, seed=request.seed)
+        return made.arm, made.warnings
 
     traced = trace_alone(
         make,
-        Phases(enter),
+        phases,
         frozen=frozenset(request.frozen_variables),
         frozen_layers=frozenset(request.frozen_layers),
     )

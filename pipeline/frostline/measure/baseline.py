@@ -21,16 +21,16 @@ from frostline.errors import TrialError
 from frostline.gpus import gpus_here
 from frostline.measure import device
 from frostline.measure.arm import Arm
-from frostline.measure.batches import Feed, feed
-from frostline.measure.build import build, strategy_for
+from frostline.measure.batches import Feed
+from frostline.measure.build import strategy_for
 from frostline.measure.compilations import step_traces
 from frostline.measure.device_state import device_state
 from frostline.measure.eager import runs_eagerly, why_eager
+from frostline.measure.fed_arm import fed_arm
 from frostline.measure.fresh_state import clears
 from frostline.measure.gradient_norms import gradient_norms
 from frostline.measure.interleave import Comparison, interleave, median_ns, sample
 from frostline.measure.layers import owned_layers
-from frostline.measure.learning_rate import slow_down
 from frostline.measure.memory_release import release_memory, settle, transient_models, unsettle
 from frostline.measure.messages import Measured, OpenGroup, Ready, Sample
 from frostline.measure.out_of_memory import is_out_of_memory
@@ -296,31 +296,17 @@ class WarmBaseline:
 
     def _build(self, spec: ModelSpec | None = None) -> tuple[Arm, tuple[str, ...]]:
         """An arm of a variant, or of the plain model."""
-        spec = spec or self._spec
-        seed = self._measure.seed
         with self._phases.timed("build", "build"):
-            model, warnings = build(spec, self._setting, seed=seed, strategy=self._strategy)
-            if self._slowed and (slower := slow_down(model)) is not None:
-                warnings = (*warnings, slower)
-            with self._strategy.scope():
-                found = feed(
-                    model,
-                    spec,
-                    self._setting,
-                    self._strategy,
-                    seed=seed,
-                    known=self._feed,
-                )
-                arm = Arm(
-                    model,
-                    found.batches,
-                    self._strategy,
-                    cycle=found.cycle,
-                    variant=spec.variant,
-                )
-                left = arm.build_variables()
-        self._feed = replace(found, batches=iter(()))
-        return arm, (*warnings, *found.warnings, *left)
+            made = fed_arm(
+                spec or self._spec,
+                self._setting,
+                self._strategy,
+                seed=self._measure.seed,
+                known=self._feed,
+                slowed=self._slowed,
+            )
+        self._feed = made.feed
+        return made.arm, made.warnings
 
     def _open_baseline(self) -> Arm:
         if self._baseline is None:
