@@ -31,6 +31,7 @@ from frostline.measure.fresh_state import clears
 from frostline.measure.gradient_norms import gradient_norms
 from frostline.measure.interleave import Comparison, interleave, median_ns, sample
 from frostline.measure.layers import owned_layers
+from frostline.measure.learning_rate import may_go_slower
 from frostline.measure.memory_release import release_memory, settle, transient_models, unsettle
 from frostline.measure.messages import Measured, OpenGroup, Ready, Sample
 from frostline.measure.out_of_memory import is_out_of_memory
@@ -282,7 +283,7 @@ class WarmBaseline:
             return self._warm_baseline()
         except TrialError as error:
             is_synthetic = self._feed is not None and self._feed.synthetic is not None
-            if error.kind != "NonFiniteLoss" or not is_synthetic:
+            if not may_go_slower(error, is_synthetic=is_synthetic):
                 raise
         self._slowed = True
         return self._warm_baseline()
