@@ -137,10 +137,10 @@ class Known:
                 speedups[frozenset(row.frozen_variables)].append(row.speedup)
             if row.peak_memory_bytes is not None:
                 peaks[frozenset(row.frozen_variables)].append(row.peak_memory_bytes)
-        baselines = [row.baseline_step_ns for row in group.rows if row.baseline_step_ns]
         judged = group.judged()
         floor = noise_floor(group.controls)
-        baseline_step_ns = round(median(baselines)) if baselines else None
+        base_ns = group.baseline_step_ns
+        baseline_step_ns = None if base_ns is None else round(base_ns)
         return Known(
             error=held_out_error(judged),
             spread=spread([each.error for each in judged]),

@@ -26,7 +26,6 @@ from frostline.analyse.groups import GroupKey
 from frostline.analyse.stored_study import study_of
 from frostline.billing.bill import Amount, steps_per_epoch
 from frostline.billing.run import Run, settled
-from frostline.billing.trials import examples_per_step
 from frostline.errors import UsageError
 from frostline.policies import ExpandedPolicy, Granularity, Policy, expand, spelled
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
@@ -131,11 +130,10 @@ def schedule_cost(
             f"the schedule's last stage begins at epoch {stages[-1][0]}, and the run has "
             f"{run.epochs}"
         )
-    baselines = [row.baseline_step_ns for row in group.rows if row.baseline_step_ns]
-    if not baselines:
+    base_ns = group.baseline_step_ns
+    if base_ns is None:
         raise UsageError(f"{group.key.label}: no baseline was measured")
-    base_ns = median(baselines)
-    per_epoch = steps_per_epoch(run.examples, median(map(examples_per_step, group.rows)))
+    per_epoch = steps_per_epoch(run.examples, group.examples_per_step)
     ends = [epoch for epoch, _ in stages[1:]] + [run.epochs + 1]
     found = []
     for (first, policy), end in zip(stages, ends, strict=True):
