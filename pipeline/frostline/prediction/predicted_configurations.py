@@ -110,7 +110,7 @@ class Known:
         noise_floor: over its controls.
         baseline_step_ns: median of its baselines.
         measured: median speedup by frozen variables.
-        measured_peaks: median requested peak by frozen variables, in bytes.
+        measured_peaks: median measured peak by frozen variables, in bytes.
         anchors: frozen variables of each anchor.
         billing: what its bills share; None where no run is described.
     """

@@ -37,8 +37,8 @@ from frostline.store.trial_row import TrialRow
 Schedule = Sequence[tuple[int, Policy]]
 """Pairs of the epoch from which a policy holds, counted from 1, and the policy."""
 
-_TRACES = 2
-"""How often `fit` traces a step whose optimizer is new."""
+_TRACES_IN_FIT = 2
+"""How often `fit` traces a step whose optimizer is new; a trial does so once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,12 +180,21 @@ def _configuration(
 
 
 def compile_s(rows: Sequence[TrialRow], frozen: Iterable[str]) -> float | None:
-    """Tracing and compiling a step in `fit`: by this configuration's trial, else the median."""
+    """Seconds in which `fit` traces and compiles the step of a configuration.
+
+    Args:
+        rows: measured trials of one model under one setting.
+        frozen: paths of the configuration's frozen variables.
+
+    Returns:
+        By the trials of this configuration, else by all of them; the median of several. None where
+        no trial says how long its compilation took.
+    """
     wanted = frozenset(frozen)
     times = [
         (
             frozenset(row.frozen_variables) == wanted,
-            row.compile_s / row.step_compilations * (1 if row.jit_resolved else _TRACES),
+            row.compile_s / row.step_compilations * (1 if row.jit_resolved else _TRACES_IN_FIT),
         )
         for row in rows
         if row.compile_s is not None and row.step_compilations
