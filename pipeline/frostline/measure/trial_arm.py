@@ -175,9 +175,10 @@ def first_step(arm: Arm) -> None:
     try:
         arm.run(1)
     except ValueError as error:
-        if "No gradients provided" not in str(error):
+        refused = freeze_check.refused_by_keras(error)
+        if refused is None:
             raise
-        raise freeze_check.no_gradients(f"Keras says {str(error).splitlines()[0]!r}") from error
+        raise refused from error
 
 
 def _watched(
