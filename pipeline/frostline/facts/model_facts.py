@@ -14,7 +14,7 @@ from functools import cached_property
 
 from pydantic import TypeAdapter
 
-from frostline.variant import LORA_PREFIX
+from frostline.variant import is_lora
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class VariableFacts:
     @property
     def is_lora(self) -> bool:
         """Whether Keras's `enable_lora` added it."""
-        return self.name.startswith(LORA_PREFIX)
+        return is_lora(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,8 +25,9 @@ from frostline.measure.held_bytes import held_bytes
 from frostline.measure.layers import OwnedLayer, freeze, owned_layers
 from frostline.measure.messages import HeldBytes
 from frostline.measure.phase_times import Phases
-from frostline.measure.variants import base_weights, is_lora
+from frostline.measure.variants import base_weights
 from frostline.trial import Trial
+from frostline.variant import is_lora
 
 Make = Callable[[], tuple[Arm, tuple[str, ...]]]
 """Builds the model's arm, nothing frozen yet; and warnings."""
