@@ -8,7 +8,7 @@ when its input does. Imports neither TensorFlow nor Keras, so that both sides ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
@@ -318,7 +318,6 @@ class Failed:
     kind: str
     message: str
     fatal: bool = False
-    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_refusal(self) -> bool:
