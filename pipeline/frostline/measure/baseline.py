@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -33,7 +32,7 @@ from frostline.measure.interleave import Comparison, interleave, median_ns, samp
 from frostline.measure.layers import owned_layers
 from frostline.measure.learning_rate import may_go_slower
 from frostline.measure.memory_release import release_memory, settle, transient_models, unsettle
-from frostline.measure.messages import Measured, OpenGroup, Ready, Sample
+from frostline.measure.messages import ArmName, Measured, OpenGroup, Ready, Sample
 from frostline.measure.out_of_memory import is_out_of_memory
 from frostline.measure.pairing import estimate, looks
 from frostline.measure.phase_times import Phases
@@ -179,7 +178,7 @@ class WarmBaseline:
             device_after=state_after,
         )
 
-    def _blocks(self, arm: Arm, name: Any, count: int, *, position: int) -> tuple[Sample, ...]:
+    def _blocks(self, arm: Arm, name: ArmName, count: int, *, position: int) -> tuple[Sample, ...]:
         with self._phases.timed("step", "measure"):
             return tuple(
                 sample(arm.run(arm.block_steps), name, pair, position, warmup=False)
