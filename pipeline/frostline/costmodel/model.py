@@ -139,16 +139,20 @@ class CostModel:
         Variables go by their paths.
 
         Raises:
-            UsageError: no anchor shows a layer in the mode that it takes in this configuration.
+            UsageError: the training step cannot run so, or no anchor shows a layer in the mode
+                that it takes in this configuration.
         """
         return self.total(frozen_variables) / self.baseline
 
     def speedup(self, frozen_variables: Collection[str]) -> float:
-        """Predicted baseline / predicted configuration."""
+        """Predicted baseline / predicted configuration; raises as `predict`."""
         return 1 / self.predict(frozen_variables)
 
     def prices(self, frozen_variables: Collection[str]) -> tuple[LayerPrice, ...]:
-        """Every layer's price in a configuration, in layer order, and the fixed rest last."""
+        """Every layer's price in a configuration, in layer order, and the fixed rest last.
+
+        Raises as `predict`.
+        """
         frozen = frozenset(frozen_variables)
         if reason := why_not(self.facts, frozen):
             raise UsageError(reason)
@@ -182,7 +186,10 @@ class CostModel:
                 )
 
     def total(self, frozen_variables: Collection[str]) -> float:
-        """Predicted step time of a configuration, in steps of the measured baseline."""
+        """Predicted step time of a configuration, in steps of the measured baseline.
+
+        Raises as `predict`.
+        """
         return sum(row.total for row in self.prices(frozen_variables))
 
     def _forward(self) -> dict[tuple[str, Mode], _Forward]:

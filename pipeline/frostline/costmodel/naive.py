@@ -56,7 +56,7 @@ def naive_speedups(
 ) -> dict[str, float | None]:
     """Predicted speedup of a configuration by each naive predictor, by the predictor's name.
 
-    None where it cannot say (everything frozen, no FLOP count).
+    None where it cannot say (everything frozen, no FLOP count). The names are those of `NAIVE`.
     """
     flops = _flops_share(inputs.layers, frozen_layers)
     return {
