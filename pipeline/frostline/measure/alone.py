@@ -47,7 +47,7 @@ def run_alone(request: RunAlone, enter: Callable[[str], None]) -> RanAlone:
     except TrialError as error:
         if not may_go_slower(error, is_synthetic=is_synthetic):
             raise
-    release_memory()  # the error's frames are gone, and with them the first model
+    release_memory()  # of the model that diverged: memory may not hold another one beside it
     is_slowed = True
     return _run(request, make, phases)
 

@@ -285,6 +285,7 @@ class WarmBaseline:
             if not may_go_slower(error, is_synthetic=is_synthetic):
                 raise
         self._slowed = True
+        release_memory()  # of the model that diverged: memory may not hold another one beside it
         return self._warm_baseline()
 
     def _warm_baseline(self) -> Arm:
