@@ -107,6 +107,14 @@ def test_compilations_of_a_step_are_counted(built: Any) -> None:
                 np.zeros((size, *shape)), np.zeros((size, *outputs)), batch_size=size, verbose=0
             )
     assert step_traces(model) == 2, "the third batch has another size"
+    step = model.train_function
+
+    def around(iterator: Any) -> Any:
+        return step(iterator) if iterator is not None else later
+
+    model.train_function = around
+    assert step_traces(model) == 2, "a name in the closure that has no value yet counts for nothing"
+    later = None
 
 
 def test_the_builders_own_compilation_is_kept(built: Any) -> None:

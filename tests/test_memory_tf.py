@@ -141,3 +141,28 @@ def test_a_configuration_runs_alone_at_any_batch(batch_size: int, tmp_path: Path
     assert Path(ran.trace_file).is_file(), "a CPU keeps no account, so the profile has to tell"
     assert ran.held.batch == batch_size * (16 * 16 * 3 + 10) * 4, "images, and classes one-hot"
     assert stages[-1] == "profile"
+
+
+def test_a_configuration_that_diverges_on_synthetic_batches_runs_alone_slower(
+    tmp_path: Path,
+) -> None:
+    from frostline.measure.alone import run_alone
+
+    setting = Setting(
+        batch_size=4, optimizer="sgd(learning_rate=1e5)", precision="float32",
+        jit_compile="false", strategy="single",
+    )  # fmt: skip
+    stages: list[str] = []
+    ran = run_alone(
+        RunAlone(
+            model=ModelSpec(
+                name="net", builder="sample_models:explodes", kwargs_json="{}", loss=None,
+                metrics=(), data=None, search_path=(str(Path(__file__).parent),),
+            ),
+            setting=setting, seed=0, frozen_variables=(), frozen_layers=(), profile_steps=2,
+            scratch=str(tmp_path), log_path=str(tmp_path / "log"),
+        ),
+        stages.append,
+    )  # fmt: skip
+    assert stages.count("build") == 2
+    assert ran.trace_file is not None

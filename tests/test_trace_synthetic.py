@@ -296,6 +296,12 @@ def test_xla_on_a_cpu_counts_instructions_and_not_the_launch(converter, tmp_path
     assert trace.warnings == ()
 
 
+def test_a_program_that_cannot_be_read_is_told_with_its_file(converter, tmp_path: Path):
+    damaged = Plane("/host:metadata", programs={"step.7(9)": bytes([255] * 9)})
+    with pytest.raises(TraceError, match=r"xplane\.pb: an HLO program .* profile again"):
+        convert(converter, tmp_path, [xla_on_cpu(), damaged])
+
+
 def test_a_program_that_nobody_describes_is_reported(converter, tmp_path: Path):
     trace = convert(converter, tmp_path, [xla_on_cpu()])
     assert trace.total_ns == 300_000

@@ -15,13 +15,17 @@ RematMode = Literal["activations", "list_of_layers", "larger_than", "full"]
 SEPARATOR: Final = "@"
 """Between a model's name and its variant's; no name in a study holds it."""
 
-LORA_PREFIX: Final = "lora_"
-"""How the names of the variables begin that Keras's `enable_lora` adds."""
+_LORA_PREFIX = "lora_"
 
 
 def variant_key(model: str, variant: str | None) -> str:
     """The name of a model's variant among facts, logs and messages: `gpt2@lora4`."""
     return model if variant is None else f"{model}{SEPARATOR}{variant}"
+
+
+def is_lora(variable: str) -> bool:
+    """Whether Keras's `enable_lora` added a variable, by its own name or its path."""
+    return variable.rpartition("/")[2].startswith(_LORA_PREFIX)
 
 
 def is_variant_key(name: str) -> bool:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from frostline.store.sweep import Sweep
 from frostline.store.trial_row import TrialRow
-from frostline.variant import LORA_PREFIX
+from frostline.variant import is_lora
 
 _PRODUCTS = frozenset({"MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"})
 
@@ -45,11 +45,7 @@ def lora_products(sweep: Sweep, row: TrialRow) -> LoraProducts | None:
     both: set[str] = set()
     layers: dict[str, None] = {}
     for op in graph.filter(pc.field("pass") == "weight_gradient").to_pylist():
-        needing = [
-            path
-            for path in op["needed_by"] or ()
-            if path.rpartition("/")[2].startswith(LORA_PREFIX)
-        ]
+        needing = [path for path in op["needed_by"] or () if is_lora(path)]
         if needing and op["layer"] is not None:
             layers.setdefault(op["layer"])
         if len(needing) > 1 and op["op_type"] in _PRODUCTS:

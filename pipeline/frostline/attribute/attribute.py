@@ -2,8 +2,8 @@
 
 In: a `Trace`, and the `StepGraph` of the step that was traced. Out: `OpCost` rows whose times add
 up to the trace's time per step, and whose waits add up to the devices' idle time within steps.
-Refuses (`ConservationError`) to lose or invent time, and
-(`CreditError`) to credit weight gradients to variables that have none. Pure.
+Refuses (`ConservationError`) to lose or invent time, and (`CreditError`) to credit weight gradients
+to variables that have none. Pure.
 """
 
 from __future__ import annotations

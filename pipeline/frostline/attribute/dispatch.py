@@ -20,11 +20,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from frostline.attribute.costs import OpCost, apportion
-from frostline.attribute.rules import AHEAD
+from frostline.attribute.rules import AHEAD, DISPATCH
 from frostline.attribute.step_graph import PASSES, GraphOp, Pass, StepGraph
 from frostline.trace.ops import Trace
 
-RULE = "dispatch"
 _NEVER_RUN = frozenset({"Const", "Identity", "IdentityN", "NoOp", "Placeholder"})
 """TensorFlow's optimizers fold these away, or the executor runs no kernel for them."""
 
@@ -60,7 +59,7 @@ def unobserved_by_pass(
     if graph is None or not dispatched(trace, graph):
         return None
     found = dict.fromkeys(PASSES, 0)
-    for op in unobserved((cost for cost in costs if cost.rule != RULE), graph):
+    for op in unobserved((cost for cost in costs if cost.rule != DISPATCH), graph):
         found[op.pass_] += 1
     return found
 
@@ -76,7 +75,7 @@ def share_dispatch(costs: Sequence[OpCost], graph: StepGraph) -> tuple[OpCost, .
     """
     waits_ns = [cost.wait_ns_per_step for cost in costs]
     known = [cost.typical_wait_ns_per_step for cost in costs]
-    costs = [cost for cost in costs if cost.rule != RULE]
+    costs = [cost for cost in costs if cost.rule != DISPATCH]
     if not costs:
         return ()
     groups: dict[tuple[str | None, Pass, tuple[int, ...]], list[GraphOp]] = defaultdict(list)
@@ -105,7 +104,7 @@ def _row(ops: Collection[GraphOp], device: str) -> OpCost:
         device=device,
         calls_per_step=float(len(ops)),
         ns_per_step=0,
-        rule=RULE,
+        rule=DISPATCH,
         graph_op=first.op_name,
         typical_ns_per_step=0,
     )

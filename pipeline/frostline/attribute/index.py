@@ -18,13 +18,15 @@ _CALLERS = frozenset(
         "StatelessWhile", "While",
     }
 )  # fmt: skip
-_CONTRACTIONS = {
+_FUSED_FROM = {
     "Conv2D": ("Conv2D",),
     "Conv3D": ("Conv3D",),
     "DepthwiseConv2dNative": ("DepthwiseConv2dNative",),
     "MatMul": ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"),
     "BatchMatMulV2": ("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"),
 }
+"""By what follows `Fused` in the type of a fused op, the types of the op that it was made from."""
+
 _FUSED = re.compile(r"^_(?:Mkl)?(?:Native)?Fused(\w+)$")
 
 
@@ -111,12 +113,13 @@ class GraphIndex:
         """The convolution or matrix product that grappler fused into the op it named it after.
 
         It is the last op of that type which was created before `op` and is not in the trace itself.
-        None where the profiled type is no fusion, or where the layer of `op` has such a product.
+        None where the profiled type is no fusion, where `op` is such an op itself, or where another
+        op of its layer is.
         """
         fused = _FUSED.match(profiled_type)
-        if fused is None or op.op_type in _CONTRACTIONS.get(fused[1], ()):
+        types = () if fused is None else _FUSED_FROM.get(fused[1], ())
+        if not types or op.op_type in types:
             return None
-        types = _CONTRACTIONS.get(fused[1], ())
         before = self._positions[op.op_name]
         inside = [
             other

@@ -7,9 +7,10 @@ trace's `Context` to a `Match`, or to None when it does not apply. Names given b
 |---|---|
 | `copy:h2d` | a copy from host to device: input |
 | `input` | `tf.data` and its iterators: input |
+| `input:ahead` | `tf.data` on threads that work ahead of the step: input, and no part of its time |
 | `eager` | the step ran eagerly, names carry no layer: other |
 | `exact`, `inlined` | the graph's op of that name, without prefixes of inlined functions |
-| `grappler:...` | the graph's op that grappler renamed (`layout`, `arithmetic`, `composition`) |
+| `grappler:...` | the graph's op that grappler renamed or copied (`frostline.attribute.names`) |
 | `grappler:fused` | the convolution or product inside an op named after the last op fused into it |
 | `scope` | a new op in a scope whose ops all have one layer and pass |
 | `name:...` | without a graph only: by name, as far as names decide |
@@ -30,16 +31,18 @@ from dataclasses import dataclass
 from frostline.attribute.index import GraphIndex, Match
 from frostline.attribute.name_rules import by_name
 from frostline.attribute.names import canonical
+from frostline.attribute.step_graph import is_input
 from frostline.trace.ops import EXECUTOR_TYPE
 
-_INPUT_PREFIXES = ("Iterator::", "Iterator", "MultiDeviceIterator")
-_INPUT_TYPES = frozenset(
-    {"Dataset", "DeleteIterator", "OptionalGetValue", "OptionalHasValue", "PyFunc"}
-)
+_INPUT_TYPES = frozenset({"Dataset", "DeleteIterator", "PyFunc"})
+_HOST_TO_DEVICE = frozenset({"MemcpyH2D", "MemcpyHtoD"})
+
 AHEAD = "input:ahead"
 """The rule of what the input pipeline does on threads of its own while the step runs."""
 
-_HOST_TO_DEVICE = frozenset({"MemcpyH2D", "MemcpyHtoD"})
+DISPATCH = "dispatch"
+"""The rule of what the executor dispatched without leaving an event: of its marks here, and of the
+rows that `frostline.attribute.dispatch` adds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +73,13 @@ def copy_to_device(piece: Piece, _: Context) -> Match | None:
 
 def input_pipeline(piece: Piece, _: Context) -> Match | None:
     """Whatever `tf.data` runs, and what draws from its iterators."""
-    is_input = (
+    applies = (
         piece.in_input
         or piece.op_type in _INPUT_TYPES
-        or piece.op_type.startswith(_INPUT_PREFIXES)
+        or is_input(piece.op_type)
         or piece.op_name.startswith("Iterator::")
     )
-    return Match(None, "input", AHEAD if piece.ahead else "input") if is_input else None
+    return Match(None, "input", AHEAD if piece.ahead else "input") if applies else None
 
 
 def eager_op(_: Piece, context: Context) -> Match | None:
@@ -86,7 +89,7 @@ def eager_op(_: Piece, context: Context) -> Match | None:
 
 def executor(piece: Piece, _: Context) -> Match | None:
     """The marks of the executor: what it dispatched after the last event of a step."""
-    return Match(None, "other", "dispatch") if piece.op_type == EXECUTOR_TYPE else None
+    return Match(None, "other", DISPATCH) if piece.op_type == EXECUTOR_TYPE else None
 
 
 def no_op_known(piece: Piece, _: Context) -> Match | None:

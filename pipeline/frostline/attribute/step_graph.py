@@ -16,13 +16,23 @@ Pass = Literal["forward", "activation_gradient", "weight_gradient", "optimizer",
 PASSES: tuple[Pass, ...] = (
     "forward", "activation_gradient", "weight_gradient", "optimizer", "input", "other",
 )  # fmt: skip
-
+BackwardPass = Literal["activation_gradient", "weight_gradient"]
+BACKWARD: tuple[BackwardPass, ...] = ("activation_gradient", "weight_gradient")
+"""The backward pass is both of these."""
 
 _RANDOM_OPS = (
     "Random", "StatelessRandom", "StatelessTruncated", "TruncatedNormal", "ParameterizedTruncated",
     "Multinomial", "StatelessMultinomial", "StatelessParameterized", "StatefulUniform",
     "StatefulStandardNormal", "StatefulTruncatedNormal",
 )  # fmt: skip
+
+
+_INPUT_OPS = ("Iterator", "MultiDeviceIterator", "OptionalGetValue", "OptionalHasValue")
+
+
+def is_input(op_type: str) -> bool:
+    """Whether an op draws from an iterator of the input pipeline, by its TensorFlow type."""
+    return op_type.startswith(_INPUT_OPS)
 
 
 def is_random(op_type: str) -> bool:

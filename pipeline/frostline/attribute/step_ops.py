@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from frostline.attribute.credit import BackwardOps, Credit, ForwardNames, credit_backward
-from frostline.attribute.step_graph import GraphOp, Pass
+from frostline.attribute.step_graph import GraphOp, Pass, is_input
 from frostline.attribute.uses import ALIAS, ParameterFlow, adopted, uses
 from frostline.attribute.walk import (
     OpGroup,
@@ -25,8 +25,6 @@ from frostline.attribute.walk import (
     union,
     walk,
 )
-
-INPUT_OPS = ("Iterator", "MultiDeviceIterator", "OptionalGetValue", "OptionalHasValue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +137,7 @@ def _first_group(groups: Sequence[OpGroup], vertices: Sequence[int]) -> OpGroup:
 
 
 def _pass(op: PlainOp, group: OpGroup, needed_by: int, own: int) -> Pass:
-    if op.op_type.startswith(INPUT_OPS):
+    if is_input(op.op_type):
         return "input"
     match group:
         case OpGroup.FORWARD:

@@ -28,7 +28,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from frostline.attribute.step_graph import Pass
+from frostline.attribute.step_graph import BACKWARD
 from frostline.costmodel.anchor import AnchorRun, PricedAnchor, priced
 from frostline.costmodel.rest import Rest, rest_of
 from frostline.costmodel.terms import PARTS, Part, SharedOptimizer, Term
@@ -37,8 +37,6 @@ from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.policies import layer_modes, why_not
 from frostline.policies.modes import Mode
-
-BACKWARD: tuple[Pass, Pass] = ("activation_gradient", "weight_gradient")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,16 +139,20 @@ class CostModel:
         Variables go by their paths.
 
         Raises:
-            UsageError: no anchor shows a layer in the mode that it takes in this configuration.
+            UsageError: the training step cannot run so, or no anchor shows a layer in the mode
+                that it takes in this configuration.
         """
         return self.total(frozen_variables) / self.baseline
 
     def speedup(self, frozen_variables: Collection[str]) -> float:
-        """Predicted baseline / predicted configuration."""
+        """Predicted baseline / predicted configuration; raises as `predict`."""
         return 1 / self.predict(frozen_variables)
 
     def prices(self, frozen_variables: Collection[str]) -> tuple[LayerPrice, ...]:
-        """Every layer's price in a configuration, in layer order, and the fixed rest last."""
+        """Every layer's price in a configuration, in layer order, and the fixed rest last.
+
+        Raises as `predict`.
+        """
         frozen = frozenset(frozen_variables)
         if reason := why_not(self.facts, frozen):
             raise UsageError(reason)
@@ -184,7 +186,10 @@ class CostModel:
                 )
 
     def total(self, frozen_variables: Collection[str]) -> float:
-        """Predicted step time of a configuration, in steps of the measured baseline."""
+        """Predicted step time of a configuration, in steps of the measured baseline.
+
+        Raises as `predict`.
+        """
         return sum(row.total for row in self.prices(frozen_variables))
 
     def _forward(self) -> dict[tuple[str, Mode], _Forward]:
@@ -249,7 +254,7 @@ class CostModel:
                 needed_by=op.needed_by,
             )
             for op in self._base.ops
-            if op.pass_ in ("activation_gradient", "weight_gradient") and op.unit != FIXED
+            if op.pass_ in BACKWARD and op.unit != FIXED
         ]
 
     def _passing(self) -> list[Term]:

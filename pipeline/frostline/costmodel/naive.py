@@ -26,13 +26,11 @@ class LayerProfile:
 
     Attributes:
         index: order of first use.
-        params: parameters trainable in the baseline.
         forward_flops: None where no count is registered.
         dx_ns, dw_ns: gradient times per step in the profiled baseline.
     """
 
     index: int
-    params: int
     forward_flops: int | None
     dx_ns: int
     dw_ns: int
@@ -58,7 +56,7 @@ def naive_speedups(
 ) -> dict[str, float | None]:
     """Predicted speedup of a configuration by each naive predictor, by the predictor's name.
 
-    None where it cannot say (everything frozen, no FLOP count).
+    None where it cannot say (everything frozen, no FLOP count). The names are those of `NAIVE`.
     """
     flops = _flops_share(inputs.layers, frozen_layers)
     return {

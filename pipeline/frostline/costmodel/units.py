@@ -19,8 +19,8 @@ def units_of(facts: ModelFacts, graph: StepGraph) -> dict[str, str]:
     A layer that owns weights decides about itself. A weightless one (an activation, a pooling, an
     addition) goes with the last layer, in the order of first use, whose variables need its
     gradient: gradients flow through it exactly when they flow to or through that layer. Where no
-    variable needs it (what lies before every weight), it is fixed. The traced
-    step in which everything trains tells all of that.
+    variable needs it (what lies before every weight), it is fixed. The traced step in which
+    everything trains tells all of that.
 
     Which layer owns a variable is what the facts say: a variable of nested cells goes by a longer
     path (`rnn/stacked/cell0/kernel`) than the layer that it belongs to (`rnn`).

@@ -17,8 +17,7 @@ from frostline.analyse.busy import busy_fraction
 from frostline.analyse.lookup import BASELINE, KnownFacts, baseline_of, find_trial
 from frostline.analyse.stored_model import facts_if_known
 from frostline.attribute.costs import apportion
-from frostline.attribute.dispatch import RULE as DISPATCH
-from frostline.attribute.rules import AHEAD
+from frostline.attribute.rules import AHEAD, DISPATCH
 from frostline.difference.difference import Clock, Difference, Op, Side
 from frostline.difference.match import changes
 from frostline.errors import UsageError

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from pydantic import TypeAdapter
 
-from frostline.variant import LORA_PREFIX
+from frostline.variant import is_lora
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class VariableFacts:
     @property
     def is_lora(self) -> bool:
         """Whether Keras's `enable_lora` added it."""
-        return self.name.startswith(LORA_PREFIX)
+        return is_lora(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +241,7 @@ def _wrong(facts: ModelFacts) -> Iterator[str]:
             yield f"layer {_short(name)} holds {_short(unknown.pop())}, which is no variable"
     if not 0 <= facts.builder_frozen_params <= facts.untrainable_params <= _MOST:
         yield "the parameters that the builder froze are out of range"
-    if unknown := set().union(*facts.must_train) - {each.path for each in facts.variables}:
+    if unknown := set().union(*facts.must_train) - paths:
         yield f"{_short(unknown.pop())} must train, which is no variable"
     if layers and facts.total_params == 0:
         yield "no layer has parameters"

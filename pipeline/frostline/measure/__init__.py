@@ -10,7 +10,10 @@ synthetic       batches that suit a model: `id_ranges` of its inputs, `targets` 
 fresh_state     names and random numbers as in a new process, while compiled steps stay
 compilations    how often a step was compiled
 layers          which layers own what trains, and how to freeze it
+variants        LoRA, quantised kernels, recomputed activations
 arm, trial_arm  one side of the comparison: model, train function, batches
+fed_arm         a model's entry -> an arm, built and fed
+fresh_step      a training function made anew, with no trace of an earlier one
 freeze_check    whether the freeze took effect
 interleave      blocks of both arms in turn; `pairing` decides when to stop
 profiler        a profiled window of steps, separate from every sample
@@ -22,8 +25,11 @@ learning_rate   a smaller one where synthetic batches make a model diverge
 precision       the dtype policy that a builder sets itself
 backend         which backend Keras was told to use
 short_error     what an error of TensorFlow says, in a line or two
+out_of_memory   whether an error means that memory ran out
 device          the device of the process: its kind, memory, energy, threads
+held_bytes      what a model holds before a step runs
 alone           a few steps of a configuration with no baseline beside it, for their memory
+retrace         a measured trial's step, traced again and not run
 device_state    clock, temperature, power and throttling of its GPUs
 memory_release  frees what a trial held
 phase_times     wall time by phase

@@ -22,9 +22,13 @@ from frostline.variant import Variant
 from frostline.words import counted
 
 MIN_BLOCK_NS = 20_000_000
-_WARM_STEPS = 3
+"""A block of steps lasts this long or longer."""
+
 LONGEST_CYCLE = 128
-_MARKS = 3  # cycles in a profile; a median needs some
+"""Steps of the longest cycle that samples cover as a whole: a block of more would take too long."""
+
+_WARM_CYCLES = 3
+_LEAST_MARKS = 3  # a median needs some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +108,9 @@ class Arm:
     def build_variables(self) -> tuple[str, ...]:
         """Give a subclassed model its variables, and make a variant of a model that is to be one.
 
-        A subclassed model has its variables only once it has been called.
-
-        Layers are named and frozen before the first step, so the variables are needed by then. What
-        the model's `call` does not reach, or a model without one, gets them from a training step
-        that is traced and never run.
+        Layers are named and frozen before the first step, so the variables are needed by then, and
+        a subclassed model has them only once it has been called. What the model's `call` does not
+        reach, or a model without one, gets them from a training step that is traced and never run.
 
         Returns:
             Warnings about the variant.
@@ -208,7 +210,7 @@ class Arm:
 
     def warm_up(self) -> list[Block]:
         """Run the steps that do not count, and choose the length of a block from them."""
-        blocks = [self.run(self.cycle) for _ in range(_WARM_STEPS)]
+        blocks = [self.run(self.cycle) for _ in range(_WARM_CYCLES)]
         fastest = min(block.step_ns for block in blocks)
         self.block_steps = self.whole_cycles(math.ceil(MIN_BLOCK_NS / max(fastest, 1)))
         if self.block_steps > self.cycle:
@@ -222,7 +224,7 @@ class Arm:
 
         What a cycle does once stands in every mark, so that a median over them finds it.
         """
-        marks = n_steps if self.cycle == 1 else max(_MARKS, math.ceil(n_steps / self.cycle))
+        marks = n_steps if self.cycle == 1 else max(_LEAST_MARKS, math.ceil(n_steps / self.cycle))
         blocks = []
         for number in range(marks):
             with tf.profiler.experimental.Trace("train", step_num=number, _r=1):

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -21,18 +20,19 @@ from frostline.errors import TrialError
 from frostline.gpus import gpus_here
 from frostline.measure import device
 from frostline.measure.arm import Arm
-from frostline.measure.batches import Feed, feed
-from frostline.measure.build import build, strategy_for
+from frostline.measure.batches import Feed
+from frostline.measure.build import strategy_for
 from frostline.measure.compilations import step_traces
 from frostline.measure.device_state import device_state
 from frostline.measure.eager import runs_eagerly, why_eager
+from frostline.measure.fed_arm import fed_arm
 from frostline.measure.fresh_state import clears
 from frostline.measure.gradient_norms import gradient_norms
 from frostline.measure.interleave import Comparison, interleave, median_ns, sample
 from frostline.measure.layers import owned_layers
-from frostline.measure.learning_rate import slow_down
+from frostline.measure.learning_rate import may_go_slower
 from frostline.measure.memory_release import release_memory, settle, transient_models, unsettle
-from frostline.measure.messages import Measured, OpenGroup, Ready, Sample
+from frostline.measure.messages import ArmName, Measured, OpenGroup, Ready, Sample
 from frostline.measure.out_of_memory import is_out_of_memory
 from frostline.measure.pairing import estimate, looks
 from frostline.measure.phase_times import Phases
@@ -178,7 +178,7 @@ class WarmBaseline:
             device_after=state_after,
         )
 
-    def _blocks(self, arm: Arm, name: Any, count: int, *, position: int) -> tuple[Sample, ...]:
+    def _blocks(self, arm: Arm, name: ArmName, count: int, *, position: int) -> tuple[Sample, ...]:
         with self._phases.timed("step", "measure"):
             return tuple(
                 sample(arm.run(arm.block_steps), name, pair, position, warmup=False)
@@ -282,9 +282,10 @@ class WarmBaseline:
             return self._warm_baseline()
         except TrialError as error:
             is_synthetic = self._feed is not None and self._feed.synthetic is not None
-            if error.kind != "NonFiniteLoss" or not is_synthetic:
+            if not may_go_slower(error, is_synthetic=is_synthetic):
                 raise
         self._slowed = True
+        release_memory()  # of the model that diverged: memory may not hold another one beside it
         return self._warm_baseline()
 
     def _warm_baseline(self) -> Arm:
@@ -296,31 +297,17 @@ class WarmBaseline:
 
     def _build(self, spec: ModelSpec | None = None) -> tuple[Arm, tuple[str, ...]]:
         """An arm of a variant, or of the plain model."""
-        spec = spec or self._spec
-        seed = self._measure.seed
         with self._phases.timed("build", "build"):
-            model, warnings = build(spec, self._setting, seed=seed, strategy=self._strategy)
-            if self._slowed and (slower := slow_down(model)) is not None:
-                warnings = (*warnings, slower)
-            with self._strategy.scope():
-                found = feed(
-                    model,
-                    spec,
-                    self._setting,
-                    self._strategy,
-                    seed=seed,
-                    known=self._feed,
-                )
-                arm = Arm(
-                    model,
-                    found.batches,
-                    self._strategy,
-                    cycle=found.cycle,
-                    variant=spec.variant,
-                )
-                left = arm.build_variables()
-        self._feed = replace(found, batches=iter(()))
-        return arm, (*warnings, *found.warnings, *left)
+            made = fed_arm(
+                spec or self._spec,
+                self._setting,
+                self._strategy,
+                seed=self._measure.seed,
+                known=self._feed,
+                slowed=self._slowed,
+            )
+        self._feed = made.feed
+        return made.arm, made.warnings
 
     def _open_baseline(self) -> Arm:
         if self._baseline is None:

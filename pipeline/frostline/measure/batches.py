@@ -25,10 +25,8 @@ from frostline.measure.build import load_callable, returned_dataset, user_code
 from frostline.measure.synthetic import synthetic_batch
 from frostline.trial import ModelSpec, Setting
 
-MOST_IN_A_CYCLE = LONGEST_CYCLE
-"""Batches of a longer dataset are timed as they come: a block of so many steps takes too long."""
-
-_COUNTED_S = 20.0
+_MOST_COUNTING_S = 20.0
+"""Seconds in which the batches of a dataset are looked through to find its cycle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,9 +163,9 @@ def _shapes(dataset: tf.data.Dataset) -> Feed:
         return Feed(batches=iter(()), examples_per_batch=examples)
     seen: list[tuple[Any, ...]] = []
     rows: list[int | None] = []
-    ended, deadline = True, time.monotonic() + _COUNTED_S
+    ended, deadline = True, time.monotonic() + _MOST_COUNTING_S
     for batch in dataset:
-        if len(seen) == MOST_IN_A_CYCLE or time.monotonic() > deadline:
+        if len(seen) == LONGEST_CYCLE or time.monotonic() > deadline:
             ended = False
             break
         seen.append(tuple(_size(part) for part in tf.nest.flatten(batch)))

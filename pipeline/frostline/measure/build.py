@@ -2,8 +2,8 @@
 
 In: the model spec and the training setting. Out: the model, compiled as `fit` would find it, with
 everything trainable that its builder left trainable. A builder may return its dataset beside the
-model, as `(model, dataset)`. Refuses (TrialError, stage `build`): a builder
-that cannot be found or raises, one that returns no `keras.Model`, a model that was never built.
+model, as `(model, dataset)`. Refuses (TrialError, stage `build`): a builder that cannot be found or
+raises, one that returns no `keras.Model`, a model that was never built.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class MeasureProcess(Child):
             The stages that the process enters; None where 50 ms went by without any.
 
         Returns:
-            `Inspected`, `Ready`, `Measured` or `Failed`.
+            Any reply but `Progress`: what the request asks to be answered with, or `Failed`.
 
         Raises:
             ProcessDied: it ended, closed its pipe, or answered something that is no reply.

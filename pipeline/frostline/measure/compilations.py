@@ -30,7 +30,10 @@ def _counters(function: Any, deep: int) -> Iterator[Any]:
     if not isinstance(function, FunctionType) or not deep:
         return
     for cell in function.__closure__ or ():
-        held = cell.cell_contents
+        try:
+            held = cell.cell_contents
+        except ValueError:  # a name that has no value yet
+            continue
         counter = getattr(held, "experimental_get_tracing_count", None)
         if counter is not None:
             yield counter

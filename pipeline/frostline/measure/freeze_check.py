@@ -37,7 +37,7 @@ def check_differentiable(trained: Iterable[str], unconnected: Iterable[str]) -> 
     """
     wanted = set(trained)
     if wanted and wanted <= set(unconnected):
-        raise no_gradients(f"the loss depends on none of {_some(sorted(wanted))}")
+        raise _no_gradients(f"the loss depends on none of {_some(sorted(wanted))}")
 
 
 def check_unseen(before: Mapping[str, str], after: Mapping[str, str]) -> None:
@@ -52,7 +52,7 @@ def check_unseen(before: Mapping[str, str], after: Mapping[str, str]) -> None:
     """
     unmoved = sorted(path for path in before if before[path] == after[path])
     if unmoved and len(unmoved) == len(before):
-        raise no_gradients("no gradient tape is asked, and no trainable value moves")
+        raise unseen_and_unmoved()
     if unmoved:
         raise _mismatch(
             "asks no gradient tape that can be seen, and does not move these trainable variables; "
@@ -62,16 +62,17 @@ def check_unseen(before: Mapping[str, str], after: Mapping[str, str]) -> None:
         )
 
 
-def no_gradients(why: str) -> TrialError:
-    """The error of a step without a single gradient; `why` says what was seen."""
-    return TrialError(
-        "check",
-        "NoGradients",
-        f"the training step computes no gradients: {why}. Freezing has nothing to save where "
-        "nothing is differentiated; look for an operation without a gradient on every way to the "
-        "loss (stop_gradient, argmax, rounding, a comparison, a cast to integers), and for a "
-        "train_step that does not ask its tape",
-    )
+def refused_by_keras(error: Exception) -> TrialError | None:
+    """The error of a step in which Keras found no gradient to apply; None where it says another."""
+    said = str(error)
+    if "No gradients provided" not in said:
+        return None
+    return _no_gradients(f"Keras says {said.splitlines()[0]!r}")
+
+
+def unseen_and_unmoved() -> TrialError:
+    """The error of a step without a gradient tape that leaves all as it was."""
+    return _no_gradients("no gradient tape is asked, and no trainable value moves")
 
 
 def check_gradients(
@@ -139,6 +140,18 @@ def check_values(
     if unmoved:
         warnings.append(f"trainable values that did not move: {_some(unmoved)}")
     return tuple(warnings)
+
+
+def _no_gradients(why: str) -> TrialError:
+    """The error of a step without a single gradient; `why` says what was seen."""
+    return TrialError(
+        "check",
+        "NoGradients",
+        f"the training step computes no gradients: {why}. Freezing has nothing to save where "
+        "nothing is differentiated; look for an operation without a gradient on every way to the "
+        "loss (stop_gradient, argmax, rounding, a comparison, a cast to integers), and for a "
+        "train_step that does not ask its tape",
+    )
 
 
 def _mismatch(what: str, paths: list[str]) -> TrialError:

@@ -9,18 +9,19 @@ gradient tape, and ones that take gradients inside another function.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.autograph.impl.api import autograph_artifact
 from tensorflow.python.framework import ops
 
 from frostline.errors import TrialError
 from frostline.measure.graph.recorder import variable_key
+from frostline.measure.graph.wrapped_methods import wrapped
 from frostline.measure.layers import OwnedLayer
 
 STEPS = 8
@@ -91,27 +92,27 @@ def _squares(model: keras.Model, strategy: tf.distribute.Strategy, keys: Sequenc
     return tf.function(one, autograph=False)
 
 
-@contextmanager
-def _watched(seen: dict[int, tf.Tensor]) -> Iterator[None]:
+def _watched(seen: dict[int, tf.Tensor]) -> AbstractContextManager[None]:
     """Add up the squares of what gradient tapes return while the block is traced."""
-    original = tf.GradientTape.gradient
 
-    def gradient(tape: tf.GradientTape, target: Any, sources: Any, *rest: Any, **named: Any) -> Any:
-        result = original(tape, target, sources, *rest, **named)
-        here = ops.get_default_graph()
-        flat = tf.nest.flatten(sources), tf.nest.flatten(result)
-        if len(flat[0]) == len(flat[1]):
-            for source, value in zip(*flat, strict=True):
-                if value is not None and getattr(value, "graph", here) is here:
-                    key = variable_key(source)
-                    seen[key] = seen.get(key, tf.constant(0.0)) + _square(value)
-        return result
+    def watching(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def gradient(
+            tape: tf.GradientTape, /, target: Any, sources: Any, *args: Any, **kwargs: Any
+        ) -> Any:
+            result = original(tape, target, sources, *args, **kwargs)
+            here = ops.get_default_graph()
+            flat = tf.nest.flatten(sources), tf.nest.flatten(result)
+            if len(flat[0]) == len(flat[1]):
+                for source, value in zip(*flat, strict=True):
+                    if value is not None and getattr(value, "graph", here) is here:
+                        key = variable_key(source)
+                        seen[key] = seen.get(key, tf.constant(0.0)) + _square(value)
+            return result
 
-    tf.GradientTape.gradient = autograph_artifact(gradient)
-    try:
-        yield
-    finally:
-        tf.GradientTape.gradient = original
+        return gradient
+
+    return wrapped(tf.GradientTape, "gradient", watching)
 
 
 def _square(gradient: Any) -> tf.Tensor:

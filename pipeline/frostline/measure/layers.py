@@ -105,7 +105,7 @@ def owned_layers(model: keras.Model) -> tuple[OwnedLayer, ...]:
     visits = tuple(_visits(model))
     holder: dict[int, _Visit] = {}
     for visit in visits:
-        for variable in _own_variables(visit.layer):
+        for variable in own_variables(visit.layer):
             known = holder.get(id(variable))
             if id(variable) in trains and (known is None or known.depth < visit.depth):
                 holder[id(variable)] = visit
@@ -114,7 +114,7 @@ def owned_layers(model: keras.Model) -> tuple[OwnedLayer, ...]:
     for visit in visits:
         name = visit.path or own_name
         is_norm = isinstance(visit.owner, _NORMS)
-        for variable in _own_variables(visit.layer):
+        for variable in own_variables(visit.layer):
             if holder.get(id(variable)) is not visit:
                 continue
             _, variables = collected.setdefault(name, (visit.owner, []))
@@ -130,6 +130,12 @@ def owned_layers(model: keras.Model) -> tuple[OwnedLayer, ...]:
         )
         for name, (layer, variables) in collected.items()
     )
+
+
+def own_variables(layer: keras.Layer) -> Iterator[keras.Variable]:
+    """Variables that a layer tracks itself, those of layers that it holds not included."""
+    yield from layer._trainable_variables
+    yield from layer._non_trainable_variables
 
 
 def frozen_by_builder(model: keras.Model) -> tuple[keras.Variable, ...]:
@@ -175,12 +181,6 @@ def freeze(model: keras.Model, frozen_variables: Iterable[str]) -> None:
             entry.layer.trainable = False
         for variable in chosen:
             variable.variable.trainable = False
-
-
-def _own_variables(layer: keras.Layer) -> Iterator[keras.Variable]:
-    """Variables that the layer tracks itself, its sublayers' not included."""
-    yield from layer._trainable_variables
-    yield from layer._non_trainable_variables
 
 
 def _owned_variable(

@@ -1,15 +1,23 @@
 """A smaller learning rate for synthetic batches on which a model diverges.
 
-In: a compiled model. Out: the same with its optimizer's learning rate divided, and a sentence that
-says so. What a step computes with takes the same time whatever the rate is, but values that are not
-finite do not: loss scaling leaves updates out. Real data need none of this.
+In: what a step raised, and a compiled model. Out: whether to try again, and the model with its
+optimizer's learning rate divided, with a sentence that says so. What a step computes with takes the
+same time whatever the rate is, but values that are not finite do not: loss scaling leaves updates
+out. Real data need none of this.
 """
 
 from __future__ import annotations
 
 import keras
 
+from frostline.errors import TrialError
+
 DIVISOR = 1e6
+
+
+def may_go_slower(error: TrialError, *, is_synthetic: bool) -> bool:
+    """Whether a smaller learning rate may help: the loss was not finite on synthetic batches."""
+    return is_synthetic and error.kind == "NonFiniteLoss"
 
 
 def slow_down(model: keras.Model) -> str | None:

@@ -8,7 +8,7 @@ when its input does. Imports neither TensorFlow nor Keras, so that both sides ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
@@ -21,7 +21,7 @@ ArmName = Literal["baseline", "trial"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectModel:
-    """Build the model under the setting, trace its forward pass, answer with `Inspected`."""
+    """Build the model, trace its training step and rehearse it; answer with `Inspected`."""
 
     op: Literal["inspect"] = "inspect"
     model: ModelSpec
@@ -53,7 +53,10 @@ class RetraceStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenGroup:
-    """Build and warm up the baseline that the following trials are compared with."""
+    """Build and warm up the baseline that the following trials are compared with.
+
+    Answer with `Ready`.
+    """
 
     op: Literal["open"] = "open"
     model: ModelSpec
@@ -64,7 +67,7 @@ class OpenGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTrial:
-    """Measure one trial against the open baseline.
+    """Measure one trial against the open baseline; answer with `Measured`.
 
     Attributes:
         scratch: an existing, empty folder for the trace; belongs to the lease.
@@ -103,7 +106,11 @@ Request = InspectModel | RetraceStep | OpenGroup | RunTrial | RunAlone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """The process entered a stage (`build`, `trace`, `check`, `measure`, `profile`)."""
+    """The process entered a stage.
+
+    Attributes:
+        stage: `import`, `build`, `trace`, `check`, `measure`, `profile` or `gradients`.
+    """
 
     op: Literal["progress"] = "progress"
     stage: str
@@ -318,7 +325,6 @@ class Failed:
     kind: str
     message: str
     fatal: bool = False
-    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_refusal(self) -> bool:

@@ -11,7 +11,7 @@ from collections import Counter
 
 import keras
 
-from frostline.measure.layers import all_layers
+from frostline.measure.layers import all_layers, own_variables
 
 
 def own_precision(model: keras.Model, called_under: str) -> str | None:
@@ -27,8 +27,7 @@ def own_precision(model: keras.Model, called_under: str) -> str | None:
     sizes: Counter[str] = Counter()
     for layers in all_layers(model).values():
         for layer in layers:
-            own = (*layer._trainable_variables, *layer._non_trainable_variables)
-            if own:
+            if own := tuple(own_variables(layer)):
                 sizes[layer.dtype_policy.name] += sum(math.prod(each.shape) for each in own)
     if not sizes or called_under in sizes:
         return None

@@ -18,7 +18,9 @@ from frostline.measure.arm import Arm
 from frostline.measure.short_error import short_error
 from frostline.trial import Trial
 
-_ANCHOR_STEPS = 2
+_ANCHOR_LENGTH = 2
+"""How many times as long an anchor's windows are as those of a plain trial."""
+
 _ANCHOR_WINDOWS = 3
 
 
@@ -27,7 +29,7 @@ class ProfiledWindow:
     """What a profiled window gave.
 
     Attributes:
-        trace_file: the `.xplane.pb`; None with a reason in `error`.
+        trace_file: the `.xplane.pb`; None with a reason in `error`, unless none was asked for.
         step_ns: median time of a profiled step; None when no step was profiled.
         error: why there is no trace.
         windows: how many were profiled to get it.
@@ -40,7 +42,11 @@ class ProfiledWindow:
 
 
 def profile(arm: Arm, n_steps: int, folder: Path) -> ProfiledWindow:
-    """Profile `n_steps` steps of an arm into `folder`."""
+    """Profile `n_steps` steps of an arm into `folder`, at least; with 0 nothing is profiled.
+
+    Raises:
+        TrialError: the loss is not finite.
+    """
     if n_steps == 0:
         return ProfiledWindow(trace_file=None, step_ns=None, error=None)
     options = tf.profiler.experimental.ProfilerOptions(
@@ -94,10 +100,10 @@ def windows_of(trial: Trial, *, on_gpu: bool) -> tuple[int, int]:
     time), so one window of each anchor is enough there, and the other controls are plain trials.
     """
     if on_gpu:
-        return 1, _ANCHOR_STEPS if trial.anchor is not None else 1
+        return 1, _ANCHOR_LENGTH if trial.anchor is not None else 1
     if trial.anchor is None and not trial.is_control:
         return 1, 1
-    return _ANCHOR_WINDOWS, _ANCHOR_STEPS
+    return _ANCHOR_WINDOWS, _ANCHOR_LENGTH
 
 
 def least_disturbed(windows: Sequence[ProfiledWindow]) -> ProfiledWindow:

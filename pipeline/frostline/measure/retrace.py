@@ -18,9 +18,9 @@ import tensorflow as tf
 
 from frostline.errors import TrialError
 from frostline.measure.arm import Arm
-from frostline.measure.batches import feed
-from frostline.measure.build import build, strategy_for
+from frostline.measure.build import strategy_for
 from frostline.measure.eager import runs_eagerly
+from frostline.measure.fed_arm import fed_arm
 from frostline.measure.fresh_step import fresh_train_function
 from frostline.measure.graph.recorder import StepRecorder
 from frostline.measure.graph.step import analyse_step
@@ -49,11 +49,10 @@ def retrace(request: RetraceStep, enter: Callable[[str], None]) -> Retraced:
     """
     setting = replace(request.setting, strategy="single")
     enter("build")
-    model, _ = build(request.model, setting, seed=request.seed)
-    strategy = strategy_for(setting)
-    found = feed(model, request.model, setting, strategy, seed=request.seed, counted=False)
-    arm = Arm(model, found.batches, strategy, variant=request.model.variant)
-    arm.build_variables()
+    arm = fed_arm(
+        request.model, setting, strategy_for(setting), seed=request.seed, counted=False
+    ).arm
+    model = arm.model
     owned = owned_layers(model)
     freeze(model, frozenset(request.frozen_variables))
     enter("trace")

@@ -25,8 +25,9 @@ from frostline.measure.held_bytes import held_bytes
 from frostline.measure.layers import OwnedLayer, freeze, owned_layers
 from frostline.measure.messages import HeldBytes
 from frostline.measure.phase_times import Phases
-from frostline.measure.variants import base_weights, is_lora
+from frostline.measure.variants import base_weights
 from frostline.trial import Trial
+from frostline.variant import is_lora
 
 Make = Callable[[], tuple[Arm, tuple[str, ...]]]
 """Builds the model's arm, nothing frozen yet; and warnings."""
@@ -175,9 +176,10 @@ def first_step(arm: Arm) -> None:
     try:
         arm.run(1)
     except ValueError as error:
-        if "No gradients provided" not in str(error):
+        refused = freeze_check.refused_by_keras(error)
+        if refused is None:
             raise
-        raise freeze_check.no_gradients(f"Keras says {str(error).splitlines()[0]!r}") from error
+        raise refused from error
 
 
 def _watched(

@@ -20,7 +20,7 @@ from frostline.errors import TrialError
 from frostline.measure.layers import all_layers
 from frostline.measure.short_error import short_error
 from frostline.suggest import advice
-from frostline.variant import LORA_PREFIX, Lora, Quantize, Variant
+from frostline.variant import Lora, Quantize, Variant
 
 _KINDS = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Embedding)
 _WRAPS_WHOLE_CALLS = ("list_of_layers", "larger_than", "full")
@@ -56,11 +56,6 @@ def vary(model: keras.Model, variant: Variant) -> tuple[str, ...]:
     if variant.lora is not None:
         _with_lora(carriers, variant.lora)
     return said
-
-
-def is_lora(name: str) -> bool:
-    """Whether a variable of this name is one that LoRA added."""
-    return name.startswith(LORA_PREFIX)
 
 
 def base_weights(layer: keras.Layer) -> dict[str, keras.Variable]:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from frostline.attribute.step_graph import StepGraph
+from frostline.attribute.step_graph import BACKWARD, StepGraph
 from frostline.memory.liveness import OF_SHAPES, renamed
-
-_BACKWARD = ("activation_gradient", "weight_gradient")
 
 
 def kept_activations(graph: StepGraph) -> dict[str, int] | None:
@@ -34,7 +32,7 @@ def kept_activations(graph: StepGraph) -> dict[str, int] | None:
     kept = {
         origin(tensor)
         for op in ops
-        if op.pass_ in _BACKWARD and op.op_type not in OF_SHAPES
+        if op.pass_ in BACKWARD and op.op_type not in OF_SHAPES
         for tensor in op.inputs or ()
         if ops[tensor[0]].pass_ == "forward"
     }

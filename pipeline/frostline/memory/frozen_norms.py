@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
+from frostline.attribute.step_graph import BACKWARD, GraphOp, Pass, StepGraph
 from frostline.facts.model_facts import LayerFacts, ModelFacts
 
-_BACKWARD: tuple[Pass, ...] = ("activation_gradient", "weight_gradient")
 _FORWARD: tuple[Pass, ...] = ("forward",)
 
 FrozenStep = tuple[frozenset[str], StepGraph]
@@ -31,7 +30,7 @@ def left_out(
     of_layer: dict[tuple[str, tuple[Pass, ...]], list[int]] = defaultdict(list)
     for number, op in enumerate(graph.ops):
         if op.layer in norms and op.op_type != "AddN":
-            for passes in (_FORWARD, _BACKWARD):
+            for passes in (_FORWARD, BACKWARD):
                 if op.pass_ in passes:
                     of_layer[op.layer, passes].append(number)
     found: dict[str, tuple[int, ...]] = defaultdict(tuple)

@@ -33,7 +33,7 @@ from frostline.memory.least import ALWAYS, Least, When
 from frostline.memory.lines import Line, Workspace, lower_hull
 from frostline.memory.liveness import TEMPORARY, MemoryOp, Peak, moments, peak
 from frostline.memory.peak_prediction import HeldTensor, Holder, PeakPrediction
-from frostline.memory.program import ProgramStep, left, needs_of, pruned
+from frostline.memory.program import ProgramStep, kept_steps, needs_of, without_unread_buffers
 from frostline.memory.running import Running
 from frostline.policies import why_not
 
@@ -235,8 +235,8 @@ class MemoryModel:
         if self._program is not None:
             always = self._always
             named = {op.op_name: each for op, each in zip(ops, needs, strict=True)}
-            left_when = needs_of(self._program, named, always)
-            return Least(self._program, list(map(_when, left_when)), self._order)
+            kept_when = needs_of(self._program, named, always)
+            return Least(self._program, list(map(_when, kept_when)), self._order)
         position = {layer.name: number for number, layer in enumerate(self._facts.layers)}
         conditions = [_when(each) for each in needs]
         for layer, numbers in self._left_out.items():
@@ -295,8 +295,8 @@ class MemoryModel:
                         runs[number] = False
             return ops, runs
         by_name = {op.op_name: flag for op, flag in zip(ops, runs, strict=True)}
-        kept = left(self._program, by_name, self._always)
-        return pruned(self._program, kept), kept
+        kept = kept_steps(self._program, by_name, self._always)
+        return without_unread_buffers(self._program, kept), kept
 
 
 def _that_count(ops: Sequence[MemoryOp]) -> Iterator[int]:

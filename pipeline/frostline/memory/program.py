@@ -37,17 +37,17 @@ class ProgramStep:
     temporary_bytes: int | None = None
 
 
-def left(
-    steps: Sequence[ProgramStep], runs: Mapping[str, bool], forward: frozenset[str]
+def kept_steps(
+    steps: Sequence[ProgramStep], runs: Mapping[str, bool], always: frozenset[str]
 ) -> list[bool]:
-    """Per instruction, whether it is left.
+    """Per instruction, whether it is left in a configuration.
 
     Args:
         steps: the program.
         runs: by op of the traced step, whether it runs.
-        forward: names of the ops that every configuration runs.
+        always: names of the ops of the traced step that every configuration runs.
     """
-    found = [_is_wanted(step, runs, forward) for step in steps]
+    found = [_is_wanted(step, runs, always) for step in steps]
     readers = _readers(steps)
     last = len(steps) - 1
     for number in reversed(range(len(steps))):
@@ -57,15 +57,15 @@ def left(
 
 
 def needs_of(
-    steps: Sequence[ProgramStep], needs: Mapping[str, int | None], forward: frozenset[str]
+    steps: Sequence[ProgramStep], needs: Mapping[str, int | None], always: frozenset[str]
 ) -> list[int | None]:
     """Per instruction, the condition under which it is left, as `frostline.memory.least` takes it.
 
-    `needs` has that of each op of the traced step.
+    `needs` has that of each op of the traced step; `always` is as in `kept_steps`.
     """
     found: list[int | None] = []
     for step in steps:
-        own = [needs[name] for name in step.graph_ops if name in needs and name not in forward]
+        own = [needs[name] for name in step.graph_ops if name in needs and name not in always]
         known = [each for each in own if each]
         found.append(0 if not own else union(known) if len(known) == len(own) else None)
     readers = _readers(steps)
@@ -80,7 +80,7 @@ def needs_of(
     return found
 
 
-def pruned(steps: Sequence[ProgramStep], kept: Sequence[bool]) -> list[ProgramStep]:
+def without_unread_buffers(steps: Sequence[ProgramStep], kept: Sequence[bool]) -> list[ProgramStep]:
     """The program without the buffers that only instructions read which are not left.
 
     A fusion that makes several makes only what is read; so would XLA.
@@ -107,8 +107,8 @@ def _readers(steps: Sequence[ProgramStep]) -> list[tuple[int, ...]]:
     return readers_of([tuple(source for source, _ in step.inputs or ()) for step in steps])
 
 
-def _is_wanted(step: ProgramStep, runs: Mapping[str, bool], forward: frozenset[str]) -> bool:
+def _is_wanted(step: ProgramStep, runs: Mapping[str, bool], always: frozenset[str]) -> bool:
     """An instruction that recomputes forward ops for others is there for the others."""
     known = [name for name in step.graph_ops if name in runs]
-    own = [name for name in known if name not in forward]
+    own = [name for name in known if name not in always]
     return not own or any(runs[name] for name in own)

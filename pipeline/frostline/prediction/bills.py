@@ -19,7 +19,7 @@ from statistics import median
 
 from frostline.billing.bill import Amount, Bill, bill_of
 from frostline.billing.run import Run
-from frostline.billing.trials import counted_joules, energy_spread, examples_per_step
+from frostline.billing.trials import counted_joules, energy_spread
 from frostline.costmodel.held_out import HeldOut, HeldOutError, held_out_error
 from frostline.prediction.fitted_groups import PredictedGroup
 from frostline.prediction.interval import spread
@@ -130,7 +130,7 @@ def billing_of(
     joules = [value for row in group.rows if row.is_control and (value := counted_joules(row))]
     return Billing(
         run=run,
-        examples_per_step=median(map(examples_per_step, group.rows)),
+        examples_per_step=group.examples_per_step,
         baseline_step_ns=Amount(value=baseline_step_ns).within(floor),
         baseline_joules=(
             Amount(value=median(joules)).within(energy_spread(group.rows)) if joules else None

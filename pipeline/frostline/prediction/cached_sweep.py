@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from statistics import median
 
 from frostline.analyse.stored_model import read_graph
 from frostline.analyse.stored_study import study_of
 from frostline.attribute.step_graph import StepGraph
 from frostline.billing.run import Run, settled
-from frostline.billing.trials import examples_per_step
 from frostline.errors import UsageError
 from frostline.policies import Policy, expand
 from frostline.prediction.cached_features import CachedFeatures, cached_features
@@ -56,8 +54,7 @@ def predict_cached(
     found, notices = [], [each.notice for each in rest]
     for group in fitted:
         graph = _graph(sweep, group)
-        baselines = [row.baseline_step_ns for row in group.rows if row.baseline_step_ns]
-        if graph is None or not baselines:
+        if graph is None or group.baseline_step_ns is None:
             notices.append(
                 f"{group.key.label}: its anchors left no traced step to find a prefix in"
             )
@@ -78,8 +75,8 @@ def predict_cached(
                             graph,
                             policy=one.policy,
                             frozen=one.frozen_variables,
-                            baseline_step_ns=median(baselines),
-                            batch_size=median(map(examples_per_step, group.rows)),
+                            baseline_step_ns=group.baseline_step_ns,
+                            batch_size=group.examples_per_step,
                             examples=None if wanted is None else wanted.examples,
                             bandwidth=bandwidth,
                         )

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from frostline.analyse.busy import busy_fraction
 from frostline.analyse.stored_model import read_graph
 from frostline.attribute.rules import AHEAD
+from frostline.attribute.step_graph import BACKWARD
 from frostline.costmodel.anchor import AnchorRun, ProfiledOp
-from frostline.costmodel.model import BACKWARD
 from frostline.costmodel.naive import LayerProfile
 from frostline.costmodel.waits import (
     NEVER_IDLE,
@@ -89,20 +89,18 @@ def evidence_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> An
 
 def layer_profiles(sweep: Sweep, trial_id: str) -> dict[str, LayerProfile]:
     """A trial's profile by layer; gradient times are 0 where it has no trace."""
-    columns = ["layer", "index", "params", "forward_flops", *_GRADIENTS]
+    columns = [
+        "layer", "index", "forward_flops", "activation_gradient_ns", "weight_gradient_ns",
+    ]  # fmt: skip
     return {
         row["layer"]: LayerProfile(
             index=row["index"],
-            params=row["params"],
             forward_flops=row["forward_flops"],
             dx_ns=row["activation_gradient_ns"] or 0,
             dw_ns=row["weight_gradient_ns"] or 0,
         )
         for row in sweep.table("layers", columns, trials=[trial_id]).to_pylist()
     }
-
-
-_GRADIENTS = ("activation_gradient_ns", "weight_gradient_ns")
 
 
 def _anchor_of(row: TrialRow) -> str | None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from statistics import median
 
 from frostline.analyse.groups import GroupKey, controls_of, group_rows
 from frostline.analyse.prediction_error import held_out_of
 from frostline.analyse.stored_memory import memory_of
 from frostline.analyse.stored_model import load_facts
+from frostline.billing.trials import examples_per_step
 from frostline.costmodel.held_out import HeldOut
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.naive import NaiveInputs
@@ -52,6 +54,17 @@ class PredictedGroup:
     def memory(self) -> MemoryModel | None:
         """Predicts peaks; None where what it needs was not recorded."""
         return None if self.sweep is None else memory_of(self.sweep, self.rows, self.facts)
+
+    @cached_property
+    def baseline_step_ns(self) -> float | None:
+        """Median over its measured baselines, in nanoseconds; None where none was measured."""
+        found = [row.baseline_step_ns for row in self.rows if row.baseline_step_ns]
+        return median(found) if found else None
+
+    @cached_property
+    def examples_per_step(self) -> float:
+        """Median over its trials."""
+        return median(map(examples_per_step, self.rows))
 
     @property
     def held_out(self) -> tuple[TrialRow, ...]:

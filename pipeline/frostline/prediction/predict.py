@@ -21,7 +21,7 @@ from frostline.notebook import html_table, html_text, one_line
 from frostline.policies import Policy, PolicyMismatchError, expand, parse, refuse_misfits, spelled
 from frostline.prediction.bills import Billing
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
-from frostline.prediction.predicted_configurations import Answer, Known, answered
+from frostline.prediction.predicted_configurations import Answer, GroupFigures, answered
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.study.study import Study
 from frostline.suggest import advice
@@ -159,21 +159,21 @@ def predict(
     )
     found = []
     for group in fitted:
-        known = Known.of(group, run)
+        figures = GroupFigures.of(group, run)
         answers = [
             answer
             for policy in policies
-            for answer in _answered(group, known, policy, study, notices)
+            for answer in _answered(group, figures, policy, study, notices)
         ]
         if answers:
             found.append(
                 GroupAnswers(
                     key=group.key,
                     answers=tuple(answers),
-                    error=known.error,
+                    error=figures.error,
                     peak_error=peak_errors(group.judged_peaks()),
-                    noise_floor=known.noise_floor,
-                    billing=known.billing,
+                    noise_floor=figures.noise_floor,
+                    billing=figures.billing,
                 )
             )
     if not found:
@@ -197,7 +197,7 @@ def known_model(model: str | None, study: Study, sweep: Sweep) -> str | None:
 
 
 def _answered(
-    group: PredictedGroup, known: Known, policy: Policy, study: Study, notices: list[str]
+    group: PredictedGroup, figures: GroupFigures, policy: Policy, study: Study, notices: list[str]
 ) -> Iterator[Answer]:
     granularity, seed = study.freeze.granularity, study.seed
     try:
@@ -209,6 +209,6 @@ def _answered(
         notices.append(f"`{spelled(policy)}` matches nothing in model `{group.key.model_key}`")
     for one in expanded:
         try:
-            yield answered(group, known, one)
+            yield answered(group, figures, one)
         except UsageError as error:
             notices.append(f"{group.key.label}: `{one.policy}` cannot be predicted: {error}")

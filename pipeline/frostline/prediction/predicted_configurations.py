@@ -101,7 +101,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class GroupFigures:
     """Figures that all answers about a group share.
 
     Attributes:
@@ -110,7 +110,7 @@ class Known:
         noise_floor: over its controls.
         baseline_step_ns: median of its baselines.
         measured: median speedup by frozen variables.
-        measured_peaks: median requested peak by frozen variables, in bytes.
+        measured_peaks: median measured peak by frozen variables, in bytes.
         anchors: frozen variables of each anchor.
         billing: what its bills share; None where no run is described.
     """
@@ -125,7 +125,7 @@ class Known:
     billing: Billing | None
 
     @staticmethod
-    def of(group: PredictedGroup, run: Run | None = None) -> Known:
+    def of(group: PredictedGroup, run: Run | None = None) -> GroupFigures:
         """Compare a group's predictions with its measurements.
 
         `run` has examples and epochs; None: no bills.
@@ -137,11 +137,11 @@ class Known:
                 speedups[frozenset(row.frozen_variables)].append(row.speedup)
             if row.peak_memory_bytes is not None:
                 peaks[frozenset(row.frozen_variables)].append(row.peak_memory_bytes)
-        baselines = [row.baseline_step_ns for row in group.rows if row.baseline_step_ns]
         judged = group.judged()
         floor = noise_floor(group.controls)
-        baseline_step_ns = round(median(baselines)) if baselines else None
-        return Known(
+        base_ns = group.baseline_step_ns
+        baseline_step_ns = None if base_ns is None else round(base_ns)
+        return GroupFigures(
             error=held_out_error(judged),
             spread=spread([each.error for each in judged]),
             noise_floor=floor,
@@ -153,7 +153,7 @@ class Known:
         )
 
 
-def answered(group: PredictedGroup, known: Known, expanded: ExpandedPolicy) -> Answer:
+def answered(group: PredictedGroup, figures: GroupFigures, expanded: ExpandedPolicy) -> Answer:
     """Predict one configuration.
 
     Raises:
@@ -164,8 +164,8 @@ def answered(group: PredictedGroup, known: Known, expanded: ExpandedPolicy) -> A
     speedup = group.model.speedup(frozen)
     layers = frozen_layers(facts, frozen)
     frozen_params = sum(each.params for each in facts.variables if each.path in frozen)
-    base_ns, error, billing = known.baseline_step_ns, known.error, known.billing
-    interval = Amount(value=speedup).within(known.spread)
+    base_ns, error, billing = figures.baseline_step_ns, figures.error, figures.billing
+    interval = Amount(value=speedup).within(figures.spread)
     return Answer(
         model=key.model,
         variant=key.variant,
@@ -179,13 +179,13 @@ def answered(group: PredictedGroup, known: Known, expanded: ExpandedPolicy) -> A
         earliest_trainable_layer=earliest_trainable(facts, layers),
         baseline_step_ns=base_ns,
         predicted_step_ns=round(base_ns / speedup) if base_ns else None,
-        measured_speedup=known.measured.get(frozen),
-        is_anchor=frozen in known.anchors,
+        measured_speedup=figures.measured.get(frozen),
+        is_anchor=frozen in figures.anchors,
         held_out_error=error.mean_abs if error else None,
         held_out=error.count if error else 0,
-        noise_floor=known.noise_floor,
+        noise_floor=figures.noise_floor,
         predicted_peak_bytes=None if peak is None else peak.total,
-        measured_peak_bytes=known.measured_peaks.get(frozen),
+        measured_peak_bytes=figures.measured_peaks.get(frozen),
         bill=billing.predicted(interval) if billing else None,
         billing=billing,
     )
@@ -207,9 +207,9 @@ def answer(
         PolicyError: a policy cannot be parsed, does not fit the model, or freezes everything.
         UsageError: an anchor that is needed was not measured.
     """
-    known = Known.of(group, run)
+    figures = GroupFigures.of(group, run)
     return [
-        answered(group, known, expanded)
+        answered(group, figures, expanded)
         for policy in policies
         for expanded in expand(policy, group.facts, granularity=granularity, seed=seed)
     ]

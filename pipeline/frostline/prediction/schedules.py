@@ -26,7 +26,6 @@ from frostline.analyse.groups import GroupKey
 from frostline.analyse.stored_study import study_of
 from frostline.billing.bill import Amount, steps_per_epoch
 from frostline.billing.run import Run, settled
-from frostline.billing.trials import examples_per_step
 from frostline.errors import UsageError
 from frostline.policies import ExpandedPolicy, Granularity, Policy, expand, spelled
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
@@ -38,8 +37,8 @@ from frostline.store.trial_row import TrialRow
 Schedule = Sequence[tuple[int, Policy]]
 """Pairs of the epoch from which a policy holds, counted from 1, and the policy."""
 
-_TRACES = 2
-"""How often `fit` traces a step whose optimizer is new."""
+_TRACES_IN_FIT = 2
+"""How often `fit` traces a step whose optimizer is new; a trial does so once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +130,10 @@ def schedule_cost(
             f"the schedule's last stage begins at epoch {stages[-1][0]}, and the run has "
             f"{run.epochs}"
         )
-    baselines = [row.baseline_step_ns for row in group.rows if row.baseline_step_ns]
-    if not baselines:
+    base_ns = group.baseline_step_ns
+    if base_ns is None:
         raise UsageError(f"{group.key.label}: no baseline was measured")
-    base_ns = median(baselines)
-    per_epoch = steps_per_epoch(run.examples, median(map(examples_per_step, group.rows)))
+    per_epoch = steps_per_epoch(run.examples, group.examples_per_step)
     ends = [epoch for epoch, _ in stages[1:]] + [run.epochs + 1]
     found = []
     for (first, policy), end in zip(stages, ends, strict=True):
@@ -182,12 +180,21 @@ def _configuration(
 
 
 def compile_s(rows: Sequence[TrialRow], frozen: Iterable[str]) -> float | None:
-    """Tracing and compiling a step in `fit`: by this configuration's trial, else the median."""
+    """Seconds in which `fit` traces and compiles the step of a configuration.
+
+    Args:
+        rows: measured trials of one model under one setting.
+        frozen: paths of the configuration's frozen variables.
+
+    Returns:
+        By the trials of this configuration, else by all of them; the median of several. None where
+        no trial says how long its compilation took.
+    """
     wanted = frozenset(frozen)
     times = [
         (
             frozenset(row.frozen_variables) == wanted,
-            row.compile_s / row.step_compilations * (1 if row.jit_resolved else _TRACES),
+            row.compile_s / row.step_compilations * (1 if row.jit_resolved else _TRACES_IN_FIT),
         )
         for row in rows
         if row.compile_s is not None and row.step_compilations

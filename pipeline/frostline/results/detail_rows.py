@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from frostline.attribute.costs import OpCost
-from frostline.attribute.dispatch import RULE as DISPATCH
 from frostline.attribute.index import GraphIndex
+from frostline.attribute.rules import DISPATCH
 from frostline.attribute.step_graph import Pass, StepGraph
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Sample

@@ -80,7 +80,7 @@ def _publish(out: OutDir, trial: Trial, failed: Failed, log: Path) -> None:
         facts=None,
         attempts=1,
         started_at=datetime.now(UTC),
-        duration_s=sum(failed.seconds.values()),
+        duration_s=0.0,
         failure=Failure(stage=failed.stage, kind=failed.kind, message=failed.message),
     )
     commit(out, run, log=log)

@@ -76,7 +76,11 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
             "host did meanwhile is no cost of the device. Reading kernels needs permission for the "
             f"CUPTI counters: `frostline doctor` says how to get it{_said(space)}"
         )
-    programs = _programs_run(aggregate, space)
+    try:
+        programs = _programs_run(aggregate, space)
+        memory = _program_memory(programs)
+    except TraceError as error:
+        raise TraceError(f"{xplane}: {error}; profile again") from error
     undescribed = [
         f"no HLO tells what the program {module} computes"
         for module, program in programs.items()
@@ -98,7 +102,7 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
         device_ns=aggregate.device_ns,
         eager=aggregate.eager,
         warnings=(*empty, *space.complaints, *aggregate.warnings, *undescribed),
-        program=_program_memory(programs),
+        program=memory,
         allocation=aggregate.allocation,
         allocations=aggregate.allocations,
     )

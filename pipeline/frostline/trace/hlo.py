@@ -195,12 +195,9 @@ class _Resolver:
         """Breadth first through instructions without a name, to the first ring that has some."""
         seen, ring = {name}, [name]
         while ring:
-            ring = [
-                nearby
-                for here in ring
-                for nearby in dict.fromkeys(edges.get(here, ()))
-                if nearby not in seen and not seen.add(nearby)  # type: ignore[func-returns-value]
-            ]
+            nearby = dict.fromkeys(near for here in ring for near in edges.get(here, ()))
+            ring = [near for near in nearby if near not in seen]
+            seen.update(ring)
             named = [self.instructions[near] for near in ring if near in self.instructions]
             named = [instruction for instruction in named if instruction.named]
             if named:

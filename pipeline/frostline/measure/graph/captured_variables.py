@@ -11,8 +11,7 @@ from collections.abc import Iterable
 import keras
 import tensorflow as tf
 
-from frostline.attribute.step_graph import is_random
-from frostline.attribute.step_ops import INPUT_OPS
+from frostline.attribute.step_graph import is_input, is_random
 from frostline.measure.graph.flatten import FlatGraph
 
 _WRITING_OPS = (
@@ -61,8 +60,6 @@ class CapturedVariables:
         Noise is data to a generator that draws its input itself.
         """
         fed = (
-            op.vertices
-            for op in self._flat.ops
-            if op.op_type.startswith(INPUT_OPS) or is_random(op.op_type)
+            op.vertices for op in self._flat.ops if is_input(op.op_type) or is_random(op.op_type)
         )
         return self._flat.arguments.union(*fed)

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from frostline.attribute.step_ops import INPUT_OPS
+from frostline.attribute.step_graph import is_input
 from frostline.attribute.walk import upstream
 from frostline.measure.graph.called_functions import BRANCHES
 from frostline.measure.graph.flatten import FlatGraph, FlatOp
@@ -64,7 +64,7 @@ def _is_counter(flat: FlatGraph, op: FlatOp) -> bool:
     above = upstream(flat.sources, op.vertices)
     positions = (flat.op_of[vertex] for vertex in above)
     types = {flat.ops[position].op_type for position in positions if position is not None}
-    fed = any(kind.startswith(INPUT_OPS) for kind in types)
+    fed = any(map(is_input, types))
     return bool(above & flat.captures.keys()) and not fed and not above & flat.arguments
 
 

@@ -30,7 +30,7 @@ def last_step(recorder: StepRecorder) -> tuple[list[TapeCall], func_graph.FuncGr
     return [call for call, root in alive if root is last], last
 
 
-def counted(flat: FlatGraph, calls: list[TapeCall]) -> list[TapeCall]:
+def training_calls(flat: FlatGraph, calls: list[TapeCall]) -> list[TapeCall]:
     """The tape calls of a step that train something, each once."""
     return _without_inner(flat, _without_repeats(flat, calls))
 
@@ -40,11 +40,11 @@ def _without_inner(flat: FlatGraph, calls: list[TapeCall]) -> list[TapeCall]:
 
     They are computed whether their variables train or not, and nothing is updated by them.
     """
-    losses = (vertex for call in calls for vertex in found(flat, call.targets))
+    losses = (vertex for call in calls for vertex in vertices_of(flat, call.targets))
     forward = upstream(flat.sources, losses)
 
     def counts(gradient: Gradient) -> bool:
-        vertices = set(found(flat, gradient.tensors))
+        vertices = set(vertices_of(flat, gradient.tensors))
         return not vertices or not vertices <= forward
 
     return [replace(call, gradients=tuple(filter(counts, call.gradients))) for call in calls]
@@ -92,8 +92,8 @@ def flow_of(
     for call in calls:
         for gradient in call.gradients:
             vertices = gradients.setdefault(positions.get(gradient.variable, other), set())
-            vertices.update(found(flat, gradient.tensors))
-    losses = frozenset(v for call in calls for v in found(flat, call.targets))
+            vertices.update(vertices_of(flat, gradient.tensors))
+    losses = frozenset(v for call in calls for v in vertices_of(flat, call.targets))
     tips = frozenset().union(*gradients.values())
     trained = downstream(flat.sources, tips - upstream(flat.sources, losses))
     asked = frozenset().union(*(handles[each] for each in gradients if each != other))
@@ -155,7 +155,7 @@ def unseen_gradients(flat: FlatGraph, calls: list[TapeCall]) -> tuple[str, ...]:
     return (f"{lost} gradients lie in functions that cannot be entered",) if lost else ()
 
 
-def found(flat: FlatGraph, tensors: tuple[TensorRef, ...]) -> Iterator[int]:
+def vertices_of(flat: FlatGraph, tensors: tuple[TensorRef, ...]) -> Iterator[int]:
     """Vertices of recorded tensors."""
     for tensor in tensors:
         yield from flat.find(tensor)

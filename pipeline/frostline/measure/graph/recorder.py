@@ -5,10 +5,9 @@ active in the creating thread, in function bodies as well. `StepRecorder` adds t
 calls (targets, sources and the gradients that came back) and the optimizers that were given
 gradients, wherever the model holds them. Both only watch: they wrap methods
 (`keras.Layer.__call__`, `Graph._create_op_internal`, what `tf.custom_gradient` makes of a function,
-`GradientTape.gradient`, `Optimizer.apply`)
-inside the `with` block, pass everything through, and put the originals back whatever happens. They
-hold neither model nor graph alive: layers and variables are kept by identity, graphs and optimizers
-by weak reference.
+`GradientTape.gradient`, `Optimizer.apply`) inside the `with` block, pass everything through, and
+put the originals back whatever happens. They hold neither model nor graph alive: layers and
+variables are kept by identity, graphs and optimizers by weak reference.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ from frostline.measure.graph.cycles import cycle_of_graph, cycle_of_optimizers
 from frostline.measure.graph.flatten import FlatGraph, FlatOp, flatten
 from frostline.measure.graph.flops import OpenShapeError, flops_of
 from frostline.measure.graph.landmarks import (
-    counted,
     flow_of,
     last_step,
     outside_of_layers,
+    training_calls,
     unseen_gradients,
 )
 from frostline.measure.graph.recorder import StepRecorder, variable_key
@@ -103,7 +103,7 @@ def flat_step(recorder: StepRecorder, owned: tuple[OwnedLayer, ...]) -> FlatStep
     if root is None or model is None or model.run_eagerly:
         return None
     flat = flatten(root, recorder.credits)
-    calls = counted(flat, calls)
+    calls = training_calls(flat, calls)
     captured = CapturedVariables(flat)
     variables = tuple(entry for layer in owned for entry in layer.variables)
     positions = {variable_key(entry.variable): i for i, entry in enumerate(variables)}

@@ -123,7 +123,7 @@ def _step(model: keras.Model, batch: Any) -> None:
         before = freeze_check.digests(watched)
         first_step(arm)
     if not recorder.tape_calls and freeze_check.digests(watched) == before:
-        raise freeze_check.no_gradients("no gradient tape is asked, and no trainable value moves")
+        raise freeze_check.unseen_and_unmoved()
 
 
 def _first_examples(batch: Any) -> Any:

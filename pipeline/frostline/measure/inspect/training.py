@@ -202,8 +202,8 @@ def _has_call(model: keras.Model) -> bool:
 
 
 def _untraceable(model: keras.Model, error: Exception) -> TrialError:
-    if "No gradients provided" in str(error):
-        return freeze_check.no_gradients(f"Keras says {str(error).splitlines()[0]!r}")
+    if (refused := freeze_check.refused_by_keras(error)) is not None:
+        return refused
     name = type(error).__name__
     return TrialError(
         "trace",
