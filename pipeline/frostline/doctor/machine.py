@@ -149,8 +149,8 @@ def _try_storage(storage: Address) -> tuple[str | None, int | None]:
     if storage.is_uri:
         return _try_object_store(storage)
     folder = Path(storage.reveal()).expanduser()
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     try:
+        existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         with tempfile.TemporaryDirectory(prefix=".frostline-doctor-", dir=existing) as name:
             written = Path(name, "a")
             written.write_bytes(b"frostline")
@@ -169,6 +169,6 @@ def _try_object_store(place: Address) -> tuple[str | None, int | None]:
         with filesystem.open_output_stream(probe) as stream:
             stream.write(b"frostline")
         filesystem.delete_file(probe)
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors and OSErrors
+    except (OSError, ValueError, ImportError, NotImplementedError) as error:
         return place.scrub(str(error)), None
     return None, None
