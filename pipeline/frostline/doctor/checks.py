@@ -160,7 +160,7 @@ def _gpus(seen: Observations) -> Iterator[Check]:
         )  # fmt: skip
     else:
         yield Check(name="CUPTI", level="ok", found="profiling is allowed")
-    busy = sum(gpu.processes for gpu in seen.driver_gpus)
+    busy = sum(gpu.processes or 0 for gpu in seen.driver_gpus)
     if busy:
         yield Check(
             name="GPU load", level="warning", found=f"{busy} process(es) compute on the GPUs",
