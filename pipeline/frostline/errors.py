@@ -21,6 +21,9 @@ code. A traceback is shown only for defects of the program.
 
 from __future__ import annotations
 
+INTERRUPTED = 130
+"""Exit code of what was interrupted, as shells have it for SIGINT; running it again resumes."""
+
 
 class FrostlineError(Exception):
     """Base of everything raised on purpose; `exit_code` is what the command line returns."""

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from frostline.cli.console import err
+from frostline.errors import INTERRUPTED
 
 if TYPE_CHECKING:
     from frostline.submit.jobs_api import Job, JobsApi
@@ -25,7 +26,6 @@ TokenFileOption = Annotated[
         "(RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token).",
     ),
 ]
-_INTERRUPTED = 130
 
 
 def connected(address: str, token_file: Path | None) -> JobsApi:
@@ -54,7 +54,7 @@ def verdict(job: Job) -> str:
         "FAILED": {
             1: "ended with failures: rows of failed trials, or its log, say why",
             2: "was refused; its log says why (frostline status JOB --log)",
-            _INTERRUPTED: "was interrupted; submit it again on the same OUT to resume",
+            INTERRUPTED: "was interrupted; submit it again on the same OUT to resume",
         }.get(job.exit_code or 0, f"failed: {job.message}"),
     }[job.status]
     since = ""
@@ -78,6 +78,6 @@ def exit_code_of(job: Job) -> int:
     if job.status == "SUCCEEDED":
         return 0
     if job.status == "STOPPED":
-        return _INTERRUPTED
-    known = job.exit_code in (1, 2, _INTERRUPTED)
+        return INTERRUPTED
+    known = job.exit_code in (1, 2, INTERRUPTED)
     return job.exit_code if known and job.exit_code is not None else 1
