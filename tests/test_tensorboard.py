@@ -30,8 +30,8 @@ from frostline.errors import FrostlineError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.policies.family import family
-from frostline.store.read import table_file
 from frostline.store.sweep import open_sweep
+from frostline.store.table_files import table_file
 from frostline.study.study import Study, parse_study
 from frostline.sweep.run import run_sweep
 from frostline.tensorboard.events import (

@@ -4,6 +4,7 @@ schema          the tables as literal data, from row classes (`columns`); `arrow
 address         where OUT lies, without showing its keys
 outdir          OUT: what is published there, and entered into the `manifest`
 lock            one driver at a time: on a disk; `claims` in a store; a `hold` by an `owner`
+table_files     where the rows of a trial lie
 publication     what a trial's publication changes, in order
 files           files below OUT: on a disk (`local`, which follows no link `beneath` OUT), or where
                 a URI leads (`remote`, `open_uri`; `waiting` hears Ctrl-C meanwhile)

@@ -29,9 +29,10 @@ from frostline.store.hold import Hold
 from frostline.store.local import LocalFiles
 from frostline.store.manifest import Manifest, parse_manifest, with_run
 from frostline.store.publication import TrialTables, checked, publication, replaced
-from frostline.store.read import CommitIndex, read_trials, table_file
+from frostline.store.read import CommitIndex, read_trials
 from frostline.store.remote import RemoteFiles
 from frostline.store.storage_errors import storage_errors
+from frostline.store.table_files import table_file
 from frostline.trial import STOPPING, StoppingRule
 
 MANIFEST = "manifest.json"
