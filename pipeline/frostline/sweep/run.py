@@ -106,7 +106,7 @@ def run_sweep(
             there = cache(gpus_there or partial(available_gpus, address))
             here = this_machine() if address is None and make_executor is None else None
             run = _Run(study, opened, heard, hold=hold, logs=logs, gpus_there=there, here=here)
-            run.refuse_another_study()
+            run.refuse_foreign()
             run.tidy_up()
             earlier = run.committed()
             with Workers(run.study, make_executor or on_ray(address, heard)) as workers:
@@ -168,10 +168,9 @@ class _Run:
         """The study with what this OUT has decided."""
         return self._resolution.study
 
-    def refuse_another_study(self) -> None:
-        """Raise where OUT is another study's, before anything slow is started."""
-        if self._before is not None and self._before.study != self.study.name:
-            begin(self._out, self.study, None)
+    def refuse_foreign(self) -> None:
+        """Raise where OUT is not this study's to write to, before anything slow is started."""
+        self._out.refuse_foreign(self._before, self.study.name)
 
     def tidy_up(self) -> None:
         """Put in order what killed runs have left."""
