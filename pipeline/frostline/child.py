@@ -183,9 +183,7 @@ def connect_to_parent() -> BinaryIO:
         libraries print to standard output goes to standard error from now on.
     """
     die_with_parent(int(os.environ.get(PARENT, os.getppid())))
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a Ctrl-C reaches both processes; the parent handles it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent handles it
     if cores := os.environ.get(_CORES):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
     answers = os.fdopen(os.dup(1), "wb", buffering=0)

@@ -85,7 +85,8 @@ class TrialError(FrostlineError):
     """One trial failed for a reason that would make another attempt fail as well.
 
     Args:
-        stage: where it failed: `build`, `trace`, `check`, `measure`, `profile`, `store`.
+        stage: where it failed (`trials.error_stage`): `build`, `rehearse`, `trace`, `check`,
+            `measure` or `gradients`.
         kind: short name of the cause, e.g. the exception's class (`trials.error_type`).
         message: what happened and what to do about it.
     """
