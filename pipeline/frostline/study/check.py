@@ -20,8 +20,8 @@ from frostline.study.former_names import current
 from frostline.study.keras_names import Kind, keras_names, optimizer_arguments
 from frostline.study.parse import parsed
 from frostline.study.tables import MeasureTable, StudyFile, TrainTable
-from frostline.study.toml_lines import line_of
-from frostline.study.wording import Key, Mistake, dotted, shown, worded_all
+from frostline.study.toml_lines import Key, line_of
+from frostline.study.wording import Mistake, dotted, shown, worded_all
 from frostline.suggest import advice
 
 
