@@ -212,14 +212,14 @@ class Remaining:
     inspect_s: float
 
     @property
-    def trials(self) -> int:
-        """Trials to run."""
+    def trials_left(self) -> int:
+        """How many trials of the plan are to run."""
         return len(self.plan.trials) - len(self.done)
 
     @property
     def nothing(self) -> bool:
         """Whether nothing is left to do, and nothing new is known."""
-        return not self.trials and not self.unbuilt and not self.inspected
+        return not self.trials_left and not self.unbuilt and not self.inspected
 
 
 def remaining(

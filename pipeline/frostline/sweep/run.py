@@ -216,14 +216,14 @@ class _Run:
             SweepError: trials are left, and this is the other kind of machine.
             UsageError: a model that is left does not fit into the memory of its device.
         """
-        if todo.trials:
+        if todo.trials_left:
             if self._here is not None:
                 gpus = self.study.gpus
                 refuse_too_large(todo.plan, todo.facts, self._here, gpus=gpus)
             refuse_other_machine(self._resolution, self._out.files.shown, self._gpus_there)
             for text in notices_of(self._resolution, self._gpus_there):
                 self._heard.on_notice(text)
-        if self._before is not None and earlier and todo.trials:
+        if self._before is not None and earlier and todo.trials_left:
             _tell(self._heard, other_versions(self._before, versions(), program()))
         found = self._resolution.gpus_found
         manifest = begin(self._out, self.study, todo.planned, gpus_found=found)
@@ -244,7 +244,7 @@ class _Run:
         process_module: str,
     ) -> Mapping[str, float]:
         """Run the trials that are left; seconds by phase, as `SweepResult.seconds`."""
-        if not todo.trials:
+        if not todo.trials_left:
             return {}
         executor = workers.start()
         slots = executor.slots  # waits until it has started
