@@ -234,6 +234,22 @@ def test_other_credentials_are_the_same_place_and_another_endpoint_is_not(
     assert Spool(out).place != Spool(other).place
 
 
+def test_a_user_without_a_home_keeps_trials_among_temporary_files(
+    front: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv(SPOOL_VARIABLE, raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    out = opened(front)
+    kept_by(out, front, fresh())
+    assert Spool(out).place.parent.parent == tmp_path
+    assert [each.trial_id for each in Spool(out).trials()] == ["net-1"]
+
+
 def test_a_disk_that_cannot_keep_is_no_reason_not_to_store(
     front: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

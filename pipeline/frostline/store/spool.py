@@ -6,8 +6,9 @@ everything. A copy that is left, because the store did not answer or the process
 stored by the next run on that OUT. A trial that cannot be kept on the disk is still published.
 
 The folder is `$FROSTLINE_SPOOL`, else `frostline/spool` below `$XDG_STATE_HOME` or below
-`~/.local/state`. It has a private folder for each OUT, with a folder for each trial, whose
-`record.json` is written last. A folder there that another user has made is not used.
+`~/.local/state`; for a user without a home, it is below the folder for temporary files. It has a
+private folder for each OUT, with a folder for each trial, whose `record.json` is written last. A
+folder there that another user has made is not used.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from frostline.errors import FrostlineError, StorageError, UsageError
 from frostline.private import is_mine, private_folder
+from frostline.scratch import temporary_folder
 from frostline.store.address import Address
 from frostline.store.arrow import to_table
 from frostline.store.files import FileChange, Source, checked_name
@@ -279,8 +281,11 @@ def spool_folder() -> Path:
     """Where this machine keeps trials for all OUTs."""
     if said := os.environ.get(SPOOL_VARIABLE):
         return Path(said).absolute()
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "frostline" / "spool"
+    try:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:  # as in containers that run under a number which no account has
+        return temporary_folder() / f"frostline-spool-{os.getuid()}"
+    return Path(state) / "frostline" / "spool"
 
 
 def _name_of(address: Address) -> str:
