@@ -234,6 +234,27 @@ def test_other_credentials_are_the_same_place_and_another_endpoint_is_not(
     assert Spool(out).place != Spool(other).place
 
 
+def test_what_another_process_has_stored_is_not_counted_as_left(front: S3, spool: Path) -> None:
+    out = opened(front, max_attempts=1)
+    for number in (1, 2):
+        kept_by(out, front, fresh(f"net-{number}"))
+    kept = Spool(out)
+    seen = kept.trials()
+    kept.trials = lambda: seen  # type: ignore[method-assign]
+    kept.forget("net-1")
+    front.fail(Fault(kind="denied", method="PUT"))
+    done = kept.store()
+    assert (done.stored, done.obsolete, done.left) == ({}, 0, 1)
+
+
+def test_forgetting_goes_on_where_the_spool_has_just_been_removed(
+    front: S3, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Spool(opened(front))
+    monkeypatch.setattr("frostline.store.spool.is_mine", lambda _folder: True)
+    kept.forget("net-1")
+
+
 def test_a_user_without_a_home_keeps_trials_among_temporary_files(
     front: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

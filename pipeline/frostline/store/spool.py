@@ -26,7 +26,7 @@ from typing import Annotated
 from filelock import FileLock
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from frostline.errors import FrostlineError, StorageError, UsageError
+from frostline.errors import FrostlineError, StorageError, SweepError, UsageError
 from frostline.private import is_mine, private_folder
 from frostline.scratch import temporary_folder
 from frostline.store.address import Address
@@ -139,8 +139,8 @@ class Spool:
     def forget(self, trial_id: str) -> None:
         """Remove a trial; one that is not there is fine."""
         if is_mine(self.place):
-            files = self._files()
-            with suppress(StorageError):
+            with suppress(StorageError, SweepError):  # another process has just tidied up
+                files = self._files()
                 files.apply((FileChange(name=f"{trial_id}/{_RECORD}", source=None),))
                 files.delete_folder(trial_id)
             self._tidy()
@@ -177,22 +177,22 @@ class Spool:
             self._tidy()
             return done
         stored: dict[str, str] = {}
-        obsolete = 0
+        obsolete = settled = 0
         try:
             # The nodes of a test cluster share a disk.
             with FileLock(str(self.place / _LOCK), timeout=_LOCK_S):
                 manifest = self._out.manifest()
                 began = manifest.runs[0].started_at - _CLOCKS_DIFFER if manifest else None
                 for each in kept:
-                    if not self._has(each):
-                        continue  # another process has just stored it
-                    if began is None or each.started_at < began or self._superseded(each):
-                        obsolete += 1
-                    elif self._publish(each):
-                        stored[each.trial_id] = each.status
-                    self.forget(each.trial_id)
+                    if self._has(each):  # else another process has just stored it
+                        if began is None or each.started_at < began or self._superseded(each):
+                            obsolete += 1
+                        elif self._publish(each):
+                            stored[each.trial_id] = each.status
+                        self.forget(each.trial_id)
+                    settled += 1
         except (StorageError, UsageError, OSError) as error:
-            left = len(kept) - len(stored) - obsolete
+            left = len(kept) - settled
             return replace(done, stored=stored, obsolete=obsolete, left=left, why=str(error))
         return replace(done, stored=stored, obsolete=obsolete)
 
