@@ -111,7 +111,10 @@ def find_token(
         return Token(value=value, source="RAY_AUTH_TOKEN")
     if named := environment.get("RAY_AUTH_TOKEN_PATH"):
         return _read(Path(named), "RAY_AUTH_TOKEN_PATH")
-    default = Path.home() / ".ray" / "auth_token"
+    try:
+        default = Path.home() / ".ray" / "auth_token"
+    except RuntimeError:  # a user without a home
+        return None
     return _read(default, "Ray's own file") if default.is_file() else None
 
 
