@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
-from frostline.cli.console import err
+from frostline.cli.console import note
 from frostline.errors import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def connected(address: str, token_file: Path | None) -> JobsApi:
 
     access = reach(address, token_file=token_file)
     for notice in access.notices:
-        err().print(Text.assemble(("note: ", "yellow"), notice), soft_wrap=True)
+        note(notice)
     from frostline.submit.jobs_api import JobsApi  # takes seconds to import
 
     return JobsApi(access)
