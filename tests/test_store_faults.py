@@ -247,12 +247,15 @@ def test_what_another_process_has_stored_is_not_counted_as_left(front: S3, spool
     assert (done.stored, done.obsolete, done.left) == ({}, 0, 1)
 
 
-def test_forgetting_goes_on_where_the_spool_has_just_been_removed(
+def test_a_spool_that_another_process_has_just_removed_keeps_nothing(
     front: S3, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Spool(opened(front))
     monkeypatch.setattr("frostline.store.spool.is_mine", lambda _folder: True)
     kept.forget("net-1")
+    assert kept.trials() == []
+    done = kept.store()
+    assert (done.stored, done.left, done.why) == ({}, 0, "")
 
 
 def test_a_user_without_a_home_keeps_trials_among_temporary_files(

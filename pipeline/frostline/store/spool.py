@@ -123,7 +123,7 @@ class Spool:
             ),
             **row,
         )
-        self._files(create=True).apply(
+        self._made().apply(
             (
                 FileChange(name=_PLACE, source=f"{self._out.address}\n".encode()),
                 FileChange(name=f"{folder}/{_RECORD}", source=None),
@@ -138,9 +138,9 @@ class Spool:
 
     def forget(self, trial_id: str) -> None:
         """Remove a trial; one that is not there is fine."""
-        if is_mine(self.place):
-            with suppress(StorageError, SweepError):  # another process has just tidied up
-                files = self._files()
+        files = self._there()
+        if files is not None:
+            with suppress(StorageError):
                 files.apply((FileChange(name=f"{trial_id}/{_RECORD}", source=None),))
                 files.delete_folder(trial_id)
             self._tidy()
@@ -148,10 +148,16 @@ class Spool:
     def trials(self) -> list[KeptTrial]:
         """The trials that are kept, oldest first; incomplete and damaged ones are skipped."""
         found: list[KeptTrial] = []
-        if not is_mine(self.place):
+        files = self._there()
+        if files is None:
             return found
-        files = self._files()
-        for folder in files.entries():
+        try:
+            folders = files.entries()
+        except StorageError:
+            if self.place.exists():
+                raise
+            return found  # another process has just removed it
+        for folder in folders:
             with suppress(StorageError, ValidationError):
                 files.stamps(folder)  # refuses links
                 kept = KeptTrial.model_validate_json(files.read(f"{folder}/{_RECORD}") or b"")
@@ -169,9 +175,10 @@ class Spool:
             The result; a store that cannot be reached is part of it and not raised.
         """
         done = Stored(host=socket.gethostname(), place=str(self.place))
-        if not is_mine(self.place):
+        files = self._there()
+        if files is None:
             return done
-        self._files().remove_staging()
+        files.remove_staging()
         kept = [each for each in self.trials() if only is None or each.trial_id in only]
         if not kept:
             self._tidy()
@@ -192,15 +199,26 @@ class Spool:
                         self.forget(each.trial_id)
                     settled += 1
         except (StorageError, UsageError, OSError) as error:
-            left = len(kept) - settled
-            return replace(done, stored=stored, obsolete=obsolete, left=left, why=str(error))
+            left = sum(map(self._has, kept[settled:]))
+            why = str(error) if left else ""
+            return replace(done, stored=stored, obsolete=obsolete, left=left, why=why)
         return replace(done, stored=stored, obsolete=obsolete)
 
-    def _files(self, *, create: bool = False) -> LocalFiles:
-        if create:
-            with storage_errors("write", str(self.place)):
-                private_folder(self.place, f"set {SPOOL_VARIABLE} to a folder of yours")
+    def _made(self) -> LocalFiles:
+        """The files of the folder, which is made where it is missing."""
+        with storage_errors("write", str(self.place)):
+            private_folder(self.place, f"set {SPOOL_VARIABLE} to a folder of yours")
         return LocalFiles(self.place, create=False)
+
+    def _there(self) -> LocalFiles | None:
+        """The files of the folder; None where it keeps nothing.
+
+        Other processes make it when they keep a trial, and remove it when the last one is stored.
+        """
+        if is_mine(self.place):
+            with suppress(SweepError):  # it has just been removed
+                return LocalFiles(self.place, create=False)
+        return None
 
     def _tidy(self) -> None:
         """Remove the folder where it keeps nothing any more."""
