@@ -9,9 +9,10 @@ import pytest
 
 from frostline.cli import main
 from frostline.doctor import Observations, judge
-from frostline.doctor.checks import KNOWN_TO_WORK, Check
+from frostline.doctor.checks import Check
 from frostline.doctor.machine import observe
 from frostline.doctor.probes import Devices, NoAnswer
+from frostline.doctor.tested_versions import KNOWN_TO_WORK
 from frostline.gpus import Gpu
 
 GIB = 2**30

@@ -11,22 +11,11 @@ from typing import Literal
 
 from frostline.doctor.machine import Observations
 from frostline.doctor.probes import NoAnswer
+from frostline.doctor.tested_versions import KNOWN_TO_WORK
 
 Level = Literal["ok", "warning", "problem"]
 
 GIB = 2**30
-
-KNOWN_TO_WORK = {
-    "tensorflow": "2.21",
-    "keras": "3.15",
-    "ray": "2.60",
-    "xprof": "2.24",
-    "tensorboard": "2.21",
-    "pyarrow": "26.0",
-    "duckdb": "2.0",
-    "numpy": "2.4",
-}
-"""Minor versions that the tests run with; the profile's format and op names move with them."""
 
 LEAST_MEMORY = 4 * GIB
 LEAST_FREE_DISK = 2 * GIB
