@@ -30,7 +30,7 @@ from frostline.schedule.available_gpus import available_gpus
 from frostline.schedule.chunks import chunks_of
 from frostline.schedule.driver import Driver
 from frostline.schedule.interrupts import interruptible
-from frostline.schedule.lease_spec import LeaseSpec, Limits
+from frostline.schedule.lease_spec import LeaseSpec, limits_of
 from frostline.schedule.listener import SilentListener, SweepListener
 from frostline.schedule.room import refuse_too_large
 from frostline.schedule.spooled import store_kept_elsewhere, store_kept_here
@@ -161,7 +161,7 @@ class _Run:
         self._resolution = resolved(named, self._before, kept, gpus_there)
         self._gpus_there = gpus_there
         self._here = here
-        self._limits = _limits(study)
+        self._limits = limits_of(study)
 
     @property
     def study(self) -> Study:
@@ -295,14 +295,6 @@ class _Run:
             for text in notices:
                 self._heard.on_notice(text)
         return sweep.commits
-
-
-def _limits(study: Study) -> Limits:
-    limits = Limits(
-        trial_timeout_s=study.resources.trial_timeout_s,
-        max_attempts=study.resources.max_attempts,
-    )
-    return replace(limits, convert_s=min(limits.convert_s, limits.trial_timeout_s))
 
 
 def _tell(listener: SweepListener, text: str) -> None:
