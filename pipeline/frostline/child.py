@@ -170,7 +170,10 @@ def _how_it_ended(returncode: int | None) -> str:
         return "closed its pipe and hangs"
     if returncode >= 0:
         return f"ended with exit code {returncode}; its log says why"
-    name = signal.Signals(-returncode).name
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:  # one of the many real-time signals without a name
+        name = f"signal {-returncode}"
     hint = " (often the kernel's out-of-memory killer)" if name == "SIGKILL" else ""
     return f"was killed by {name}{hint}"
 
