@@ -20,7 +20,7 @@ from pydantic import JsonValue
 
 from frostline.store.arrow import to_parquet, to_table
 from frostline.store.outdir import OutDir
-from frostline.store.read import table_file
+from frostline.store.table_files import table_file
 
 LAYERS = 50
 PASSES = ("forward", "activation_gradient", "weight_gradient", "optimizer", "other")

@@ -33,6 +33,12 @@ KEYS = f"{KEY}:{quote(WORD, safe='')}@"
 HIDDEN = (KEY, WORD, quote(WORD, safe=""))
 
 
+def test_the_home_of_nobody_is_refused_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "~nobody-of-this-name/out"]) == 2
+    said = capsys.readouterr().err
+    assert "nobody knows the home that ~nobody-of-this-name stands for" in " ".join(said.split())
+
+
 @pytest.mark.parametrize(
     ("given_as", "shown", "secrets"),
     [

@@ -102,7 +102,11 @@ def test_a_stopped_child_meets_its_deadline_and_can_be_killed(start: Start) -> N
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(signal.SIGKILL, "SIGKILL .*out-of-memory"), (signal.SIGTERM, "was killed by SIGTERM$")],
+    [
+        (signal.SIGKILL, "SIGKILL .*out-of-memory"),
+        (signal.SIGTERM, "was killed by SIGTERM$"),
+        (signal.SIGRTMIN + 1, f"was killed by signal {signal.SIGRTMIN + 1}$"),
+    ],
 )
 def test_a_death_says_by_what(start: Start, number: signal.Signals, words: str) -> None:
     child = start("speaker")

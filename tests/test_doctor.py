@@ -1,5 +1,7 @@
 """The doctor: every judgement follows from what was observed, and says what to do."""
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +9,10 @@ import pytest
 
 from frostline.cli import main
 from frostline.doctor import Observations, judge
-from frostline.doctor.checks import KNOWN_TO_WORK, Check
+from frostline.doctor.checks import Check
 from frostline.doctor.machine import observe
 from frostline.doctor.probes import Devices, NoAnswer
+from frostline.doctor.tested_versions import KNOWN_TO_WORK
 from frostline.gpus import Gpu
 
 GIB = 2**30
@@ -113,6 +116,28 @@ def test_a_place_that_is_no_folder_is_reported(tmp_path: Path, monkeypatch: pyte
     seen = observe(str(tmp_path / "file" / "out"))
     assert seen.storage_error
     assert seen.storage_free is None
+
+
+def test_a_place_in_a_folder_that_may_not_be_entered_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr("frostline.doctor.machine.ask_tensorflow", lambda **_: NoAnswer("unasked"))
+    monkeypatch.setattr("frostline.doctor.machine.ask_ray", lambda **_: None)
+
+    def denied(_path: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "exists", denied)
+    assert observe(str(tmp_path / "theirs" / "out")).storage_error == "Permission denied"
+
+
+def test_a_store_that_arrow_cannot_open_is_reported(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("frostline.doctor.machine.ask_tensorflow", lambda **_: NoAnswer("unasked"))
+    monkeypatch.setattr("frostline.doctor.machine.ask_ray", lambda **_: None)
+
+    def unsupported(_uri: str) -> None:
+        raise NotImplementedError("Arrow was built without HDFS")
+
+    monkeypatch.setattr("frostline.store.open_uri.open_uri", unsupported)
+    assert observe("hdfs://name:8020/out").storage_error == "Arrow was built without HDFS"
 
 
 @pytest.mark.parametrize(

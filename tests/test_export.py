@@ -200,6 +200,28 @@ def _speedups_in(database: Path) -> list[tuple[str, float]]:
         connection.close()
 
 
+def test_a_file_where_mlflow_needs_a_folder_is_one_sentence(library, tmp_path: Path):
+    library("mlflow")
+    out = write_sweep(tmp_path / "out", demo_rows())
+    (out / "export").write_text("in the way")
+    with pytest.raises(StorageError, match="a file stands where a folder is needed"):
+        frostline.export(out, "mlflow")
+
+
+def test_mlflow_without_what_keeps_its_database_says_what_to_install(
+    monkeypatch, out: Path, tmp_path: Path
+):
+    class Incomplete:
+        def __init__(self, tracking_uri: str) -> None:
+            raise ModuleNotFoundError("No module named 'sqlalchemy'")
+
+    for module, fake in fake_trackers.modules("mlflow").items():
+        monkeypatch.setitem(sys.modules, module, fake)
+    monkeypatch.setattr(sys.modules["mlflow"], "MlflowClient", Incomplete)
+    with pytest.raises(UsageError, match="pip install mlflow-skinny sqlalchemy"):
+        frostline.export(out, "mlflow", out=tmp_path)
+
+
 def test_what_mlflow_cannot_use_is_one_sentence(library, out: Path):
     library("mlflow")
     with pytest.raises(StorageError, match="MLflow cannot use nowhere://x: "):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pynvml
 import pytest
-from gpu_kit import FakeGpu, FakeNvml, no_nvml, parameters
+from gpu_kit import GIB, FakeGpu, FakeNvml, no_nvml, parameters
 
 from frostline.errors import StudyError, SweepError, TrialError
 from frostline.gpus import Gpu, driver_gpus, first_gpus, gpus_here
+from frostline.machine import this_machine
 from frostline.plan.trials import plan_trials
 from frostline.schedule.ray.cluster_gpus import of_machine_types
 from frostline.store.manifest import Manifest, with_run
@@ -59,11 +60,39 @@ def test_gpus_are_those_of_the_driver_that_are_visible(monkeypatch: pytest.Monke
     FakeNvml(TWO).install(monkeypatch)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     (first, _) = driver_gpus() or ()
-    assert first == Gpu(name="NVIDIA H200", memory_bytes=TWO[0].memory_bytes, processes=0)
+    assert first == Gpu(
+        name="NVIDIA H200", uuid="GPU-a", memory_bytes=TWO[0].memory_bytes, processes=0
+    )
     for visible, count in ((None, 2), ("1", 1), ("", 0), ("-1", 0), ("GPU-a, GPU-b", 2)):
         if visible is not None:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         assert gpus_here() == count
+
+
+def test_what_the_driver_does_not_tell_of_a_gpu_hides_none(monkeypatch) -> None:
+    refused = ("nvmlDeviceGetMemoryInfo", "nvmlDeviceGetComputeRunningProcesses")
+    FakeNvml(TWO, refused=refused).install(monkeypatch)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (first, _) = driver_gpus() or ()
+    assert first == Gpu(name="NVIDIA H200", uuid="GPU-a", memory_bytes=None, processes=None)
+    assert this_machine().gpus == 2
+    assert this_machine().gpu_memory_bytes is None
+
+
+def test_a_machine_is_described_by_the_gpus_that_are_visible(monkeypatch) -> None:
+    small = FakeGpu(uuid="GPU-small", name="NVIDIA T400", memory_bytes=2 * GIB)
+    FakeNvml((small, FakeGpu(uuid="GPU-large", memory_bytes=80 * GIB))).install(monkeypatch)
+    both = ("NVIDIA H200", "NVIDIA T400")
+    for visible, names, memory_bytes in (
+        ("1", both[:1], 80 * GIB),
+        ("GPU-large", both[:1], 80 * GIB),
+        ("0,1", both, 2 * GIB),
+        ("MIG-of-one", both, 2 * GIB),
+        ("", (), None),
+    ):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        here = this_machine()
+        assert (here.gpu_names, here.gpu_memory_bytes) == (names, memory_bytes), visible
 
 
 def test_without_a_driver_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,9 @@ from frostline.errors import FrostlineError, SweepError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.store.outdir import TrialTables
-from frostline.store.read import table_file
 from frostline.store.spool import SPOOL_VARIABLE
 from frostline.store.sweep import open_sweep
+from frostline.store.table_files import table_file
 from frostline.study.study import Study, parse_study
 from frostline.sweep.run import run_sweep
 from frostline.trace.converter import TraceConverter

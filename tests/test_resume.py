@@ -27,6 +27,7 @@ from frostline.store.outdir import OutDir
 from frostline.store.sweep import open_sweep
 from frostline.study.study import Study, parse_study
 from frostline.sweep.result import SweepResult
+from frostline.sweep.resume import Committed, forgotten
 from frostline.sweep.run import run_sweep
 
 LAYERS = ("net/a", "net/b", "net/c", "net/d")
@@ -354,3 +355,15 @@ def test_rows_of_a_resuming_run_have_the_noise_floor_of_the_committed_controls(r
     run(STUDY.replace('"prefix:2"', '"prefix:2", "suffix:1"'))
     rows = {row.policy: row for row in open_sweep(str(run.out)).trial_rows()}
     assert rows["suffix:1"].noise_floor == rows["prefix:1"].noise_floor == pytest.approx(0.015)
+
+
+def test_trials_of_a_variant_that_cannot_be_built_are_not_called_forgotten() -> None:
+    plain = Committed(trial_id="a", model="net", policy="prefix:1", status="ok", error_type=None)
+    varied = replace(plain, trial_id="b", variant="lora4")
+    words = "committed trials are no longer asked for and stay in the tables"
+    for unbuilt, said in (
+        (["net@lora4"], f"1 {words}: prefix:1"),
+        (["net"], ""),
+        ([], f"2 {words}: net prefix:1, net@lora4 prefix:1"),
+    ):
+        assert forgotten([], [plain, varied], unbuilt=unbuilt) == said

@@ -219,7 +219,7 @@ def test_later_leases_of_a_group_know_its_noise_floor() -> None:
 
 
 def test_notices_stages_and_times_are_passed_on() -> None:
-    opened = GroupOpened(model="net", device_kind="", device_id="", seconds={"import": 3.0})
+    opened = GroupOpened(seconds={"import": 3.0})
     heard, driver = drive(
         ScriptedExecutor(
             lambda _: [LeaseNotice(text="waiting"), opened, started("a"), ok("a"), LeaseEnded()]

@@ -163,7 +163,7 @@ def test_only_broken_models_still_end_with_their_rows(fake: Fake, tmp_path: Path
     assert len(rows(tmp_path / "out")) == 1
 
 
-def test_an_out_of_another_study_is_refused_before_anything_starts(
+def test_an_out_that_is_not_this_studys_is_refused_before_anything_starts(
     fake: Fake, tmp_path: Path
 ) -> None:
     sweep(tmp_path / "out")
@@ -173,6 +173,13 @@ def test_an_out_of_another_study_is_refused_before_anything_starts(
 
     with pytest.raises(SweepError, match="holds the study 'demo'"):
         sweep(tmp_path / "out", text=STUDY.replace('"demo"', '"mine"'), inspect=never)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    with pytest.raises(SweepError, match="no sweep's"):
+        sweep(tmp_path / "mine", inspect=never)
+    assert [each.name for each in (tmp_path / "mine").iterdir() if each.name[0] != "."] == [
+        "thesis.tex"
+    ]
 
 
 DRIVER = f"""

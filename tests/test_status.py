@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from predict_kit import profiled, world
+from predict_kit import changed, profiled, world
 
 from frostline.cli import main
-from frostline.store.outdir import OutDir
+from frostline.store.outdir import OutDir, TrialTables
 from frostline.sweep.status import status as status_of
+from frostline.trial import Trial
 
 
 @pytest.fixture
@@ -70,3 +71,23 @@ def test_status_as_json(out: Path, capsys):
     said = json.loads(capsys.readouterr().out)
     assert (said["kind"], said["state"], said["planned"]) == ("sweep", "finished", 40)
     assert said["json_version"] == 1
+
+
+def test_the_failures_that_are_told_are_the_last_by_time(tmp_path: Path):
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    ids: list[str] = []
+
+    def failed(trial: Trial, rows: TrialTables) -> TrialTables:
+        ids.append(trial.trial_id)
+        return changed(
+            rows,
+            status="failed",
+            error_stage="build",
+            error_type=f"Error{len(ids)}",
+            speedup=None,
+            started_at=begun - timedelta(hours=len(ids)),
+        )
+
+    found = status_of(str(world(tmp_path / "out", "prefix:*", tamper=failed)))
+    assert len(ids) > len(found.failures) == 5
+    assert [one.partition("Error")[2].partition(":")[0] for one in found.failures] == list("54321")

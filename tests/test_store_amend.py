@@ -12,8 +12,8 @@ from s3_kit import S3
 from frostline.errors import StorageError
 from frostline.store.arrow import TableDefectError
 from frostline.store.outdir import Amendment, OutDir
-from frostline.store.read import table_file
 from frostline.store.sweep import open_sweep
+from frostline.store.table_files import table_file
 
 
 @pytest.fixture

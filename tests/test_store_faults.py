@@ -234,6 +234,46 @@ def test_other_credentials_are_the_same_place_and_another_endpoint_is_not(
     assert Spool(out).place != Spool(other).place
 
 
+def test_what_another_process_has_stored_is_not_counted_as_left(front: S3, spool: Path) -> None:
+    out = opened(front, max_attempts=1)
+    for number in (1, 2):
+        kept_by(out, front, fresh(f"net-{number}"))
+    kept = Spool(out)
+    seen = kept.trials()
+    kept.trials = lambda: seen  # type: ignore[method-assign]
+    kept.forget("net-1")
+    front.fail(Fault(kind="denied", method="PUT"))
+    done = kept.store()
+    assert (done.stored, done.obsolete, done.left) == ({}, 0, 1)
+
+
+def test_a_spool_that_another_process_has_just_removed_keeps_nothing(
+    front: S3, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Spool(opened(front))
+    monkeypatch.setattr("frostline.store.spool.is_mine", lambda _folder: True)
+    kept.forget("net-1")
+    assert kept.trials() == []
+    done = kept.store()
+    assert (done.stored, done.left, done.why) == ({}, 0, "")
+
+
+def test_a_user_without_a_home_keeps_trials_among_temporary_files(
+    front: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv(SPOOL_VARIABLE, raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    out = opened(front)
+    kept_by(out, front, fresh())
+    assert Spool(out).place.parent.parent == tmp_path
+    assert [each.trial_id for each in Spool(out).trials()] == ["net-1"]
+
+
 def test_a_disk_that_cannot_keep_is_no_reason_not_to_store(
     front: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,7 +93,7 @@ def test_a_sweep_goes_on_where_its_store_failed_it(
 ) -> None:
     """GIVEN a store that refuses after some trials WHEN run again THEN none is measured twice."""
     monkeypatch.setattr(
-        "frostline.sweep.run._limits", lambda _study: replace(FAST, store_wait_s=0.0)
+        "frostline.sweep.run.limits_of", lambda _study: replace(FAST, store_wait_s=0.0)
     )
     where = front.uri(max_attempts=1)
     front.fail(Fault(kind="denied", method="PUT", path="tables/trials/.*parquet", after=2))

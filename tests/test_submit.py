@@ -199,6 +199,14 @@ def test_a_job_takes_the_program_and_the_studys_folder_along(folder: Path, tmp_p
     assert bundle.size_bytes == sum((target / each).stat().st_size for each in files)
 
 
+def test_a_link_to_a_study_takes_the_study_along(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "latest.toml").symlink_to(folder / "study.toml")
+    (tmp_path / "bundle").mkdir()
+    bundle = pack(tmp_path / "latest.toml", tmp_path / "bundle")
+    assert bundle.study == "study/study.toml"
+    assert (bundle.folder / bundle.study).is_file()
+
+
 def test_a_folder_that_is_too_large_is_refused_by_its_largest_file(
     folder: Path, tmp_path: Path, monkeypatch
 ) -> None:

@@ -26,11 +26,12 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo, SessionStartInfo
 
+from frostline.errors import FrostlineError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.policies.family import family
-from frostline.store.read import table_file
 from frostline.store.sweep import open_sweep
+from frostline.store.table_files import table_file
 from frostline.study.study import Study, parse_study
 from frostline.sweep.run import run_sweep
 from frostline.tensorboard.events import (
@@ -41,6 +42,7 @@ from frostline.tensorboard.events import (
 )
 from frostline.tensorboard.hparams import HPARAMS, SCALARS
 from frostline.tensorboard.runs import run_name
+from frostline.tensorboard.server import TensorBoard
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -358,6 +360,18 @@ def test_the_server_ends_with_the_command_however_that_ends(
         assert children
         server.send_signal(number)
         assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_a_server_that_does_not_start_says_why_in_its_last_words(tmp_path: Path, monkeypatch):
+    dies = "import sys; print('first'); sys.exit('no module named grpc')"
+    monkeypatch.setattr(
+        "frostline.tensorboard.server.command", lambda *_: [sys.executable, "-c", dies]
+    )
+    with pytest.raises(FrostlineError, match="TensorBoard ended:\n") as raised:
+        TensorBoard(tmp_path, log=tmp_path / "log")
+    for line in ("first", "no module named grpc"):
+        assert f"\n  {line}" in str(raised.value)
+    assert str(tmp_path) not in str(raised.value), "the log is gone by the time this is read"
 
 
 def _check_listening(pid: int) -> None:

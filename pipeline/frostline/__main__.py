@@ -13,7 +13,7 @@ import traceback
 from contextlib import suppress
 from types import TracebackType
 
-INTERRUPTED = 130
+from frostline.errors import INTERRUPTED
 
 
 def main() -> int:

@@ -170,7 +170,10 @@ def _how_it_ended(returncode: int | None) -> str:
         return "closed its pipe and hangs"
     if returncode >= 0:
         return f"ended with exit code {returncode}; its log says why"
-    name = signal.Signals(-returncode).name
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:  # one of the many real-time signals without a name
+        name = f"signal {-returncode}"
     hint = " (often the kernel's out-of-memory killer)" if name == "SIGKILL" else ""
     return f"was killed by {name}{hint}"
 
@@ -183,9 +186,7 @@ def connect_to_parent() -> BinaryIO:
         libraries print to standard output goes to standard error from now on.
     """
     die_with_parent(int(os.environ.get(PARENT, os.getppid())))
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a Ctrl-C reaches both processes; the parent handles it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent handles it
     if cores := os.environ.get(_CORES):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
     answers = os.fdopen(os.dup(1), "wb", buffering=0)

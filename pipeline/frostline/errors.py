@@ -21,6 +21,9 @@ code. A traceback is shown only for defects of the program.
 
 from __future__ import annotations
 
+INTERRUPTED = 130
+"""Exit code of what was interrupted, as shells have it for SIGINT; running it again resumes."""
+
 
 class FrostlineError(Exception):
     """Base of everything raised on purpose; `exit_code` is what the command line returns."""
@@ -82,7 +85,8 @@ class TrialError(FrostlineError):
     """One trial failed for a reason that would make another attempt fail as well.
 
     Args:
-        stage: where it failed: `build`, `trace`, `check`, `measure`, `profile`, `store`.
+        stage: where it failed (`trials.error_stage`): `build`, `rehearse`, `trace`, `check`,
+            `measure` or `gradients`.
         kind: short name of the cause, e.g. the exception's class (`trials.error_type`).
         message: what happened and what to do about it.
     """

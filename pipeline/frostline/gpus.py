@@ -6,9 +6,14 @@ What the driver cannot tell is None; a machine without a driver has no GPUs.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+_HIDES_ALL = ("", "-1", "NoDevFiles")
+
+_Fact = TypeVar("_Fact")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,13 +22,15 @@ class Gpu:
 
     Attributes:
         name: product name.
-        memory_bytes: size of its memory.
-        processes: processes of any user that compute on it now.
+        uuid: its identity, `GPU-...`.
+        memory_bytes: size of its memory; None where it has none of its own.
+        processes: processes of any user that compute on it now; None where they are not counted.
     """
 
     name: str
-    memory_bytes: int
-    processes: int
+    uuid: str | None = None
+    memory_bytes: int | None
+    processes: int | None
 
 
 def driver_gpus() -> tuple[Gpu, ...] | None:
@@ -34,20 +41,54 @@ def driver_gpus() -> tuple[Gpu, ...] | None:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return None
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(
-            Gpu(
-                name=pynvml.nvmlDeviceGetName(handle),
-                memory_bytes=pynvml.nvmlDeviceGetMemoryInfo(handle).total,
-                processes=len(pynvml.nvmlDeviceGetComputeRunningProcesses(handle)),
-            )
-            for handle in handles
+
+    def told(ask: Callable[[], _Fact]) -> _Fact | None:
+        """A fact; None where this driver or this kind of GPU does not support the question."""
+        try:
+            return ask()
+        except pynvml.NVMLError:
+            return None
+
+    def gpu(handle: object) -> Gpu:
+        running = told(lambda: pynvml.nvmlDeviceGetComputeRunningProcesses(handle))
+        return Gpu(
+            name=pynvml.nvmlDeviceGetName(handle),
+            uuid=told(lambda: pynvml.nvmlDeviceGetUUID(handle)),
+            memory_bytes=told(lambda: pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+            processes=None if running is None else len(running),
         )
+
+    try:
+        count = pynvml.nvmlDeviceGetCount()
+        return tuple(gpu(pynvml.nvmlDeviceGetHandleByIndex(number)) for number in range(count))
     except pynvml.NVMLError:
         return ()
     finally:
         pynvml.nvmlShutdown()
+
+
+def visible_gpus() -> tuple[Gpu, ...]:
+    """The driver's GPUs that `CUDA_VISIBLE_DEVICES` names, by number or by UUID.
+
+    Numbers are the driver's. All GPUs where it names something that the driver does not list, such
+    as a part of a GPU.
+    """
+    there = driver_gpus() or ()
+    named = _named()
+    if named is None:
+        return there
+    found = [
+        next(
+            (
+                gpu
+                for number, gpu in enumerate(there)
+                if name == str(number) or (gpu.uuid is not None and gpu.uuid.startswith(name))
+            ),
+            None,
+        )
+        for name in named
+    ]
+    return there if None in found else tuple(gpu for gpu in found if gpu is not None)
 
 
 def first_gpus(count: int) -> str:
@@ -63,8 +104,13 @@ def gpus_here() -> int:
     Counts as Ray does: `CUDA_VISIBLE_DEVICES` hides the others.
     """
     there = len(driver_gpus() or ())
+    named = _named()
+    return there if named is None else min(there, len(named))
+
+
+def _named() -> list[str] | None:
+    """What `CUDA_VISIBLE_DEVICES` names; None where it is not set."""
     visible = os.environ.get(VISIBLE)
     if visible is None:
-        return there
-    named = [entry.strip() for entry in visible.split(",")]
-    return min(there, sum(entry not in ("", "-1", "NoDevFiles") for entry in named))
+        return None
+    return [name for each in visible.split(",") if (name := each.strip()) not in _HIDES_ALL]

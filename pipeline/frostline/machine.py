@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from frostline.gpus import driver_gpus, gpus_here
+from frostline.gpus import gpus_here, visible_gpus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +18,8 @@ class Machine:
         cores: CPU cores that this process may run on.
         memory_bytes: main memory.
         gpus: GPUs that are visible.
-        gpu_memory_bytes: memory of the smallest GPU; None without any.
-        gpu_names: products, each once, ascending.
+        gpu_memory_bytes: memory of the smallest of these GPUs; None where it is not known.
+        gpu_names: their products, each once, ascending.
     """
 
     cores: int
@@ -36,11 +36,12 @@ class Machine:
 
 def this_machine() -> Machine:
     """Look at this machine."""
-    listed = driver_gpus() or ()
+    visible = visible_gpus()
+    memories = [gpu.memory_bytes for gpu in visible if gpu.memory_bytes is not None]
     return Machine(
         cores=len(os.sched_getaffinity(0)),
         memory_bytes=psutil.virtual_memory().total,
         gpus=gpus_here(),
-        gpu_memory_bytes=min((gpu.memory_bytes for gpu in listed), default=None),
-        gpu_names=tuple(sorted({gpu.name for gpu in listed})),
+        gpu_memory_bytes=min(memories, default=None),
+        gpu_names=tuple(sorted({gpu.name for gpu in visible})),
     )

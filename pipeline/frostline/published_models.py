@@ -78,8 +78,8 @@ def resnet18(
 
     Returns:
         Layers `stem`, `stem_norm`, `stage<i>_block<j>_conv_1`, `..._norm_1`, `..._conv_2`,
-        `..._norm_2`, and `..._shortcut` with its norm where the width changes, `predictions`; Adam
-        and categorical cross-entropy.
+        `..._norm_2`, in the first block of every stage but the first `..._shortcut` with its norm,
+        and `predictions`; Adam and categorical cross-entropy.
     """
     start = keras.Input((size, size, 3), name="inputs")
     x = _convolved(start, widths[0], 7, 2, "stem")

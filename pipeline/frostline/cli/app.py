@@ -29,10 +29,9 @@ from frostline.cli.stop import stop
 from frostline.cli.submit import submit
 from frostline.cli.sweep import sweep
 from frostline.cli.tensorboard import tensorboard
-from frostline.errors import FrostlineError
+from frostline.errors import INTERRUPTED, FrostlineError
 from frostline.version import __version__
 
-INTERRUPTED = 130
 _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 """Wrong arguments, of any kind; Typer names only this subclass in public."""
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
-from frostline.cli.console import err
+from frostline.cli.console import note
+from frostline.errors import INTERRUPTED
 
 if TYPE_CHECKING:
     from frostline.submit.jobs_api import Job, JobsApi
@@ -25,7 +25,6 @@ TokenFileOption = Annotated[
         "(RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token).",
     ),
 ]
-_INTERRUPTED = 130
 
 
 def connected(address: str, token_file: Path | None) -> JobsApi:
@@ -38,7 +37,7 @@ def connected(address: str, token_file: Path | None) -> JobsApi:
 
     access = reach(address, token_file=token_file)
     for notice in access.notices:
-        err().print(Text.assemble(("note: ", "yellow"), notice), soft_wrap=True)
+        note(notice)
     from frostline.submit.jobs_api import JobsApi  # takes seconds to import
 
     return JobsApi(access)
@@ -54,7 +53,7 @@ def verdict(job: Job) -> str:
         "FAILED": {
             1: "ended with failures: rows of failed trials, or its log, say why",
             2: "was refused; its log says why (frostline status JOB --log)",
-            _INTERRUPTED: "was interrupted; submit it again on the same OUT to resume",
+            INTERRUPTED: "was interrupted; submit it again on the same OUT to resume",
         }.get(job.exit_code or 0, f"failed: {job.message}"),
     }[job.status]
     since = ""
@@ -78,6 +77,6 @@ def exit_code_of(job: Job) -> int:
     if job.status == "SUCCEEDED":
         return 0
     if job.status == "STOPPED":
-        return _INTERRUPTED
-    known = job.exit_code in (1, 2, _INTERRUPTED)
+        return INTERRUPTED
+    known = job.exit_code in (1, 2, INTERRUPTED)
     return job.exit_code if known and job.exit_code is not None else 1

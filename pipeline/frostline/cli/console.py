@@ -70,6 +70,11 @@ def err() -> Console:
     return PlainConsole(stderr=True, quiet=_quiet)
 
 
+def note(text: str) -> None:
+    """Print to standard error what the user should know and that is no error."""
+    err().print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
+
+
 def complain(message: str) -> None:
     """Print an error: what is wrong, where, and what to do about it."""
     said = Text.assemble(("error: ", "bold red"), message)

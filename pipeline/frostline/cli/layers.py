@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from frostline.cli.console import complain, err, out
+from frostline.cli.console import complain, note, out
 from frostline.cli.documents import AsJson, print_document
 from frostline.cli.inspected import inspected
 from frostline.cli.tables import FittedTable
@@ -36,7 +36,7 @@ def layers(
     found = [model_layers(asked, known) for known in facts.values()]
     for one in found:
         for notice in one.notices:
-            err().print(Text.assemble(("note: ", "yellow"), notice), soft_wrap=True)
+            note(notice)
     if as_json:
         print_document("layers", {"study": asked.name, "models": [asdict(one) for one in found]})
     else:
@@ -50,8 +50,6 @@ def layers(
 
 
 def _only(study: Study, model: str | None) -> Study:
-    from dataclasses import replace
-
     from frostline.suggest import advice
 
     if model is None:

@@ -40,7 +40,7 @@ def plan(
     from frostline.plan.estimate import estimate
     from frostline.plan.trials import plan_trials
     from frostline.schedule.chunks import chunks_of
-    from frostline.schedule.lease_spec import resources_of
+    from frostline.schedule.lease_spec import limits_of, resources_of
     from frostline.schedule.room import memory_warnings, refuse_too_large, slots_on
     from frostline.study.study import load_study
     from frostline.trial import AUTO
@@ -58,7 +58,8 @@ def plan(
     if workers is None:
         refuse_too_large(planned, facts, here, gpus=asked.gpus)
     tight = [] if workers else memory_warnings(planned, facts, here, gpus=asked.gpus)
-    leases = [chunk.trials for chunk in chunks_of(planned.groups, done=(), slots=slots)]
+    most = limits_of(asked).trials_per_process
+    leases = [chunk.trials for chunk in chunks_of(planned.groups, done=(), slots=slots, most=most)]
     estimated = estimate(planned, facts, asked, workers=slots, leases=leases)
     if as_json:
         print_document("plan", _document(asked, planned, estimated, failures))

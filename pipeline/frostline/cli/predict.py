@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from frostline.cli.console import err, out
+from frostline.cli.console import note, out
 from frostline.cli.documents import AsJson, print_document
 from frostline.cli.plain_table import PlainTable
 from frostline.cli.run_options import Epochs, Examples, Price, Watts, run_asked
@@ -77,7 +77,7 @@ def predict(
         return
     found = predicted_of(sweep, freeze, model=model, run=run)
     for notice in found.notices:
-        err().print(Text(f"note: {notice}"), soft_wrap=True)
+        note(notice)
     if as_json:
         print_document("predict", [answer.document() for answer in found.answers])
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from frostline.cli.console import err, out
+from frostline.cli.console import note, out
 from frostline.cli.documents import print_document
 from frostline.cli.plain_table import PlainTable
 from frostline.errors import UsageError
@@ -48,7 +48,8 @@ def show_schedules(
     from frostline.prediction import predict_schedule
 
     found, notices = predict_schedule(sweep, parsed_schedule(stages), model=model, run=run)
-    _tell(notices)
+    for notice in notices:
+        note(notice)
     if as_json:
         print_document("predict", [cost.document() for cost in found])
         return
@@ -75,7 +76,8 @@ def show_cached(
         run=run,
         bandwidth=None if bandwidth is None else bandwidth * 1e6,
     )
-    _tell(notices)
+    for notice in notices:
+        note(notice)
     if as_json:
         print_document("predict", [each.document() for each in found])
         return
@@ -117,8 +119,3 @@ def _print_cached(group: Sequence[CachedFeatures]) -> None:
         "cannot be seen here."
     )
     out().print(Text(f"{said}\n"))
-
-
-def _tell(notices: Sequence[str]) -> None:
-    for notice in notices:
-        err().print(Text(f"note: {notice}"), soft_wrap=True)

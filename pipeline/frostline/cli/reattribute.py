@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from frostline.cli.console import err, out
+from frostline.cli.console import err, note, out
 from frostline.cli.documents import AsJson, print_document
 
 
@@ -46,7 +46,7 @@ def reattribute(
         tell=lambda line: progress.print(Text(line), soft_wrap=True),
     )
     for notice in done.notices:
-        progress.print(Text.assemble(("note: ", "yellow"), notice), soft_wrap=True)
+        note(notice)
     if as_json:
         counts = {"rewritten": list(done.rewritten), "left": list(done.left)}
         changed = {"predictions_changed": done.predicted, "notices": list(done.notices)}

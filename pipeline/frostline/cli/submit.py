@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from frostline.cli.cluster import (
     AddressOption,
@@ -16,7 +15,7 @@ from frostline.cli.cluster import (
     job_document,
     verdict,
 )
-from frostline.cli.console import err, out
+from frostline.cli.console import err, note, out
 from frostline.cli.documents import AsJson, print_document
 
 
@@ -42,7 +41,7 @@ def submit(
     with err().status("uploading the study and the program"):
         job = api.submit(study, where)
     for notice in job.notices:
-        err().print(Text.assemble(("note: ", "yellow"), notice), soft_wrap=True)
+        note(notice)
     console = out()
     if not as_json:
         console.print(

@@ -4,6 +4,10 @@
     checks = judge(observations)                                 # pure
 
 `frostline doctor` prints the checks and exits 1 when one of them is a problem.
+
+machine          observes the machine; `probes` ask TensorFlow and Ray in child processes
+checks           observations -> checks
+tested_versions  the libraries, and the versions that the tests run with
 """
 
 from __future__ import annotations

@@ -11,22 +11,11 @@ from typing import Literal
 
 from frostline.doctor.machine import Observations
 from frostline.doctor.probes import NoAnswer
+from frostline.doctor.tested_versions import KNOWN_TO_WORK
 
 Level = Literal["ok", "warning", "problem"]
 
 GIB = 2**30
-
-KNOWN_TO_WORK = {
-    "tensorflow": "2.21",
-    "keras": "3.15",
-    "ray": "2.60",
-    "xprof": "2.24",
-    "tensorboard": "2.21",
-    "pyarrow": "26.0",
-    "duckdb": "2.0",
-    "numpy": "2.4",
-}
-"""Minor versions that the tests run with; the profile's format and op names move with them."""
 
 LEAST_MEMORY = 4 * GIB
 LEAST_FREE_DISK = 2 * GIB
@@ -160,7 +149,7 @@ def _gpus(seen: Observations) -> Iterator[Check]:
         )  # fmt: skip
     else:
         yield Check(name="CUPTI", level="ok", found="profiling is allowed")
-    busy = sum(gpu.processes for gpu in seen.driver_gpus)
+    busy = sum(gpu.processes or 0 for gpu in seen.driver_gpus)
     if busy:
         yield Check(
             name="GPU load", level="warning", found=f"{busy} process(es) compute on the GPUs",

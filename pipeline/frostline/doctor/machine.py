@@ -17,13 +17,10 @@ from pathlib import Path
 import psutil
 
 from frostline.doctor.probes import Devices, NoAnswer, ask_ray, ask_tensorflow
+from frostline.doctor.tested_versions import KNOWN_TO_WORK
 from frostline.gpus import Gpu, driver_gpus
 from frostline.installed import installed
 from frostline.store.address import Address
-
-DISTRIBUTIONS = (
-    "tensorflow", "keras", "ray", "xprof", "tensorboard", "pyarrow", "duckdb", "numpy",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +106,8 @@ def observe(storage: str = ".", *, thorough: bool = False) -> Observations:
 
 def _versions() -> dict[str, str | None]:
     # A CPU-only build of TensorFlow is a distribution of its own.
-    found = installed((*DISTRIBUTIONS, "tensorflow-cpu"))
-    versions = {name: found.get(name) for name in DISTRIBUTIONS}
+    found = installed((*KNOWN_TO_WORK, "tensorflow-cpu"))
+    versions = {name: found.get(name) for name in KNOWN_TO_WORK}
     return versions | {"tensorflow": found.get("tensorflow", found.get("tensorflow-cpu"))}
 
 
@@ -149,8 +146,8 @@ def _try_storage(storage: Address) -> tuple[str | None, int | None]:
     if storage.is_uri:
         return _try_object_store(storage)
     folder = Path(storage.reveal()).expanduser()
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     try:
+        existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         with tempfile.TemporaryDirectory(prefix=".frostline-doctor-", dir=existing) as name:
             written = Path(name, "a")
             written.write_bytes(b"frostline")
@@ -169,6 +166,6 @@ def _try_object_store(place: Address) -> tuple[str | None, int | None]:
         with filesystem.open_output_stream(probe) as stream:
             stream.write(b"frostline")
         filesystem.delete_file(probe)
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors and OSErrors
+    except (OSError, ValueError, ImportError, NotImplementedError) as error:
         return place.scrub(str(error)), None
     return None, None

@@ -17,8 +17,10 @@ from typing import Any
 
 from frostline.errors import StorageError, UsageError
 from frostline.exporting.tracking import TrackedRun, metric_facts
+from frostline.store.storage_errors import storage_errors
 
 DATABASE = "mlflow.db"
+_INSTALL = "MLflow is not installed: `pip install mlflow-skinny sqlalchemy alembic`"
 _KEY = "frostline.key"
 _PAGE = 1_000
 
@@ -41,7 +43,7 @@ def to_mlflow(runs: Sequence[TrackedRun], *, study: str, shown: str, place: str)
         How many were written.
 
     Raises:
-        UsageError: MLflow is not installed.
+        UsageError: MLflow is not installed, or what it keeps a database with.
         StorageError: it cannot use the place; with its message.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -51,13 +53,12 @@ def to_mlflow(runs: Sequence[TrackedRun], *, study: str, shown: str, place: str)
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
         except ImportError as error:
-            raise UsageError(
-                "MLflow is not installed: `pip install mlflow-skinny sqlalchemy alembic`"
-            ) from error
+            raise UsageError(_INSTALL) from error
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         if "://" not in place:
-            Path(place).expanduser().mkdir(parents=True, exist_ok=True)
+            with storage_errors("write", place):
+                Path(place).expanduser().mkdir(parents=True, exist_ok=True)
         try:
             client = MlflowClient(tracking_uri=tracking_uri(place))
             experiment = _experiment(client, study, place)
@@ -65,6 +66,8 @@ def to_mlflow(runs: Sequence[TrackedRun], *, study: str, shown: str, place: str)
             new = [run for run in runs if run.key not in there]
             for run in new:
                 _write(client, experiment, run, shown)
+        except ImportError as error:  # what keeps its database is imported when it is opened
+            raise UsageError(_INSTALL) from error
         except MlflowException as error:
             said = str(error).strip().splitlines()[0]
             raise StorageError(

@@ -15,7 +15,7 @@ from frostline.words import layer_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerRow:
+class ListedLayer:
     """A layer of a model.
 
     Attributes:
@@ -37,7 +37,7 @@ class LayerRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyRow:
+class ListedPolicy:
     """What a policy of the study freezes in the model.
 
     Attributes:
@@ -68,8 +68,8 @@ class ModelLayers:
 
     model: str
     batch_size: int
-    layers: tuple[LayerRow, ...]
-    policies: tuple[PolicyRow, ...]
+    layers: tuple[ListedLayer, ...]
+    policies: tuple[ListedPolicy, ...]
     notices: tuple[str, ...]
 
 
@@ -86,7 +86,7 @@ def model_layers(study: Study, facts: ModelFacts) -> ModelLayers:
         model=facts.name,
         batch_size=facts.batch_size,
         layers=tuple(
-            LayerRow(
+            ListedLayer(
                 number=layer_number(layer.index),
                 name=layer.name,
                 kind=layer.kind,
@@ -105,10 +105,10 @@ def model_layers(study: Study, facts: ModelFacts) -> ModelLayers:
 
 def _policy(
     facts: ModelFacts, policy: str, aliases: tuple[str, ...], frozen: frozenset[str]
-) -> PolicyRow:
+) -> ListedPolicy:
     whole = set(frozen_layers(facts, frozen))
     params = sum(each.params for each in facts.variables if each.path in frozen)
-    return PolicyRow(
+    return ListedPolicy(
         policy=policy,
         aliases=aliases,
         frozen_fraction=params / (facts.total_params or 1),

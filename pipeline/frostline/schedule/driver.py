@@ -56,7 +56,7 @@ _TICK_S = 5.0  # a look at the leases takes less, unless this process was stoppe
 
 
 class Executor(Protocol):
-    """Runs leases somewhere else: `LocalExecutor` and `RayExecutor`."""
+    """Runs leases in processes of their own, here or elsewhere, as `RayExecutor` does."""
 
     @property
     def start_s(self) -> float:

@@ -39,9 +39,6 @@ class GroupOpened:
             as the lease saw it, the start of the process included.
     """
 
-    model: str
-    device_kind: str
-    device_id: str
     seconds: dict[str, float]
 
 

@@ -18,10 +18,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
+from frostline.errors import INTERRUPTED
+
 END_S = 60.0
 """Seconds that a run takes to end after the first interruption, whatever hangs."""
 
-_INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SLICE_S = 0.05
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
@@ -88,8 +91,4 @@ def _end_here() -> None:
     with suppress(OSError, ValueError):  # a progress bar hides the cursor
         if sys.__stderr__ is not None and sys.__stderr__.isatty():
             os.write(sys.__stderr__.fileno(), _SHOW_CURSOR)
-    os._exit(_INTERRUPTED)
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_SLICE_S = 0.05
+    os._exit(INTERRUPTED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from frostline.facts.model_facts import ModelFacts
 from frostline.results.outcome import Beside
@@ -112,6 +112,15 @@ class Limits:
             "store": 2 * self.store_wait_s,
         }
         return longest.get(stage, self.trial_timeout_s) + self.silence_reserve_s
+
+
+def limits_of(study: Study) -> Limits:
+    """When trials of a study are given up."""
+    limits = Limits(
+        trial_timeout_s=study.resources.trial_timeout_s,
+        max_attempts=study.resources.max_attempts,
+    )
+    return replace(limits, convert_s=min(limits.convert_s, limits.trial_timeout_s))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

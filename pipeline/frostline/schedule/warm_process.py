@@ -171,12 +171,7 @@ class WarmProcess:
         if not isinstance(reply, Ready):
             raise _nonsense(reply)
         self.ready = reply
-        yield GroupOpened(
-            model=trial.model.plain_name,
-            device_kind=reply.device_kind,
-            device_id=reply.device_id,
-            seconds={**reply.seconds, "open": time.monotonic() - started},
-        )
+        yield GroupOpened(seconds={**reply.seconds, "open": time.monotonic() - started})
         return None
 
     def _ask(

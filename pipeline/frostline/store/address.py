@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from frostline.errors import SweepError
@@ -53,7 +54,7 @@ class Address:
         """Take what the user passed.
 
         Raises:
-            SweepError: it is empty, no URI, or no UTF-8.
+            SweepError: it is empty, no URI, no UTF-8, or below the home (`~`) of nobody.
         """
         if isinstance(place, Address):
             return place
@@ -69,6 +70,7 @@ class Address:
         if "\0" in text:
             raise SweepError("the output folder's name holds a null character: correct it")
         if "://" not in text:
+            _refuse_unknown_home(text)
             return cls(text, text, text, text)
         try:
             parts = urlsplit(text)
@@ -131,6 +133,16 @@ class Address:
             found.append(("", user))
         found += [pair for pair in _options(parts) if not _is_harmless(*pair)]
         return [(name, secret) for name, secret in found if secret]
+
+
+def _refuse_unknown_home(path: str) -> None:
+    try:
+        Path(path).expanduser()
+    except RuntimeError:
+        raise SweepError(
+            f"{path}: nobody knows the home that {Path(path).parts[0]} stands for: write the "
+            "folder's whole path"
+        ) from None
 
 
 def _options(parts: SplitResult) -> list[tuple[str, str]]:

@@ -39,8 +39,8 @@ class Pace:
     Attributes:
         beat_s: time between heartbeats.
         stale_s: age of the last heartbeat at which another host's claim is dead.
-        look_s: time between two looks at the claims of others,
-        wait_s: and how long to wait for them to withdraw.
+        look_s: time between two looks at the claims of others.
+        wait_s: how long to wait for others to withdraw.
     """
 
     beat_s: float = 15.0

@@ -58,7 +58,7 @@ def write_flat(
     content = dict(_files(tables, form))
     below = f"{folder}/" if folder else ""
     if not folder:
-        known = {*content, *(f"{name}.{form}" for name in tables), COLUMNS_FILE}
+        known = {*content, COLUMNS_FILE}
         entries = [each for each in out.files.entries() if not each.startswith(".")]
         if foreign := [each for each in entries if each not in known]:
             raise UsageError(

@@ -117,6 +117,27 @@ def parse_manifest(text: str, where: str) -> Manifest:
         ) from error
 
 
+def refuse_another_study(manifest: Manifest, study: str, where: str) -> None:
+    """Raise where an OUT is not this study's.
+
+    Args:
+        manifest: of OUT.
+        study: name of the study that is about to run.
+        where: OUT, for the message.
+
+    Raises:
+        SweepError: OUT holds another study.
+    """
+    if manifest.study == study:
+        return
+    runs = manifest.runs
+    begun = f" (begun {runs[0].started_at:%Y-%m-%d %H:%M} UTC)" if runs else ""
+    raise SweepError(
+        f"{where} holds the study {manifest.study!r}{begun}, not {study!r}: choose another --out "
+        "for this study"
+    )
+
+
 def with_run(
     before: Manifest | None,
     *,
@@ -149,14 +170,8 @@ def with_run(
     Raises:
         SweepError: OUT holds another study.
     """
-    if before is not None and before.study != name:
-        raise SweepError(
-            f"{where} holds the study {before.study!r} (begun "
-            f"{before.runs[0].started_at:%Y-%m-%d %H:%M} UTC), not {name!r}: "
-            "choose another --out for this study"
-            if before.runs
-            else f"{where} holds the study {before.study!r}, not {name!r}: choose another --out"
-        )
+    if before is not None:
+        refuse_another_study(before, name, where)
     run = RunRecord(
         started_at=datetime.now(UTC),
         frostline_version=__version__,

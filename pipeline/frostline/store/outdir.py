@@ -27,11 +27,12 @@ from frostline.store.arrow import Rows, TableDefectError, from_parquet, to_parqu
 from frostline.store.files import FileChange, Files, Source
 from frostline.store.hold import Hold
 from frostline.store.local import LocalFiles
-from frostline.store.manifest import Manifest, parse_manifest, with_run
+from frostline.store.manifest import Manifest, parse_manifest, refuse_another_study, with_run
 from frostline.store.publication import TrialTables, checked, publication, replaced
-from frostline.store.read import CommitIndex, read_trials, table_file
+from frostline.store.read import CommitIndex, read_trials
 from frostline.store.remote import RemoteFiles
 from frostline.store.storage_errors import storage_errors
+from frostline.store.table_files import table_file
 from frostline.trial import STOPPING, StoppingRule
 
 MANIFEST = "manifest.json"
@@ -299,8 +300,7 @@ class OutDir:
             StorageError: OUT cannot be written.
         """
         before = self.manifest()
-        if before is None:
-            self._refuse_foreign_files()
+        self.refuse_foreign(before, name)
         manifest = with_run(
             before,
             where=self.files.shown,
@@ -323,7 +323,20 @@ class OutDir:
         """Enter the end of the run that `begin_run` has begun; call with the lock still held."""
         self.write_text(MANIFEST, manifest.with_end().text())
 
-    def _refuse_foreign_files(self) -> None:
+    def refuse_foreign(self, before: Manifest | None, study: str) -> None:
+        """Raise where a run of a study would write beside what is not its own.
+
+        Args:
+            before: the manifest that is there.
+            study: name of the study.
+
+        Raises:
+            SweepError: OUT holds another study, or files that are no sweep's.
+            StorageError: OUT cannot be listed.
+        """
+        if before is not None:
+            refuse_another_study(before, study, self.files.shown)
+            return
         foreign = [
             entry
             for entry in self.files.entries()

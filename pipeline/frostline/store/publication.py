@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from frostline.store.arrow import Rows, TableDefectError, to_parquet, to_table
 from frostline.store.files import FileChange, Source
-from frostline.store.read import table_file
 from frostline.store.schema import (
     TABLES,
     GraphOpRow,
@@ -25,6 +24,7 @@ from frostline.store.schema import (
     ProgramOpRow,
     StepRow,
 )
+from frostline.store.table_files import table_file
 from frostline.store.trial_row import TrialRow
 
 _TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=@,+-]{0,199}")

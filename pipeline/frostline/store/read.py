@@ -21,24 +21,20 @@ from frostline.store.arrow import reader_schema
 from frostline.store.duckdb_scan import read_scanned, scannable
 from frostline.store.files import Files, Stamp
 from frostline.store.storage_errors import storage_error
+from frostline.store.table_files import (
+    file_name,
+    table_file,
+    table_folder,
+    trial_of,
+    trials_among,
+)
 from frostline.store.validate import ADVICE, refuse_damaged, refuse_foreign
 
 if TYPE_CHECKING:
     from pyarrow.dataset import Dataset
 
-SUFFIX = ".parquet"
 _DISK_READERS = 4
 _STORE_READERS = 32  # a store answers slowly and in parallel
-
-
-def table_folder(table: str) -> str:
-    """Where the files of a table lie, relative to OUT."""
-    return f"tables/{table}"
-
-
-def table_file(table: str, trial_id: str) -> str:
-    """The file with a trial's rows of a table, relative to OUT."""
-    return f"{table_folder(table)}/{trial_id}{SUFFIX}"
 
 
 class CommitIndex:
@@ -58,11 +54,8 @@ class CommitIndex:
         Raises:
             StorageError: a file cannot be read; names it.
         """
-        stamps = {
-            name.removesuffix(SUFFIX): stamp
-            for name, stamp in self._files.stamps(table_folder("trials")).items()
-            if name.endswith(SUFFIX) and not name.startswith(".")
-        }
+        found = self._files.stamps(table_folder("trials"))
+        stamps = {trial_id: found[file_name(trial_id)] for trial_id in trials_among(found)}
         known = {
             trial_id: self._known[trial_id]
             for trial_id, stamp in stamps.items()
@@ -104,7 +97,7 @@ def row_files(files: Files, table: str, trial_ids: Iterable[str]) -> list[str]:
     """
     there = files.stamps(table_folder(table))
     folder = files.path(table_folder(table))
-    names = (f"{trial_id}{SUFFIX}" for trial_id in sorted(trial_ids))
+    names = map(file_name, sorted(trial_ids))
     return [f"{folder}/{name}" for name in names if name in there]
 
 
@@ -168,7 +161,7 @@ def read_rows(
         refuse_damaged(files, table, rows)
     else:
         rows = read_all(files, table, dataset_of(files, table, paths), wanted)
-    refuse_foreign(files, table, rows, [_stem(path) for path in paths])
+    refuse_foreign(files, table, rows, list(map(trial_of, paths)))
     return rows if columns is None else rows.select(list(columns))
 
 
@@ -178,30 +171,19 @@ def read_trials(files: Files, index: CommitIndex) -> tuple[dict[str, str], pa.Ta
     Raises:
         StorageError: a file cannot be read; names it.
     """
-    paths = row_files(files, "trials", _listed(files))
+    paths = row_files(files, "trials", trials_among(files.stamps(table_folder("trials"))))
     if scanned(files, paths):
         try:
             rows = read_rows(files, "trials", paths, None)
             if len(rows) == len(paths) and not rows["status"].null_count:
-                return dict(zip(map(_stem, paths), rows["status"].to_pylist(), strict=True)), rows
+                statuses = rows["status"].to_pylist()
+                return dict(zip(map(trial_of, paths), statuses, strict=True)), rows
         except StorageError as error:
             if isinstance(error, DamagedError):
                 raise
             # A retry has just withdrawn a commit, or a file is damaged, which is reported below.
     commits = index.commits()
     return commits, read_rows(files, "trials", row_files(files, "trials", commits), None)
-
-
-def _listed(files: Files) -> list[str]:
-    return [
-        name.removesuffix(SUFFIX)
-        for name in files.stamps(table_folder("trials"))
-        if name.endswith(SUFFIX) and not name.startswith(".")
-    ]
-
-
-def _stem(path: str) -> str:
-    return path.rpartition("/")[2].removesuffix(SUFFIX)
 
 
 def _damaged(shown: str, reason: object) -> DamagedError:

@@ -6,8 +6,9 @@ everything. A copy that is left, because the store did not answer or the process
 stored by the next run on that OUT. A trial that cannot be kept on the disk is still published.
 
 The folder is `$FROSTLINE_SPOOL`, else `frostline/spool` below `$XDG_STATE_HOME` or below
-`~/.local/state`. It has a private folder for each OUT, with a folder for each trial, whose
-`record.json` is written last. A folder there that another user has made is not used.
+`~/.local/state`; for a user without a home, it is below the folder for temporary files. It has a
+private folder for each OUT, with a folder for each trial, whose `record.json` is written last. A
+folder there that another user has made is not used.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from typing import Annotated
 from filelock import FileLock
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from frostline.errors import FrostlineError, StorageError, UsageError
+from frostline.errors import FrostlineError, StorageError, SweepError, UsageError
 from frostline.private import is_mine, private_folder
+from frostline.scratch import temporary_folder
 from frostline.store.address import Address
 from frostline.store.arrow import to_table
 from frostline.store.files import FileChange, Source, checked_name
@@ -121,7 +123,7 @@ class Spool:
             ),
             **row,
         )
-        self._files(create=True).apply(
+        self._made().apply(
             (
                 FileChange(name=_PLACE, source=f"{self._out.address}\n".encode()),
                 FileChange(name=f"{folder}/{_RECORD}", source=None),
@@ -136,8 +138,8 @@ class Spool:
 
     def forget(self, trial_id: str) -> None:
         """Remove a trial; one that is not there is fine."""
-        if is_mine(self.place):
-            files = self._files()
+        files = self._there()
+        if files is not None:
             with suppress(StorageError):
                 files.apply((FileChange(name=f"{trial_id}/{_RECORD}", source=None),))
                 files.delete_folder(trial_id)
@@ -146,10 +148,16 @@ class Spool:
     def trials(self) -> list[KeptTrial]:
         """The trials that are kept, oldest first; incomplete and damaged ones are skipped."""
         found: list[KeptTrial] = []
-        if not is_mine(self.place):
+        files = self._there()
+        if files is None:
             return found
-        files = self._files()
-        for folder in files.entries():
+        try:
+            folders = files.entries()
+        except StorageError:
+            if self.place.exists():
+                raise
+            return found  # another process has just removed it
+        for folder in folders:
             with suppress(StorageError, ValidationError):
                 files.stamps(folder)  # refuses links
                 kept = KeptTrial.model_validate_json(files.read(f"{folder}/{_RECORD}") or b"")
@@ -167,38 +175,50 @@ class Spool:
             The result; a store that cannot be reached is part of it and not raised.
         """
         done = Stored(host=socket.gethostname(), place=str(self.place))
-        if not is_mine(self.place):
+        files = self._there()
+        if files is None:
             return done
-        self._files().remove_staging()
+        files.remove_staging()
         kept = [each for each in self.trials() if only is None or each.trial_id in only]
         if not kept:
             self._tidy()
             return done
         stored: dict[str, str] = {}
-        obsolete = 0
+        obsolete = settled = 0
         try:
             # The nodes of a test cluster share a disk.
             with FileLock(str(self.place / _LOCK), timeout=_LOCK_S):
                 manifest = self._out.manifest()
                 began = manifest.runs[0].started_at - _CLOCKS_DIFFER if manifest else None
                 for each in kept:
-                    if not self._has(each):
-                        continue  # another process has just stored it
-                    if began is None or each.started_at < began or self._superseded(each):
-                        obsolete += 1
-                    elif self._publish(each):
-                        stored[each.trial_id] = each.status
-                    self.forget(each.trial_id)
+                    if self._has(each):  # else another process has just stored it
+                        if began is None or each.started_at < began or self._superseded(each):
+                            obsolete += 1
+                        elif self._publish(each):
+                            stored[each.trial_id] = each.status
+                        self.forget(each.trial_id)
+                    settled += 1
         except (StorageError, UsageError, OSError) as error:
-            left = len(kept) - len(stored) - obsolete
-            return replace(done, stored=stored, obsolete=obsolete, left=left, why=str(error))
+            left = sum(map(self._has, kept[settled:]))
+            why = str(error) if left else ""
+            return replace(done, stored=stored, obsolete=obsolete, left=left, why=why)
         return replace(done, stored=stored, obsolete=obsolete)
 
-    def _files(self, *, create: bool = False) -> LocalFiles:
-        if create:
-            with storage_errors("write", str(self.place)):
-                private_folder(self.place, f"set {SPOOL_VARIABLE} to a folder of yours")
+    def _made(self) -> LocalFiles:
+        """The files of the folder, which is made where it is missing."""
+        with storage_errors("write", str(self.place)):
+            private_folder(self.place, f"set {SPOOL_VARIABLE} to a folder of yours")
         return LocalFiles(self.place, create=False)
+
+    def _there(self) -> LocalFiles | None:
+        """The files of the folder; None where it keeps nothing.
+
+        Other processes make it when they keep a trial, and remove it when the last one is stored.
+        """
+        if is_mine(self.place):
+            with suppress(SweepError):  # it has just been removed
+                return LocalFiles(self.place, create=False)
+        return None
 
     def _tidy(self) -> None:
         """Remove the folder where it keeps nothing any more."""
@@ -279,8 +299,11 @@ def spool_folder() -> Path:
     """Where this machine keeps trials for all OUTs."""
     if said := os.environ.get(SPOOL_VARIABLE):
         return Path(said).absolute()
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "frostline" / "spool"
+    try:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:  # as in containers that run under a number which no account has
+        return temporary_folder() / f"frostline-spool-{os.getuid()}"
+    return Path(state) / "frostline" / "spool"
 
 
 def _name_of(address: Address) -> str:

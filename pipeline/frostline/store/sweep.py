@@ -124,7 +124,7 @@ class Sweep:
         """A table in memory; with its columns and no rows when nothing was written to it.
 
         Args:
-            name: `trials`, `steps`, `op_costs`, `layers`, `graph_ops` or `predictions`.
+            name: a key of `frostline.store.schema.TABLES`: `trials`, `steps`, `op_costs`, ...
             columns: only these; all when left out.
             trials: ids of the trials whose files are read; all when left out. Ids without a commit
                 give no rows.

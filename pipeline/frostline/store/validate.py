@@ -19,6 +19,7 @@ from frostline.errors import DamagedError
 from frostline.store.columns import Column
 from frostline.store.files import Files
 from frostline.store.schema import TABLES
+from frostline.store.table_files import table_file, table_folder
 
 LONGEST_NAME = 1_000
 LONGEST_TEXT = 100_000
@@ -108,8 +109,8 @@ def refuse_foreign(files: Files, table: str, rows: pa.Table, names: Sequence[str
 
 def place(files: Files, table: str, trial_id: object = None) -> str:
     """What to call a trial's file of a table, or the table where the trial is not known."""
-    folder = f"{files.shown}/tables/{table}"
-    return f"{folder}/{trial_id}.parquet" if isinstance(trial_id, str) else folder
+    name = table_file(table, trial_id) if isinstance(trial_id, str) else table_folder(table)
+    return f"{files.shown}/{name}"
 
 
 ADVICE = (

@@ -17,6 +17,7 @@ from frostline.errors import SweepError
 from frostline.store.arrow import VERSION_KEY
 from frostline.store.files import Files
 from frostline.store.schema import SCHEMA_VERSION
+from frostline.store.table_files import table_folder
 from frostline.version import __version__
 
 _LOOKED_AT = 64
@@ -41,7 +42,7 @@ def refuse_newer(files: Files, table: str, paths: Sequence[str]) -> None:
     if newest > SCHEMA_VERSION:
         name = looked_at[versions.index(newest)].rpartition("/")[2]
         raise SweepError(
-            f"{files.shown}/tables/{table}/{name} has schema version {newest}, and this is "
+            f"{files.shown}/{table_folder(table)}/{name} has schema version {newest}, and this is "
             f"Frostline {__version__}, which knows versions up to {SCHEMA_VERSION}: "
             "upgrade frostline"
         )

@@ -19,9 +19,9 @@ from frostline.study.builders import problem
 from frostline.study.former_names import current
 from frostline.study.keras_names import Kind, keras_names, optimizer_arguments
 from frostline.study.parse import parsed
-from frostline.study.tables import StudyFile, TrainTable
-from frostline.study.toml_lines import line_of
-from frostline.study.wording import Key, Mistake, dotted, shown, worded_all
+from frostline.study.tables import MeasureTable, StudyFile, TrainTable
+from frostline.study.toml_lines import Key, line_of
+from frostline.study.wording import Mistake, dotted, shown, worded_all
 from frostline.suggest import advice
 
 
@@ -84,7 +84,10 @@ def _across(raw: Mapping[str, Any], folder: Path | None, builders: bool) -> Iter
     """Mistakes that no single key shows; tolerates a file that is wrong in other ways too."""
     measure = raw.get("measure")
     if isinstance(measure, dict):
-        low, high = measure.get("min_pairs", 10), measure.get("max_pairs", 60)
+        low, high = (
+            measure.get(key, MeasureTable.model_fields[key].default)
+            for key in ("min_pairs", "max_pairs")
+        )
         if isinstance(low, int) and isinstance(high, int) and low > high:
             key = ("measure", "min_pairs" if "min_pairs" in measure else "max_pairs")
             text = f"min_pairs ({low}) must not exceed max_pairs ({high})."

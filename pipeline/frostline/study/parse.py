@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from frostline.errors import StudyError
-from frostline.study.toml_lines import line_of
-from frostline.study.wording import Key, dotted
+from frostline.study.toml_lines import Key, line_of
+from frostline.study.wording import dotted
 from frostline.suggest import nearest
 
 _MOST_BYTES = 4 << 20

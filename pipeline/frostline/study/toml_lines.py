@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-Path = tuple[str | int, ...]
+Key = tuple[str | int, ...]
+"""Names of tables and keys, and positions in lists, down to a value."""
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=""")
 _LONG_STRINGS = ('"""', "'''")
 
 
-def key_lines(text: str) -> dict[Path, int]:
+def key_lines(text: str) -> dict[Key, int]:
     """Return the line, from 1, of every header and key; entries of `[[model]]` count from 0."""
-    lines: dict[Path, int] = {}
-    counts: dict[Path, int] = {}
-    table: Path = ()
+    lines: dict[Key, int] = {}
+    counts: dict[Key, int] = {}
+    table: Key = ()
     closing: str | None = None
     for number, line in enumerate(text.splitlines(), start=1):
         if closing is not None:
@@ -58,7 +59,7 @@ def line_of(path: Sequence[str | int], given: object, text: str) -> int | None:
     return None
 
 
-def _line_of_value(value: str, start: int, known: dict[Path, int], text: str) -> int | None:
+def _line_of_value(value: str, start: int, known: dict[Key, int], text: str) -> int | None:
     end = min((line for line in known.values() if line > start), default=None)
     for number, line in enumerate(text.splitlines()[start - 1 : end and end - 1], start=start):
         if f'"{value}"' in line or f"'{value}'" in line:
@@ -70,8 +71,8 @@ def _parts(dotted: str) -> list[str]:
     return [part.strip().strip("\"'") for part in dotted.split(".")]
 
 
-def _table(parts: list[str], repeated: bool, counts: dict[Path, int]) -> Path:
-    path: Path = ()
+def _table(parts: list[str], repeated: bool, counts: dict[Key, int]) -> Key:
+    path: Key = ()
     for part in parts[:-1]:
         path = (*path, part)
         if path in counts:

@@ -15,9 +15,8 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from frostline.study.tables import StudyFile
+from frostline.study.toml_lines import Key
 from frostline.suggest import advice, nearest
-
-Key = tuple[str | int, ...]
 
 _HINTS: Final[dict[Key, str]] = {
     ("name",): 'give the study a name: name = "my-study"',

@@ -46,7 +46,7 @@ class Access:
     """A Jobs API that answers.
 
     Attributes:
-        address: `http://` or `https://`, host and port.
+        address: `http://` or `https://`, host, port and path, as `normalised` gives it.
         headers: to send with each request; holds the token.
         ray_version: that the cluster runs.
         notices: what the user should know.
@@ -73,7 +73,7 @@ def reach(address: str, *, token_file: Path | None = None) -> Access:
 
 
 def normalised(address: str) -> str:
-    """The address as scheme, host and port.
+    """The address as scheme, host, port and path, without a slash at its end.
 
     Raises:
         UsageError: it is no http address, or carries a password.
@@ -111,7 +111,10 @@ def find_token(
         return Token(value=value, source="RAY_AUTH_TOKEN")
     if named := environment.get("RAY_AUTH_TOKEN_PATH"):
         return _read(Path(named), "RAY_AUTH_TOKEN_PATH")
-    default = Path.home() / ".ray" / "auth_token"
+    try:
+        default = Path.home() / ".ray" / "auth_token"
+    except RuntimeError:  # a user without a home
+        return None
     return _read(default, "Ray's own file") if default.is_file() else None
 
 

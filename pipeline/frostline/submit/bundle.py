@@ -52,16 +52,16 @@ def pack(study: Path, folder: Path) -> Bundle:
         UsageError: it would be too large.
         StorageError: it cannot be copied.
     """
-    home = study.resolve().parent
-    package = PACKAGE
+    study = study.resolve()  # what a link leads to, under its own name
+    home = study.parent
     left_out: list[str] = []
-    found = [(package, f"{SOURCE_ROOT}/{package.name}"), (home, STUDY_FOLDER)]
+    found = [(PACKAGE, f"{SOURCE_ROOT}/{PACKAGE.name}"), (home, STUDY_FOLDER)]
     wanted: list[tuple[Path, Path]] = []
     sizes: dict[Path, int] = {}
     size_bytes = 0
     try:
         for source, name in found:
-            for path in _files(source, left_out, skip=(package,)):
+            for path in _files(source, left_out, skip=(PACKAGE,)):
                 wanted.append((path, folder / name / path.relative_to(source)))
                 sizes[path] = path.stat().st_size
                 size_bytes += sizes[path]

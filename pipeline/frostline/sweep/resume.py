@@ -28,6 +28,7 @@ from frostline.store.manifest import Manifest, RunRecord
 from frostline.store.outdir import OutDir
 from frostline.study.study import Study
 from frostline.trial import Trial
+from frostline.variant import variant_key
 
 Inspect = Callable[[Study, Path], Mapping[str, ModelFacts | Failed]]
 _LISTED = 8
@@ -43,11 +44,17 @@ class Committed:
     policy: str
     status: str
     error_type: str | None
+    variant: str | None = None
     speedup: float | None = None
     speedup_low: float | None = None
     speedup_high: float | None = None
     baseline_step_ns: int | None = None
     device_kind: str | None = None
+
+    @property
+    def model_key(self) -> str:
+        """The name of its model, or of its model's variant, as a study's models are called."""
+        return variant_key(self.model, self.variant)
 
 
 def committed_trials(out: OutDir) -> tuple[Committed, ...]:
@@ -137,15 +144,24 @@ def forgotten(
     Args:
         trials: everything that is asked for now.
         committed: what is there.
-        unbuilt: models whose trials are not known, because they could not be built this time.
+        unbuilt: models and variants whose trials are not known, because they could not be built
+            this time; without a plain model its variants are not known either.
         withdrawn: ids of rows that this run removes: their models could not be built, and now can.
     """
     asked = {trial.trial_id for trial in trials} | set(withdrawn)
-    left = [each for each in committed if each.trial_id not in asked and each.model not in unbuilt]
+    left = [
+        each
+        for each in committed
+        if each.trial_id not in asked
+        and each.model not in unbuilt
+        and each.model_key not in unbuilt
+    ]
     if not left:
         return ""
-    several = len({each.model for each in left}) > 1
-    counted = Counter(f"{each.model} {each.policy}" if several else each.policy for each in left)
+    several = len({each.model_key for each in left}) > 1
+    counted = Counter(
+        f"{each.model_key} {each.policy}" if several else each.policy for each in left
+    )
     words = [
         name if count == 1 else f"{name} ({count}x)" for name, count in sorted(counted.items())
     ]
@@ -212,14 +228,14 @@ class Remaining:
     inspect_s: float
 
     @property
-    def trials(self) -> int:
-        """Trials to run."""
+    def trials_left(self) -> int:
+        """How many trials of the plan are to run."""
         return len(self.plan.trials) - len(self.done)
 
     @property
     def nothing(self) -> bool:
         """Whether nothing is left to do, and nothing new is known."""
-        return not self.trials and not self.unbuilt and not self.inspected
+        return not self.trials_left and not self.unbuilt and not self.inspected
 
 
 def remaining(

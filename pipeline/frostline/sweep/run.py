@@ -30,7 +30,7 @@ from frostline.schedule.available_gpus import available_gpus
 from frostline.schedule.chunks import chunks_of
 from frostline.schedule.driver import Driver
 from frostline.schedule.interrupts import interruptible
-from frostline.schedule.lease_spec import LeaseSpec, Limits
+from frostline.schedule.lease_spec import LeaseSpec, limits_of
 from frostline.schedule.listener import SilentListener, SweepListener
 from frostline.schedule.room import refuse_too_large
 from frostline.schedule.spooled import store_kept_elsewhere, store_kept_here
@@ -106,7 +106,7 @@ def run_sweep(
             there = cache(gpus_there or partial(available_gpus, address))
             here = this_machine() if address is None and make_executor is None else None
             run = _Run(study, opened, heard, hold=hold, logs=logs, gpus_there=there, here=here)
-            run.refuse_another_study()
+            run.refuse_foreign()
             run.tidy_up()
             earlier = run.committed()
             with Workers(run.study, make_executor or on_ray(address, heard)) as workers:
@@ -161,17 +161,16 @@ class _Run:
         self._resolution = resolved(named, self._before, kept, gpus_there)
         self._gpus_there = gpus_there
         self._here = here
-        self._limits = _limits(study)
+        self._limits = limits_of(study)
 
     @property
     def study(self) -> Study:
         """The study with what this OUT has decided."""
         return self._resolution.study
 
-    def refuse_another_study(self) -> None:
-        """Raise where OUT is another study's, before anything slow is started."""
-        if self._before is not None and self._before.study != self.study.name:
-            begin(self._out, self.study, None)
+    def refuse_foreign(self) -> None:
+        """Raise where OUT is not this study's to write to, before anything slow is started."""
+        self._out.refuse_foreign(self._before, self.study.name)
 
     def tidy_up(self) -> None:
         """Put in order what killed runs have left."""
@@ -217,14 +216,14 @@ class _Run:
             SweepError: trials are left, and this is the other kind of machine.
             UsageError: a model that is left does not fit into the memory of its device.
         """
-        if todo.trials:
+        if todo.trials_left:
             if self._here is not None:
                 gpus = self.study.gpus
                 refuse_too_large(todo.plan, todo.facts, self._here, gpus=gpus)
             refuse_other_machine(self._resolution, self._out.files.shown, self._gpus_there)
             for text in notices_of(self._resolution, self._gpus_there):
                 self._heard.on_notice(text)
-        if self._before is not None and earlier and todo.trials:
+        if self._before is not None and earlier and todo.trials_left:
             _tell(self._heard, other_versions(self._before, versions(), program()))
         found = self._resolution.gpus_found
         manifest = begin(self._out, self.study, todo.planned, gpus_found=found)
@@ -245,7 +244,7 @@ class _Run:
         process_module: str,
     ) -> Mapping[str, float]:
         """Run the trials that are left; seconds by phase, as `SweepResult.seconds`."""
-        if not todo.trials:
+        if not todo.trials_left:
             return {}
         executor = workers.start()
         slots = executor.slots  # waits until it has started
@@ -296,14 +295,6 @@ class _Run:
             for text in notices:
                 self._heard.on_notice(text)
         return sweep.commits
-
-
-def _limits(study: Study) -> Limits:
-    limits = Limits(
-        trial_timeout_s=study.resources.trial_timeout_s,
-        max_attempts=study.resources.max_attempts,
-    )
-    return replace(limits, convert_s=min(limits.convert_s, limits.trial_timeout_s))
 
 
 def _tell(listener: SweepListener, text: str) -> None:

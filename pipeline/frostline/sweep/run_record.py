@@ -27,13 +27,13 @@ def versions() -> dict[str, str]:
     return {"frostline": __version__, **installed(_NAMED)}
 
 
-def begin(out: OutDir, study: Study, planned: int | None, *, gpus_found: bool = False) -> Manifest:
+def begin(out: OutDir, study: Study, planned: int, *, gpus_found: bool) -> Manifest:
     """Enter a run that begins; refuses an OUT that is not this study's.
 
     Args:
         out: where; its lock is held.
         study: what is about to run.
-        planned: trials of the whole plan; None where it is not known.
+        planned: trials of the whole plan.
         gpus_found: as in `Manifest`.
 
     Raises:

@@ -6,6 +6,7 @@ In: an OUT. Out: `SweepStatus`. Nothing is written, and no driver is asked.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike
@@ -14,6 +15,7 @@ from typing import Literal
 from frostline.analyse import GroupKey
 from frostline.store.lock import holder
 from frostline.store.sweep import Sweep, as_sweep
+from frostline.store.trial_row import TrialRow
 from frostline.words import failure_words, policy_words
 
 State = Literal["running", "finished", "interrupted", "held elsewhere"]
@@ -50,9 +52,10 @@ class SweepStatus:
         planned: trials of the last run's plan; None where it is not known yet.
         ok, failed: committed trials.
         runs: how often it was run.
-        began, last_commit: of the first run, and of the last trial; None where there is none.
+        began: start of the first run; None where there is none.
+        last_commit: start of the trial that was begun last, of those committed; None likewise.
         groups: by model and setting.
-        failures: the last failed trials, in words.
+        failures: the trials that failed last, in words, the latest at the end.
     """
 
     study: str
@@ -80,7 +83,7 @@ def status(sweep: Sweep | str | PathLike[str]) -> SweepStatus:
     counts = Counter(row.status for row in rows)
     runs = sweep.manifest.runs
     held = holder(sweep.out.files)
-    failed = [row for row in rows if row.status == "failed"]
+    failed = sorted((row for row in rows if row.status == "failed"), key=lambda row: row.started_at)
     return SweepStatus(
         study=sweep.manifest.study,
         out=sweep.out.files.shown,
@@ -92,7 +95,7 @@ def status(sweep: Sweep | str | PathLike[str]) -> SweepStatus:
         runs=len(runs),
         began=runs[0].started_at if runs else None,
         last_commit=max((row.started_at for row in rows), default=None),
-        groups=_groups(sweep),
+        groups=_groups(rows),
         failures=tuple(f"{policy_words(row)} {failure_words(row)}" for row in failed[-_FAILURES:]),
     )
 
@@ -105,14 +108,12 @@ def _state(lives: bool | None, *, finished: bool) -> State:
     return "held elsewhere" if lives is None else "interrupted"
 
 
-def _groups(sweep: Sweep) -> tuple[GroupStatus, ...]:
-    by_group: dict[GroupKey, list[int]] = {}
-    rows = sweep.trial_rows()
-    for number, row in enumerate(rows):
-        by_group.setdefault(GroupKey.of(row), []).append(number)
+def _groups(rows: Iterable[TrialRow]) -> tuple[GroupStatus, ...]:
+    by_group: dict[GroupKey, list[TrialRow]] = {}
+    for row in rows:
+        by_group.setdefault(GroupKey.of(row), []).append(row)
     found = []
-    for key in sorted(by_group):
-        mine = [rows[number] for number in by_group[key]]
+    for key, mine in sorted(by_group.items()):
         measured = [row for row in mine if row.speedup is not None and not row.is_control]
         best = max(measured, key=lambda row: row.speedup or 0.0, default=None)
         found.append(

@@ -18,7 +18,7 @@ from frostline.measure.messages import Failed
 from frostline.results.commit import commit
 from frostline.results.rows import Failure, TrialRun
 from frostline.store.outdir import OutDir
-from frostline.store.read import table_file
+from frostline.store.table_files import table_file
 from frostline.study.study import Study
 from frostline.tensorboard.events import events_path
 from frostline.trial import ModelSpec, Trial

@@ -100,7 +100,9 @@ SCALARS = (
         doc="Step time of the baseline beside it, median, in milliseconds.",
     ),
     ScalarTag(
-        tag="examples_per_second", column="examples_per_second", doc="Batch size / step time."
+        tag="examples_per_second",
+        column="examples_per_second",
+        doc="Examples of the batches that ran / step time.",
     ),
     ScalarTag(
         tag="peak_memory_mib",

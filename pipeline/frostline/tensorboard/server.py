@@ -26,6 +26,8 @@ HOST = "127.0.0.1"
 START_DEADLINE_S = 90
 """TensorBoard imports TensorFlow, which takes up to 16 s without `.pyc` files."""
 
+_LAST_LINES = 5
+
 _IN_USE = re.compile(r"already in use|could not bind", re.IGNORECASE)
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
@@ -126,8 +128,14 @@ class TensorBoard:
                         f"port {port} is in use: pass --port with another one, or --port 0 for one "
                         "that is free"
                     )
-                lines = [line for line in said.splitlines() if line.strip()]
-                last = lines[-1] if lines else "without a word"
-                raise FrostlineError(f"TensorBoard ended: {last} (all it said: {self._log})")
+                raise FrostlineError(f"TensorBoard ended{self._last_words()}")
             time.sleep(0.1)
-        raise FrostlineError(f"TensorBoard did not listen in {START_DEADLINE_S} s: {self._log}")
+        raise FrostlineError(
+            f"TensorBoard did not listen within {START_DEADLINE_S} s{self._last_words()}"
+        )
+
+    def _last_words(self) -> str:
+        """What it said last, for a message; callers remove the log when this has failed."""
+        said = self._log.read_text(errors="replace")
+        lines = [line for line in said.splitlines() if line.strip()][-_LAST_LINES:]
+        return ":\n  " + "\n  ".join(lines) if lines else " without a word"

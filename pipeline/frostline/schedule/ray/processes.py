@@ -17,9 +17,8 @@ import psutil
 
 from frostline.schedule.interrupts import hurried
 
-_RAYLET = (
-    "RAY_RAYLET_PID"  # in the environment of all that a raylet starts, and of what that starts
-)
+_RAYLET = "RAY_RAYLET_PID"
+"""In the environment of all that a raylet starts, and of what that starts."""
 _DAEMONS = ("gcs_server", "raylet")
 _STOPPED_S = 30.0
 _SLICE_S = 0.05
