@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from frostline.cgroup import core_limit, memory_limit
 from frostline.gpus import gpus_here, visible_gpus
 
 
@@ -15,8 +16,8 @@ class Machine:
     """What a sweep on one machine may use.
 
     Attributes:
-        cores: CPU cores that this process may run on.
-        memory_bytes: main memory.
+        cores: CPU cores that this process may run on, no more than its container may use.
+        memory_bytes: main memory, no more than its container may use.
         gpus: GPUs that are visible.
         gpu_memory_bytes: memory of the smallest of these GPUs; None where it is not known.
         gpu_names: their products, each once, ascending.
@@ -34,13 +35,25 @@ class Machine:
         return min(by_cores, self.gpus // gpus) if gpus else by_cores
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on, no more than its container may use."""
+    allowed = len(os.sched_getaffinity(0))
+    return min(allowed, core_limit() or allowed)
+
+
+def usable_memory() -> int:
+    """Bytes of main memory, no more than this process's container may use."""
+    total: int = psutil.virtual_memory().total
+    return min(total, memory_limit() or total)
+
+
 def this_machine() -> Machine:
     """Look at this machine."""
     visible = visible_gpus()
     memories = [gpu.memory_bytes for gpu in visible if gpu.memory_bytes is not None]
     return Machine(
-        cores=len(os.sched_getaffinity(0)),
-        memory_bytes=psutil.virtual_memory().total,
+        cores=usable_cores(),
+        memory_bytes=usable_memory(),
         gpus=gpus_here(),
         gpu_memory_bytes=min(memories, default=None),
         gpu_names=tuple(sorted({gpu.name for gpu in visible})),

@@ -20,6 +20,7 @@ from frostline.doctor.probes import Devices, NoAnswer, ask_ray, ask_tensorflow
 from frostline.doctor.tested_versions import KNOWN_TO_WORK
 from frostline.gpus import Gpu, driver_gpus
 from frostline.installed import installed
+from frostline.machine import usable_cores, usable_memory
 from frostline.store.address import Address
 
 
@@ -32,9 +33,9 @@ class Observations:
         versions: installed version by distribution; None: not installed.
         bytecode_off: `PYTHONDONTWRITEBYTECODE` is set.
         tensorflow_compiled: TensorFlow has `.pyc` files; None: it was not found.
-        cores, affinity: cores of the machine, cores this process may use.
+        cores, affinity: cores of the machine, cores this process may use (in a container, too).
         load: load average of the last minute.
-        memory_total, memory_available: main memory.
+        memory_total, memory_available: main memory, no more than the container's.
         shared_memory: size of `/dev/shm`; None where there is none.
         niceness: of this process.
         driver_gpus: what the NVIDIA driver lists; None without a driver.
@@ -86,10 +87,10 @@ def observe(storage: str = ".", *, thorough: bool = False) -> Observations:
         bytecode_off=bool(os.environ.get("PYTHONDONTWRITEBYTECODE")),
         tensorflow_compiled=_compiled("tensorflow"),
         cores=os.cpu_count() or 1,
-        affinity=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
+        affinity=usable_cores() if hasattr(os, "sched_getaffinity") else 1,
         load=os.getloadavg()[0],
-        memory_total=memory.total,
-        memory_available=memory.available,
+        memory_total=usable_memory(),
+        memory_available=min(memory.available, usable_memory()),
         shared_memory=_size(Path("/dev/shm")),
         niceness=os.nice(0),
         driver_gpus=driver_gpus(),

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from frostline.facts.provenance import program
 from frostline.installed import PYTHON, installed
+from frostline.machine import usable_memory
 from frostline.store.manifest import Manifest
 from frostline.store.outdir import OutDir
 from frostline.study.study import Study
@@ -44,7 +45,7 @@ def begin(out: OutDir, study: Study, planned: int, *, gpus_found: bool) -> Manif
         "host": platform.node(),
         "system": platform.platform(),
         "cpu_count": psutil.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
+        "memory_bytes": usable_memory(),
     }
     return out.begin_run(
         study.text,

@@ -18,6 +18,7 @@ from pathlib import Path
 import ray
 
 from frostline.errors import FrostlineError, RayUnavailableError, StorageError, UsageError
+from frostline.machine import usable_cores
 from frostline.schedule.cores import runtime_folder
 from frostline.schedule.ray.cluster import OwnPath, be_quiet, prepare_environment, stop
 from frostline.schedule.ray.processes import RayProcesses
@@ -100,7 +101,7 @@ def start_in(place: RayPlace, *, gpus: int | None = None) -> None:
         ray.init(
             job_config=OwnPath(),
             address="local",  # without it, Ray may join a stale cluster
-            num_cpus=len(os.sched_getaffinity(0)),
+            num_cpus=usable_cores(),
             num_gpus=gpus,
             object_store_memory=_OBJECT_STORE_BYTES,
             include_dashboard=False,
