@@ -452,6 +452,16 @@ def test_without_a_profiled_control_there_is_no_forward_alone(built: Built):
     assert "still_trains" in kinds(found)
 
 
+def test_the_noise_is_that_of_the_trials_own_kind_of_device(built: Built):
+    built.controls().trial("prefix:2", [0, 1])
+    elsewhere = {"is_control": True, "replicate": 3, "device_kind": "Another CPU"}
+    built.trial("none", (), speedup=1.4, **elsewhere)
+    found = explain(built.sweep(), "prefix:2")
+    assert found.noise_floor == pytest.approx(0.002, rel=0.1)
+    assert found.verdict == "faster"
+    assert "too_noisy" not in kinds(found)
+
+
 def test_a_control_on_another_device_is_no_reference(built: Built):
     built.controls().trial("prefix:2", [0, 1], device_kind="Another CPU")
     found = explain(built.sweep(), "prefix:2")

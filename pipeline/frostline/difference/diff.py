@@ -12,8 +12,9 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 
-from frostline.analyse import GroupKey, noise_floor
+from frostline.analyse import GroupKey
 from frostline.analyse.busy import busy_fraction
+from frostline.analyse.groups import group_of
 from frostline.analyse.lookup import BASELINE, KnownFacts, baseline_of, find_trial
 from frostline.analyse.stored_model import facts_if_known
 from frostline.attribute.costs import apportion
@@ -84,9 +85,7 @@ def diff(
     if clock == "timed":
         before, after = _timed(before, a, a), _timed(after, b, a)
     elif not differing:
-        notices += _drift(
-            a, b, [row for row in rows if GroupKey.of(row).plain == GroupKey.of(a).plain]
-        )
+        notices += _drift(a, b, group_of(rows, a).noise_floor)
     return Difference(
         a=_side(a, before),
         b=_side(b, after),
@@ -191,7 +190,7 @@ def _timed(ops: Sequence[Op], row: TrialRow, reference: TrialRow) -> list[Op]:
     return [replace(op, ns=ns) for op, ns in zip(ops, times, strict=True)]
 
 
-def _drift(a: TrialRow, b: TrialRow, group: Sequence[TrialRow]) -> list[str]:
+def _drift(a: TrialRow, b: TrialRow, floor: float | None) -> list[str]:
     """A notice where the machine ran at another pace in one profile than in the other.
 
     A profiled step times the speedup is the time that a baseline would have taken in that profile.
@@ -204,7 +203,7 @@ def _drift(a: TrialRow, b: TrialRow, group: Sequence[TrialRow]) -> list[str]:
     if len(paces) < 2:
         return []
     ratio = max(paces) / min(paces)
-    if ratio - 1 <= max(_DRIFT, noise_floor(group) or 0.0):
+    if ratio - 1 <= max(_DRIFT, floor or 0.0):
         return []
     slow = b if paces[1] > paces[0] else a
     return [
