@@ -121,7 +121,9 @@ def _need_profile(row: TrialRow) -> None:
 
 def _unobserved(a: TrialRow, b: TrialRow) -> list[str]:
     """That TensorFlow left no event of most ops, where it did."""
-    if not a.unobserved_ops or b.unobserved_ops is None:
+    if a.unobserved_ops is None or b.unobserved_ops is None:
+        return []
+    if not a.unobserved_ops + b.unobserved_ops:
         return []
     return [
         f"{a.unobserved_ops} ops of A and {b.unobserved_ops} of B ran and left no event, as ops do "
