@@ -25,6 +25,7 @@ from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.memory.peak_prediction import PeakPrediction
 from frostline.policies import expand
+from frostline.recommendation.first_answer import FirstAnswer, what_to_freeze
 from frostline.recommendation.importance import read_importance
 from frostline.recommendation.keras_code import keras_code
 from frostline.recommendation.optimise import policy_of
@@ -464,6 +465,12 @@ def within(out: Path, memory_bytes: int) -> Recommendation:
         slack=0, tensors=(), layer=None, pass_=None, unknown=0,
     )  # fmt: skip
     return replace(found, memory_bytes=memory_bytes, peak=peak)
+
+
+def test_where_no_freeze_shortens_the_step_the_first_answer_says_so(tmp_path: Path) -> None:
+    (found,) = recommend(publish(tmp_path / "out", FACTS), 1.0)
+    nothing = FirstAnswer(found=found, halves=False, most=1.0, facts=FACTS, error=None)
+    assert what_to_freeze(nothing).startswith("No freeze of whole layers is predicted to shorten")
 
 
 def test_with_nothing_to_freeze_the_memory_and_the_largest_batch_are_said(tmp_path: Path) -> None:
