@@ -106,7 +106,7 @@ class Case:
         return is_unusable(self.noise_floor)
 
     @property
-    def freezes_a_prefix(self) -> int:
+    def frozen_prefix_length(self) -> int:
         """How many layers, from the input on, are frozen without a gap; 0 where not known."""
         first = self.first_trainable
         return 0 if first is None else self.layers.index(first)

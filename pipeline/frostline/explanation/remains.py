@@ -102,7 +102,7 @@ def forward_dominates(case: Case) -> Reason | None:
 def _beside_freezing(case: Case) -> str:
     """What freezing more could still remove, and what helps against the forward pass."""
     gone_ns = case.remaining(*_REMOVABLE)
-    prefix = case.freezes_a_prefix
+    prefix = case.frozen_prefix_length
     kept = (
         f"The outputs of the frozen layers 1 to {prefix} can be computed once and kept; smaller"
         if prefix > 1
@@ -229,7 +229,10 @@ def no_baseline_profile(case: Case) -> Reason | None:
             f"{case.row.device_kind or 'this device'}: what each pass saved cannot "
             "be known"
         ),
-        advice="Run the study again on this OUT; it measures the controls that are missing.",
+        advice=(
+            "Run the study again on this OUT: it measures controls that are missing. Of one that "
+            "is there, `frostline explain OUT 'control 1'` says why it has no profile."
+        ),
     )
 
 
