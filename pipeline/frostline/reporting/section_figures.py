@@ -66,7 +66,9 @@ class Drawing:
             group=group,
             evidence=evidence,
             trials=tuple(trials),
-            rows=trial_rows(trials, evidence.order, evidence.predicted_peaks, _labelled(group)),
+            rows=trial_rows(
+                trials, evidence.order, evidence.predicted_peaks, group.step_ns, _labelled(group)
+            ),
             levels=tuple(_levels(group, evidence)),
             errors=predictor_errors(evidence.predicted),
             first=first,
