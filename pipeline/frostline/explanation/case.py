@@ -1,7 +1,7 @@
 """One trial with everything that its explanation is made from, and the parts of its step.
 
 In: the trial's row, its verdict, the ledgers of trial and controls, its layers. Out: `Case`, from
-which the rules in `worth`, `saved` and `remains` derive their reasons. Pure.
+which the rules (`worth`, `variants`, `saved`, `remains`, `waiting`) derive their reasons. Pure.
 """
 
 from __future__ import annotations
