@@ -156,6 +156,17 @@ def _policies(configurations: tuple[Configuration, ...]) -> str:
     return _listed([one.policy for one in configurations], _LISTED)
 
 
+def outcome_words(group: ComparedGroup) -> Iterator[str]:
+    """What a group comes to beside its verdicts: one-sided configurations, order, predictions."""
+    yield from one_sided_words(group)
+    if group.order is not None:
+        yield order_words(group.order)
+    if group.carried is not None:
+        yield carried_words(group.carried)
+    elif group.not_carried:
+        yield f"Nothing is predicted for B: {group.not_carried}."
+
+
 def whole_words(comparison: Comparison) -> Iterator[str]:
     """What differs between the sweeps as a whole."""
     if comparison.notices:
