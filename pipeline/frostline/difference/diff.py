@@ -26,7 +26,7 @@ from frostline.errors import UsageError
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
 from frostline.trial import AXES
-from frostline.words import duration_ns, policy_words
+from frostline.words import axis_words, duration_ns, or_not_known, policy_words
 
 _DRIFT = 0.05
 
@@ -139,22 +139,19 @@ def _again(row: TrialRow) -> str:
     return f"Delete tables/trials/{row.trial_id}.parquet and run the sweep again."
 
 
-_AXIS = {"batch_size": "batch size"}
-
-
 def _differing(a: TrialRow, b: TrialRow) -> list[str]:
     """What makes two trials incomparable, in words."""
     pairs = (
         ("model", a.model, b.model),
-        *((_AXIS.get(name, name), getattr(a, name), getattr(b, name)) for name in AXES),
+        *((axis_words(name), getattr(a, name), getattr(b, name)) for name in AXES),
         ("XLA", a.jit_resolved, b.jit_resolved),
         ("device", a.device_kind, b.device_kind),
     )
-    return [f"{name} ({_word(one)}, {_word(other)})" for name, one, other in pairs if one != other]
-
-
-def _word(value: object) -> str:
-    return "not known" if value is None else str(value)
+    return [
+        f"{name} ({or_not_known(one)}, {or_not_known(other)})"
+        for name, one, other in pairs
+        if one != other
+    ]
 
 
 def _ops(sweep: Sweep, row: TrialRow) -> list[Op]:

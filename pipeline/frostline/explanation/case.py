@@ -6,7 +6,7 @@ which the rules (`worth`, `variants`, `saved`, `remains`, `waiting`) derive thei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
@@ -254,9 +254,3 @@ _DW: Mapping[str | None, PartKind] = {
     "pass_through": "dw_frozen",
     "trainable": "dw_trainable",
 }
-
-
-def layer_words(names: Sequence[str], most: int = 3) -> str:
-    """Names of layers for a sentence; of many, the first few and the number of the others."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

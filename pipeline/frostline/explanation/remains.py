@@ -7,11 +7,11 @@ states each in words. Shares are disjoint parts of the trial's step. Pure.
 from __future__ import annotations
 
 from frostline.analyse.waits import INPUT_BOUND
-from frostline.explanation.case import Case, Rule, layer_words
+from frostline.explanation.case import Case, Rule
 from frostline.explanation.explanation import PartKind, Quantity, Reason
 from frostline.explanation.waiting import NAMED, device_waits
 from frostline.store.trial_row import RUNS_EAGERLY
-from frostline.words import counted, duration_ns, layer_number, percent
+from frostline.words import counted, duration_ns, layer_number, listed, percent
 
 UNATTRIBUTED = 0.10
 _REMOVABLE: tuple[PartKind, ...] = (
@@ -37,7 +37,7 @@ def gradient_flows_through(case: Case) -> Reason | None:
         share_ns=share_ns,
         text=(
             f"the gradient still flows through {counted(len(through), 'layer')} that "
-            f"{'is' if len(through) == 1 else 'are'} frozen ({layer_words(names)}), down to "
+            f"{'is' if len(through) == 1 else 'are'} frozen ({listed(names)}), down to "
             f"{first.shown}, which trains"
         ),
         figures=(
