@@ -157,8 +157,8 @@ def how_sure(answer: FirstAnswer, group: GroupSummary) -> str:
         return f"How sure: {noise}."
     if error is None:
         return (
-            "How sure: made from the anchors alone, since no other configuration was measured; "
-            f"{noise}."
+            "How sure: no other configuration that was measured tells how far predictions, which "
+            f"come from the anchors alone, are off; {noise}."
         )
     return (
         "How sure: predictions come from a few profiled runs, the anchors. They missed the speedup "

@@ -51,7 +51,7 @@ from frostline.reporting.trial_table import (
 )
 from frostline.store.manifest import Manifest
 from frostline.visible import visible_in
-from frostline.words import rate, ratio, share
+from frostline.words import counted, rate, ratio, share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,8 +321,9 @@ def _lost_words(evidence: ReportEvidence) -> str:
     if not whole:
         return "Every op of every profile has a pass."
     more = evidence.unattributed_ops - len(evidence.unattributed)
-    rest = f"; {more} smaller ones are not listed" if more > 0 else ""
-    listed = f"{evidence.unattributed_ops} different ops" if evidence.unattributed_ops else "ops"
+    rest = f"; {counted(more, 'smaller one')} not listed" if more > 0 else ""
+    count = evidence.unattributed_ops
+    listed = counted(count, "different op") if count else "ops"
     return f"{share(whole)} of the op time of all profiles has no pass, in {listed}{rest}."
 
 
