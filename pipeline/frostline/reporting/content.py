@@ -44,12 +44,12 @@ from frostline.reporting.section_figures import Drawing, section_figures
 from frostline.reporting.section_names import anchor_names
 from frostline.reporting.trial_table import (
     COLUMNS,
-    TENSORBOARD_PORT,
     TableColumn,
     TableRow,
     table_rows,
 )
 from frostline.store.manifest import Manifest
+from frostline.tensorboard.server import DEFAULT_PORT
 from frostline.visible import visible_in
 from frostline.words import counted, rate, ratio, share
 
@@ -241,7 +241,7 @@ def _contrast_row(found: SettingContrast) -> ContrastRow:
     )
 
 
-_PORT = f" --port {TENSORBOARD_PORT}"
+_PORT = f" --port {DEFAULT_PORT}"
 
 
 def _tensorboard(where: str) -> tuple[str, str]:
