@@ -68,7 +68,7 @@ def group_facts(group: GroupSummary, evidence: ReportEvidence) -> Iterable[Fact]
     if len(warnings) > _WARNINGS:
         rest = len(warnings) - _WARNINGS
         yield Fact(name="Warning", value=f"and {rest} more, in `trials.warnings`")
-    for notice in evidence.notices:
+    for notice in (*evidence.notices, *evidence.unpredicted):
         yield Fact(name="Left out", value=notice)
 
 
