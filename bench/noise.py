@@ -12,7 +12,6 @@ and the median and 95th percentile of |speedup - 1|.
 from __future__ import annotations
 
 import argparse
-import random
 import statistics
 import subprocess
 import sys
@@ -162,5 +161,4 @@ def _rows(words: str, found: list[Measured]) -> list[Row]:
 
 
 if __name__ == "__main__":
-    random.seed(0)
     sys.exit(main())

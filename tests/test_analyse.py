@@ -64,13 +64,21 @@ def test_each_model_and_setting_has_its_own_floor() -> None:
         control(1.02), control(1.1, model="other"), control(1.3, batch_size=64),
         control(1.2, optimizer=None),
     ]  # fmt: skip
-    floors = {
-        (key.model, key.setting.batch_size, key.setting.optimizer): floor
-        for key, floor in noise_floors(rows).items()
-    }
+    rows = [replace(row, trial_id=f"t{number}") for number, row in enumerate(rows)]
+    by_trial = noise_floors(rows)
+    floors = {(row.model, row.batch_size, row.optimizer): by_trial[row.trial_id] for row in rows}
     assert floors == {
         ("chain", 8, "adam"): pytest.approx(0.02), ("other", 8, "adam"): pytest.approx(0.1),
         ("chain", 64, "adam"): pytest.approx(0.3), ("chain", 8, None): pytest.approx(0.2),
+    }  # fmt: skip
+
+
+def test_each_kind_of_device_has_its_own_floor() -> None:
+    rows = [control(1.02, device_kind="A"), control(1.3, device_kind="B"), measured(PREFIX, 2, 0.1)]
+    rows = [replace(row, trial_id=f"t{number}") for number, row in enumerate(rows)]
+    rows[2] = replace(rows[2], device_kind="A")
+    assert noise_floors(rows) == {
+        "t0": pytest.approx(0.02), "t1": pytest.approx(0.3), "t2": pytest.approx(0.02),
     }  # fmt: skip
 
 

@@ -205,6 +205,13 @@ def test_a_slower_minute_is_noticed_and_timed_takes_it_out(built: Built):
     assert timed.change_ns == sum(group.change_ns for group in timed.groups)
 
 
+@pytest.mark.parametrize(("of_a", "of_b", "count"), [(0, 5, 1), (5, 0, 1), (0, 0, 0)])
+def test_ops_that_left_no_event_are_said_whichever_trial_has_them(built: Built, of_a, of_b, count):
+    built.controls(unobserved_ops=of_a).trial("prefix:2", [0, 1], unobserved_ops=of_b)
+    found = diff(built.sweep(), "control 1", "prefix:2")
+    assert len([each for each in found.notices if "left no event" in each]) == count
+
+
 def test_baseline_is_the_first_control_with_a_profile(built: Built):
     built.controls(speedups=(0.999,), **NO_TRACE)
     built.trial("none", (), speedup=1.0, is_control=True, replicate=1)

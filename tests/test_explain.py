@@ -172,6 +172,27 @@ def test_a_small_update_is_no_reason_to_freeze_many_parameters(tmp_path: Path):
     assert reason.text.startswith("50% of the parameters are frozen")
 
 
+def test_an_update_that_the_device_waits_for_is_not_small(tmp_path: Path):
+    chain = Chain(update=20_000, device=GPU)
+    built = Built(folder=tmp_path / "out", chain=chain, waiting_ns=12 * MS)
+
+    def launched(frozen):
+        """Each update takes a hundredth of what the device waits for it."""
+        return [
+            op | {"wait_ns_per_step": 2 * MS if op["pass"] == "optimizer" else 0}
+            for op in chain.ops(frozen)
+        ]
+
+    built.controls(ops=launched(())).trial(
+        "suffix:3", [2, 3, 4], ops=launched([2, 3, 4]), waiting_ns=6 * MS
+    )
+    found = explain(built.sweep(), "suffix:3")
+    assert found.forward_alone is not None
+    assert found.forward_alone.update_ns > 0.2 * (found.baseline_step_ns or 0)
+    assert "waiting_changed" in kinds(found)
+    assert "update_small" not in kinds(found)
+
+
 def test_batch_normalisations_in_inference_mode_are_told_apart(tmp_path: Path):
     chain = Chain(kinds=("Conv2D", "BatchNormalization", "Conv2D", "BatchNormalization", "Dense"))
     built = Built(folder=tmp_path / "out", chain=chain)
@@ -429,6 +450,16 @@ def test_without_a_profiled_control_there_is_no_forward_alone(built: Built):
     assert all(part.baseline_ns is None for part in found.parts)
     assert sum(part.trial_ns or 0 for part in found.parts) == found.step_ns
     assert "still_trains" in kinds(found)
+
+
+def test_the_noise_is_that_of_the_trials_own_kind_of_device(built: Built):
+    built.controls().trial("prefix:2", [0, 1])
+    elsewhere = {"is_control": True, "replicate": 3, "device_kind": "Another CPU"}
+    built.trial("none", (), speedup=1.4, **elsewhere)
+    found = explain(built.sweep(), "prefix:2")
+    assert found.noise_floor == pytest.approx(0.002, rel=0.1)
+    assert found.verdict == "faster"
+    assert "too_noisy" not in kinds(found)
 
 
 def test_a_control_on_another_device_is_no_reference(built: Built):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import math
 import re
@@ -14,6 +15,7 @@ import duckdb
 import pytest
 from local_executor import LocalExecutor
 from recommend_kit import STUDY, chain, facts_of, publish
+from rich.console import Console
 from schedule_kit import FAKE, Fake, install_fake
 
 from frostline.billing.run import Run
@@ -23,12 +25,13 @@ from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.memory.peak_prediction import PeakPrediction
 from frostline.policies import expand
+from frostline.recommendation.first_answer import FirstAnswer, what_to_freeze
 from frostline.recommendation.importance import read_importance
 from frostline.recommendation.keras_code import keras_code
 from frostline.recommendation.optimise import policy_of
 from frostline.recommendation.recommend import recommend
 from frostline.recommendation.recommendation import Recommendation
-from frostline.recommendation.terminal import batch_words, verified_words
+from frostline.recommendation.terminal import batch_words, rendered, verified_words
 from frostline.recommendation.verify import VerifyError, verify
 from frostline.recommendation.verify_batch import VerifiedBatch, verify_batch
 from frostline.store.sweep import open_sweep
@@ -462,6 +465,25 @@ def within(out: Path, memory_bytes: int) -> Recommendation:
         slack=0, tensors=(), layer=None, pass_=None, unknown=0,
     )  # fmt: skip
     return replace(found, memory_bytes=memory_bytes, peak=peak)
+
+
+def test_where_no_freeze_shortens_the_step_the_first_answer_says_so(tmp_path: Path) -> None:
+    (found,) = recommend(publish(tmp_path / "out", FACTS), 1.0)
+    nothing = FirstAnswer(found=found, halves=False, most=1.0, facts=FACTS, error=None)
+    assert what_to_freeze(nothing).startswith("No freeze of whole layers is predicted to shorten")
+
+
+def test_with_nothing_to_freeze_the_memory_and_the_largest_batch_are_said(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "out", FACTS)
+    (everything,) = recommend(folder, 1.0)
+    assert not everything.pick.frozen_layers
+    some = within(folder, 2320)
+    found = replace(everything, memory_bytes=some.memory_bytes, peak=some.peak)
+    console = Console(width=200, file=io.StringIO())
+    console.print(rendered(found))
+    said = console.file.getvalue()
+    assert "Freeze nothing: the memory of 2.3 kB leaves room for every layer." in said
+    assert "10 examples a batch would fit" in said
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from built_trials import MS, Built, Chain
-from predict_kit import profiled, world
+from predict_kit import changed, profiled, world
 from pyarrow.fs import LocalFileSystem
 from report_kit import EVIL_LAYER, EVIL_OP, hostile, on_another, write_sweep
 
@@ -628,6 +628,26 @@ def test_a_full_disk_is_an_error_and_no_traceback(
     monkeypatch.setattr("frostline.reporting.write.render_figures", full)
     assert main(["report", str(make_sweep())]) == 1
     assert "a disk is full" in capsys.readouterr().err
+
+
+def test_a_step_takes_as_long_in_a_tooltip_as_in_the_table(tmp_path: Path):
+    def slow(trial, rows):
+        """One trial was measured in a slow minute, its baseline as well."""
+        row = rows.trials[0]
+        factor = 2 if trial.policy == "prefix:2" else 1
+        times = {name: factor * row[name] for name in ("step_ns", "baseline_step_ns")}
+        return changed(profiled(rows), **times)
+
+    out = world(tmp_path / "out", "prefix:*", "suffix:*", tamper=slow)
+    content = content_of(open_sweep(str(out)))
+    figure = next(
+        each for each in content.sections[0].figures if each.kind == "speedup-by-frozen-share"
+    )
+    column = next(n for n, each in enumerate(content.columns) if each.name == "Step (ms)")
+    table = {row.trial_id: row.cells[column].order for row in content.rows}
+    said = {row["id"]: row["ms"] for row in figure.data["trials"]}
+    assert said == {trial: pytest.approx(table[trial] / 1e6, abs=1e-4) for trial in said}
+    assert said
 
 
 def test_the_first_screen_says_what_to_freeze_and_how_sure(tmp_path: Path):

@@ -5,7 +5,7 @@ Times, shares and speedups are rounded to the digits that matter. None is shown 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 
@@ -137,6 +137,22 @@ def signed_size(count: int) -> str:
 def counted(count: int, noun: str) -> str:
     """How many of a thing: `1 layer`, `2 layers`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Names for a sentence; of many, the first few and the number of the others."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def axis_words(axis: str) -> str:
+    """An axis of the training setting: `batch size`; the others by their keys in a study."""
+    return "batch size" if axis == "batch_size" else axis
+
+
+def or_not_known(value: object) -> str:
+    """A value as text; `not known` for None."""
+    return "not known" if value is None else str(value)
 
 
 def rounded_ms(ns: int, digits: int, *, signed: bool = False) -> str:

@@ -109,14 +109,8 @@ def is_unusable(floor: float | None) -> bool:
     return floor is not None and floor >= UNUSABLE
 
 
-def noise_floors(rows: Iterable[TrialRow]) -> dict[GroupKey, float | None]:
-    """The noise floor of every group, over all controls of its plain model."""
-    groups = group_rows(rows)
-    return {key: noise_floor(groups.get(key.plain, ())) for key in groups}
-
-
 def controls_of(rows: Iterable[TrialRow], key: GroupKey) -> tuple[TrialRow, ...]:
-    """The controls that a group is held against: those of its plain model."""
+    """The controls of a group's plain model, on every kind of device."""
     return tuple(row for row in rows if row.is_control and GroupKey.of(row) == key.plain)
 
 
@@ -174,6 +168,20 @@ def trial_groups(rows: Iterable[TrialRow]) -> tuple[TrialGroup, ...]:
         for kinds in [_by_device_kind(setting)]
         for kind, group in kinds.items()
     )
+
+
+def group_of(rows: Iterable[TrialRow], trial: TrialRow) -> TrialGroup:
+    """The one group that a trial, which is among the rows, belongs to."""
+    return next(
+        group
+        for group in trial_groups(rows)
+        if any(row.trial_id == trial.trial_id for row in group.rows)
+    )
+
+
+def noise_floors(rows: Iterable[TrialRow]) -> dict[str, float | None]:
+    """By `trial_id`, the noise floor that each trial is held against: that of its group."""
+    return {row.trial_id: group.noise_floor for group in trial_groups(rows) for row in group.rows}
 
 
 def _by_device_kind(rows: Sequence[TrialRow]) -> dict[str | None, list[TrialRow]]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from frostline.cli.console import err, out
 from frostline.cli.documents import AsJson, print_document
+from frostline.tensorboard.server import DEFAULT_PORT
 
 _REFRESH_S = 10.0
 """How often runs that the sweep has finished meanwhile are added."""
@@ -19,7 +20,7 @@ def tensorboard(
     sweep: Annotated[str, typer.Argument(metavar="OUT", help="A sweep's folder.")],
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
-    ] = 6006,
+    ] = DEFAULT_PORT,
     as_json: AsJson = False,
 ) -> None:
     """Show a sweep in TensorBoard, trials and profiles, until Ctrl-C."""

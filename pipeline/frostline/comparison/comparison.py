@@ -235,24 +235,31 @@ def rows(group: ComparedGroup) -> Iterator[tuple[str, ...]]:
     for each in group.of_a:
         found = each.speedups.ratio if each.speedups else None
         yield (
-            each.policy,
-            share(each.frozen_fraction),
-            speedup_cell(each.a),
-            speedup_cell(each.b),
-            predicted_cell(each),
+            *cells(each),
             f"{found.value:.3f} {interval(found.low, found.high)}" if found else "",
             each.speedups.verdict if each.speedups else not_judged(each),
         )
 
 
-def speedup_cell(side: Side | None) -> str:
+def cells(one: Configuration) -> tuple[str, ...]:
+    """A configuration under the first of `COLUMNS`, up to what is predicted for B."""
+    return (
+        one.policy,
+        share(one.frozen_fraction),
+        _speedup_cell(one.a),
+        _speedup_cell(one.b),
+        _predicted_cell(one),
+    )
+
+
+def _speedup_cell(side: Side | None) -> str:
     """A speedup as a cell, or why there is none."""
     if side is None:
         return DASH
     return "failed" if side.failure else ratio(side.speedup.value if side.speedup else None)
 
 
-def predicted_cell(one: Configuration) -> str:
+def _predicted_cell(one: Configuration) -> str:
     """What is predicted for B, as a cell; anchors are not predicted from themselves."""
     if one.prediction is None:
         return DASH

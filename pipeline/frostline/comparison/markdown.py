@@ -9,29 +9,27 @@ import re
 from collections.abc import Iterator
 
 from frostline.comparison.comparison import (
+    COLUMNS,
     ComparedGroup,
     Comparison,
     Configuration,
+    cells,
     not_judged,
-    predicted_cell,
-    speedup_cell,
     step_lines,
 )
 from frostline.comparison.sentences import (
-    carried_words,
     change,
     difference_words,
     gate_words,
     headline,
     note_words,
-    one_sided_words,
-    order_words,
+    outcome_words,
     side_words,
     whole_words,
 )
 from frostline.comparison.verdict import Judgement
 from frostline.visible import visible
-from frostline.words import DASH, milliseconds, share
+from frostline.words import DASH, milliseconds
 
 _ROWS = 200
 _ACTS = re.compile(r"([\\`*_{}\[\]<>()#|!~&@])")
@@ -64,13 +62,9 @@ def _group(group: ComparedGroup) -> Iterator[str]:
     yield ""
     for words in side_words(group):
         yield f"- {_plain(words)}"
-    for words in (difference_words(group), note_words(group), *one_sided_words(group)):
+    for words in (difference_words(group), note_words(group), *outcome_words(group)):
         if words:
             yield f"- {_plain(words)}"
-    if group.order is not None:
-        yield f"- {_plain(order_words(group.order))}"
-    if group.carried is not None:
-        yield f"- {_plain(carried_words(group.carried))}"
     if group.of_a:
         yield ""
         yield from _table(group)
@@ -80,18 +74,11 @@ def _group(group: ComparedGroup) -> Iterator[str]:
 
 
 def _table(group: ComparedGroup) -> Iterator[str]:
-    yield "| policy | frozen | speedup A | speedup B | B predicted | B / A | verdict |"
+    yield f"| {' | '.join(COLUMNS)} |"
     yield "|---|---:|---:|---:|---:|---:|---|"
     for one in group.of_a[:_ROWS]:
-        cells = (
-            _plain(one.policy),
-            share(one.frozen_fraction),
-            speedup_cell(one.a),
-            speedup_cell(one.b),
-            predicted_cell(one),
-            *_judged(one),
-        )
-        yield f"| {' | '.join(cells)} |"
+        policy, *figures = cells(one)
+        yield f"| {' | '.join((_plain(policy), *figures, *_judged(one)))} |"
     more = len(group.of_a) - _ROWS
     if more > 0:
         yield f"\n{more} more configurations are not listed here."
@@ -101,8 +88,8 @@ def _steps(group: ComparedGroup) -> Iterator[str]:
     yield "| step time | A ms | B ms | pace, B / A | verdict |"
     yield "|---|---:|---:|---:|---|"
     for name, mine, theirs, judged in step_lines(group)[:_ROWS]:
-        cells = (_plain(name), milliseconds(mine), milliseconds(theirs), *_worth(judged))
-        yield f"| {' | '.join(cells)} |"
+        row = (_plain(name), milliseconds(mine), milliseconds(theirs), *_worth(judged))
+        yield f"| {' | '.join(row)} |"
 
 
 def _judged(one: Configuration) -> tuple[str, str]:

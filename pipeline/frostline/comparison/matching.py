@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from frostline.analyse import TrialGroup
 from frostline.facts.model_facts import ModelFacts
 from frostline.trial import AXES, ModelSpec
-from frostline.words import counted
-
-_AXIS = {"batch_size": "batch size"}
+from frostline.words import axis_words, counted, or_not_known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +82,7 @@ def differences(
 ) -> tuple[str, ...]:
     """What makes the two groups different work, in words; empty where they are the same."""
     found = [
-        f"{_AXIS.get(axis, axis)} {_word(one)} (A), {_word(other)} (B)"
+        f"{axis_words(axis)} {or_not_known(one)} (A), {or_not_known(other)} (B)"
         for axis in AXES
         if (one := getattr(a.key.setting, axis)) != (other := getattr(b.key.setting, axis))
     ]
@@ -101,7 +99,7 @@ def notes(
     """What differs between the two groups and leaves the work the same, in words."""
     found = []
     if a.device_kind != b.device_kind:
-        found.append(f"device {_word(a.device_kind)} (A), {_word(b.device_kind)} (B)")
+        found.append(f"device {or_not_known(a.device_kind)} (A), {or_not_known(b.device_kind)} (B)")
     one, other = _xla(a), _xla(b)
     if one != other:
         found.append(f"XLA {one} (A), {other} (B)")
@@ -164,7 +162,3 @@ def _of_variables(a: ModelFacts, b: ModelFacts) -> Iterator[str]:
 def _xla(group: TrialGroup) -> str:
     known = {row.jit_resolved for row in group.rows} - {None}
     return {1: "on" if True in known else "off", 2: "in some trials"}.get(len(known), "not known")
-
-
-def _word(value: object) -> str:
-    return "not known" if value is None else str(value)

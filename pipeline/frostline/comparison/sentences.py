@@ -16,7 +16,7 @@ from frostline.comparison.comparison import (
 from frostline.comparison.order import Order
 from frostline.comparison.ratio import Ratio
 from frostline.comparison.verdict import CANNOT_TELL, LOWER, Judgement, Verdict
-from frostline.words import counted, duration_ns, floor, percent, signed
+from frostline.words import counted, duration_ns, floor, listed, percent, signed
 
 _NAMED = 6
 _LISTED = 12
@@ -50,12 +50,12 @@ def gate_words(comparison: Comparison) -> str:
     gate = f"Gate {percent(comparison.margin)}"
     lower = list(_named(comparison, passes=False))
     if comparison.exit_code == LOWER:
-        return f"{gate}: failed. Lower in B: {_listed(lower)}."
+        return f"{gate}: failed. Lower in B: {listed(lower, _NAMED)}."
     if comparison.exit_code == CANNOT_TELL:
+        open_ = listed(list(_named(comparison, passes=None)), _NAMED)
         return (
-            f"{gate}: cannot tell. The noise leaves open whether it is lower in B: "
-            f"{_listed(list(_named(comparison, passes=None)))}. More pairs, a quieter machine or a "
-            "wider gate would tell."
+            f"{gate}: cannot tell. The noise leaves open whether it is lower in B: {open_}. More "
+            "pairs, a quieter machine or a wider gate would tell."
         )
     return f"{gate}: passed. Nothing is lower in B by more than that."
 
@@ -81,11 +81,6 @@ def change(ratio: Ratio) -> str:
     """A ratio as a change with its interval: `-4.9% [-5.6, -4.1]`."""
     low, value, high = (100 * (each - 1) for each in (ratio.low, ratio.value, ratio.high))
     return f"{value:+.1f}% [{low:+.1f}, {high:+.1f}]"
-
-
-def _listed(names: list[str], most: int = _NAMED) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def side_words(group: ComparedGroup) -> Iterator[str]:
@@ -153,7 +148,18 @@ def one_sided_words(group: ComparedGroup) -> Iterator[str]:
 
 
 def _policies(configurations: tuple[Configuration, ...]) -> str:
-    return _listed([one.policy for one in configurations], _LISTED)
+    return listed([one.policy for one in configurations], _LISTED)
+
+
+def outcome_words(group: ComparedGroup) -> Iterator[str]:
+    """What a group comes to beside its verdicts: one-sided configurations, order, predictions."""
+    yield from one_sided_words(group)
+    if group.order is not None:
+        yield order_words(group.order)
+    if group.carried is not None:
+        yield carried_words(group.carried)
+    elif group.not_carried:
+        yield f"Nothing is predicted for B: {group.not_carried}."
 
 
 def whole_words(comparison: Comparison) -> Iterator[str]:

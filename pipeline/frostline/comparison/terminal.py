@@ -14,25 +14,22 @@ from frostline.comparison.comparison import (
     ComparedGroup,
     Comparison,
     Configuration,
+    cells,
     not_judged,
-    predicted_cell,
-    speedup_cell,
     step_lines,
 )
 from frostline.comparison.sentences import (
-    carried_words,
     change,
     difference_words,
     gate_words,
     headline,
     note_words,
-    one_sided_words,
-    order_words,
+    outcome_words,
     side_words,
     whole_words,
 )
 from frostline.comparison.verdict import Judgement
-from frostline.words import DASH, milliseconds, share
+from frostline.words import DASH, milliseconds
 
 _STYLES = {"slower": "red", "faster": "green", "same": "dim", "cannot tell": "yellow"}
 _ROWS = 100
@@ -73,14 +70,7 @@ def _group(group: ComparedGroup) -> Iterator[RenderableType]:
         yield _table(group)
     if group.baseline is not None:
         yield _steps(group)
-    sentences = [*one_sided_words(group)]
-    if group.order is not None:
-        sentences.append(order_words(group.order))
-    if group.carried is not None:
-        sentences.append(carried_words(group.carried))
-    elif group.not_carried:
-        sentences.append(f"Nothing is predicted for B: {group.not_carried}.")
-    for words in sentences:
+    for words in outcome_words(group):
         yield Padding(Text(words), (0, 0, 0, 2), expand=False)
 
 
@@ -93,24 +83,14 @@ def _table(group: ComparedGroup) -> Table:
         table.add_column("B / A", justify="right", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
     for one in group.of_a[:_ROWS]:
-        cells = [Text(each) for each in _cells(one)]
+        row = [Text(each) for each in cells(one)]
         if not group.differences:
-            cells += _judged(one)
-        table.add_row(*cells)
+            row += _judged(one)
+        table.add_row(*row)
     more = len(group.of_a) - _ROWS
     if more > 0:
         table.caption = f"and {more} more; --json lists every one"
     return table
-
-
-def _cells(one: Configuration) -> tuple[str, ...]:
-    return (
-        one.policy,
-        share(one.frozen_fraction),
-        speedup_cell(one.a),
-        speedup_cell(one.b),
-        predicted_cell(one),
-    )
 
 
 def _judged(one: Configuration) -> list[Text]:
@@ -133,6 +113,6 @@ def _steps(group: ComparedGroup) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for name, a_ns, b_ns, judged in step_lines(group)[:_ROWS]:
-        cells = (Text(each) for each in (name, milliseconds(a_ns), milliseconds(b_ns)))
-        table.add_row(*cells, *_worth(judged))
+        row = (Text(each) for each in (name, milliseconds(a_ns), milliseconds(b_ns)))
+        table.add_row(*row, *_worth(judged))
     return table

@@ -12,8 +12,9 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 
-from frostline.analyse import GroupKey, noise_floor
+from frostline.analyse import GroupKey
 from frostline.analyse.busy import busy_fraction
+from frostline.analyse.groups import group_of
 from frostline.analyse.lookup import BASELINE, KnownFacts, baseline_of, find_trial
 from frostline.analyse.stored_model import facts_if_known
 from frostline.attribute.costs import apportion
@@ -24,7 +25,7 @@ from frostline.errors import UsageError
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
 from frostline.trial import AXES
-from frostline.words import duration_ns, policy_words
+from frostline.words import axis_words, duration_ns, or_not_known, policy_words
 
 _DRIFT = 0.05
 
@@ -83,9 +84,7 @@ def diff(
     if clock == "timed":
         before, after = _timed(before, a, a), _timed(after, b, a)
     elif not differing:
-        notices += _drift(
-            a, b, [row for row in rows if GroupKey.of(row).plain == GroupKey.of(a).plain]
-        )
+        notices += _drift(a, b, group_of(rows, a).noise_floor)
     return Difference(
         a=_side(a, before),
         b=_side(b, after),
@@ -121,7 +120,9 @@ def _need_profile(row: TrialRow) -> None:
 
 def _unobserved(a: TrialRow, b: TrialRow) -> list[str]:
     """That TensorFlow left no event of most ops, where it did."""
-    if not a.unobserved_ops or b.unobserved_ops is None:
+    if a.unobserved_ops is None or b.unobserved_ops is None:
+        return []
+    if not a.unobserved_ops + b.unobserved_ops:
         return []
     return [
         f"{a.unobserved_ops} ops of A and {b.unobserved_ops} of B ran and left no event, as ops do "
@@ -137,22 +138,19 @@ def _again(row: TrialRow) -> str:
     return f"Delete tables/trials/{row.trial_id}.parquet and run the sweep again."
 
 
-_AXIS = {"batch_size": "batch size"}
-
-
 def _differing(a: TrialRow, b: TrialRow) -> list[str]:
     """What makes two trials incomparable, in words."""
     pairs = (
         ("model", a.model, b.model),
-        *((_AXIS.get(name, name), getattr(a, name), getattr(b, name)) for name in AXES),
+        *((axis_words(name), getattr(a, name), getattr(b, name)) for name in AXES),
         ("XLA", a.jit_resolved, b.jit_resolved),
         ("device", a.device_kind, b.device_kind),
     )
-    return [f"{name} ({_word(one)}, {_word(other)})" for name, one, other in pairs if one != other]
-
-
-def _word(value: object) -> str:
-    return "not known" if value is None else str(value)
+    return [
+        f"{name} ({or_not_known(one)}, {or_not_known(other)})"
+        for name, one, other in pairs
+        if one != other
+    ]
 
 
 def _ops(sweep: Sweep, row: TrialRow) -> list[Op]:
@@ -190,7 +188,7 @@ def _timed(ops: Sequence[Op], row: TrialRow, reference: TrialRow) -> list[Op]:
     return [replace(op, ns=ns) for op, ns in zip(ops, times, strict=True)]
 
 
-def _drift(a: TrialRow, b: TrialRow, group: Sequence[TrialRow]) -> list[str]:
+def _drift(a: TrialRow, b: TrialRow, floor: float | None) -> list[str]:
     """A notice where the machine ran at another pace in one profile than in the other.
 
     A profiled step times the speedup is the time that a baseline would have taken in that profile.
@@ -203,7 +201,7 @@ def _drift(a: TrialRow, b: TrialRow, group: Sequence[TrialRow]) -> list[str]:
     if len(paces) < 2:
         return []
     ratio = max(paces) / min(paces)
-    if ratio - 1 <= max(_DRIFT, noise_floor(group) or 0.0):
+    if ratio - 1 <= max(_DRIFT, floor or 0.0):
         return []
     slow = b if paces[1] > paces[0] else a
     return [

@@ -3,8 +3,11 @@
     ledger       profile + step time -> the step split exactly
     case         everything about one trial, and the parts of its step
     worth        the rules for what the speedup is worth
+    variants     the same for a variant of the model
     saved        the rules for what freezing changed
     remains      the rules for what is left and why
+    waiting      of both, the rules about the time in which no op runs
+    memory       what holds the memory at the peak, and what freezing released
     explain      a sweep and a trial -> Explanation
     explanation  the values
     terminal     Explanation -> what Rich prints

@@ -1,12 +1,12 @@
 """One trial with everything that its explanation is made from, and the parts of its step.
 
 In: the trial's row, its verdict, the ledgers of trial and controls, its layers. Out: `Case`, from
-which the rules in `worth`, `saved` and `remains` derive their reasons. Pure.
+which the rules (`worth`, `variants`, `saved`, `remains`, `waiting`) derive their reasons. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
@@ -106,7 +106,7 @@ class Case:
         return is_unusable(self.noise_floor)
 
     @property
-    def freezes_a_prefix(self) -> int:
+    def frozen_prefix_length(self) -> int:
         """How many layers, from the input on, are frozen without a gap; 0 where not known."""
         first = self.first_trainable
         return 0 if first is None else self.layers.index(first)
@@ -254,9 +254,3 @@ _DW: Mapping[str | None, PartKind] = {
     "pass_through": "dw_frozen",
     "trainable": "dw_trainable",
 }
-
-
-def layer_words(names: Sequence[str], most: int = 3) -> str:
-    """Names of layers for a sentence; of many, the first few and the number of the others."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

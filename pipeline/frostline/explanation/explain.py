@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from functools import partial
 from os import PathLike
 
-from frostline.analyse import GroupKey, noise_floor, verdict
-from frostline.analyse.groups import controls_of
+from frostline.analyse import GroupKey, TrialGroup, verdict
+from frostline.analyse.groups import group_of
 from frostline.analyse.lookup import find_trial
 from frostline.analyse.lora_products import lora_products
 from frostline.analyse.profiles import LayerMode, StepProfile, read_profiles
@@ -58,7 +58,7 @@ def explain(
     sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
     row = find_trial(rows, trial, partial(facts_if_known, sweep), model=model)
-    case = _case(sweep, row, controls_of(rows, GroupKey.of(row)))
+    case = _case(sweep, row, group_of(rows, row))
     reasons = [
         reason
         for rule in (*WORTH, *VARIANTS, *SAVED, *REMAINS)
@@ -112,12 +112,12 @@ def _memory_model(sweep: Sweep, key: GroupKey, rows: Sequence[TrialRow]) -> Memo
     return memory_of(sweep, measured, facts)
 
 
-def _case(sweep: Sweep, row: TrialRow, group: Sequence[TrialRow]) -> Case:
+def _case(sweep: Sweep, row: TrialRow, group: TrialGroup) -> Case:
     """Collect the inputs of the rules."""
-    floor = noise_floor(group)
+    floor = group.noise_floor
     baseline_ns = row.baseline_step_ns
     step_ns = round(baseline_ns / row.speedup) if baseline_ns and row.speedup else None
-    profiles = read_profiles(sweep, [row, *_references(row, group)])
+    profiles = read_profiles(sweep, [row, *_references(row, group.controls)])
     own = profiles.pop(row.trial_id, None)
     controls = tuple(profiles.values()) if baseline_ns else ()
     layers = own.layers if own else _layers(sweep, row)
@@ -152,13 +152,12 @@ def _recomputes(sweep: Sweep, row: TrialRow) -> bool:
     )
 
 
-def _references(row: TrialRow, group: Sequence[TrialRow]) -> list[TrialRow]:
+def _references(row: TrialRow, controls: Sequence[TrialRow]) -> list[TrialRow]:
     """Controls on the same kind of device as this trial, compiled the same way."""
     return [
         one
-        for one in group
-        if one.is_control
-        and one.trial_id != row.trial_id
+        for one in controls
+        if one.trial_id != row.trial_id
         and one.device_kind == row.device_kind
         and one.jit_resolved == row.jit_resolved
     ]

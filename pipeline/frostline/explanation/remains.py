@@ -7,11 +7,11 @@ states each in words. Shares are disjoint parts of the trial's step. Pure.
 from __future__ import annotations
 
 from frostline.analyse.waits import INPUT_BOUND
-from frostline.explanation.case import Case, Rule, layer_words
+from frostline.explanation.case import Case, Rule
 from frostline.explanation.explanation import PartKind, Quantity, Reason
 from frostline.explanation.waiting import NAMED, device_waits
 from frostline.store.trial_row import RUNS_EAGERLY
-from frostline.words import counted, duration_ns, layer_number, percent
+from frostline.words import counted, duration_ns, layer_number, listed, percent
 
 UNATTRIBUTED = 0.10
 _REMOVABLE: tuple[PartKind, ...] = (
@@ -37,7 +37,7 @@ def gradient_flows_through(case: Case) -> Reason | None:
         share_ns=share_ns,
         text=(
             f"the gradient still flows through {counted(len(through), 'layer')} that "
-            f"{'is' if len(through) == 1 else 'are'} frozen ({layer_words(names)}), down to "
+            f"{'is' if len(through) == 1 else 'are'} frozen ({listed(names)}), down to "
             f"{first.shown}, which trains"
         ),
         figures=(
@@ -102,7 +102,7 @@ def forward_dominates(case: Case) -> Reason | None:
 def _beside_freezing(case: Case) -> str:
     """What freezing more could still remove, and what helps against the forward pass."""
     gone_ns = case.remaining(*_REMOVABLE)
-    prefix = case.freezes_a_prefix
+    prefix = case.frozen_prefix_length
     kept = (
         f"The outputs of the frozen layers 1 to {prefix} can be computed once and kept; smaller"
         if prefix > 1
@@ -229,7 +229,10 @@ def no_baseline_profile(case: Case) -> Reason | None:
             f"{case.row.device_kind or 'this device'}: what each pass saved cannot "
             "be known"
         ),
-        advice="Run the study again on this OUT; it measures the controls that are missing.",
+        advice=(
+            "Run the study again on this OUT: it measures controls that are missing. Of one that "
+            "is there, `frostline explain OUT 'control 1'` says why it has no profile."
+        ),
     )
 
 

@@ -90,10 +90,16 @@ def weight_gradients_gone(case: Case) -> Reason | None:
 
 
 def update(case: Case) -> Reason | None:
-    """The optimizer's update is a large part of the step, or too small to matter."""
+    """The optimizer's update is a large part of the step, or too small to matter.
+
+    Large are its ops. Small is only what is so together with what the device waits for it: where
+    launching the update takes long, freezing saves that as well, and another rule says how much.
+    """
     found = case.change(lambda cell: cell.pass_ == "optimizer" and not cell.exchange)
-    step_ns, fraction = case.row.baseline_step_ns, case.row.frozen_fraction
-    if found is None or not step_ns or not case.differs or fraction is None:
+    baseline, step_ns, fraction = (
+        case.baseline, case.row.baseline_step_ns, case.row.frozen_fraction,
+    )  # fmt: skip
+    if found is None or baseline is None or not step_ns or not case.differs or fraction is None:
         return None
     if not found.baseline_ns and any(row.unobserved_optimizer_ops for row in case.control_rows):
         return None  # it ran, and left no event
@@ -114,14 +120,15 @@ def update(case: Case) -> Reason | None:
             figures=figures,
             advice="Here the number of frozen parameters counts, wherever they are.",
         )
-    if share <= UPDATE_SMALL and fraction >= MANY_FROZEN:
+    with_waits = baseline.with_waits("optimizer") / step_ns
+    if with_waits <= UPDATE_SMALL and fraction >= MANY_FROZEN:
         return Reason(
             kind="update_small",
             effect="saved",
             share_ns=found.saved_ns,
             text=(
                 f"{percent(fraction)} of the parameters are frozen, but the update of all of them "
-                f"takes only {percent(share)} of the baseline's step"
+                f"takes only {percent(with_waits)} of the baseline's step"
             ),
             figures=figures,
             advice="Do not choose by parameters here; choose by where the gradients take the time.",

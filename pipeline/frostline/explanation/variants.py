@@ -7,9 +7,9 @@ states each in words. Pure.
 from __future__ import annotations
 
 from frostline.analyse.profiles import ProfileCell
-from frostline.explanation.case import Case, PartChange, Rule, layer_words
+from frostline.explanation.case import Case, PartChange, Rule
 from frostline.explanation.explanation import Quantity, Reason
-from frostline.words import counted, duration_ns
+from frostline.words import counted, duration_ns, listed
 
 
 def lora_full_product(case: Case) -> Reason | None:
@@ -25,7 +25,7 @@ def lora_full_product(case: Case) -> Reason | None:
         share_ns=share_ns,
         text=(
             f"Keras merges A·B into the kernel of {counted(len(found.full_size), 'layer')} "
-            f"({layer_words(found.full_size)}), so the weight product is computed at the kernel's "
+            f"({listed(found.full_size)}), so the weight product is computed at the kernel's "
             f"full size before A and B get theirs: {duration_ns(share_ns)} of a step. All weight "
             f"gradients of the layers with LoRA take {duration_ns(change.trial_ns)}, and "
             f"{duration_ns(change.baseline_ns)} in the plain model: LoRA saves the update of the "

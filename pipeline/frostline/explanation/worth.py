@@ -111,7 +111,7 @@ def _freeze_instead(case: Case) -> str:
     """What to freeze that this trial does not; empty where nothing else could be frozen."""
     if sum(layer.mode == "trainable" for layer in case.layers) == 1:
         return ""
-    prefix = case.freezes_a_prefix
+    prefix = case.frozen_prefix_length
     where = (
         f"Freeze further than layer {prefix}"
         if prefix

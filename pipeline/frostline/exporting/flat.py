@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from frostline.analyse import GroupKey, noise_floors, verdict
+from frostline.analyse import noise_floors, verdict
 from frostline.store.flat_files import field_of, table_of
 from frostline.store.sweep import Sweep
 
@@ -45,7 +45,7 @@ def flat_tables(sweep: Sweep) -> Mapping[str, pa.Table]:
 def _trials(sweep: Sweep, stored: pa.Table) -> pa.Table:
     rows = sweep.trial_rows()
     floors = noise_floors(rows)
-    final = [floors[GroupKey.of(row)] for row in rows]
+    final = [floors[row.trial_id] for row in rows]
     columns = {("trials", name): stored[name] for name in stored.column_names}
     columns["trials", "noise_floor"] = pa.chunked_array([pa.array(final, pa.float64())])
     verdicts = [verdict(row, floor) for row, floor in zip(rows, final, strict=True)]

@@ -66,9 +66,7 @@ def tracked_runs(
         if each.predicted_speedup is not None:
             name = f"predicted_speedup_{each.predictor}"
             predicted[each.trial_id][name] = each.predicted_speedup
-    return tuple(
-        _run(row, floors[GroupKey.of(row)], predicted.get(row.trial_id, {})) for row in rows
-    )
+    return tuple(_run(row, floors[row.trial_id], predicted.get(row.trial_id, {})) for row in rows)
 
 
 def metric_facts() -> Iterator[tuple[str, str, str]]:

@@ -117,6 +117,8 @@ def what_to_freeze(answer: FirstAnswer) -> str:
     found = answer.found
     if found is None:
         return f"What to freeze for half the step time is not known: {answer.why_not}."
+    if not found.pick.frozen_layers:  # the baseline's own step is no half of itself
+        return "No freeze of whole layers is predicted to shorten a step while the head trains."
     predicted = found.answer
     speed = (
         f"{found.pick.share:.2f} of the baseline's step, {ratio(predicted.predicted_speedup)}"
@@ -124,14 +126,12 @@ def what_to_freeze(answer: FirstAnswer) -> str:
     )
     if predicted.measured_speedup is not None:
         speed += f" (measured {ratio(predicted.measured_speedup)})"
-    if not found.pick.frozen_layers:
-        return "Nothing has to be frozen for half the step time."
     numbers = answer.numbers_of(found.pick.frozen_layers)
     total = len(found.importance.by_layer)
     simple = answer.prefix
     if range_count(numbers) > _RANGES and simple is not None and answer.halves:
         return (
-            f"For half the step time, freeze the first {simple.layers} layers of {total} "
+            f"For half the step time, freeze {_first_layers(simple.layers)} of {total} "
             f"(prefix:{simple.layers}). Predicted: {ratio(simple.speedup)}, and "
             f"{share(simple.kept)} of what matters goes on training. A choice of {len(numbers)} "
             f"layers keeps {share(found.pick.kept)} training at {ratio(1 / found.pick.share)}."
@@ -145,6 +145,10 @@ def what_to_freeze(answer: FirstAnswer) -> str:
     )
 
 
+def _first_layers(count: int) -> str:
+    return "the first layer" if count == 1 else f"the first {count} layers"
+
+
 def how_sure(answer: FirstAnswer, group: GroupSummary) -> str:
     """The held-out error of predictions and the noise floor, in a sentence."""
     noise = f"noise floor {floor(group.noise_floor)}"
@@ -153,8 +157,8 @@ def how_sure(answer: FirstAnswer, group: GroupSummary) -> str:
         return f"How sure: {noise}."
     if error is None:
         return (
-            "How sure: made from the anchors alone, since no other configuration was measured; "
-            f"{noise}."
+            "How sure: no other configuration that was measured tells how far predictions, which "
+            f"come from the anchors alone, are off; {noise}."
         )
     return (
         "How sure: predictions come from a few profiled runs, the anchors. They missed the speedup "

@@ -91,7 +91,9 @@ def _parts(found: Recommendation) -> Iterator[RenderableType]:
     yield _frontier(found)
     yield Text("Each row keeps the most that any choice of layers within its budget keeps.\n")
     if not pick.frozen_layers:
-        yield Text(f"Freeze nothing: the budget of {pick.budget:g} leaves room for every layer.")
+        yield Text(_freeze_nothing(found))
+        if found.memory_bytes is not None and found.peak is not None:
+            yield Text(_memory(found, found.peak))
         yield from _bill(found)
         return
     yield Text(
@@ -117,6 +119,17 @@ def _parts(found: Recommendation) -> Iterator[RenderableType]:
         )
 
 
+def _freeze_nothing(found: Recommendation) -> str:
+    """That every layer may train within what was asked for."""
+    limits = [f"the budget of {found.pick.budget:g}"] if found.pick.budget < 1 else []
+    if found.memory_bytes is not None:
+        limits.append(f"the memory of {size(found.memory_bytes)}")
+    if not limits:
+        return "Freeze nothing: a budget of 1 leaves room for every layer."
+    leave = "leaves" if len(limits) == 1 else "leave"
+    return f"Freeze nothing: {' and '.join(limits)} {leave} room for every layer."
+
+
 def _bill(found: Recommendation) -> Iterator[RenderableType]:
     if said := bill_sentences(found.answer):
         yield Text(said)
@@ -134,9 +147,11 @@ def _prediction(found: Recommendation) -> str:
             f"{milliseconds(answer.baseline_step_ns)} ms, "
         )
     if interval is None:
+        were = "was" if answer.held_out == 1 else "were"
         return words + (
-            f"{answer.predicted_speedup:.2f}x. No interval: only {answer.held_out} configurations "
-            "besides the anchors were measured, and an interval needs five."
+            f"{answer.predicted_speedup:.2f}x. No interval: only "
+            f"{counted(answer.held_out, 'configuration')} besides the anchors {were} measured, and "
+            "an interval needs five."
         )
     words += (
         f"{ratio_with_interval(answer.predicted_speedup, answer.low, answer.high)}; the interval "

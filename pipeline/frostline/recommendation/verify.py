@@ -14,8 +14,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
-from frostline.analyse import noise_floor
-from frostline.analyse.groups import GroupKey, controls_of
+from frostline.analyse.groups import GroupKey, group_of
 from frostline.analyse.stored_model import load_facts
 from frostline.billing.bill import Amount, Bill
 from frostline.billing.trials import counted_joules
@@ -147,7 +146,7 @@ def verify(
         low=low,
         high=high,
         predicted_speedup=found.answer.predicted_speedup,
-        noise_floor=noise_floor(controls_of(now.trial_rows(), found.key)),
+        noise_floor=group_of(now.trial_rows(), row).noise_floor,
         budget=found.pick.budget,
         bill=None if billing is None else billing.measured(speedup, counted_joules(row)),
     )

@@ -13,20 +13,17 @@ from frostline.comparison import Comparison
 from frostline.comparison.comparison import (
     ComparedGroup,
     Configuration,
+    cells,
     not_judged,
-    predicted_cell,
-    speedup_cell,
     step_lines,
 )
 from frostline.comparison.sentences import (
-    carried_words,
     change,
     difference_words,
     gate_words,
     headline,
     note_words,
-    one_sided_words,
-    order_words,
+    outcome_words,
     side_words,
     whole_words,
 )
@@ -39,7 +36,7 @@ from frostline.reporting.section_names import anchor_names
 from frostline.reporting.write import report_folder, write_report
 from frostline.version import __version__
 from frostline.visible import visible_in
-from frostline.words import DASH, milliseconds, share
+from frostline.words import DASH, milliseconds
 
 _ROWS = 1_000
 
@@ -106,20 +103,13 @@ def report_comparison(comparison: Comparison, out: str | PathLike[str]) -> str:
 
 def _section(group: ComparedGroup, anchor: str, margin: float) -> _Section:
     figures = (curves_figure(group), ratios_figure(group, margin))
-    sentences = [note_words(group), *one_sided_words(group)]
-    if group.order is not None:
-        sentences.append(order_words(group.order))
-    if group.carried is not None:
-        sentences.append(carried_words(group.carried))
-    elif group.not_carried:
-        sentences.append(f"Nothing is predicted for B: {group.not_carried}.")
     return _Section(
         anchor=anchor,
         title=group.title,
         figures=tuple(each for each in figures if each is not None),
         sides=tuple(side_words(group)),
         different=difference_words(group),
-        sentences=tuple(filter(None, sentences)),
+        sentences=tuple(filter(None, (note_words(group), *outcome_words(group)))),
         rows=tuple(map(_row, group.of_a[:_ROWS])),
         steps=tuple(
             (name, milliseconds(a_ns), milliseconds(b_ns), *_worth(judged))
@@ -132,14 +122,7 @@ def _section(group: ComparedGroup, anchor: str, margin: float) -> _Section:
 
 def _row(one: Configuration) -> tuple[str, ...]:
     worth = ("", not_judged(one)) if one.speedups is None else _worth(one.speedups)
-    return (
-        one.policy,
-        share(one.frozen_fraction),
-        speedup_cell(one.a),
-        speedup_cell(one.b),
-        predicted_cell(one),
-        *worth,
-    )
+    return (*cells(one), *worth)
 
 
 def _worth(found: Judgement) -> tuple[str, str]:

@@ -44,14 +44,14 @@ from frostline.reporting.section_figures import Drawing, section_figures
 from frostline.reporting.section_names import anchor_names
 from frostline.reporting.trial_table import (
     COLUMNS,
-    TENSORBOARD_PORT,
     TableColumn,
     TableRow,
     table_rows,
 )
 from frostline.store.manifest import Manifest
+from frostline.tensorboard.server import DEFAULT_PORT
 from frostline.visible import visible_in
-from frostline.words import rate, ratio, share
+from frostline.words import counted, rate, ratio, share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +241,7 @@ def _contrast_row(found: SettingContrast) -> ContrastRow:
     )
 
 
-_PORT = f" --port {TENSORBOARD_PORT}"
+_PORT = f" --port {DEFAULT_PORT}"
 
 
 def _tensorboard(where: str) -> tuple[str, str]:
@@ -321,8 +321,9 @@ def _lost_words(evidence: ReportEvidence) -> str:
     if not whole:
         return "Every op of every profile has a pass."
     more = evidence.unattributed_ops - len(evidence.unattributed)
-    rest = f"; {more} smaller ones are not listed" if more > 0 else ""
-    listed = f"{evidence.unattributed_ops} different ops" if evidence.unattributed_ops else "ops"
+    rest = f"; {counted(more, 'smaller one')} not listed" if more > 0 else ""
+    count = evidence.unattributed_ops
+    listed = counted(count, "different op") if count else "ops"
     return f"{share(whole)} of the op time of all profiles has no pass, in {listed}{rest}."
 
 

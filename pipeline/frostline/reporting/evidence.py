@@ -62,7 +62,8 @@ class ReportEvidence:
         unattributed: the largest ops without a pass.
         unattributed_share: of all op time of the group.
         unattributed_ops: how many different ones there are.
-        notices: what the report leaves out, and why.
+        unpredicted: why the cost model, or every predictor, says nothing; empty where they do.
+        notices: what else the report leaves out, and why.
     """
 
     layers: tuple[LayerCost, ...]
@@ -74,6 +75,7 @@ class ReportEvidence:
     unattributed: tuple[UnattributedOp, ...]
     unattributed_share: float | None
     unattributed_ops: int
+    unpredicted: tuple[str, ...]
     notices: tuple[str, ...]
 
 
@@ -95,6 +97,7 @@ def gather(
     for number, group in enumerate(summary.groups):
         rows = [item.row for item in shown[number] if item.row.speedup is not None]
         notices: list[str] = []
+        unpredicted: list[str] = []
         layers = _layers(sweep, group)
         facts = _facts(sweep, group, notices)
         works = _works(layers, facts)
@@ -112,13 +115,16 @@ def gather(
                 order=_order(layers, facts),
                 flops_saved=saved,
                 flops_known=(sum(work.forward_flops is not None for work in works), len(works)),
-                predicted=tuple(
-                    _predicted(group, rows, stored, fitted, notices, several=keys[group.key] > 1)
+                predicted=(
+                    tuple(_predicted(group, _judged(rows, notices), stored, fitted, unpredicted))
+                    if keys[group.key] == 1
+                    else ()
                 ),
                 predicted_peaks=_peaks(rows, stored),
                 unattributed=ops,
                 unattributed_share=other / op_time if op_time else None,
                 unattributed_ops=count,
+                unpredicted=(_SEVERAL_DEVICES,) if keys[group.key] > 1 else tuple(unpredicted),
                 notices=tuple(notices),
             )
         )
@@ -198,27 +204,25 @@ def _fitted(sweep: Sweep) -> dict[GroupKey, PredictedGroup | Unpredicted]:
     return {group.key: group for group in everything}
 
 
+_SEVERAL_DEVICES = (
+    "No predictions: this setting was measured on several kinds of devices, and anchors of one say "
+    "nothing about another."
+)
+
+
 def _predicted(
     group: GroupSummary,
-    rows: Sequence[TrialRow],
+    judged: Sequence[TrialRow],
     stored: Mapping[str, Sequence[Mapping[str, Any]]],
     fitted: Mapping[GroupKey, PredictedGroup | Unpredicted] | None,
-    notices: list[str],
-    *,
-    several: bool,
+    unpredicted: list[str],
 ) -> Iterable[PredictedTrial]:
-    if several:
-        notices.append(
-            "No predictions: this setting was measured on several kinds of devices, and anchors of "
-            "one say nothing about another."
-        )
-        return
-    judged = _judged(rows, notices)
+    """Every predictor's answers for these trials; why there are none goes to `unpredicted`."""
     by_trial = {row.trial_id: row for row in judged}
     if fitted is None:
         answers = [(row, answer) for row in judged for answer in stored.get(row.trial_id, ())]
         if not answers:
-            notices.append("No predictions: the table has none of these trials.")
+            unpredicted.append("No predictions: the table has none of these trials.")
         for row, answer in answers:
             yield from _one(row, answer["predictor"], answer["predicted_speedup"],
                             is_anchor=answer["is_anchor"])  # fmt: skip
@@ -227,7 +231,7 @@ def _predicted(
     if model is None:
         return
     if isinstance(model, Unpredicted):
-        notices.append(f"No prediction by the cost model: {model.reason}.")
+        unpredicted.append(f"No prediction by the cost model: {model.reason}.")
     for found in predictions(replace(model, rows=tuple(judged))):
         yield from _one(by_trial[found.trial_id], found.predictor, found.predicted_speedup,
                         is_anchor=found.is_anchor)  # fmt: skip

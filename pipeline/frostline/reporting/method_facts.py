@@ -59,14 +59,16 @@ def group_facts(group: GroupSummary, evidence: ReportEvidence) -> Iterable[Fact]
     yield from _profiles(ok, evidence)
     retried = sum(row.attempts > 1 for row in rows)
     if retried:
-        yield Fact(name="Retried", value=f"{retried} trials needed more than one attempt")
+        yield Fact(
+            name="Retried", value=f"{counted(retried, 'trial')} needed more than one attempt"
+        )
     warnings = sorted({warning for row in rows for warning in row.warnings})
     for warning in warnings[:_WARNINGS]:
         yield Fact(name="Warning", value=warning)
     if len(warnings) > _WARNINGS:
         rest = len(warnings) - _WARNINGS
         yield Fact(name="Warning", value=f"and {rest} more, in `trials.warnings`")
-    for notice in evidence.notices:
+    for notice in (*evidence.notices, *evidence.unpredicted):
         yield Fact(name="Left out", value=notice)
 
 
@@ -100,7 +102,7 @@ def _profiles(ok: Sequence[TrialRow], evidence: ReportEvidence) -> Iterable[Fact
         yield Fact(name="FLOPs", value=f"registered for {known} of {layers} layers")
     without = [row for row in ok if row.error_stage == "profile"]
     if without:
-        value = f"{len(without)} trials; the first: {failure_words(without[0])}"
+        value = f"{counted(len(without), 'trial')}; the first: {failure_words(without[0])}"
         yield Fact(name="No profile", value=value)
 
 

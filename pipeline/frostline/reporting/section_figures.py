@@ -66,7 +66,9 @@ class Drawing:
             group=group,
             evidence=evidence,
             trials=tuple(trials),
-            rows=trial_rows(trials, evidence.order, evidence.predicted_peaks, _labelled(group)),
+            rows=trial_rows(
+                trials, evidence.order, evidence.predicted_peaks, group.step_ns, _labelled(group)
+            ),
             levels=tuple(_levels(group, evidence)),
             errors=predictor_errors(evidence.predicted),
             first=first,
@@ -135,12 +137,12 @@ def _speedups(drawing: Drawing) -> Iterable[Figure]:
 
 def _predictions(drawing: Drawing, words: dict[str, str]) -> Iterable[Figure]:
     evidence, floor = drawing.evidence, drawing.group.noise_floor
-    notices = " ".join(note for note in evidence.notices if "rediction" in note)
+    why_none = " ".join(evidence.unpredicted)
     trials = {row["id"]: row for row in drawing.rows}
     errors = drawing.errors
     if not errors:
         words["Predicted against measured"] = (
-            notices
+            why_none
             or "No measured configuration was held out: all of them are anchors or controls."
         )
         return
@@ -148,7 +150,7 @@ def _predictions(drawing: Drawing, words: dict[str, str]) -> Iterable[Figure]:
         yield predicted_figure(evidence.predicted, trials, floor)
     else:
         words["Predicted against measured"] = (
-            notices or "There is no prediction of the cost model for these trials."
+            why_none or "There is no prediction of the cost model for these trials."
         )
     yield predictor_errors_figure(evidence.predicted, errors, trials, floor)
 

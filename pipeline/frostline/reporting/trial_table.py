@@ -14,7 +14,7 @@ from frostline.analyse import TrialSummary
 from frostline.reporting.palette import family_of_row
 from frostline.store.trial_row import TrialRow
 from frostline.tensorboard.runs import run_name
-from frostline.tensorboard.server import session_link
+from frostline.tensorboard.server import DEFAULT_PORT, session_link
 from frostline.words import (
     DASH,
     failure_words,
@@ -29,8 +29,6 @@ from frostline.words import (
     share,
 )
 
-TENSORBOARD_PORT = 6006
-"""Where `frostline tensorboard` listens unless told otherwise."""
 _REASON = 600
 
 
@@ -165,7 +163,7 @@ def profile_link(row: TrialRow) -> str | None:
     parts = PurePosixPath(row.trace_path).parts  # tensorboard/<run>/plugins/profile/<session>/...
     if len(parts) < 6 or parts[0] != "tensorboard":
         return None
-    return session_link(TENSORBOARD_PORT, f"{run_name(row)}/{parts[4]}")
+    return session_link(DEFAULT_PORT, f"{run_name(row)}/{parts[4]}")
 
 
 def _text(text: str) -> TableCell:

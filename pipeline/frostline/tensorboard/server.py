@@ -23,6 +23,8 @@ from frostline.launch import command
 from frostline.tensorboard.process import PARENT
 
 HOST = "127.0.0.1"
+DEFAULT_PORT = 6006
+"""Where it listens unless told otherwise, and where the links of a report lead."""
 START_DEADLINE_S = 90
 """TensorBoard imports TensorFlow, which takes up to 16 s without `.pyc` files."""
 

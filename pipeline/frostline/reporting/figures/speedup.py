@@ -8,7 +8,7 @@ predicted to reach.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -28,6 +28,7 @@ from frostline.reporting.figures.figure import (
     zoomable,
 )
 from frostline.reporting.palette import family_of_row
+from frostline.store.trial_row import TrialRow
 from frostline.words import in_figure, layer_number, policy_words
 
 _CROWD = 300  # points; more of them are drawn smaller
@@ -38,13 +39,15 @@ def trial_rows(
     trials: Iterable[TrialSummary],
     order: Sequence[str],
     predicted_peaks: Mapping[str, int],
+    step_ns: Callable[[TrialRow], float | None],
     labelled: Collection[str] = (),
 ) -> Rows:
     """The rows that the figures call `trials`: percentages, milliseconds, megabytes.
 
     Trials without a speedup and its interval are left out. `order` has the names of all layers in
     order of first use; empty where it is not known. `predicted_peaks` are in bytes, by `trial_id`.
-    `labelled` has the ids of trials whose points are labelled.
+    `step_ns` is what a trial's step takes, as the table of trials says it. `labelled` has the ids
+    of trials whose points are labelled.
     """
     found: list[dict[str, Any]] = []
     for row, verdict in ((item.row, item.verdict) for item in trials):
@@ -53,6 +56,7 @@ def trial_rows(
         depth = layer_number(row.earliest_trainable_layer or 0)
         memory_bytes = row.peak_memory_bytes
         predicted = predicted_peaks.get(row.trial_id)
+        takes_ns = step_ns(row)
         found.append(
             {
                 "id": row.trial_id,
@@ -66,7 +70,7 @@ def trial_rows(
                 "low": round(row.speedup_low, 4),
                 "high": round(row.speedup_high, 4),
                 "interval": f"[{row.speedup_low:.2f}, {row.speedup_high:.2f}]",
-                "ms": None if row.step_ns is None else round(row.step_ns / 1e6, 4),
+                "ms": None if takes_ns is None else round(takes_ns / 1e6, 4),
                 "verdict": "control" if row.is_control else verdict or "",
                 "mb": None if memory_bytes is None else round(memory_bytes / 1e6, 2),
                 "predicted_mb": None if predicted is None else round(predicted / 1e6, 2),
