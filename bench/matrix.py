@@ -395,4 +395,7 @@ def _row(name: str, found: list[Cell], wrong: int, minutes: float) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; run it again on the same --out to go on")
