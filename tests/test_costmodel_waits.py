@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frostline.costmodel.anchor import AnchorRun, ProfiledOp, priced
 from frostline.costmodel.rest import rest_of
-from frostline.costmodel.waits import StepTimes, idle_on_accelerator, idle_on_host
+from frostline.costmodel.waits import (
+    Dispatched,
+    IdleShares,
+    StepTimes,
+    idle_on_accelerator,
+    idle_on_host,
+    optimizer_dispatch,
+)
+from frostline.facts.model_facts import ModelFacts
 
 ANCHORS = st.lists(
     st.tuples(st.floats(1e5, 1e9), st.floats(0.0, 2.0)).map(
@@ -89,3 +98,69 @@ def test_a_step_that_was_measured_too_fast_makes_no_negative_rest() -> None:
     rest = rest_of([(1.0, 1.0), (0.5, 0.4)])
     assert rest.constant >= 0
     assert 0.5 < rest.factor <= 1.0
+
+
+def dispatched(relative: float, *counts: tuple[float, float]) -> list[Dispatched]:
+    """Anchors of 0.5 us for each op, times `relative` for those of the optimizer, and 100 us."""
+    return [
+        Dispatched(
+            step=100 + 0.5 * (others + relative * optimizer),
+            waits=0.5 * (others + relative * optimizer),
+            optimizer=optimizer,
+            others=others,
+        )
+        for others, optimizer in counts
+    ]
+
+
+@pytest.mark.parametrize("relative", [0.1, 0.3, 0.8, 1.0, 1.4])
+def test_what_an_optimizers_op_takes_to_dispatch_is_found(relative: float) -> None:
+    """The anchors train everything, the head, and the layers at the input."""
+    anchors = dispatched(relative, (120, 160), (80, 30), (110, 40))
+    assert optimizer_dispatch(anchors) == pytest.approx(relative, abs=0.03)
+
+
+def test_without_a_difference_ops_are_dispatched_alike() -> None:
+    """One anchor, anchors with the same ops, an optimizer without ops, and no dispatch at all."""
+    assert optimizer_dispatch(dispatched(0.3, (100, 0))) == pytest.approx(1)
+    assert optimizer_dispatch(dispatched(1.0, (100, 50), (100, 50))) == pytest.approx(1)
+    assert optimizer_dispatch([Dispatched(step=10, waits=0, optimizer=5, others=9)]) == 1
+    assert optimizer_dispatch([Dispatched(step=10, waits=0, optimizer=0, others=0)]) == 1
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 500), st.floats(0, 500), st.floats(0, 1)), min_size=1, max_size=5
+    )
+)
+def test_whatever_is_dispatched_the_answer_is_a_number(found: list) -> None:
+    anchors = [
+        Dispatched(step=1.0, waits=waits, optimizer=optimizer, others=others)
+        for others, optimizer, waits in found
+    ]
+    assert 0 <= optimizer_dispatch(anchors) < float("inf")
+
+
+def test_an_anchors_waits_are_shared_out_by_it_and_stay_the_same_in_sum() -> None:
+    def op(pass_: str) -> ProfiledOp:
+        return ProfiledOp(
+            layer=None,
+            pass_=pass_,
+            graph_op=None,
+            ns_per_step=10,
+            wait_ns_per_step=30,  # type: ignore[arg-type]
+        )
+
+    known = ModelFacts(
+        name="m", layers=(), untrainable_params=0, batch_size=8, build_s=0, trace_s=0
+    )
+    for relative, expected in ((1.0, 0.2), (0.25, 0.08)):
+        run = AnchorRun(
+            name="trainable", frozen_variables=frozenset(), relative_step=1.0,
+            ops=(op("forward"), op("optimizer")),
+            idle=IdleShares(waits=0.4, between=0.1, optimizer=relative),
+        )  # fmt: skip
+        found = {each.pass_: each for each in priced(run, known, {}).ops}
+        assert found["optimizer"].wait == pytest.approx(expected)
+        assert found["forward"].wait + found["optimizer"].wait == pytest.approx(0.4)
+        assert sum(each.price for each in found.values()) == pytest.approx(1)

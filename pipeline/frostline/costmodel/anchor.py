@@ -106,7 +106,8 @@ def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> Price
     total_ns = sum(op.ns_per_step for op in run.ops)
     if total_ns <= 0:
         raise UsageError(f"anchor {run.name} has no profiled op time; profile_steps must be > 0")
-    wait_ns = sum(op.wait_ns_per_step for op in run.ops)
+    op_waits = [_wait_ns(op, run.idle) for op in run.ops]
+    wait_ns = sum(op_waits)
     waits = run.idle.waits if wait_ns else 0.0
     factor = run.relative_step * (1 - waits - run.idle.between) / total_ns
     wait_factor = run.relative_step * waits / wait_ns if wait_ns else 0.0
@@ -132,15 +133,19 @@ def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> Price
                     unit=units.get(op.layer or FIXED, FIXED),
                     pass_=op.pass_,
                     needed_by=needs.get(op.graph_op or "", frozenset()),
-                    price=op.ns_per_step * factor + op.wait_ns_per_step * wait_factor,
-                    wait=op.wait_ns_per_step * wait_factor,
+                    price=op.ns_per_step * factor + op_wait_ns * wait_factor,
+                    wait=op_wait_ns * wait_factor,
                     kernels=op.kernels,
                     graph_op=op.graph_op,
                 )
-                for op in run.ops
+                for op, op_wait_ns in zip(run.ops, op_waits, strict=True)
             ),
         ),
     )
+
+
+def _wait_ns(op: ProfiledOp, idle: IdleShares) -> float:
+    return op.wait_ns_per_step * (idle.optimizer if op.pass_ == "optimizer" else 1.0)
 
 
 def _needs(graph: StepGraph) -> dict[str, frozenset[str]]:

@@ -17,6 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
+_STEP_ERROR = 0.01
+_OPTIMIZER_ERROR = 0.5
+"""Standard deviation of the guess that an optimizer's op is dispatched as fast as any other."""
+
 _HALF_REMAINS = 0.02
 """Weight of the guess that half of the waits remain. It decides where waits are too short to tell,
 and moves nothing where they matter: there the anchors weigh 1 each."""
@@ -44,10 +48,12 @@ class IdleShares:
     Attributes:
         waits: the device waits before some op; shared out by the ops' waits.
         between: the device is idle for no op: between steps.
+        optimizer: what an op of the optimizer waits, relative to what its own wait says.
     """
 
     waits: float
     between: float
+    optimizer: float = 1.0
 
 
 NEVER_IDLE = IdleShares(waits=0.0, between=0.0)
@@ -94,3 +100,46 @@ def idle_on_host(anchors: Sequence[StepTimes]) -> list[IdleShares]:
         part = waits / whole if whole else 0.0
         shares.append(IdleShares(waits=share * part, between=share * (1 - part)))
     return shares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatched:
+    """What the executor dispatched in an anchor's step.
+
+    Attributes:
+        step: the anchor's unprofiled step, in any unit.
+        waits: what of it is dispatch, in the same unit.
+        optimizer: ops of the optimizer, each as often as it ran.
+        others: all other ops, alike.
+    """
+
+    step: float
+    waits: float
+    optimizer: float
+    others: float
+
+
+def optimizer_dispatch(anchors: Sequence[Dispatched]) -> float:
+    """What dispatching an op of the optimizer takes, relative to any other op; not negative.
+
+    Dispatch is seen as a whole only, and shared out over the ops that ran. Most ops of an optimizer
+    are small sums and products of its own, which TensorFlow's executor runs in place, one after the
+    other; an equal share for each makes freezing look dearer than it is where dispatch is most of a
+    step. Anchors have nearly the same ops but for the optimizer's, so together they tell:
+
+        waits = each x (others + relative x optimizer)
+
+    by least squares relative to the anchors' steps, which are known to 1%, with coefficients that
+    are not negative and the weak guess that `relative` is 1.
+    """
+    rows = np.array([(one.others / one.step, one.optimizer / one.step) for one in anchors])
+    waits = np.array([one.waits / one.step for one in anchors])
+    alike = rows.sum(axis=1)
+    each = float(alike @ waits) / float(alike @ alike) if alike.any() else 0.0
+    if not each:
+        return 1.0
+    guess = 1 / (each * _OPTIMIZER_ERROR)
+    (other, optimizer), _ = nnls(
+        np.vstack([rows / _STEP_ERROR, (-guess, guess)]), np.append(waits / _STEP_ERROR, 0.0)
+    )
+    return float(optimizer / other) if other else 1.0

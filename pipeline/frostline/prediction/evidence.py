@@ -9,8 +9,9 @@ prediction.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,10 +24,12 @@ from frostline.costmodel.anchor import AnchorRun, ProfiledOp
 from frostline.costmodel.naive import LayerProfile
 from frostline.costmodel.waits import (
     NEVER_IDLE,
+    Dispatched,
     IdleShares,
     StepTimes,
     idle_on_accelerator,
     idle_on_host,
+    optimizer_dispatch,
 )
 from frostline.device_id import is_cpu
 from frostline.errors import UsageError
@@ -142,7 +145,7 @@ def _costs(sweep: Sweep, row: TrialRow) -> pa.Table:
     )
 
 
-def _sum(costs: pa.Table, name: str) -> int:
+def _sum(costs: pa.Table, name: str) -> Any:
     return pc.sum(costs[name]).as_py() or 0
 
 
@@ -203,7 +206,23 @@ def _idle_shares(
             )
         )
     shares = idle_on_host(times) if on_host else idle_on_accelerator(times)
+    if all(row.unobserved_ops is not None for row in rows):  # waits are shared out, not seen
+        relative = optimizer_dispatch(
+            [
+                _dispatched(costs[row.trial_id], step=one.step, waits=one.step * share.waits)
+                for row, one, share in zip(rows, times, shares, strict=True)
+            ]
+        )
+        shares = [replace(share, optimizer=relative) for share in shares]
     return dict(zip(chosen, shares, strict=True))
+
+
+def _dispatched(costs: pa.Table, *, step: float, waits: float) -> Dispatched:
+    """How many ops an anchor's step dispatched, the optimizer's apart."""
+    optimizer = _sum(costs.filter(pc.equal(costs["pass"], "optimizer")), "calls_sum")
+    return Dispatched(
+        step=step, waits=waits, optimizer=optimizer, others=_sum(costs, "calls_sum") - optimizer
+    )
 
 
 def _relative_step(row: TrialRow) -> float:
