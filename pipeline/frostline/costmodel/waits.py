@@ -21,6 +21,9 @@ _STEP_ERROR = 0.01
 _OPTIMIZER_ERROR = 0.5
 """Standard deviation of the guess that an optimizer's op is dispatched as fast as any other."""
 
+_NOTHING = 1e-9
+"""Dispatch of an op below this share of a step says nothing."""
+
 _HALF_REMAINS = 0.02
 """Weight of the guess that half of the waits remain. It decides where waits are too short to tell,
 and moves nothing where they matter: there the anchors weigh 1 each."""
@@ -135,8 +138,9 @@ def optimizer_dispatch(anchors: Sequence[Dispatched]) -> float:
     rows = np.array([(one.others / one.step, one.optimizer / one.step) for one in anchors])
     waits = np.array([one.waits / one.step for one in anchors])
     alike = rows.sum(axis=1)
-    each = float(alike @ waits) / float(alike @ alike) if alike.any() else 0.0
-    if not each:
+    square = float(alike @ alike)
+    each = float(alike @ waits) / square if square else 0.0
+    if each < _NOTHING:
         return 1.0
     guess = 1 / (each * _OPTIMIZER_ERROR)
     (other, optimizer), _ = nnls(
