@@ -20,7 +20,7 @@ from frostline.facts.model_facts import ModelFacts
 
 ANCHORS = st.lists(
     st.tuples(st.floats(1e5, 1e9), st.floats(0.0, 2.0)).map(
-        lambda pair: (pair[0], pair[0] * pair[1])
+        lambda pair: (pair[0], float(round(pair[0] * pair[1])))  # whole nanoseconds, as in tables
     ),
     min_size=1,
     max_size=5,
