@@ -104,8 +104,8 @@ def notices_of(resolution: Resolution, gpus_there: GpusThere) -> Iterator[str]:
         )
     if resolution.study.stopping == BOOTSTRAPPED:
         yield (
-            "this OUT was begun when intervals were bootstrapped, which covered 89% rather than "
-            "95%, and its trials go on to be measured so; in a new --out they are exact"
+            "this OUT was begun when intervals were bootstrapped, which are too narrow, and its "
+            "trials go on to be measured so; in a new --out they are exact"
         )
     # `refuse_other_machine` has looked at the others.
     keeps_none = resolution.asked and not resolution.gpus_found and not resolution.study.gpus
