@@ -100,9 +100,9 @@ strategy = [{strategies}]
 [freeze]
 policies = ["prefix:*/1", "random:1@0.5"]
 [measure]
-target_ci = {precision_wanted}
+target_ci = {target_ci}
 min_pairs = 10
-max_pairs = {most_pairs}
+max_pairs = {max_pairs}
 profile_steps = 3
 keep_traces = "none"
 [resources]
@@ -243,8 +243,8 @@ def study(
         jits=listed(each.jit for each in settings),
         strategies=listed(f'"{each.strategy}"' for each in settings),
         gpus=gpus,
-        precision_wanted=target_ci,
-        most_pairs=max_pairs,
+        target_ci=target_ci,
+        max_pairs=max_pairs,
     )
     return parse_study(text, path=Path(__file__))
 
@@ -357,6 +357,7 @@ def record(builder: str, found: Sequence[Cell]) -> None:
     """Put the cells of a model into `RECORD` in place of what is there of the same settings."""
     known = json.loads(RECORD.read_text())["cells"] if RECORD.exists() else []
     kept = {(each["model"], each["setting"]): each for each in known}
+    where = machine()
     for cell in found:
         error = held_out_error(cell.held_out)
         kept[cell.model, cell.setting] = {
@@ -371,7 +372,7 @@ def record(builder: str, found: Sequence[Cell]) -> None:
             "held_out": error.count if error else 0,
             "mean_error": error.mean_abs if error else None,
             "largest_error": error.max_abs if error else None,
-            "machine": machine(),
+            "machine": where,
             "version": __version__,
             "date": datetime.now(UTC).date().isoformat(),
         }

@@ -72,7 +72,9 @@ def _table(rows: Iterable[Sequence[str]]) -> str:
 def _row(model: str, cells: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     attributed = [cell["attributed"] for cell in cells if cell["attributed"] is not None]
     floors = [cell["noise_floor"] for cell in cells if cell["noise_floor"] is not None]
-    quiet = [cell for cell in cells if (cell["noise_floor"] or 1) <= QUIET]
+    quiet = [
+        cell for cell in cells if cell["noise_floor"] is not None and cell["noise_floor"] <= QUIET
+    ]
     quiet_error = _error(quiet)
     return (
         model.removeprefix("hub_"),

@@ -38,4 +38,7 @@ def test_errors_weigh_each_configuration_alike(tmp_path, monkeypatch: pytest.Mon
     monkeypatch.setattr(models_page, "RECORD", record)
     row = next(line for line in models_page.page().splitlines() if line.startswith("| net "))
     assert row == "| net | `families` | 4 | 1 | 28 | 99.0% | 3.4% | 3.0% | 1.0% (2) |"
+    record.write_text(json.dumps({"cells": [plain | {"noise_floor": 0.0}]}))
+    assert "| 0.0% | 1.0% (1) |" in models_page.page(), "no noise at all is quiet"
+    record.write_text(json.dumps({"cells": cells}))
     assert "4 cells of 1 model, 28 trials, 1 cell failed" in models_page.page()
