@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from frostline.errors import TrialError
+from frostline.words import listed
 
 
 def digests(variables: Mapping[str, Any]) -> dict[str, str]:
@@ -158,6 +159,5 @@ def _mismatch(what: str, paths: list[str]) -> TrialError:
     return TrialError("check", "FreezeCheckFailed", f"the training step {what}: {_some(paths)}")
 
 
-def _some(paths: list[str], most: int = 5) -> str:
-    more = f" and {len(paths) - most} more" if len(paths) > most else ""
-    return ", ".join(paths[:most]) + more
+def _some(paths: list[str]) -> str:
+    return listed(paths, 5)

@@ -21,6 +21,7 @@ from frostline.measure.layers import all_layers
 from frostline.measure.short_error import short_error
 from frostline.suggest import advice
 from frostline.variant import Lora, Quantize, Variant
+from frostline.words import listed
 
 _KINDS = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Embedding)
 _WRAPS_WHOLE_CALLS = ("list_of_layers", "larger_than", "full")
@@ -163,5 +164,4 @@ def _refuse(why: str) -> NoReturn:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return listed(names, _MOST_NAMED)

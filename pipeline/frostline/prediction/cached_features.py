@@ -30,6 +30,7 @@ from frostline.attribute.walk import downstream, upstream
 from frostline.errors import UsageError
 from frostline.policies import layer_modes
 from frostline.prediction.fitted_groups import PredictedGroup
+from frostline.words import listed
 
 _STATE_OPS = ("Assign", "ResourceScatter")
 _NAMED = 3
@@ -208,9 +209,7 @@ def _why_not(boundary: Boundary) -> str | None:
     names = boundary.changing
     if not names:
         return None
-    more = len(names) - _NAMED
-    listed = ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
     return (
-        f"its outputs differ from epoch to epoch, because the prefix runs {listed} (dropout, "
-        "augmentation, or a state of its own)"
+        "its outputs differ from epoch to epoch, because the prefix runs "
+        f"{listed(names, _NAMED)} (dropout, augmentation, or a state of its own)"
     )

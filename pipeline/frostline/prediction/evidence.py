@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -145,8 +144,9 @@ def _costs(sweep: Sweep, row: TrialRow) -> pa.Table:
     )
 
 
-def _sum(costs: pa.Table, name: str) -> Any:
-    return pc.sum(costs[name]).as_py() or 0
+def _sum(costs: pa.Table, name: str) -> float:
+    total: float | None = pc.sum(costs[name]).as_py()
+    return total or 0
 
 
 def _least_disturbed(
@@ -157,7 +157,7 @@ def _least_disturbed(
     In tables of schema version 1 an op's typical time is another statistic, so rows of version 2,
     which know waits, go first.
     """
-    found: dict[str, tuple[bool, int, TrialRow]] = {}
+    found: dict[str, tuple[bool, float, TrialRow]] = {}
     for row in candidates:
         name = str(_anchor_of(row))
         total_ns = _sum(costs[row.trial_id], "ns_sum")

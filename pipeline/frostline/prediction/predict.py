@@ -25,7 +25,7 @@ from frostline.prediction.predicted_configurations import Answer, GroupFigures, 
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.study.study import Study
 from frostline.suggest import advice
-from frostline.words import DASH, interval, layer_place, milliseconds, ratio, share, size
+from frostline.words import DASH, interval, layer_place, listed, milliseconds, ratio, share, size
 
 _SHOWN = 4
 COLUMNS = (
@@ -182,9 +182,7 @@ def predict(
 
 
 def _shortened(answers: Sequence[Answer]) -> str:
-    said = [f"{one.policy} {ratio(one.predicted_speedup)}" for one in answers[:_SHOWN]]
-    more = len(answers) - _SHOWN
-    return ", ".join(said) + (f" and {more} more" if more > 0 else "")
+    return listed([f"{one.policy} {ratio(one.predicted_speedup)}" for one in answers], _SHOWN)
 
 
 def known_model(model: str | None, study: Study, sweep: Sweep) -> str | None:
