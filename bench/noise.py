@@ -5,6 +5,9 @@ timed in pairs with the baseline until the stopping rule is content. Their true 
 their 95% intervals 95% should contain 1. First on the machine as it is, then with a competing load:
 a process that keeps one core busy half of the time, in spells of 0.2 to 2 s.
 
+`--keep FILE` keeps what was measured, a line of JSON for each control: the number of its baseline,
+speedup and interval, and of every pair the steps of both blocks and their ratio.
+
 Recorded: the share of intervals that contain 1, with the 95% interval of a share (Wilson, 1927),
 and the median and 95th percentile of |speedup - 1|.
 """
@@ -12,6 +15,7 @@ and the median and 95th percentile of |speedup - 1|.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -20,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from results import Row, record
 from scipy.stats import binomtest
@@ -71,20 +76,21 @@ def main() -> int:
     parser.add_argument("--controls", type=int, default=500, help="on the machine as it is")
     parser.add_argument("--loaded", type=int, default=100, help="with a competing load")
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="add what was measured to this file")
     asked = parser.parse_args()
     rows = []
     if asked.controls:
-        rows += _rows("as it is", list(controls(asked.controls, asked.cores)))
+        rows += _rows("as it is", list(controls(asked.controls, asked.cores, asked.keep)))
     if asked.loaded:
         with _load():
-            found = list(controls(asked.loaded, asked.cores))
+            found = list(controls(asked.loaded, asked.cores, asked.keep))
         rows += _rows("with a competing load", found)
     record(rows)
     return 0
 
 
-def controls(count: int, cores: int) -> Iterator[Measured]:
-    """Measure so many controls, in measuring processes like a sweep's."""
+def controls(count: int, cores: int, keep: Path | None = None) -> Iterator[Measured]:
+    """Measure so many controls, in measuring processes like a sweep's, and keep them in a file."""
     study = parse_study(STUDY.format(seed=0, cores=cores), path=Path(__file__))
     (model,) = study.model_specs()
     setting = study.settings()[0]
@@ -103,8 +109,13 @@ def controls(count: int, cores: int) -> Iterator[Measured]:
                     measure=study.measure_spec(), log_path=log,
                 )  # fmt: skip
                 process.reply_to(opened, deadline_s=600)
+                group = done // _PER_GROUP
                 for _ in range(min(_PER_GROUP, count - done)):
-                    yield _measured(process, control, Path(scratch), log, seed=done)
+                    measured = _measured(process, control, Path(scratch), log, seed=done)
+                    if keep is not None:
+                        with keep.open("a") as lines:
+                            lines.write(json.dumps(_kept(group, measured)) + "\n")
+                    yield measured
                     done += 1
                     print(f"\r{done} of {count}", end="", file=sys.stderr, flush=True)
 
@@ -119,6 +130,23 @@ def _measured(
     if not isinstance(reply, Measured):
         raise SystemExit(f"a control failed: {reply}")
     return reply
+
+
+def _kept(group: int, measured: Measured) -> dict[str, Any]:
+    """A control as `--keep` keeps it."""
+    counted = [each for each in measured.samples if not each.warmup]
+    base = {each.pair: each for each in counted if each.arm == "baseline"}
+    own = {each.pair: each for each in counted if each.arm == "trial"}
+    return {
+        "baseline": group,
+        "speedup": measured.speedup,
+        "low": measured.speedup_low,
+        "high": measured.speedup_high,
+        "baseline_first": [base[pair].position == 0 for pair in sorted(base)],
+        "baseline_steps": [base[pair].n_steps for pair in sorted(base)],
+        "trial_steps": [own[pair].n_steps for pair in sorted(base)],
+        "ratio": [base[pair].step_ns / own[pair].step_ns for pair in sorted(base)],
+    }
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from frostline.measure.batches import Feed
 from frostline.measure.build import strategy_for
 from frostline.measure.compilations import step_traces
 from frostline.measure.device_state import device_state
-from frostline.measure.eager import runs_eagerly, why_eager
+from frostline.measure.eager import is_compiled_by_xla, why_eager
 from frostline.measure.fed_arm import fed_arm
 from frostline.measure.fresh_state import clears
 from frostline.measure.gradient_norms import gradient_norms
@@ -77,7 +77,7 @@ class WarmBaseline:
         return Ready(
             device_kind=device.device_kind(),
             device_id=device.device_id(),
-            jit_compile=self._is_compiled_by_xla(),
+            jit_compile=is_compiled_by_xla(self._open_baseline().model),
             seconds={"import": import_s, **self._seconds_to_open},
             rss_bytes=device.resident_bytes(),
             tensorflow_version=tf.__version__,
@@ -252,12 +252,6 @@ class WarmBaseline:
         except Exception as error:  # noqa: BLE001 - foreign code; the timing is good without it
             return None, (f"no gradient norms: {short_error(error)}",)
         return dict(found), ()
-
-    def _is_compiled_by_xla(self) -> bool:
-        """Asked for by `compile`, or by the builder for every function of the process."""
-        model = self._open_baseline().model
-        everywhere = tf.config.optimizer.get_jit() == "autoclustering"
-        return not runs_eagerly(model) and (bool(model.jit_compile) or everywhere)
 
     def _compilations(self, arm: Arm) -> int | None:
         """Steps compiled for a trial: its own, and the baseline's where its kernels were lost."""

@@ -1,4 +1,4 @@
-"""Steps that run eagerly: are there any, why, and which line of the builder to change.
+"""How a step runs: by XLA or eagerly; why eagerly, and which line of the builder to change.
 
 In: a built model and its entry in the study. Out: the reason in a sentence, or None for a step that
 is compiled. An eager step can be timed; its ops come from Python one by one, and no graph tells
@@ -39,6 +39,12 @@ def keep_eager_functions(spec: ModelSpec) -> None:
 def runs_eagerly(model: keras.Model) -> bool:
     """Whether a training step of the model is not compiled."""
     return bool(model.run_eagerly) or bool(tf.config.functions_run_eagerly())
+
+
+def is_compiled_by_xla(model: keras.Model) -> bool:
+    """Asked for by `compile`, or by the builder for every function of the process."""
+    everywhere = tf.config.optimizer.get_jit() == "autoclustering"
+    return not runs_eagerly(model) and (bool(model.jit_compile) or everywhere)
 
 
 def why_eager(model: keras.Model, spec: ModelSpec) -> str | None:
