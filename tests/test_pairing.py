@@ -110,6 +110,25 @@ def test_order_is_balanced_and_differs_between_trials() -> None:
     a = [first_arm_is_baseline(i, seed=1, label="a") for i in range(200)]
     b = [first_arm_is_baseline(i, seed=1, label="b") for i in range(200)]
     assert sum(a) == 100
-    assert all(a[i] != a[i + 1] for i in range(0, 200, 2))
+    assert all(sum(a[i : i + 4]) == 2 for i in range(0, 200, 4))
     assert a != b
-    assert 25 <= sum(a[::2]) <= 75
+    assert 12 <= sum(a[::4]) <= 38, "which comes first of four is drawn"
+
+
+def test_noise_that_lasts_longer_than_a_block_does_not_narrow_intervals() -> None:
+    """Blocks with a correlation of 0.5 from each to the next; ratios with 0.1 of it, were every two
+    pairs of opposite orders. Without any the estimate is -1/60.
+    """
+    rng = np.random.default_rng(0)
+    correlations = []
+    for trial in range(200):
+        noise = [0.0]
+        for shock in rng.normal(size=2 * 60):
+            noise.append(0.5 * noise[-1] + shock)
+        ratios = []
+        for pair in range(60):
+            first, second = noise[2 * pair + 1 : 2 * pair + 3]
+            sign = 1 if first_arm_is_baseline(pair, seed=1, label=f"{trial}") else -1
+            ratios.append(sign * (first - second))
+        correlations.append(np.corrcoef(ratios[:-1], ratios[1:])[0, 1])
+    assert -0.1 < float(np.mean(correlations)) < 0.0
