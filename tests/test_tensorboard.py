@@ -374,6 +374,36 @@ def test_a_server_that_does_not_start_says_why_in_its_last_words(tmp_path: Path,
     assert str(tmp_path) not in str(raised.value), "the log is gone by the time this is read"
 
 
+@pytest.mark.parametrize(
+    ("end", "ended"),
+    [("sys.exit('no space left')", 1), ("os.kill(os.getpid(), signal.SIGKILL)", -9)],
+)
+def test_a_server_that_ends_by_itself_later_says_so(
+    end: str, ended: int, tmp_path: Path, monkeypatch
+) -> None:
+    listens = (
+        "import os, signal, sys, time; print('http://127.0.0.1:1234', flush=True); "
+        f"time.sleep(1); {end}"
+    )
+    monkeypatch.setattr(
+        "frostline.tensorboard.server.command", lambda *_: [sys.executable, "-c", listens]
+    )
+    failed = pytest.raises(FrostlineError, match=f"ended by itself, code {ended}:\n")
+    with TensorBoard(tmp_path, log=tmp_path / "log") as server, failed:
+        server.runs_on(20)
+
+
+def test_a_server_that_was_asked_to_end_has_not_failed(tmp_path: Path, monkeypatch) -> None:
+    listens = "import time; print('http://127.0.0.1:1234', flush=True); time.sleep(60)"
+    monkeypatch.setattr(
+        "frostline.tensorboard.server.command", lambda *_: [sys.executable, "-c", listens]
+    )
+    with TensorBoard(tmp_path, log=tmp_path / "log") as server:
+        assert server.runs_on(0.01)
+        psutil.Process(server.pid).terminate()
+        assert not server.runs_on(20)
+
+
 def _check_listening(pid: int) -> None:
     tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     found = listening(tree)

@@ -62,7 +62,7 @@ def tensorboard(
             else:
                 _print(server.port, sessions, names)
             try:
-                while server.wait(_REFRESH_S) is None:
+                while server.runs_on(_REFRESH_S):
                     link_runs(log_dir, runs, open_sweep(place).trial_rows())
             except KeyboardInterrupt:
                 if not as_json:

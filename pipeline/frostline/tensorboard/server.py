@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -29,6 +30,7 @@ START_DEADLINE_S = 90
 """TensorBoard imports TensorFlow, which takes up to 16 s without `.pyc` files."""
 
 _LAST_LINES = 5
+_ASKED_TO_END = (0, -signal.SIGINT, -signal.SIGTERM)
 
 _IN_USE = re.compile(r"already in use|could not bind", re.IGNORECASE)
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
@@ -95,12 +97,19 @@ class TensorBoard:
         """Of the server."""
         return self._process.pid
 
-    def wait(self, seconds: float | None = None) -> int | None:
-        """Block until the server ends by itself; its exit code, or None after that time."""
+    def runs_on(self, seconds: float) -> bool:
+        """Wait so long: whether it runs still; False at once where it was asked to end.
+
+        Raises:
+            FrostlineError: it ended by itself.
+        """
         try:
-            return self._process.wait(seconds)
+            ended = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            return None
+            return True
+        if ended not in _ASKED_TO_END:
+            raise FrostlineError(f"TensorBoard ended by itself, code {ended}{self._last_words()}")
+        return False
 
     def close(self) -> None:
         """End the server."""
