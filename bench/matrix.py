@@ -136,6 +136,9 @@ class Setting:
     jit: str
     strategy: str
 
+    def __str__(self) -> str:
+        return f"{self.precision}, jit {self.jit}, {self.strategy}"
+
 
 SETTINGS = tuple(
     Setting(precision=precision, jit=jit, strategy=strategy)
@@ -268,7 +271,7 @@ def cells(sweep: Sweep) -> Iterator[Cell]:
     )
     rows_of: dict[tuple[str, str], list[TrialRow]] = {}
     for row in sweep.trial_rows():
-        words = f"{row.precision}, jit {row.jit_compile}, {row.strategy}"
+        words = str(Setting(precision=row.precision, jit=row.jit_compile, strategy=row.strategy))
         rows_of.setdefault((row.model, words), []).append(row)
     for (model, words), rows in rows_of.items():
         problems = []
@@ -307,6 +310,20 @@ def cells(sweep: Sweep) -> Iterator[Cell]:
         )
 
 
+def _refused(model: str, setting: Setting, error: FrostlineError) -> Cell:
+    """The cell of a sweep that did not start or did not come to its end."""
+    return Cell(
+        model=model,
+        setting=str(setting),
+        trials=0,
+        problems=(str(error),),
+        attributed=None,
+        control=0.0,
+        floor=None,
+        held_out=(),
+    )
+
+
 def main() -> int:
     """Run, print a line for each cell, then the table of families."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -329,21 +346,19 @@ def main() -> int:
         parts = [list(SETTINGS)] if family in small else _parts(family, index)
         began = time.monotonic()
         found: list[Cell] = []
-        broken = 0
         for number, settings in enumerate(parts):
             out = str(asked.out / f"{name}-{number}")
             try:
                 run_sweep(study([family], settings, gpus=asked.gpus), out)
             except FrostlineError as error:
-                broken += 1
-                console.print(f"{name}: {error}")
+                found += [_refused(name, setting, error) for setting in settings]
                 continue
             found += cells(open_sweep(out))
         for cell in found:
             for problem in cell.problems:
                 console.print(f"{cell.model} ({cell.setting}) {problem}", markup=False)
         record(family.builder, found)
-        wrong = broken + sum(bool(cell.problems) for cell in found)
+        wrong = sum(bool(cell.problems) for cell in found)
         failed += wrong
         minutes = (time.monotonic() - began) / 60
         row = _row(name, found, wrong, minutes)
