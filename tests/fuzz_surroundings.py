@@ -94,8 +94,8 @@ class _NoTensorBoard:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def wait(self, _seconds: float | None = None) -> int:
-        return 0
+    def runs_on(self, _seconds: float) -> bool:
+        return False
 
 
 def digest(folder: Path) -> str:

@@ -96,8 +96,8 @@ class NoTensorBoard:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def wait(self, _seconds: float | None = None) -> int:
-        return 0
+    def runs_on(self, _seconds: float) -> bool:
+        return False
 
 
 def no_figures(sections: object, folder: Path) -> None:
