@@ -116,8 +116,8 @@ def test_order_is_balanced_and_differs_between_trials() -> None:
 
 
 def test_noise_that_lasts_longer_than_a_block_does_not_narrow_intervals() -> None:
-    """Blocks with a correlation of 0.5 from each to the next; ratios with 0.1 of it, were every two
-    pairs of opposite orders. Without any the estimate is -1/60.
+    """Blocks with a correlation of 0.5 from each to the next. Were the orders of every two pairs
+    opposite, it would be 0.04 here; of ratios without any correlation the estimate is -1/60.
     """
     rng = np.random.default_rng(0)
     correlations = []

@@ -28,7 +28,7 @@ from frostline.measure.eager import is_compiled_by_xla, why_eager
 from frostline.measure.fed_arm import fed_arm
 from frostline.measure.fresh_state import clears
 from frostline.measure.gradient_norms import gradient_norms
-from frostline.measure.interleave import Comparison, interleave, median_ns, sample
+from frostline.measure.interleave import WARM_UP, Comparison, interleave, median_ns, sample
 from frostline.measure.layers import owned_layers
 from frostline.measure.learning_rate import may_go_slower
 from frostline.measure.memory_release import release_memory, settle, transient_models, unsettle
@@ -127,7 +127,7 @@ class WarmBaseline:
         traced = self._traced(trial)
         with self._phases.timed("step", "measure"):
             warm = [
-                sample(block, "trial", -1, position, warmup=True)
+                sample(block, "trial", WARM_UP, position, warmup=True)
                 for position, block in enumerate(traced.arm.warm_up())
             ]
             before = device_state()

@@ -21,7 +21,8 @@ _COLD_STEPS = 4
 """On two cores the first step after a switch took 6 to 24% longer than a warm one, the second 2 to
 14%, and from the fifth on nothing was to be seen (steps of 2 to 6 ms, with XLA and without)."""
 _ALIKE = 1.25
-_WARM_UP = -1
+WARM_UP = -1
+"""Number of the pair that samples before the first one belong to."""
 _ORDERS: tuple[tuple[ArmName, ArmName], ...] = (("baseline", "trial"), ("trial", "baseline"))
 
 
@@ -90,13 +91,13 @@ class _Turns:
         """Choose the lengths of both arms' blocks anew, from pairs that do not count.
 
         What an arm took alone, before the other one was there or just after it was compiled, may be
-        off by half, and then its blocks are too short. The first steps of a block are the slower
-        ones, so a copy with shorter blocks than its original would seem slower. Arms that take
-        about as long get blocks of the same number of steps.
+        off by half, and then its blocks are too short or too long. The first steps of a block are
+        the slower ones, so a copy with shorter blocks than its original would seem slower. Arms
+        that take about as long get blocks of the same number of steps.
         """
         fastest: dict[ArmName, float] = dict.fromkeys(self._arms, math.inf)
         for order in _ORDERS:
-            for name, step_ns in self.pair(_WARM_UP, order, warmup=True).items():
+            for name, step_ns in self.pair(WARM_UP, order, warmup=True).items():
                 fastest[name] = min(fastest[name], step_ns)
         for name, arm in self._arms.items():
             arm.fit_block(fastest[name])
