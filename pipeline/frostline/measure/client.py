@@ -66,6 +66,8 @@ class MeasureProcess(Child):
         threads = len(cores) or len(os.sched_getaffinity(0))
         env = {
             "CUDA_VISIBLE_DEVICES": gpu_ids,
+            # NVML's order. CUDA's own puts the fastest GPU first, and 0 would name another card.
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "OMP_NUM_THREADS": str(threads),
             "KERAS_BACKEND": "tensorflow",
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1"),
