@@ -204,7 +204,7 @@ def test_a_killed_driver_leaves_no_process_and_the_next_one_resumes(
     script, out = tmp_path / "driver.py", tmp_path / "out"
     script.write_text(DRIVER)
     with subprocess.Popen([sys.executable, str(script), str(out)]) as driver:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180  # a machine under load imports Ray for a minute
         while "prefix:1" not in fake.runs():
             assert driver.poll() is None
             assert time.monotonic() < end
@@ -213,7 +213,7 @@ def test_a_killed_driver_leaves_no_process_and_the_next_one_resumes(
         driver.send_signal(number)
     if number is signal.SIGTERM:
         assert driver.returncode == 130
-    _, left = psutil.wait_procs(children, timeout=10)
+    _, left = psutil.wait_procs(children, timeout=60)
     assert left == []
     done = set(rows(out)) if (out / "tables" / "trials").exists() else set()
 

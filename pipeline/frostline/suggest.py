@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from frostline.listing import listed, quoted
+
 _SHOWN = 12
 _LONGEST = 300  # nobody mistypes a longer name, and to compare it takes long
 
@@ -47,9 +49,7 @@ def advice(given: str, valid: Iterable[str]) -> str:
         return f"Did you mean `{close}`?"
     if not names:
         return "There is no valid name here."
-    shown = ", ".join(f"`{name}`" for name in names[:_SHOWN])
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"Valid: {shown}{more}."
+    return f"Valid: {listed(quoted(names), _SHOWN)}."
 
 
 def _close(given: str, names: list[str], cutoff: float = 0.6) -> str | None:

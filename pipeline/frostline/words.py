@@ -5,7 +5,7 @@ Times, shares and speedups are rounded to the digits that matter. None is shown 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import groupby
 
@@ -137,12 +137,6 @@ def signed_size(count: int) -> str:
 def counted(count: int, noun: str) -> str:
     """How many of a thing: `1 layer`, `2 layers`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def listed(names: Sequence[str], most: int = 3) -> str:
-    """Names for a sentence; of many, the first few and the number of the others."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def axis_words(axis: str) -> str:

@@ -16,7 +16,8 @@ from frostline.comparison.comparison import (
 from frostline.comparison.order import Order
 from frostline.comparison.ratio import Ratio
 from frostline.comparison.verdict import CANNOT_TELL, LOWER, Judgement, Verdict
-from frostline.words import counted, duration_ns, floor, listed, percent, signed
+from frostline.listing import listed
+from frostline.words import counted, duration_ns, floor, percent, signed
 
 _NAMED = 6
 _LISTED = 12

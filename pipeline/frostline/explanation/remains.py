@@ -10,8 +10,9 @@ from frostline.analyse.waits import INPUT_BOUND
 from frostline.explanation.case import Case, Rule
 from frostline.explanation.explanation import PartKind, Quantity, Reason
 from frostline.explanation.waiting import NAMED, device_waits
+from frostline.listing import listed
 from frostline.store.trial_row import RUNS_EAGERLY
-from frostline.words import counted, duration_ns, layer_number, listed, percent
+from frostline.words import counted, duration_ns, layer_number, percent
 
 UNATTRIBUTED = 0.10
 _REMOVABLE: tuple[PartKind, ...] = (

@@ -9,7 +9,8 @@ from __future__ import annotations
 from frostline.analyse.profiles import ProfileCell
 from frostline.explanation.case import Case, PartChange, Rule
 from frostline.explanation.explanation import Quantity, Reason
-from frostline.words import counted, duration_ns, listed
+from frostline.listing import listed
+from frostline.words import counted, duration_ns
 
 
 def lora_full_product(case: Case) -> Reason | None:

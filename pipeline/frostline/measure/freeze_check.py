@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from frostline.errors import TrialError
-from frostline.words import listed
+from frostline.listing import listed
 
 
 def digests(variables: Mapping[str, Any]) -> dict[str, str]:

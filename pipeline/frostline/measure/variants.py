@@ -17,11 +17,11 @@ from typing import Any, NoReturn
 import keras
 
 from frostline.errors import TrialError
+from frostline.listing import listed
 from frostline.measure.layers import all_layers
 from frostline.measure.short_error import short_error
 from frostline.suggest import advice
 from frostline.variant import Lora, Quantize, Variant
-from frostline.words import listed
 
 _KINDS = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Embedding)
 _WRAPS_WHOLE_CALLS = ("list_of_layers", "larger_than", "full")

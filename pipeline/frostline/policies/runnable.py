@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from frostline.facts.model_facts import ModelFacts
+from frostline.listing import listed, quoted
 
 
 def why_not(facts: ModelFacts, frozen_variables: Collection[str]) -> str | None:
@@ -18,15 +19,10 @@ def why_not(facts: ModelFacts, frozen_variables: Collection[str]) -> str | None:
     if groups and groups[0] <= frozen:
         left = [layer.name for layer in facts.layers if not layer.has_gradient]
         return "it leaves nothing to train that the loss depends on" + (
-            f" (no gradient reaches {_some(left)})" if left else ""
+            f" (no gradient reaches {listed(quoted(left), 4)})" if left else ""
         )
     for group in groups[1:]:
         if group <= frozen:
             layers = dict.fromkeys(each.layer for each in facts.variables if each.path in group)
-            return f"the training step fails where none of {_some(list(layers))} trains"
+            return f"the training step fails where none of {listed(quoted(layers), 4)} trains"
     return None
-
-
-def _some(names: list[str], most: int = 4) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

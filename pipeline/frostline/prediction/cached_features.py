@@ -28,9 +28,9 @@ from frostline.analyse.groups import GroupKey
 from frostline.attribute.step_graph import GraphOp, StepGraph, is_random
 from frostline.attribute.walk import downstream, upstream
 from frostline.errors import UsageError
+from frostline.listing import listed
 from frostline.policies import layer_modes
 from frostline.prediction.fitted_groups import PredictedGroup
-from frostline.words import listed
 
 _STATE_OPS = ("Assign", "ResourceScatter")
 _NAMED = 3

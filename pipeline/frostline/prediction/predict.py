@@ -16,6 +16,7 @@ from frostline.billing.run import Run, settled
 from frostline.billing.words import bill_cells, bill_columns
 from frostline.costmodel.held_out import HeldOutError
 from frostline.errors import SweepError, UsageError
+from frostline.listing import listed
 from frostline.memory.held_out import PeakErrors, peak_errors
 from frostline.notebook import html_table, html_text, one_line
 from frostline.policies import Policy, PolicyMismatchError, expand, parse, refuse_misfits, spelled
@@ -25,7 +26,7 @@ from frostline.prediction.predicted_configurations import Answer, GroupFigures, 
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.study.study import Study
 from frostline.suggest import advice
-from frostline.words import DASH, interval, layer_place, listed, milliseconds, ratio, share, size
+from frostline.words import DASH, interval, layer_place, milliseconds, ratio, share, size
 
 _SHOWN = 4
 COLUMNS = (

@@ -18,6 +18,7 @@ import duckdb
 
 from frostline.errors import PolicyError, UsageError
 from frostline.facts.model_facts import LayerFacts, ModelFacts
+from frostline.listing import listed, quoted
 from frostline.policies.units import layer_names, resolve
 from frostline.suggest import advice
 
@@ -59,9 +60,9 @@ def by_gradient_norms(facts: ModelFacts, norms: Mapping[str, float | None]) -> I
     missing = [layer.name for layer in facts.layers if norms.get(layer.name) is None]
     if missing:
         raise UsageError(
-            f"no gradient norm is recorded for {_some(missing)} of model `{facts.name}`: set "
-            "`gradient_norms = true` under [measure] in the study and run it on the same --out "
-            "again, or pass --importance FILE or --importance params"
+            f"no gradient norm is recorded for {listed(quoted(missing), _SHOWN, 'layers')} "
+            f"of model `{facts.name}`: set `gradient_norms = true` under [measure] in the study "
+            "and run it on the same --out again, or pass --importance FILE or --importance params"
         )
     values = {layer.name: norms[layer.name] or 0.0 for layer in facts.layers}
     _refuse_nothing(values, "the gradient norms that the sweep recorded")
@@ -108,8 +109,8 @@ def read_importance(path: Path, facts: ModelFacts) -> Importance:
     missing = [layer.name for layer in facts.layers if layer.name not in values]
     if missing:
         raise UsageError(
-            f"{path}: no importance for {_some(missing)} of model `{facts.name}`; give 0 to a "
-            "layer that does not matter"
+            f"{path}: no importance for {listed(quoted(missing), _SHOWN, 'layers')} of model "
+            f"`{facts.name}`; give 0 to a layer that does not matter"
         )
     _refuse_nothing(values, str(path))
     return Importance(measure="file", words=f"the importances in {path}", by_layer=values)
@@ -195,8 +196,3 @@ def _refuse_columns(path: Path, columns: object) -> None:
             f"{', '.join(f'`{name}`' for name in names) or 'none'}); write a header "
             "`layer,importance` and one line a layer"
         )
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more layers" if len(names) > _SHOWN else ""
-    return f"{', '.join(f'`{name}`' for name in names[:_SHOWN])}{more}"

@@ -19,6 +19,7 @@ import numpy as np
 from frostline.billing.run import Run
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
+from frostline.listing import listed, quoted
 from frostline.policies.units import resolve, variables_of
 from frostline.prediction import PredictedGroup, answer
 from frostline.recommendation.importance import Importance
@@ -292,11 +293,7 @@ def _too_small(
     also = "".join(f", or {other}" for other in others)
     return (
         f"{group.key.label}: freezing cannot {asked}. The fastest configuration is predicted at "
-        f"{reached}; it trains {_listed(training)}, and {forward:.3f} of the baseline's step is "
-        f"the forward pass and other parts that no freeze removes. Ask for {ask}{also}"
+        f"{reached}; it trains {listed(quoted(training), noun='layers')}, and {forward:.3f} of "
+        f"the baseline's step is the forward pass and other parts that no freeze removes. "
+        f"Ask for {ask}{also}"
     )
-
-
-def _listed(names: Sequence[str], most: int = 3) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more layers"

@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from frostline.errors import SweepError, UsageError
+from frostline.listing import listed
 from frostline.notebook import html_facts, one_line
 from frostline.store.address import Address
 from frostline.store.columns import TableRow
@@ -93,11 +94,10 @@ class Sweep:
         """What it is, from what was read when it was opened."""
         statuses = list(self.commits.values())
         models = sorted(self._trials["model"].unique().to_pylist())
-        more = f" and {len(models) - _NAMED} more" if len(models) > _NAMED else ""
         return {
             "study": self.manifest.study,
             "trials": f"{statuses.count('ok')} ok, {statuses.count('failed')} failed",
-            "models": ", ".join(models[:_NAMED]) + more if models else "none yet",
+            "models": listed(models, _NAMED) or "none yet",
         }
 
     def refuse_empty(self) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from frostline.errors import StudyError
 from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
 from frostline.facts.provenance import outdated
+from frostline.listing import listed
 from frostline.measure.inspect_client import refuse_impossible_variants
 from frostline.measure.messages import Failed
 from frostline.noise import control_noise
@@ -165,11 +166,9 @@ def forgotten(
     words = [
         name if count == 1 else f"{name} ({count}x)" for name, count in sorted(counted.items())
     ]
-    shown = ", ".join(words[:_LISTED])
-    more = len(words) - _LISTED
     return (
-        f"{len(left)} committed trials are no longer asked for and stay in the tables: {shown}"
-        + (f", and {more} more policies" if more > 0 else "")
+        f"{len(left)} committed trials are no longer asked for and stay in the tables: "
+        f"{listed(words, _LISTED, 'policies')}"
     )
 
 
