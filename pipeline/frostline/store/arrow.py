@@ -42,6 +42,7 @@ _ARROW: dict[Type, pa.DataType] = {
     ),
 }
 
+_FEW = 32  # rows
 _LISTS_ONLY = {
     f"{column.name}.list.element": "zstd"
     for columns in TABLES.values()
@@ -123,14 +124,14 @@ def with_columns(table: str, row: pa.Table, values: Mapping[str, object]) -> pa.
 
 def to_parquet(table: pa.Table) -> bytes:
     """Parquet bytes, compressed where that saves something, ready to be published in one piece."""
-    # For a single row, dictionaries and statistics are larger than the row, and compressing a
-    # hundred single values takes longer than writing them; its lists may be long.
+    # For a single row, dictionaries and statistics are larger than the row; compressing a few
+    # values of each column takes longer than writing them and saves nothing. Lists may be long.
     many = len(table) > 1
     sink = pa.BufferOutputStream()
     pq.write_table(
         table,
         sink,
-        compression="zstd" if many else _LISTS_ONLY,
+        compression="zstd" if len(table) > _FEW else _LISTS_ONLY,
         use_dictionary=many,
         write_statistics=many,
     )
