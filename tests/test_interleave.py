@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import numpy as np
 import pytest
 
 from frostline.trial import MeasureSpec
@@ -36,13 +38,19 @@ def arm_of(machine: Machine, step_ns: float, *, block_steps: int, cycle: int = 1
     class Simulated(Arm):
         def __init__(self) -> None:
             self.steps = 0
+            self.moves = 0
+            self.place = 1.0
             self.cycle = cycle
             self.block_steps = block_steps
 
         def run(self, n_steps: int) -> Block:
-            took = sum(machine.step_ns(self, step_ns) for _ in range(n_steps))
+            own = step_ns * self.place
+            took = sum(machine.step_ns(self, own) for _ in range(n_steps))
             self.steps += n_steps
             return Block(n_steps=n_steps, elapsed_ns=round(took))
+
+        def move(self) -> None:
+            self.moves += 1
 
     return Simulated()
 
@@ -96,3 +104,39 @@ def test_what_settles_the_blocks_is_no_part_of_the_estimate() -> None:
     assert {each.arm for each in settling} == {"baseline", "trial"}
     assert all(each.warmup for each in settling)
     assert found.samples[: len(settling)] == tuple(settling)
+
+
+def test_a_copy_that_lies_in_a_slower_place_is_no_slower() -> None:
+    """GIVEN steps that depend on the place of the variables WHEN those are moved THEN 1.0x."""
+    from frostline.measure.interleave import interleave
+
+    machine = Machine()
+    baseline, copy = (arm_of(machine, 4e6, block_steps=5) for _ in range(2))
+    places = np.random.default_rng(0)
+    for arm, factor in ((baseline, 0.97), (copy, 1.03)):
+        arm.place = factor
+        arm.move = lambda arm=arm: setattr(arm, "place", 1 + 0.03 * places.standard_normal())
+    found = interleave(baseline, copy, MEASURE, label="control").estimate
+    assert found.low < 1 < found.high
+    assert found.speedup == pytest.approx(1, abs=0.02)
+
+
+def test_moves_that_take_long_are_made_after_every_fourth_pair() -> None:
+    from frostline.measure.interleave import interleave
+
+    machine = Machine()
+    quick, slow = (arm_of(machine, 4e6, block_steps=5) for _ in range(2))
+    moved = slow.move
+
+    def move() -> None:
+        time.sleep(0.02)
+        moved()
+
+    slow.move = move
+    pairs = len({
+        each.pair
+        for each in interleave(quick, slow, MEASURE, label="control").samples
+        if not each.warmup
+    })  # fmt: skip
+    assert pairs == 33
+    assert slow.moves == 1 + 32 // 4

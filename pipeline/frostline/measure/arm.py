@@ -18,6 +18,7 @@ import tensorflow as tf
 from frostline.errors import TrialError
 from frostline.measure.eager import is_compiled_by_xla, runs_eagerly
 from frostline.measure.graph.wrapped_methods import without_updates
+from frostline.measure.placement import Placement
 from frostline.measure.variants import vary
 from frostline.variant import Variant
 from frostline.words import counted
@@ -94,6 +95,7 @@ class Arm:
         self.batches = batches
         self._strategy = strategy
         self._variant = variant
+        self._placement = Placement(model, strategy)
         self._steps_per_call = max(1, int(getattr(model, "steps_per_execution", None) or 1))
         self._cycle_of_batches = cycle
         self.cycle = math.lcm(self._steps_per_call, cycle)
@@ -238,6 +240,11 @@ class Arm:
     def _runs_op_by_op_on_a_cpu(self) -> bool:
         by_executor = not (runs_eagerly(self.model) or is_compiled_by_xla(self.model))
         return by_executor and not tf.config.list_physical_devices("GPU")
+
+    def move(self) -> None:
+        """Let the model's variables lie elsewhere in memory; on a GPU they stay."""
+        if not tf.config.list_physical_devices("GPU"):
+            self._placement.draw()
 
     def fit_block(self, step_ns: float) -> None:
         """Let a block last 20 ms or more, where a step takes so many nanoseconds."""

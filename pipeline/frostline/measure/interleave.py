@@ -1,7 +1,8 @@
 """Baseline and trial side by side: blocks in turn, in random order, until the interval is narrow.
 
 Both models stay resident. Each switch is followed by steps that are discarded (they are rows too,
-marked as warm-up), because the first step after another model ran finds cold caches.
+marked as warm-up), because the first step after another model ran finds cold caches. Between pairs
+the variables of both are moved in memory, so that the interval is not that of one place.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import gc
 import math
 import statistics
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,6 +23,10 @@ _COLD_STEPS = 4
 """On two cores the first step after a switch took 6 to 24% longer than a warm one, the second 2 to
 14%, and from the fifth on nothing was to be seen (steps of 2 to 6 ms, with XLA and without)."""
 _ALIKE = 1.25
+_MOVES_SHARE = 0.1
+_MOVES_AFTER = 4
+"""Variables are moved after every pair where that takes no more than this share of a pair, and
+after so many pairs elsewhere."""
 WARM_UP = -1
 """Number of the pair that samples before the first one belong to."""
 _ORDERS: tuple[tuple[ArmName, ArmName], ...] = (("baseline", "trial"), ("trial", "baseline"))
@@ -70,12 +76,15 @@ class _Turns:
         self.samples: list[Sample] = []
         self._arms = arms
         self._last: ArmName | None = None
+        self._pair_ns = 0
+        self._move_ns = 0
 
     def pair(
         self, pair: int, order: tuple[ArmName, ArmName], *, warmup: bool = False
     ) -> dict[ArmName, float]:
         """A block of each arm, in that order: nanoseconds per step."""
         step_ns = {}
+        start = time.perf_counter_ns()
         for position, name in enumerate(order):
             arm = self._arms[name]
             if name != self._last:
@@ -85,7 +94,18 @@ class _Turns:
             self.samples.append(sample(block, name, pair, position, warmup=warmup))
             step_ns[name] = block.elapsed_ns / block.n_steps
             self._last = name
+        self._pair_ns = time.perf_counter_ns() - start
         return step_ns
+
+    def move(self, pairs: int) -> None:
+        """Move the variables of both arms, after so many pairs, where it is time to."""
+        if self._move_ns > _MOVES_SHARE * self._pair_ns and pairs % _MOVES_AFTER:
+            return
+        start = time.perf_counter_ns()
+        for arm in self._arms.values():
+            arm.move()
+        self._move_ns = time.perf_counter_ns() - start
+        self._last = None  # caches are cold, whichever arm is next
 
     def settle(self) -> None:
         """Choose the lengths of both arms' blocks anew, from pairs that do not count.
@@ -123,6 +143,8 @@ def interleave(baseline: Arm, trial: Arm, measure: MeasureSpec, *, label: str) -
         for point in points:
             while len(ratios) < point:
                 pair = len(ratios)
+                if pair:
+                    turns.move(pair)
                 is_first = first_arm_is_baseline(pair, seed=measure.seed, label=label)
                 step_ns = turns.pair(pair, _ORDERS[0] if is_first else _ORDERS[1])
                 ratios.append(step_ns["baseline"] / step_ns["trial"])
