@@ -23,6 +23,8 @@ import tensorflow as tf
 _AT_ONCE_BYTES = 64 * 2**20
 _GAP_BYTES = 200_000
 """Gaps up to this size move a buffer over pages and over sets of a second-level cache."""
+_GAPS_BYTES = 32 * 2**20
+"""What the gaps of a model may take together at most; they are kept until the next draw."""
 _SEEDS = count()
 
 
@@ -45,13 +47,15 @@ class Placement:
     def draw(self) -> None:
         """Copy every variable to another place; values stay, to the bit.
 
-        Takes 64 MiB beside what is there, or as much as the largest variable.
+        Takes up to 96 MiB beside what is there, with a variable of more than 64 MiB as much more.
         """
         gaps: list[tf.Tensor] = []
-        for batch in _batches(self._variables()):
+        variables = list(self._variables())
+        most = min(_GAP_BYTES, 1 + _GAPS_BYTES // max(1, len(variables)))
+        for batch in _batches(variables):
             copies = []
             for variable in batch:
-                gaps.append(tf.zeros([self._random.randrange(_GAP_BYTES)], tf.uint8))
+                gaps.append(tf.zeros([self._random.randrange(most)], tf.uint8))
                 copies.append(tf.raw_ops.DeepCopy(x=variable))
             for variable, copy in zip(batch, copies, strict=True):
                 variable.assign(copy, read_value=False)
