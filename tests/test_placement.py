@@ -93,3 +93,22 @@ def test_variables_are_moved_by_the_64_mebibytes() -> None:
     small, large = tf.zeros([2**18]), tf.zeros([2**25])  # 1 and 128 MiB
     sizes = [len(batch) for batch in _batches([small, large, small, small])]
     assert sizes == [1, 1, 2]
+
+
+def test_a_variable_that_cannot_be_copied_is_measured_where_it_lies(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import keras
+    import tensorflow as tf
+
+    from frostline.measure.arm import Arm
+
+    class Sealed(keras.Sequential):
+        @property
+        def variables(self) -> list[Any]:
+            raise RuntimeError("these are mine\nand mine alone")
+
+    arm = Arm(Sealed([keras.layers.Dense(2)]), iter(()), tf.distribute.get_strategy())
+    arm.move()
+    arm.move()
+    assert capsys.readouterr().out == "variables stay where they are: these are mine\n"

@@ -95,7 +95,7 @@ class Arm:
         self.batches = batches
         self._strategy = strategy
         self._variant = variant
-        self._placement = Placement(model, strategy)
+        self._placement: Placement | None = Placement(model, strategy)
         self._steps_per_call = max(1, int(getattr(model, "steps_per_execution", None) or 1))
         self._cycle_of_batches = cycle
         self.cycle = math.lcm(self._steps_per_call, cycle)
@@ -242,9 +242,17 @@ class Arm:
         return by_executor and not tf.config.list_physical_devices("GPU")
 
     def move(self) -> None:
-        """Let the model's variables lie elsewhere in memory; on a GPU they stay."""
-        if not tf.config.list_physical_devices("GPU"):
+        """Let the model's variables lie elsewhere in memory; on a GPU they stay.
+
+        They stay, too, where one of them cannot be copied.
+        """
+        if self._placement is None or tf.config.list_physical_devices("GPU"):
+            return
+        try:
             self._placement.draw()
+        except Exception as error:  # noqa: BLE001 - a foreign variable; it can be measured in place
+            print(f"variables stay where they are: {_first_line(error)}", flush=True)
+            self._placement = None
 
     def fit_block(self, step_ns: float) -> None:
         """Let a block last 20 ms or more, where a step takes so many nanoseconds."""
