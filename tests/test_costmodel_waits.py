@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from frostline.costmodel.anchor import AnchorRun, ProfiledOp, priced
 from frostline.costmodel.rest import rest_of
 from frostline.costmodel.waits import (
+    CompiledStep,
     Dispatched,
     IdleShares,
     StepTimes,
     idle_on_accelerator,
     idle_on_host,
+    idle_when_compiled,
     optimizer_dispatch,
 )
 from frostline.facts.model_facts import ModelFacts
@@ -75,11 +77,33 @@ def test_shares_are_shares(
     anchors: list[tuple[float, float]], factor: float, remaining: float
 ) -> None:
     times = on_gpu(factor, remaining, *anchors)
-    for found in (idle_on_accelerator(times), idle_on_host(times)):
+    compiled = [
+        CompiledStep(step=one.step, work=one.work, updated=number)
+        for number, one in enumerate(times)
+    ]
+    for found in (idle_on_accelerator(times), idle_on_host(times), idle_when_compiled(compiled)):
         for idle in found:
-            assert idle.waits >= 0
-            assert idle.between >= 0
-            assert idle.waits + idle.between <= 1 + 1e-9
+            assert min(idle.waits, idle.between, idle.updates) >= 0
+            assert idle.waits + idle.between + idle.updates <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.0, 1.2])
+def test_calling_a_compiled_step_takes_more_the_more_it_updates(factor: float) -> None:
+    """GIVEN 350 us a call, 8 us a variable, and a profile that says too much or too little work."""
+    anchors = [
+        CompiledStep(step=350 + 8 * updated + factor * work, work=work, updated=updated)
+        for work, updated in ((300, 20), (90, 2), (180, 2))
+    ]
+    for one, idle in zip(anchors, idle_when_compiled(anchors), strict=True):
+        assert idle.waits == 0
+        assert idle.between * one.step == pytest.approx(350, rel=0.03)
+        assert idle.updates * one.step == pytest.approx(8 * one.updated, rel=0.1)
+
+
+def test_a_step_that_updates_nothing_pays_for_no_update() -> None:
+    (idle,) = idle_when_compiled([CompiledStep(step=10, work=6, updated=0)])
+    assert idle.updates == 0
+    assert idle.between == pytest.approx(0.4, abs=0.02)
 
 
 def test_the_rest_goes_through_the_anchors() -> None:

@@ -109,7 +109,8 @@ def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> Price
     op_waits = [_wait_ns(op, run.idle) for op in run.ops]
     wait_ns = sum(op_waits)
     waits = run.idle.waits if wait_ns else 0.0
-    factor = run.relative_step * (1 - waits - run.idle.between) / total_ns
+    working = 1 - waits - run.idle.between - run.idle.updates
+    factor = run.relative_step * working / total_ns
     wait_factor = run.relative_step * waits / wait_ns if wait_ns else 0.0
     between = PricedOp(
         unit=FIXED,
@@ -122,12 +123,27 @@ def priced(run: AnchorRun, facts: ModelFacts, units: Mapping[str, str]) -> Price
     )
     needs = _needs(run.graph) if run.graph is not None else {}
     everything = {variable.path for variable in facts.variables}
+    updated = [each for each in facts.variables if each.path not in run.frozen_variables]
+    update = run.relative_step * run.idle.updates / len(updated) if updated else 0.0
     return PricedAnchor(
         name=run.name,
         modes=layer_modes(facts, run.frozen_variables),
         trained=frozenset(everything - run.frozen_variables),
         ops=(
             between,
+            *(
+                PricedOp(
+                    unit=variable.layer,
+                    pass_="optimizer",
+                    needed_by=frozenset(),
+                    price=update,
+                    wait=update,
+                    kernels=0.0,
+                    graph_op=None,
+                )
+                for variable in updated
+                if update
+            ),
             *(
                 PricedOp(
                     unit=units.get(op.layer or FIXED, FIXED),

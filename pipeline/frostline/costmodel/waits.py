@@ -1,7 +1,7 @@
 """What of an unprofiled step is waiting, and whose: from the profiles of the anchors. Pure.
 
 In: for each anchor, its unprofiled step, the work of its ops and the waits before them. Out: the
-shares of the unprofiled step that are waits of ops, and idle time of no op.
+shares of the unprofiled step that are waits of ops, idle time of no op, and idle time for updates.
 
 The work is known from the profile. Waits are not: the profiler lengthens every launch, and while a
 block of steps runs, the host works ahead of the device. What the anchors have in common tells them
@@ -20,6 +20,9 @@ from scipy.optimize import nnls
 _STEP_ERROR = 0.01
 _OPTIMIZER_ERROR = 0.5
 """Standard deviation of the guess that an optimizer's op is dispatched as fast as any other."""
+
+_WORK_ERROR = 0.2
+"""Standard deviation of the guess that a compiled step works for the share its profile says."""
 
 _NOTHING = 1e-9
 """Dispatch of an op below this share of a step says nothing."""
@@ -51,11 +54,13 @@ class IdleShares:
     Attributes:
         waits: the device waits before some op; shared out by the ops' waits.
         between: the device is idle for no op: between steps.
+        updates: idle between steps for the variables that are updated, the same for each.
         optimizer: what an op of the optimizer waits, relative to what its own wait says.
     """
 
     waits: float
     between: float
+    updates: float = 0.0
     optimizer: float = 1.0
 
 
@@ -102,6 +107,50 @@ def idle_on_host(anchors: Sequence[StepTimes]) -> list[IdleShares]:
         whole = constant + waits
         part = waits / whole if whole else 0.0
         shares.append(IdleShares(waits=share * part, between=share * (1 - part)))
+    return shares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledStep:
+    """An anchor's step that XLA compiled for the host.
+
+    Attributes:
+        step: unprofiled, in any unit.
+        work: what its ops take of it by the shares of its profile, in the same unit.
+        updated: how many variables it updates.
+    """
+
+    step: float
+    work: float
+    updated: int
+
+
+def idle_when_compiled(anchors: Sequence[CompiledStep]) -> list[IdleShares]:
+    """The idle shares of anchors whose steps XLA compiled for the host.
+
+    Such a step is one call. What it takes beside its ops is the same for all configurations, but
+    for the variables that it updates: each is locked, given a new buffer and replaced. The profiler
+    also lengthens ops that are a few microseconds long, so that the share of the step that they
+    seem to work is off by a factor, the same for all anchors:
+
+        step = constant + each x updated + factor x work
+
+    by least squares relative to the steps, which are known to 1%, with coefficients that are not
+    negative and the weak guess that `factor` is 1.
+    """
+    rows = [(1.0, one.updated, one.work) for one in anchors]
+    relative = np.array(rows) / np.array([[one.step] for one in anchors])
+    (constant, each, factor), _ = nnls(
+        np.vstack([relative / _STEP_ERROR, (0.0, 0.0, 1 / _WORK_ERROR)]),
+        np.append(np.ones(len(anchors)) / _STEP_ERROR, 1 / _WORK_ERROR),
+    )
+    shares = []
+    for one in anchors:
+        idle = max(0.0, 1 - factor * one.work / one.step)
+        updates = each * one.updated
+        whole = constant + updates
+        part = updates / whole if whole else 0.0
+        shares.append(IdleShares(waits=0.0, between=idle * (1 - part), updates=idle * part))
     return shares
 
 

@@ -23,11 +23,13 @@ from frostline.costmodel.anchor import AnchorRun, ProfiledOp
 from frostline.costmodel.naive import LayerProfile
 from frostline.costmodel.waits import (
     NEVER_IDLE,
+    CompiledStep,
     Dispatched,
     IdleShares,
     StepTimes,
     idle_on_accelerator,
     idle_on_host,
+    idle_when_compiled,
     optimizer_dispatch,
 )
 from frostline.device_id import is_cpu
@@ -74,7 +76,7 @@ def evidence_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> An
             f"no {_whole(rows)} of it left a trace; run the study with profile_steps > 0, and see "
             "`frostline doctor` where profiling fails"
         )
-    idle = _idle_shares(chosen, costs)
+    idle = _idle_shares(chosen, costs, facts)
     runs = [
         AnchorRun(
             name=name,
@@ -182,7 +184,7 @@ def _profiled(row: TrialRow, costs: pa.Table) -> tuple[ProfiledOp, ...]:
 
 
 def _idle_shares(
-    chosen: Mapping[str, TrialRow], costs: Mapping[str, pa.Table]
+    chosen: Mapping[str, TrialRow], costs: Mapping[str, pa.Table], facts: ModelFacts
 ) -> dict[str, IdleShares]:
     """What of each anchor's unprofiled step its device is idle.
 
@@ -205,6 +207,15 @@ def _idle_shares(
                 wait_ns=_sum(costs[row.trial_id], "wait_sum"),
             )
         )
+    if on_host and all(row.jit_resolved for row in rows):
+        variables = len(facts.variables)
+        compiled = [
+            CompiledStep(
+                step=one.step, work=one.work, updated=variables - len(row.frozen_variables)
+            )
+            for row, one in zip(rows, times, strict=True)
+        ]
+        return dict(zip(chosen, idle_when_compiled(compiled), strict=True))
     shares = idle_on_host(times) if on_host else idle_on_accelerator(times)
     if all(row.unobserved_ops is not None for row in rows):  # waits are shared out, not seen
         relative = optimizer_dispatch(
