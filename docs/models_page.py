@@ -38,6 +38,12 @@ short and share their cores;
 [the method](method.md#held-out-error-on-real-networks) has longer ones.
 """
 
+_SETTINGS = """\
+## By setting
+
+The same cells once more, by what they ran under.
+"""
+
 
 def page() -> str:
     """The whole page."""
@@ -46,30 +52,48 @@ def page() -> str:
     for cell in cells:
         by_model.setdefault(cell["model"], []).append(cell)
     rows = [_row(model, each) for model, each in sorted(by_model.items(), key=_order)]
-    return "\n".join([_INTRODUCTION, _table(rows), "", _sum(cells), ""])
+    return "\n".join(
+        [_INTRODUCTION, _table(rows), "", _sum(cells), "", _SETTINGS, _by_setting(cells), ""]
+    )
 
 
 def _order(item: tuple[str, Sequence[Mapping[str, Any]]]) -> tuple[str, str]:
     return item[1][0]["builder"].rpartition(":")[0], item[0].lower()
 
 
+_FIGURES = ("cells", "failed", "trials", "attributed", "error", "floor", "quiet")
+
+
 def _table(rows: Iterable[Sequence[str]]) -> str:
-    head = (
-        "model",
-        "builder",
-        "cells",
-        "failed",
-        "trials",
-        "attributed",
-        "error",
-        "floor",
-        "quiet",
+    return _markdown(("model", "builder"), rows)
+
+
+def _by_setting(cells: Iterable[Mapping[str, Any]]) -> str:
+    """A row for each strategy, compiler and precision."""
+    found: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for cell in cells:
+        precision, jit, strategy = cell["setting"].split(", ")
+        compiler = "XLA" if jit == "jit true" else "none"
+        found.setdefault((strategy, compiler, precision), []).append(cell)
+    rows = (
+        (*(f"`{word}`" if word != "none" else "no XLA" for word in key), *_figures(found[key]))
+        for key in sorted(found, key=lambda key: (key[0] != "single", key[1] == "XLA", key[2]))
     )
-    ruler = ("---", "---", *["---:"] * (len(head) - 2))
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ruler, *rows))
+    return _markdown(("strategy", "compiler", "precision"), rows)
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    ruler = (*["---"] * len(head), *["---:"] * len(_FIGURES))
+    lines = ((*head, *_FIGURES), ruler, *rows)
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _row(model: str, cells: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    builder = cells[0]["builder"].rpartition(":")[0]
+    return (model.removeprefix("hub_"), f"`{builder}`", *_figures(cells))
+
+
+def _figures(cells: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     attributed = [cell["attributed"] for cell in cells if cell["attributed"] is not None]
     floors = [cell["noise_floor"] for cell in cells if cell["noise_floor"] is not None]
     quiet = [
@@ -77,8 +101,6 @@ def _row(model: str, cells: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     ]
     quiet_error = _error(quiet)
     return (
-        model.removeprefix("hub_"),
-        f"`{cells[0]['builder'].rpartition(':')[0]}`",
         str(len(cells)),
         str(sum(bool(cell["problems"]) for cell in cells)),
         str(sum(cell["trials"] for cell in cells)),

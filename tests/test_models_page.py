@@ -22,16 +22,33 @@ def test_no_recorded_cell_failed() -> None:
 def test_errors_weigh_each_configuration_alike(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And cells whose noise hides the error are told apart."""
     plain = {
-        "model": "net", "builder": "families:net", "setting": "float32", "trials": 7,
+        "model": "net", "builder": "families:net", "setting": "float32, jit false, single", "trials": 7,
         "problems": [], "attributed": 0.99, "control_off": 0.0, "noise_floor": 0.03,
         "held_out": 1, "mean_error": 0.01, "largest_error": 0.01, "machine": "2 cores",
         "version": "0.2.0", "date": "2026-01-02",
     }  # fmt: skip
     cells = [
         plain,
-        plain | {"setting": "b", "noise_floor": 0.2, "held_out": 3, "mean_error": 0.05},
-        plain | {"setting": "c", "noise_floor": None, "held_out": 0, "mean_error": None},
-        plain | {"setting": "d", "problems": ["none: failed"], "attributed": None},
+        plain
+        | {
+            "setting": "float32, jit true, single",
+            "noise_floor": 0.2,
+            "held_out": 3,
+            "mean_error": 0.05,
+        },
+        plain
+        | {
+            "setting": "float32, jit true, mirrored",
+            "noise_floor": None,
+            "held_out": 0,
+            "mean_error": None,
+        },
+        plain
+        | {
+            "setting": "mixed_float16, jit false, single",
+            "problems": ["none: failed"],
+            "attributed": None,
+        },
     ]
     record = tmp_path / "matrix.json"
     record.write_text(json.dumps({"cells": cells}))
@@ -42,3 +59,10 @@ def test_errors_weigh_each_configuration_alike(tmp_path, monkeypatch: pytest.Mon
     assert "| 0.0% | 1.0% (1) |" in models_page.page(), "no noise at all is quiet"
     record.write_text(json.dumps({"cells": cells}))
     assert "4 cells of 1 model, 28 trials, 1 cell failed" in models_page.page()
+    settings = [line for line in models_page.page().splitlines() if line.startswith("| `")]
+    assert settings == [
+        "| `single` | no XLA | `float32` | 1 | 0 | 7 | 99.0% | 1.0% | 3.0% | 1.0% (1) |",
+        "| `single` | no XLA | `mixed_float16` | 1 | 1 | 7 | - | 1.0% | 3.0% | 1.0% (1) |",
+        "| `single` | `XLA` | `float32` | 1 | 0 | 7 | 99.0% | 5.0% | 20.0% | - |",
+        "| `mirrored` | `XLA` | `float32` | 1 | 0 | 7 | 99.0% | - | - | - |",
+    ]
