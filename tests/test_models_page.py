@@ -22,8 +22,8 @@ def test_no_recorded_cell_failed() -> None:
 def test_errors_weigh_each_configuration_alike(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And cells whose noise hides the error are told apart."""
     plain = {
-        "model": "net", "builder": "families:net", "setting": "float32, jit false, single", "trials": 7,
-        "problems": [], "attributed": 0.99, "control_off": 0.0, "noise_floor": 0.03,
+        "model": "net", "builder": "families:net", "setting": "float32, jit false, single",
+        "trials": 7, "problems": [], "attributed": 0.99, "control_off": 0.0, "noise_floor": 0.03,
         "held_out": 1, "mean_error": 0.01, "largest_error": 0.01, "machine": "2 cores",
         "version": "0.2.0", "date": "2026-01-02",
     }  # fmt: skip
