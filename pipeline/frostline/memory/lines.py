@@ -35,7 +35,9 @@ class Workspace:
     """What peaks have beyond what is alive: linear between anchors, constant beyond them.
 
     Where more is alive, no less is needed: an anchor that was measured below one with less alive is
-    taken to need as much.
+    taken to need as much. A peak may be smaller than what is taken to be alive (a program that
+    works in place); below the least anchor this falls in proportion to what is alive, so that
+    nothing alive needs nothing.
     """
 
     def __init__(self, points: Sequence[tuple[int, int]]) -> None:
@@ -59,8 +61,11 @@ class Workspace:
         if not self._alive:
             return 0
         place = bisect_left(self._alive, alive)
-        if place == 0 or place == len(self._alive):
-            return self._beyond[min(place, len(self._alive) - 1)]
+        if place == len(self._alive):
+            return self._beyond[-1]
+        if place == 0:
+            least, beyond = self._alive[0], self._beyond[0]
+            return beyond if beyond >= 0 or not least else round(beyond * alive / least)
         x0, x1 = self._alive[place - 1 : place + 1]
         y0, y1 = self._beyond[place - 1 : place + 1]
         return round(y0 + (y1 - y0) * (alive - x0) / (x1 - x0))

@@ -120,7 +120,7 @@ class MemoryModel:
         measured = [
             (
                 self._alive(each.frozen_variables)[1].n_bytes,
-                each.peak_bytes - self._held(each.frozen_variables),
+                max(0, each.peak_bytes - self._held(each.frozen_variables)),
                 each.slack_bytes,
             )
             for each in anchors
