@@ -31,7 +31,13 @@ from frostline.measure.gradient_norms import gradient_norms
 from frostline.measure.interleave import WARM_UP, Comparison, interleave, median_ns, sample
 from frostline.measure.layers import owned_layers
 from frostline.measure.learning_rate import may_go_slower
-from frostline.measure.memory_release import release_memory, settle, transient_models, unsettle
+from frostline.measure.memory_release import (
+    let_go,
+    release_memory,
+    settle,
+    transient_models,
+    unsettle,
+)
 from frostline.measure.messages import ArmName, Measured, OpenGroup, Ready, Sample
 from frostline.measure.out_of_memory import is_out_of_memory
 from frostline.measure.pairing import estimate, looks
@@ -90,6 +96,7 @@ class WarmBaseline:
         unsettle()
         keras.utils.clear_session()
         release_memory()
+        let_go()
 
     def run(self, trial: Trial, scratch: Path) -> Measured:
         """Measure one trial; `scratch` is an empty folder for the trace and the graph.
@@ -147,6 +154,7 @@ class WarmBaseline:
         self._baseline = None
         unsettle()
         release_memory()
+        let_go()
         with transient_models():
             traced = self._traced(trial)
             with self._phases.timed("step", "measure"):

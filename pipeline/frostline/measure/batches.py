@@ -22,6 +22,7 @@ import tensorflow as tf
 from frostline.errors import TrialError
 from frostline.measure.arm import LONGEST_CYCLE
 from frostline.measure.build import load_callable, returned_dataset, user_code
+from frostline.measure.memory_release import kept
 from frostline.measure.synthetic import synthetic_batch
 from frostline.trial import ModelSpec, Setting
 
@@ -78,7 +79,7 @@ def feed(
     dataset = users_dataset(model, spec, setting.batch_size)
     if dataset is not None:
         shapes = known or (_shapes(dataset) if counted else Feed(batches=iter(())))
-        return replace(shapes, batches=iter(_distributed(strategy, dataset.repeat())))
+        return replace(shapes, batches=_distributed(strategy, dataset.repeat()))
     batch = None if known is None else known.synthetic
     if batch is None:
         batch = _synthetic(model, spec, setting, seed)
@@ -86,7 +87,7 @@ def feed(
     if setting.strategy != "single" or model.steps_per_execution > 1:
         # tf.data takes a list for a tensor; a model takes a tuple wherever it takes a list.
         resident = tf.data.Dataset.from_tensors(_tuples(batch)).repeat()
-        endless = iter(_distributed(strategy, resident))
+        endless = _distributed(strategy, resident)
     return Feed(batches=endless, examples_per_batch=float(setting.batch_size), synthetic=batch)
 
 
@@ -205,7 +206,7 @@ def _tuples(value: Any) -> Any:
     return value
 
 
-def _distributed(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset) -> Any:
+def _distributed(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset) -> Iterator[Any]:
     if isinstance(strategy, tf.distribute.MirroredStrategy):
-        return strategy.experimental_distribute_dataset(dataset)
-    return dataset
+        return kept(iter(strategy.experimental_distribute_dataset(dataset)))
+    return iter(dataset)

@@ -4,10 +4,40 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from tensorflow.python.framework import ops
+
+_Iterator = TypeVar("_Iterator", bound=Iterator[Any])
+
+_kept: list[object] = []
+
+
+def kept(iterator: _Iterator) -> _Iterator:
+    """Hold an iterator of distributed batches, until `let_go` or the end of `transient_models`.
+
+    To delete one takes up to a minute: it waits for the thread that tunes its pipeline, which
+    sleeps in periods that double from 10 ms to 60 s (`Model::OptimizeLoop` of tf.data). Whoever
+    drops the last reference waits, and that should not be the one that measures.
+    """
+    _kept.append(iterator)
+    return iterator
+
+
+def let_go(first: int = 0) -> None:
+    """Delete the iterators that are held, from the given one on, in a thread of their own."""
+    dropped = _kept[first:]
+    del _kept[first:]
+
+    def drop() -> None:
+        dropped.clear()
+        gc.collect()  # they are parts of reference cycles
+
+    if dropped:
+        threading.Thread(target=drop, name="frostline-let-go", daemon=True).start()
 
 
 @contextmanager
@@ -21,12 +51,14 @@ def transient_models() -> Iterator[None]:
     """
     registry = ops.gradient_registry._registry
     before = set(registry)
+    held_before = len(_kept)
     try:
         yield
     finally:
         for name in [name for name in registry if name not in before]:
             del registry[name]
         release_memory()
+        let_go(held_before)
 
 
 def settle() -> None:
