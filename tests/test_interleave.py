@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,9 @@ def arm_of(machine: Machine, step_ns: float, *, block_steps: int, cycle: int = 1
             self.steps += n_steps
             return Block(n_steps=n_steps, elapsed_ns=round(took))
 
-        def move(self) -> None:
+        def move(self) -> bool:
             self.moves += 1
+            return True
 
     return Simulated()
 
@@ -128,9 +130,9 @@ def test_moves_that_take_long_are_made_after_every_fourth_pair() -> None:
     quick, slow = (arm_of(machine, 4e6, block_steps=5) for _ in range(2))
     moved = slow.move
 
-    def move() -> None:
+    def move() -> bool:
         time.sleep(0.02)
-        moved()
+        return moved()
 
     slow.move = move
     pairs = len({
@@ -140,3 +142,18 @@ def test_moves_that_take_long_are_made_after_every_fourth_pair() -> None:
     })  # fmt: skip
     assert pairs == 33
     assert slow.moves == 1 + 32 // 4
+
+
+def test_where_nothing_is_moved_no_cold_steps_are_run() -> None:
+    """As on a GPU: steps are discarded only where another arm ran before."""
+    from frostline.measure.interleave import interleave
+
+    machine = Machine()
+    arms = [arm_of(machine, 4e6, block_steps=5) for _ in range(2)]
+    for arm in arms:
+        arm.move = lambda: False
+    samples = interleave(*arms, MEASURE, label="control").samples
+    ran = [each.arm for each in samples if not each.warmup or each.pair < 0]
+    discarded = sum(each.warmup for each in samples if each.pair >= 0)
+    switches = sum(one != other for one, other in pairwise(ran))
+    assert 0 < discarded <= switches < 2 * 33

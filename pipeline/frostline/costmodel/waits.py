@@ -103,11 +103,15 @@ def idle_on_host(anchors: Sequence[StepTimes]) -> list[IdleShares]:
     (constant, factor), _ = nnls(np.array(rows), np.array(idle))
     shares = []
     for one, share in zip(anchors, idle, strict=True):
-        waits = factor * one.wait_ns
-        whole = constant + waits
-        part = waits / whole if whole else 0.0
-        shares.append(IdleShares(waits=share * part, between=share * (1 - part)))
+        waits, between = _shared_out(share, factor * one.wait_ns, constant)
+        shares.append(IdleShares(waits=waits, between=between))
     return shares
+
+
+def _shared_out(share: float, one: float, other: float) -> tuple[float, float]:
+    """A share in two parts, in proportion to two numbers; all of it the second where both are 0."""
+    part = one / (one + other) if one + other else 0.0
+    return share * part, share * (1 - part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,10 +151,8 @@ def idle_when_compiled(anchors: Sequence[CompiledStep]) -> list[IdleShares]:
     shares = []
     for one in anchors:
         idle = max(0.0, 1 - factor * one.work / one.step)
-        updates = each * one.updated
-        whole = constant + updates
-        part = updates / whole if whole else 0.0
-        shares.append(IdleShares(waits=0.0, between=idle * (1 - part), updates=idle * part))
+        updates, between = _shared_out(idle, each * one.updated, constant)
+        shares.append(IdleShares(waits=0.0, between=between, updates=updates))
     return shares
 
 

@@ -241,18 +241,23 @@ class Arm:
         by_executor = not (runs_eagerly(self.model) or is_compiled_by_xla(self.model))
         return by_executor and not tf.config.list_physical_devices("GPU")
 
-    def move(self) -> None:
+    def move(self) -> bool:
         """Let the model's variables lie elsewhere in memory; on a GPU they stay.
 
         They stay, too, where one of them cannot be copied.
+
+        Returns:
+            Whether they were moved.
         """
         if self._placement is None or tf.config.list_physical_devices("GPU"):
-            return
+            return False
         try:
             self._placement.draw()
         except Exception as error:  # noqa: BLE001 - a foreign variable; it can be measured in place
             print(f"variables stay where they are: {_first_line(error)}", flush=True)
             self._placement = None
+            return False
+        return True
 
     def fit_block(self, step_ns: float) -> None:
         """Let a block last 20 ms or more, where a step takes so many nanoseconds."""

@@ -102,10 +102,10 @@ class _Turns:
         if self._move_ns > _MOVES_SHARE * self._pair_ns and pairs % _MOVES_AFTER:
             return
         start = time.perf_counter_ns()
-        for arm in self._arms.values():
-            arm.move()
+        moved = [arm.move() for arm in self._arms.values()]
         self._move_ns = time.perf_counter_ns() - start
-        self._last = None  # caches are cold, whichever arm is next
+        if any(moved):
+            self._last = None  # caches are cold, whichever arm is next
 
     def settle(self) -> None:
         """Choose the lengths of both arms' blocks anew, from pairs that do not count.
