@@ -73,6 +73,25 @@ def chain(length: int) -> list[list[int]]:
     return [list(range(index)) for index in range(length)]
 
 
+def chain_graph(facts: ModelFacts) -> StepGraph:
+    """The gradients of a chain: dX of a layer serves all variables before it, dW its own."""
+    paths = tuple(variable.path for variable in facts.variables)
+    ops = []
+    for layer in facts.layers:
+        own = tuple(paths.index(variable.path) for variable in layer.variables)
+        for pass_, needed in (
+            ("activation_gradient", tuple(range(own[0]))), ("weight_gradient", own),
+        ):  # fmt: skip
+            if needed:
+                ops.append(
+                    GraphOp(
+                        op_name=f"{layer.name}/{pass_}", op_type="Op", layer=layer.name,
+                        pass_=pass_, needed_by=needed,  # type: ignore[arg-type]
+                    )
+                )  # fmt: skip
+    return StepGraph(variables=paths, trained=paths, ops=tuple(ops))
+
+
 def measured(facts: ModelFacts, seed: int, *, largest_ns: int = 50) -> list[AnchorRun]:
     """Anchors of a model whose ops cost what a seeded generator says, some of them nothing.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 import pytest
-from recommend_kit import chain, facts_of
+from recommend_kit import chain, chain_graph, facts_of
 
-from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
+from frostline.attribute.step_graph import Pass
 from frostline.costmodel.anchor import AnchorRun, ProfiledOp
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.waits import (
@@ -23,18 +23,7 @@ FACTS = facts_of(chain(8), [[10, 1]] * 8)
 """Eight layers, `l0` to `l7`, each with a kernel and a bias."""
 VARIABLES = tuple(variable.path for variable in FACTS.variables)
 PASSES: tuple[Pass, ...] = ("activation_gradient", "weight_gradient")
-GRAPH = StepGraph(
-    variables=VARIABLES,
-    trained=VARIABLES,
-    ops=tuple(
-        GraphOp(
-            op_name=f"l{index}/{pass_}", op_type="Op", layer=f"l{index}", pass_=pass_,
-            needed_by=tuple(range(2 * index)) if pass_ == PASSES[0] else (2 * index, 2 * index + 1),
-        )
-        for index in range(8)
-        for pass_ in PASSES
-    ),
-)  # fmt: skip
+GRAPH = chain_graph(FACTS)
 CALL_US, UPDATE_US, OP_US = 350.0, 10.0, 12.0
 
 

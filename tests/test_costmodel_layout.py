@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import pytest
-from recommend_kit import chain, facts_of
+from recommend_kit import chain, chain_graph, facts_of
 
-from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
+from frostline.attribute.step_graph import Pass
 from frostline.costmodel.anchor import AnchorRun, ProfiledOp
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.waits import NEVER_IDLE
@@ -46,21 +46,7 @@ def op(layer: str, pass_: Pass, ns: int, kernels: float) -> ProfiledOp:
 
 
 VARIABLES = tuple(variable.path for variable in FACTS.variables)
-GRAPH = StepGraph(
-    variables=VARIABLES,
-    trained=VARIABLES,
-    ops=tuple(
-        GraphOp(
-            op_name=f"l{index}/{pass_}", op_type="Op", layer=f"l{index}", pass_=pass_,
-            needed_by=needed,
-        )
-        for index in range(5)
-        for pass_, needed in (
-            ("activation_gradient", tuple(range(index))), ("weight_gradient", (index,)),
-        )
-        if needed
-    ),
-)  # fmt: skip
+GRAPH = chain_graph(FACTS)
 
 
 def forward_of(layer: str, frozen: Collection[str], *, counted: bool = True) -> float:
