@@ -73,11 +73,11 @@ def _by_setting(cells: Iterable[Mapping[str, Any]]) -> str:
     found: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for cell in cells:
         precision, jit, strategy = cell["setting"].split(", ")
-        compiler = "XLA" if jit == "jit true" else "none"
-        found.setdefault((strategy, compiler, precision), []).append(cell)
+        compiler = "`XLA`" if jit == "jit true" else "no XLA"
+        found.setdefault((f"`{strategy}`", compiler, f"`{precision}`"), []).append(cell)
     rows = (
-        (*(f"`{word}`" if word != "none" else "no XLA" for word in key), *_figures(found[key]))
-        for key in sorted(found, key=lambda key: (key[0] != "single", key[1] == "XLA", key[2]))
+        (*key, *_figures(found[key]))
+        for key in sorted(found, key=lambda key: (key[0] != "`single`", key[1] != "no XLA", key[2]))
     )
     return _markdown(("strategy", "compiler", "precision"), rows)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -15,33 +14,37 @@ DELETED = "frostline-let-go"
 
 
 class Batches(Iterator[int]):
-    """An iterator in a reference cycle, as TensorFlow's are; notes which thread deletes it."""
+    """Notes which thread deletes it."""
 
     def __init__(self) -> None:
-        self.itself = self
         self.gone = threading.Event()
         self.by: list[str] = []
-        note = (self.by, self.gone)
-        self._cell = _Cell(*note)
 
     def __next__(self) -> int:
         return 1
-
-
-class _Cell:
-    def __init__(self, by: list[str], gone: threading.Event) -> None:
-        self.by, self.gone = by, gone
 
     def __del__(self) -> None:
         self.by.append(threading.current_thread().name)
         self.gone.set()
 
 
+class Cycle:
+    """Holds the batches as a trial's model does: only a collection frees it."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.itself = self
+        self.batches = batches
+
+
+class FailedTrial(Exception):
+    pass
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_kept() -> Iterator[None]:
-    yield
     from frostline.measure.memory_release import let_go
 
+    yield
     let_go()
 
 
@@ -49,9 +52,11 @@ def trial(fails: bool) -> tuple[list[str], threading.Event]:
     from frostline.measure.memory_release import kept
 
     batches = kept(Batches())
+    model = Cycle(batches)
     found = batches.by, batches.gone
     if fails:
-        raise ValueError(*found)
+        raise FailedTrial(*found)
+    assert model.batches is batches
     return found
 
 
@@ -64,21 +69,31 @@ def test_the_batches_of_a_trial_are_deleted_aside() -> None:
     assert by == [DELETED]
 
 
-def test_those_of_a_trial_that_failed_are_deleted_as_well() -> None:
-    """By whoever drops the last reference: the traceback holds one for a while."""
+def test_those_of_a_trial_that_failed_are_deleted_while_its_error_is_told() -> None:
     from frostline.measure.memory_release import transient_models
 
-    def failed() -> Any:
-        try:
-            with transient_models():
-                trial(fails=True)
-        except ValueError as error:
-            return error.args
-
-    by, gone = failed()
-    gc.collect()
+    with pytest.raises(FailedTrial) as told, transient_models():
+        trial(fails=True)
+    by, gone = told.value.args
     assert gone.wait(20)
-    assert len(by) == 1
+    assert by == [DELETED]
+    assert [frame.name for frame in told.traceback][-1] == "trial"
+
+
+def test_so_are_those_of_an_error_behind_another() -> None:
+    from frostline.measure.memory_release import transient_models
+
+    def behind() -> None:
+        try:
+            trial(fails=True)
+        except FailedTrial as error:
+            raise KeyError(*error.args) from error
+
+    with pytest.raises(KeyError) as told, transient_models():
+        behind()
+    by, gone = told.value.args
+    assert gone.wait(20)
+    assert by == [DELETED]
 
 
 def test_the_baselines_stay_until_it_is_closed() -> None:
