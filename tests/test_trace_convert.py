@@ -132,6 +132,15 @@ def test_a_truncated_profile_is_refused(converter: TraceConverter, tmp_path: Pat
         converter.convert(path, deadline_s=60)
 
 
+def test_what_a_later_profiler_adds_is_passed_over(
+    converter: TraceConverter, graph_trace: Trace, tmp_path: Path
+):
+    path = tmp_path / "x.xplane.pb"
+    field_15 = b"\x7a\x03new"
+    path.write_bytes((PROFILES / "graph.xplane.pb").read_bytes() + field_15)
+    assert converter.convert(path, deadline_s=60).ops == graph_trace.ops
+
+
 def test_a_missing_profile_is_refused(converter: TraceConverter, tmp_path: Path):
     with pytest.raises(TraceError, match="No such file"):
         converter.convert(tmp_path / "missing.xplane.pb", deadline_s=60)

@@ -135,6 +135,7 @@ def interleave(baseline: Arm, trial: Arm, measure: MeasureSpec, *, label: str) -
     turns = _Turns({"baseline": baseline, "trial": trial})
     ratios: list[float] = []
     found: SpeedupEstimate | None = None
+    stop_reason = "max_pairs"
     points = looks(measure.min_pairs, measure.max_pairs)
     gc.collect()
     gc.disable()
@@ -150,11 +151,10 @@ def interleave(baseline: Arm, trial: Arm, measure: MeasureSpec, *, label: str) -
                 ratios.append(step_ns["baseline"] / step_ns["trial"])
             found = estimate(ratios, rule=measure.stopping, seed=measure.seed)
             if found.width_by(measure.stopping) <= measure.target_ci:
-                return Comparison(
-                    samples=tuple(turns.samples), estimate=found, stop_reason="target_ci"
-                )
+                stop_reason = "target_ci"
+                break
     finally:
         gc.enable()
     if found is None:
         raise ValueError("no look was scheduled")
-    return Comparison(samples=tuple(turns.samples), estimate=found, stop_reason="max_pairs")
+    return Comparison(samples=tuple(turns.samples), estimate=found, stop_reason=stop_reason)

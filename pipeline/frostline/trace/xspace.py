@@ -31,7 +31,7 @@ from frostline.trace.hlo import Instruction, Program
 _METADATA_PLANE = "/host:metadata"
 _HLO_PROTO_STAT = "Hlo Proto"
 _ACCELERATORS = ("/device:GPU:", "/device:TPU:")
-_PLANES, _ERRORS, _WARNINGS, _HOSTNAMES = 1, 2, 3, 4
+_PLANES, _ERRORS, _WARNINGS = 1, 2, 3
 _PLANE_NAME, _PLANE_LINES = 2, 3
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -156,8 +156,6 @@ def _walk(data: mmap.mmap) -> SpaceFacts:
     for field, start, end in _fields(data, 0, len(data)):
         if field in (_ERRORS, _WARNINGS):
             complaints.append(data[start:end].decode())
-        elif field not in (_PLANES, _HOSTNAMES):
-            raise ValueError(f"unknown field {field}")
         if field != _PLANES:
             continue
         name, has_lines = "", False
