@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 
@@ -168,6 +169,68 @@ def ragged() -> Any:
     model = Padded()
     model.compile("adam", "mse")
     return model
+
+
+def built(by: str = "shape") -> Any:
+    """A subclassed model of ids that its builder built, or called on a batch of two."""
+    import keras
+    import tensorflow as tf
+
+    class Looked(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="looked")
+            self.emb = keras.layers.Embedding(50, 4, name="emb")
+            self.out = keras.layers.Dense(3, activation="softmax", name="out")
+
+        def call(self, ids: Any) -> Any:
+            return self.out(keras.ops.mean(self.emb(ids), 1))
+
+    model = Looked()
+    if by == "a call":
+        model(tf.zeros((2, 6), tf.int32))
+    else:
+        with warnings.catch_warnings():  # Keras says that it only believes the shape
+            warnings.simplefilter("ignore")
+            model.build((None, 6 if by == "shape" else None))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def triplets() -> Any:
+    """A model of three inputs whose step takes the batch, three examples, as it is."""
+    import keras
+    import tensorflow as tf
+
+    class Triplets(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="triplets")
+            side = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4, name="side")])
+            inputs = [keras.Input((6,), name=name) for name in ("anchor", "near", "far")]
+            self.net = keras.Model(inputs, [side(each) for each in inputs], name="net")
+
+        def call(self, inputs: Any) -> Any:
+            return self.net(inputs)
+
+        def train_step(self, data: Any) -> Any:
+            with tf.GradientTape() as tape:
+                anchor, near, far = self.net(data)
+                gap = tf.square(anchor - near) - tf.square(anchor - far)
+                loss = tf.reduce_mean(tf.nn.softplus(gap))
+            weights = self.net.trainable_weights
+            self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+            return {"loss": loss}
+
+    model = Triplets()
+    model.compile("sgd")
+    return model
+
+
+def triplet_data(model: Any, batch_size: int) -> Any:
+    """Batches of three parts, none of them a target."""
+    import tensorflow as tf
+
+    parts = [tf.random.stateless_normal((batch_size, 6), seed=(0, each)) for each in range(3)]
+    return tf.data.Dataset.from_tensors(tuple(parts))
 
 
 def ragged_data(model: Any, batch_size: int) -> Any:

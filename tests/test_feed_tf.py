@@ -162,6 +162,33 @@ def test_a_sequential_model_without_an_input_is_built_by_its_data() -> None:
     assert caught.value.kind == "NotBuilt"
 
 
+@pytest.mark.parametrize("by", ["shape", "a call"])
+def test_a_subclassed_model_is_fed_what_it_was_built_with(by: str) -> None:
+    from frostline.measure.batches import first_batch
+    from frostline.measure.build import build
+
+    entry = spec("built", kwargs=f'{{"by": "{by}"}}')
+    facts = inspected(entry)
+    assert [layer.name for layer in facts.layers] == ["emb", "out"]
+    (warning,) = facts.facts_warnings
+    assert "the shape that it was built with, (batch, 6): numbers in float32, ids" in warning
+    model, _ = build(entry, SETTING, seed=0)
+    x, y = first_batch(model, entry, SETTING, seed=0)
+    assert (x.shape, y.shape) == ((4, 6), (4,))
+    ids = set(x.numpy().ravel())
+    assert len(ids) > 8
+    assert ids <= set(range(50))
+    assert set(y.numpy()) <= {0, 1, 2}
+
+
+def test_a_step_may_take_a_batch_that_the_model_cannot_be_called_on() -> None:
+    facts = inspected(spec("triplets", data="triplet_data"))
+    assert [layer.name for layer in facts.layers] == ["net/sequential/side"]
+    with pytest.raises(TrialError) as caught:
+        inspected(spec("triplets"))
+    assert caught.value.kind == "NeedsData"
+
+
 def test_a_builder_may_return_its_dataset() -> None:
     import tensorflow as tf
 
@@ -183,6 +210,7 @@ def test_a_builder_may_return_its_dataset() -> None:
         (spec("loss_of", kwargs='{"kind": "pairs"}'), "what targets the loss `pairs` of output"),
         (spec("asks_for_more"), "not enough values to unpack"),
         (spec("ragged"), "Padded is a subclassed model"),
+        (spec("built", kwargs='{"by": "open"}'), r"shape \(batch, \?\), of which a size is open"),
         (spec("unknown_size", module="sample_models"), r"shape \(batch, \?, 3\)"),
     ],
 )

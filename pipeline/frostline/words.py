@@ -120,6 +120,11 @@ def duration_s(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def span(low: str, high: str) -> str:
+    """`low to high`; one of them where they read alike."""
+    return low if low == high else f"{low} to {high}"
+
+
 def size(count: float) -> str:
     """A size in bytes for people, in powers of 1000: `1.4 GB`."""
     for unit in ("B", "kB", "MB", "GB"):

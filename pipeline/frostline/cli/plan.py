@@ -173,11 +173,11 @@ def _memory(estimated: PlanEstimate) -> str:
 
 
 def _print_estimate(console: Console, estimated: PlanEstimate) -> None:
-    from frostline.words import duration_s, size
+    from frostline.words import duration_s, size, span
 
     console.print(
         Text(
-            f"Time: {duration_s(estimated.low_s)} to {duration_s(estimated.high_s)}. "
+            f"Time: {span(duration_s(estimated.low_s), duration_s(estimated.high_s))}. "
             f"Memory of a trial: {_memory(estimated)}. "
             f"Disk: about {size(estimated.disk_bytes)}. This is a rough estimate:"
         )

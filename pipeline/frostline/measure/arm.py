@@ -121,6 +121,8 @@ class Arm:
         Layers are named and frozen before the first step, so the variables are needed by then, and
         a subclassed model has them only once it has been called. What the model's `call` does not
         reach, or a model without one, gets them from a training step that is traced and never run.
+        So does a model that cannot be called on the first part of a batch, where the training step
+        is its own and may take the batch as a whole (three images, for instance).
 
         Returns:
             Warnings about the variant.
@@ -132,8 +134,13 @@ class Arm:
         if not model.built and type(model).call is not keras.Model.call:
             batch = self._of_one_device(next(self.batches))
             inputs = batch[0] if isinstance(batch, tuple) else batch
-            with self._strategy.scope():
-                model(inputs)
+            try:
+                with self._strategy.scope():
+                    model(inputs)
+            except Exception as error:
+                if type(model).train_step is keras.Model.train_step:
+                    raise
+                print(f"the model is not called on a batch: {_first_line(error)}", flush=True)
         layers = model._flatten_layers(include_self=False)
         if not all(layer.built for layer in layers):
             try:

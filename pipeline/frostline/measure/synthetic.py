@@ -1,16 +1,17 @@
 """Synthetic batches, drawn once from a seed and resident on the device.
 
-In: a compiled model whose inputs and outputs are known. Out: inputs and targets in the structures
-that it takes and gives. Integers stay inside the vocabulary of what they are looked up in, and
-targets suit the loss. A mask hides nothing. Refuses (TrialError, stage `build`) what cannot be
-known: sizes beyond the batch, what strings say, how long the rows of ragged inputs are; the study
-has to give `data` then.
+In: a compiled model whose inputs and outputs are known; a subclassed one is known once it was built
+or called. Out: inputs and targets in the structures that it takes and gives. Integers stay inside
+the vocabulary of what they are looked up in, and targets suit the loss. A mask hides nothing.
+Refuses (TrialError, stage `build`) what cannot be known: sizes beyond the batch, what strings say,
+how long the rows of ragged inputs are; the study has to give `data` then.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -69,14 +70,51 @@ def synthetic_batch(model: keras.Model, batch_size: int, *, seed: int) -> tuple[
 
 
 def _structures(model: keras.Model) -> tuple[Any, Any]:
-    if isinstance(model, keras.Sequential):
-        return model.inputs[0], model.outputs[0]
-    with contextlib.suppress(AttributeError):  # what a subclassed model says for "unknown"
-        return model.input, model.output
+    if (known := _symbolic(model)) is not None:
+        return known
+    if (shapes := _built_with(model)) is not None:
+        inputs = keras.tree.map_shape_structure(_of_any_batch, shapes)
+        with contextlib.suppress(Exception):  # foreign code; it may take something else than floats
+            return inputs, model.compute_output_spec(inputs)
     raise needs_data(
         f"{type(model).__name__} is a subclassed model, whose inputs are not known before it is "
         "called"
     )
+
+
+def _symbolic(model: keras.Model) -> tuple[Any, Any] | None:
+    """Inputs and outputs of a model made of Keras tensors; None for a subclassed one."""
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0], model.outputs[0]
+    with contextlib.suppress(AttributeError):  # what a subclassed model says for "unknown"
+        return model.input, model.output
+    return None
+
+
+def assumed(model: keras.Model) -> str | None:
+    """What synthetic inputs assume of a subclassed model, in words; None where all is known."""
+    if _symbolic(model) is not None or (shapes := _built_with(model)) is None:
+        return None
+    shown = keras.tree.map_shape_structure(_batch_of, shapes)
+    return (
+        f"its synthetic inputs have the shape that it was built with, "
+        f"{', '.join(keras.tree.flatten(shown))}: numbers in {keras.config.floatx()}, ids where "
+        f"they are looked up in a table. If it takes anything else, {GIVE_DATA}"
+    )
+
+
+def _built_with(model: keras.Model) -> Any:
+    """Shapes with which a model was built, or called, that takes one argument; else None."""
+    shapes = getattr(model, "_build_shapes_dict", None) if model.built else None
+    return next(iter(shapes.values())) if shapes and len(shapes) == 1 else None
+
+
+def _of_any_batch(shape: Sequence[int | None]) -> keras.KerasTensor:
+    return keras.KerasTensor((None, *shape[1:]), dtype=keras.config.floatx())
+
+
+def _batch_of(shape: Sequence[int | None]) -> str:
+    return f"({', '.join(['batch', *map(str, shape[1:])])})"
 
 
 def _name(tensor: Any) -> str:

@@ -16,6 +16,7 @@ from frostline.plan.pace import Pace, pace_of
 from frostline.plan.trials import TrialGroup, TrialPlan
 from frostline.study.study import Study
 from frostline.trial import Trial
+from frostline.words import span
 
 STEP_PER_FORWARD = 3.0
 """FLOPs of a training step over those of its forward pass."""
@@ -202,19 +203,18 @@ def _assumptions(
     pace = next(iter(paces))
     first_low = min(one.first_step[0] for one in paces)
     first_high = max(one.first_step[1] for one in paces)
-    first = f"{first_low:g}" if first_low == first_high else f"{first_low:g} to {first_high:g}"
-    low_s, high_s = _fixed_s(pace, 0), _fixed_s(pace, 1)
-    fixed = f"{high_s:g} s" if low_s == high_s else f"{low_s:g} to {high_s:g} s"
+    first = span(f"{first_low:g}", f"{first_high:g}")
+    fixed = span(f"{_fixed_s(pace, 0):g}", f"{_fixed_s(pace, 1):g}")
     energy = ", measure the energy" if pace.energy_s else ""
     said = [
         f"{side_by_side} {'trial' if side_by_side == 1 else 'trials'} measured at a time",
         f"a step costs {STEP_PER_FORWARD:g} times its forward FLOPs, on {pace.device}; the lower "
         "time takes frozen trials for forward passes, the upper one for baselines",
         f"tracing and compiling a step takes {first} times as long as inspecting it took here",
-        f"between {measure.min_pairs} and {measure.max_pairs} pairs a trial, a block of "
+        f"{span(str(measure.min_pairs), str(measure.max_pairs))} pairs a trial, a block of "
         f"{BLOCK_S * 1e3:g} ms or one step for each arm, a quarter of it or one "
         "step discarded after each switch",
-        f"{pace.start_s:g} s to start a measuring process, {fixed} a trial to check, convert"
+        f"{pace.start_s:g} s to start a measuring process, {fixed} s a trial to check, convert"
         f"{energy} and store; nothing fails",
         "weights, gradients and, where the study names the optimizer, its state of two models are "
         "resident; activations and workspace come on top",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from frostline.study.study import Study
 from frostline.trial import Setting
+from frostline.words import counted
 
 CPU_FLOPS_PER_CORE = 6e10
 """FLOP/s that one CPU core sustains in a training step: VGG16 reached 1e11 on two cores, a wide
@@ -60,7 +61,7 @@ def pace_of(study: Study, setting: Setting) -> Pace:
             start_s=8.0,
             trial_s=(3.0, 3.0),
             energy_s=0.0,
-            device=f"{cores} CPU cores at {CPU_FLOPS_PER_CORE:.0e} FLOP/s each",
+            device=f"{counted(cores, 'CPU core')} at {CPU_FLOPS_PER_CORE:.0e} FLOP/s each",
         )
     slow, fast = GPU_FLOPS
     several = "GPU" if study.gpus == 1 else "GPUs"

@@ -17,7 +17,7 @@ from frostline.prediction import THREE_ANCHOR
 from frostline.reporting.evidence import ReportEvidence
 from frostline.reporting.figures.prediction import predictor_label
 from frostline.store.trial_row import TrialRow
-from frostline.words import counted, interval, percent, ratio, share, signed
+from frostline.words import counted, interval, percent, ratio, share, signed, span
 
 FRACTION = "frozen_fraction"
 
@@ -100,7 +100,7 @@ def place_rows(found: Sequence[Level]) -> tuple[PlaceRow, ...]:
             interval=(
                 interval(each.low, each.high)
                 if each.is_interval
-                else f"{each.low:.2f} to {each.high:.2f}"
+                else span(f"{each.low:.2f}", f"{each.high:.2f}")
             ),
             matches="1 match" if each.matches == 1 else f"{each.matches} matches",
         )

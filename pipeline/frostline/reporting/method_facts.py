@@ -10,7 +10,17 @@ from frostline.analyse import GroupSummary
 from frostline.reporting.evidence import ReportEvidence
 from frostline.store.manifest import Manifest
 from frostline.store.trial_row import TrialRow
-from frostline.words import counted, failure_words, floor, milliseconds, moment, ratio, share, size
+from frostline.words import (
+    counted,
+    failure_words,
+    floor,
+    milliseconds,
+    moment,
+    ratio,
+    share,
+    size,
+    span,
+)
 
 _WARNINGS = 20
 _ALL = 0.9995
@@ -75,9 +85,7 @@ def group_facts(group: GroupSummary, evidence: ReportEvidence) -> Iterable[Fact]
 def _sampling(ok: Sequence[TrialRow]) -> Iterable[Fact]:
     pairs = [row.pairs for row in ok if row.pairs is not None]
     if pairs:
-        least, most = min(pairs), max(pairs)
-        value = str(least) if least == most else f"{least} to {most}"
-        yield Fact(name="Pairs per trial", value=value)
+        yield Fact(name="Pairs per trial", value=span(str(min(pairs)), str(max(pairs))))
     stops = [row.stop_reason for row in ok if row.stop_reason]
     by_reason = [f"{stops.count(reason)} at {reason}" for reason in sorted(set(stops))]
     yield Fact(name="Stopped", value=", ".join(by_reason) or "not known")

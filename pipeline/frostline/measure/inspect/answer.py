@@ -24,7 +24,7 @@ from frostline.measure.inspect.training import inspect_training
 from frostline.measure.memory_release import release_memory
 from frostline.measure.messages import Inspected, InspectModel
 from frostline.measure.precision import own_precision
-from frostline.measure.synthetic import needs_data
+from frostline.measure.synthetic import assumed, needs_data
 from frostline.trial import ModelSpec, Setting
 
 Enter = Callable[[str], None]
@@ -88,8 +88,9 @@ def _inspected(spec: ModelSpec, setting: Setting, seed: int, enter: Enter) -> Mo
         if _may_take_inputs_alone(model, spec):
             return _of_inputs_alone(spec, setting, seed, enter, error)
         raise _not_guessed(error) from error
-    if eager is not None:
-        facts = replace(facts, facts_warnings=(*facts.facts_warnings, eager))
+    assumption = assumed(model) if is_synthetic else None
+    told = (each for each in (eager, assumption) if each is not None)
+    facts = replace(facts, facts_warnings=(*facts.facts_warnings, *told))
     return replace(facts, own_precision=precision, inputs_alone=spec.inputs_alone)
 
 
