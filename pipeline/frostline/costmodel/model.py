@@ -258,7 +258,12 @@ class CostModel:
         ]
 
     def _passing(self) -> list[Term]:
-        """Gradient ops of each layer in the anchor that shows it passing gradients through."""
+        """Gradient ops of each layer in the anchor that shows it passing gradients through.
+
+        A step with several losses (a GAN's) may pass them through a layer more often than it does
+        in that anchor, where not all of them have a variable that trains. The ops that are missing
+        there cost what they cost in the trainable anchor.
+        """
         needs = {op.graph_op: op.needed_by for op in self._base.ops if op.graph_op and op.needed_by}
         shown: set[str] = set()
         terms: list[Term] = []
@@ -276,6 +281,20 @@ class CostModel:
                 )
                 for op in anchor.ops
                 if op.unit in fresh and op.pass_ in BACKWARD
+            ]
+            terms += [
+                Term(
+                    unit=op.unit,
+                    part="activation_gradient",
+                    price=op.price,
+                    mode="pass_through",
+                    needed_by=op.needed_by,
+                )
+                for op in self._base.ops
+                if op.unit in fresh
+                and op.pass_ == "activation_gradient"
+                and op.needed_by
+                and op.needed_by.isdisjoint(anchor.trained)
             ]
         return terms
 
