@@ -1,6 +1,7 @@
 """Every kind of model under every setting, in short sweeps: `python bench/matrix.py [NAME ...]`.
 
 - The small models of `families.py`: each under each precision, compiler and strategy.
+- Those of `own_steps.py`: under each compiler and strategy.
 - One real model of each family in `keras.applications` and of KerasHub (where the extra `hub` is
   installed), and the project's own: each under settings chosen so that every family meets every
   precision, every compiler and every strategy.
@@ -51,6 +52,10 @@ STYLES = (
     "recurrent", "convolved_series", "siamese", "several", "nested", "subclassed", "own_step",
     "with_data",
 )  # fmt: skip
+OWN_STEPS = (
+    "adversarial", "cycle_consistent", "momentum_teacher", "diffusion", "contrastive",
+    "two_passes", "experts", "codes",
+)  # fmt: skip
 APPLICATIONS = {
     "VGG16": 32,
     "ResNet50": 32,
@@ -80,7 +85,7 @@ OWN = {
     "xception_transfer": 'weights = "none"',
 }
 HUB = ("bert", "gpt2", "vit", "llama", "t5", "resnet", "whisper")
-WITHOUT = {"t5": "mixed_float16"}
+WITHOUT = {"hub_t5": "mixed_float16"}
 """KerasHub's T5 hides nothing by 0 * -1e9: in float16 that is 0 * -inf, and every loss is nan."""
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -119,16 +124,6 @@ kwargs = {{ {kwargs} }}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
-    """A model, where it comes from, and a precision that it cannot be trained under, if any."""
-
-    name: str
-    builder: str
-    kwargs: str = ""
-    without: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """One of each axis."""
 
@@ -144,6 +139,16 @@ SETTINGS = tuple(
     Setting(precision=precision, jit=jit, strategy=strategy)
     for precision, jit, strategy in product(PRECISIONS, JITS, STRATEGIES)
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A model, where it comes from, and the settings to try it under: a sweep for each list."""
+
+    name: str
+    builder: str
+    parts: tuple[tuple[Setting, ...], ...] = (SETTINGS,)
+    kwargs: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,26 +181,34 @@ def styles() -> list[Family]:
     return [Family(name=name, builder=f"families:{name}") for name in STYLES]
 
 
+def own_steps() -> list[Family]:
+    """Small models with training steps of their own, which are written in float32."""
+    settings = tuple(each for each in SETTINGS if each.precision == "float32")
+    return [Family(name=name, builder=f"own_steps:{name}", parts=(settings,)) for name in OWN_STEPS]
+
+
 def real() -> list[Family]:
     """The real ones, those of KerasHub only where that is installed."""
-    found = [
-        Family(
-            name=name,
-            builder=f"keras.applications:{name}",
-            kwargs=f'input_shape = [{edge}, {edge}, 3], weights = "none", classes = 10',
+    found: list[tuple[str, str, str]] = [
+        (
+            name,
+            f"keras.applications:{name}",
+            f'input_shape = [{edge}, {edge}, 3], weights = "none", classes = 10',
         )
         for name, edge in APPLICATIONS.items()
     ]
-    found += [
-        Family(name=name, builder=f"frostline.models:{name}", kwargs=kwargs)
-        for name, kwargs in OWN.items()
-    ]
+    found += [(name, f"frostline.models:{name}", kwargs) for name, kwargs in OWN.items()]
     if importlib.util.find_spec("keras_hub") is not None:
-        found += [
-            Family(name=f"hub_{name}", builder=f"hub_families:{name}", without=WITHOUT.get(name))
-            for name in HUB
-        ]
-    return found
+        found += [(f"hub_{name}", f"hub_families:{name}", "") for name in HUB]
+    return [
+        Family(
+            name=name,
+            builder=builder,
+            kwargs=kwargs,
+            parts=tuple((each,) for each in covering(index) if each.precision != WITHOUT.get(name)),
+        )
+        for index, (name, builder, kwargs) in enumerate(found, start=len(STYLES))
+    ]
 
 
 def covering(index: int) -> list[Setting]:
@@ -210,10 +223,6 @@ def covering(index: int) -> list[Setting]:
     ]
 
 
-def _parts(family: Family, index: int) -> list[list[Setting]]:
-    return [[each] for each in covering(index) if each.precision != family.without]
-
-
 def pairs() -> list[tuple[Setting, list[Family]]]:
     """Six settings in which every two values of different axes meet; the small models dealt out."""
     chosen = [
@@ -226,7 +235,7 @@ def pairs() -> list[tuple[Setting, list[Family]]]:
 
 def study(
     families: list[Family],
-    settings: list[Setting],
+    settings: Sequence[Setting],
     *,
     gpus: int = 0,
     target_ci: float = 0.05,
@@ -331,8 +340,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("matrix-out"))
     parser.add_argument("--gpus", type=int, default=0, help="GPUs per trial")
     asked = parser.parse_args()
-    small, large = styles(), real()
-    known = {each.name: each for each in (*small, *large)}
+    known = {each.name: each for each in (*styles(), *own_steps(), *real())}
     if unknown := [name for name in asked.names if name not in known]:
         parser.error(f"no model called {', '.join(unknown)}; there are {', '.join(known)}")
     console = Console(width=140)
@@ -340,13 +348,11 @@ def main() -> int:
     for column in ("model", "cells", "failed", "trials", "attributed", "noisy", "error", "minutes"):
         table.add_column(column, justify="left" if column == "model" else "right")
     failed = 0
-    places = list(known)
-    for name in asked.names or places:
-        family, index = known[name], places.index(name)
-        parts = [list(SETTINGS)] if family in small else _parts(family, index)
+    for name in asked.names or known:
+        family = known[name]
         began = time.monotonic()
         found: list[Cell] = []
-        for number, settings in enumerate(parts):
+        for number, settings in enumerate(family.parts):
             out = str(asked.out / f"{name}-{number}")
             try:
                 run_sweep(study([family], settings, gpus=asked.gpus), out)

@@ -115,6 +115,6 @@ def _of_inputs_alone(
 
 def _not_guessed(error: Any) -> TrialError:
     return needs_data(
-        f"a training step fails on synthetic batches, and what the model takes cannot be guessed "
-        f"({error})"
+        f"a training step fails on synthetic batches ({error}); if `fit` works on your own, the "
+        "model needs those"
     )
