@@ -27,9 +27,9 @@ _INTRODUCTION = """\
 `make matrix` runs a short sweep over each of these models, under precisions (`float32`,
 `mixed_float16`, `mixed_bfloat16`), compilers (XLA or not) and strategies (one device, `mirrored`):
 the small ones under all twelve settings, those with a training step of their own under the four in
-`float32`, the others under three that cover every value. In each cell, every trial's freeze is checked, the passes must add up to the ops, 97% of the op time or more
-must be attributed, and no frozen layer may have a weight gradient. *Failed* counts the cells where
-any of this did not hold.
+`float32`, the others under three that cover every value. In each cell, every trial's freeze is
+checked, the passes must add up to the ops, 97% of the op time or more must be attributed, and no
+frozen layer may have a weight gradient. *Failed* counts the cells where any of this did not hold.
 
 *Error* is that of the predicted speedups of two configurations that are no anchors (a prefix of
 half the layers, and half of them at random), and *floor* the median noise floor of the same cells.
