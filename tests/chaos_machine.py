@@ -26,6 +26,8 @@ KINDS = ("measuring", "converter", "worker", "raylet", "gcs_server", "agent", "d
 _AGENTS = ("log_monitor.py", "runtime_env/agent/main.py", "dashboard/agent.py")
 _GOES_ON_S = 240.0
 _GONE_S = 20.0
+_OUTLIVE_A_DRIVER = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""Ray's own: they look for their GCS for a minute after the driver of an embedded Ray is killed."""
 
 
 class DriverEndedError(Exception):
@@ -230,6 +232,15 @@ class Machine(Scene):
                 self._end_driver()
             time.sleep(0.05)
 
+    def _left(self, *, after_a_kill: bool) -> list[psutil.Process]:
+        found = []
+        for process in self.marked():
+            with suppress(psutil.Error):
+                said = " ".join(process.cmdline())
+                if not (after_a_kill and said.startswith(_OUTLIVE_A_DRIVER)):
+                    found.append(process)
+        return found
+
     def look_after_the_end(self, *, tidy: bool = True) -> None:
         """Note the exit code, processes that are left, and files if it could tidy up; once."""
         if self._driver is None:
@@ -240,7 +251,8 @@ class Machine(Scene):
         if code not in (0, 1, 130, -signal.SIGKILL):
             self.wrong.append(f"a driver ended with {code} after {self.done[-1:]}:\n{self.log()}")
         end = time.monotonic() + _GONE_S
-        while (left := self.marked()) and time.monotonic() < end:
+        killed = code == -signal.SIGKILL
+        while (left := self._left(after_a_kill=killed)) and time.monotonic() < end:
             time.sleep(0.1)
         for process in left:
             with suppress(psutil.Error):
