@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from frostline.errors import TrialError
+from frostline.measure.blocks import block_steps, settling_steps
 from frostline.measure.eager import is_compiled_by_xla, runs_eagerly
 from frostline.measure.graph.wrapped_methods import without_updates
 from frostline.measure.placement import Placement
@@ -23,20 +24,10 @@ from frostline.measure.variants import vary
 from frostline.variant import Variant
 from frostline.words import counted
 
-MIN_BLOCK_NS = 20_000_000
-"""A block of steps lasts this long or longer."""
-
 LONGEST_CYCLE = 128
 """Steps of the longest cycle that samples cover as a whole: a block of more would take too long."""
 
 _WARM_CYCLES = 3
-_SETTLED_AFTER = 100
-"""Calls after which TensorFlow's executor has told cheap ops from dear ones. It takes each op of a
-CPU to last 100 million cycles at first, and hands it to another thread until a decaying average (9
-parts of what it was, 1 of what the op took) is below 8,000 cycles: 90 calls for the cheapest op, 96
-for one of 4,000 cycles (KernelStats in tensorflow/core/common_runtime/executor.cc). Copies of a
-baseline were 1.3% slower in the first 60 steps that were compared, and as fast after 120."""
-_SETTLING_NS = 2_000_000_000
 _LEAST_MARKS = 3  # a median needs some
 
 
@@ -237,9 +228,8 @@ class Arm:
             block = self.run(self.block_steps)
             blocks.append(block)
             self.fit_block(block.step_ns)
-        left = _SETTLED_AFTER - sum(block.n_steps for block in blocks)
-        may_settle = left > 0 and left * blocks[-1].step_ns <= _SETTLING_NS
-        if may_settle and self._runs_op_by_op_on_a_cpu():
+        left = settling_steps(sum(block.n_steps for block in blocks), blocks[-1].step_ns)
+        if left and self._runs_op_by_op_on_a_cpu():
             blocks.append(self.run(self.whole_cycles(left)))
             self.fit_block(blocks[-1].step_ns)
         return blocks
@@ -268,7 +258,7 @@ class Arm:
 
     def fit_block(self, step_ns: float) -> None:
         """Let a block last 20 ms or more, where a step takes so many nanoseconds."""
-        self.block_steps = self.whole_cycles(math.ceil(MIN_BLOCK_NS / max(step_ns, 1)))
+        self.block_steps = self.whole_cycles(block_steps(step_ns))
 
     def profile(self, n_steps: int) -> list[Block]:
         """Run at least `n_steps` steps, each whole cycle marked for the profiler as one step.

@@ -15,13 +15,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from frostline.measure.arm import Arm, Block
+from frostline.measure.blocks import cold_steps
 from frostline.measure.messages import ArmName, Sample
 from frostline.measure.pairing import SpeedupEstimate, estimate, first_arm_is_baseline, looks
 from frostline.trial import MeasureSpec
 
-_COLD_STEPS = 4
-"""On two cores the first step after a switch took 6 to 24% longer than a warm one, the second 2 to
-14%, and from the fifth on nothing was to be seen (steps of 2 to 6 ms, with XLA and without)."""
 _ALIKE = 1.25
 _MOVES_SHARE = 0.1
 _MOVES_AFTER = 4
@@ -64,11 +62,6 @@ def sample(block: Block, arm: ArmName, pair: int, position: int, *, warmup: bool
     )
 
 
-def _cold_steps(block_steps: int) -> int:
-    """Steps to discard after a switch: half a block's, but as many as find cold caches."""
-    return min(block_steps, max(_COLD_STEPS, math.ceil(block_steps / 2)))
-
-
 class _Turns:
     """Blocks of both arms in turn; each switch is followed by steps that are discarded."""
 
@@ -88,7 +81,7 @@ class _Turns:
         for position, name in enumerate(order):
             arm = self._arms[name]
             if name != self._last:
-                thrown = arm.run(arm.whole_cycles(_cold_steps(arm.block_steps)))
+                thrown = arm.run(arm.whole_cycles(cold_steps(arm.block_steps)))
                 self.samples.append(sample(thrown, name, pair, position, warmup=True))
             block = arm.run(arm.block_steps)
             self.samples.append(sample(block, name, pair, position, warmup=warmup))

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from frostline.facts.model_facts import ModelFacts
+from frostline.measure.blocks import MIN_BLOCK_NS, block_steps, cold_steps, settling_steps
 from frostline.memory.expected import expected_bytes, least_bytes
 from frostline.plan.pace import Pace, pace_of
 from frostline.plan.trials import TrialGroup, TrialPlan
@@ -20,12 +21,6 @@ from frostline.words import span
 
 STEP_PER_FORWARD = 3.0
 """FLOPs of a training step over those of its forward pass."""
-
-BLOCK_S = 0.02
-"""Shortest timed block of steps."""
-
-DISCARDED_SHARE = 0.25
-"""Part of a block, one step or more, thrown away after each switch between baseline and trial."""
 
 TRACE_BYTES_PER_LAYER_STEP = 8_000
 """Size of a trace for each layer and profiled step."""
@@ -150,8 +145,8 @@ def _of_group(group: TrialGroup, facts: ModelFacts, study: Study) -> GroupEstima
     flops = _step_flops(group, facts)
     slow_s, fast_s = (0.0 if flops is None else flops / speed for speed in pace.flops_per_s)
     ready = (
-        facts.build_s + pace.first_step[0] * facts.trace_s + fast_s,
-        facts.build_s + pace.first_step[1] * facts.trace_s + slow_s,
+        _ready_s(facts, pace, pace.first_step[0], fast_s),
+        _ready_s(facts, pace, pace.first_step[1], slow_s),
     )
     trials = len(group.trials)
     kept = {
@@ -182,10 +177,18 @@ def _fixed_s(pace: Pace, end: int) -> float:
 
 def _pair_s(baseline_s: float, trial_s: float) -> float:
     """A timed block of each arm, and the steps thrown away before it."""
-    return sum(
-        max(BLOCK_S, step_s) + max(DISCARDED_SHARE * BLOCK_S, step_s)
-        for step_s in (baseline_s, trial_s)
-    )
+    found = 0.0
+    for step_s in (baseline_s, trial_s):
+        step_ns = max(1.0, step_s * 1e9)
+        steps = block_steps(step_ns)
+        found += (steps + cold_steps(steps)) * step_ns / 1e9
+    return found
+
+
+def _ready_s(facts: ModelFacts, pace: Pace, first_step: float, step_s: float) -> float:
+    """Until a model's step is compiled and warm."""
+    warm = settling_steps(0, step_s * 1e9) if pace.settles else 1
+    return facts.build_s + first_step * facts.trace_s + max(1, warm) * step_s
 
 
 def _step_flops(group: TrialGroup, facts: ModelFacts) -> float | None:
@@ -212,8 +215,13 @@ def _assumptions(
         "time takes frozen trials for forward passes, the upper one for baselines",
         f"tracing and compiling a step takes {first} times as long as inspecting it took here",
         f"{span(str(measure.min_pairs), str(measure.max_pairs))} pairs a trial, a block of "
-        f"{BLOCK_S * 1e3:g} ms or one step for each arm, a quarter of it or one "
-        "step discarded after each switch",
+        f"{MIN_BLOCK_NS / 1e6:g} ms or one step for each arm, half to all of that discarded after "
+        "each switch",
+        *(
+            ["a step is run 100 times before any counts, unless that takes over 2 s"]
+            if any(one.settles for one in paces)
+            else []
+        ),
         f"{pace.start_s:g} s to start a measuring process, {fixed} s a trial to check, convert"
         f"{energy} and store; nothing fails",
         "weights, gradients and, where the study names the optimizer, its state of two models are "

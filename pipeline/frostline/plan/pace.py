@@ -39,6 +39,7 @@ class Pace:
         start_s: from the command to the first baseline that is built, without building it.
         trial_s: check, profile, conversion and storing of a trial.
         energy_s: the window in which the energy of a step is measured.
+        settles: whether steps get faster with the first hundred, which are run before any counts.
         device: in words.
     """
 
@@ -47,6 +48,7 @@ class Pace:
     start_s: float
     trial_s: tuple[float, float]
     energy_s: float
+    settles: bool
     device: str
 
 
@@ -61,6 +63,7 @@ def pace_of(study: Study, setting: Setting) -> Pace:
             start_s=8.0,
             trial_s=(3.0, 3.0),
             energy_s=0.0,
+            settles=setting.jit_compile != "true",
             device=f"{counted(cores, 'CPU core')} at {CPU_FLOPS_PER_CORE:.0e} FLOP/s each",
         )
     slow, fast = GPU_FLOPS
@@ -71,5 +74,6 @@ def pace_of(study: Study, setting: Setting) -> Pace:
         start_s=11.0,
         trial_s=(0.8, 3.0),
         energy_s=1.5,
+        settles=False,
         device=f"{study.gpus} {several} at {slow:.0e} to {fast:.0e} FLOP/s each",
     )
