@@ -39,6 +39,7 @@ from by_hand import fit_speedup
 from results import record, row_of
 
 from frostline import open_sweep, run_sweep
+from frostline.measure.blocks import MIN_BLOCK_NS
 from frostline.measure.pairing import SpeedupEstimate, estimate
 from frostline.study.study import parse_study
 
@@ -67,7 +68,7 @@ gpus_per_trial = 0
 cpus_per_trial = 2
 """
 STEPS = 100
-BLOCK_S = 0.02
+BLOCK_S = MIN_BLOCK_NS / 1e9
 COMMAND = "python bench/against_script.py"
 
 

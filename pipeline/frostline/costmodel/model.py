@@ -271,30 +271,28 @@ class CostModel:
             passed = {layer for layer, mode in anchor.modes.items() if mode == "pass_through"}
             fresh = passed - shown
             shown |= fresh
-            terms += [
-                Term(
-                    unit=op.unit,
-                    part="activation_gradient",
-                    price=op.price,
-                    mode="pass_through",
-                    needed_by=needs.get(op.graph_op or "", frozenset()),
-                )
+            present = (
+                (op, needs.get(op.graph_op or "", frozenset()))
                 for op in anchor.ops
                 if op.unit in fresh and op.pass_ in BACKWARD
-            ]
-            terms += [
-                Term(
-                    unit=op.unit,
-                    part="activation_gradient",
-                    price=op.price,
-                    mode="pass_through",
-                    needed_by=op.needed_by,
-                )
+            )
+            missing = (
+                (op, op.needed_by)
                 for op in self._base.ops
                 if op.unit in fresh
                 and op.pass_ == "activation_gradient"
                 and op.needed_by
                 and op.needed_by.isdisjoint(anchor.trained)
+            )
+            terms += [
+                Term(
+                    unit=op.unit,
+                    part="activation_gradient",
+                    price=op.price,
+                    mode="pass_through",
+                    needed_by=needed_by,
+                )
+                for op, needed_by in (*present, *missing)
             ]
         return terms
 

@@ -17,7 +17,7 @@ from frostline.plan.pace import Pace, pace_of
 from frostline.plan.trials import TrialGroup, TrialPlan
 from frostline.study.study import Study
 from frostline.trial import Trial
-from frostline.words import span
+from frostline.words import counted, span
 
 STEP_PER_FORWARD = 3.0
 """FLOPs of a training step over those of its forward pass."""
@@ -187,7 +187,7 @@ def _pair_s(baseline_s: float, trial_s: float) -> float:
 
 def _ready_s(facts: ModelFacts, pace: Pace, first_step: float, step_s: float) -> float:
     """Until a model's step is compiled and warm."""
-    warm = settling_steps(0, step_s * 1e9) if pace.settles else 1
+    warm = settling_steps(0, step_s * 1e9) if pace.settles else 0
     return facts.build_s + first_step * facts.trace_s + max(1, warm) * step_s
 
 
@@ -210,7 +210,7 @@ def _assumptions(
     fixed = span(f"{_fixed_s(pace, 0):g}", f"{_fixed_s(pace, 1):g}")
     energy = ", measure the energy" if pace.energy_s else ""
     said = [
-        f"{side_by_side} {'trial' if side_by_side == 1 else 'trials'} measured at a time",
+        f"{counted(side_by_side, 'trial')} measured at a time",
         f"a step costs {STEP_PER_FORWARD:g} times its forward FLOPs, on {pace.device}; the lower "
         "time takes frozen trials for forward passes, the upper one for baselines",
         f"tracing and compiling a step takes {first} times as long as inspecting it took here",

@@ -67,7 +67,6 @@ def pace_of(study: Study, setting: Setting) -> Pace:
             device=f"{counted(cores, 'CPU core')} at {CPU_FLOPS_PER_CORE:.0e} FLOP/s each",
         )
     slow, fast = GPU_FLOPS
-    several = "GPU" if study.gpus == 1 else "GPUs"
     return Pace(
         flops_per_s=(study.gpus * slow, study.gpus * fast),
         first_step=GRAPH_FIRST_STEP if setting.jit_compile == "false" else XLA_FIRST_STEP,
@@ -75,5 +74,5 @@ def pace_of(study: Study, setting: Setting) -> Pace:
         trial_s=(0.8, 3.0),
         energy_s=1.5,
         settles=False,
-        device=f"{study.gpus} {several} at {slow:.0e} to {fast:.0e} FLOP/s each",
+        device=f"{counted(study.gpus, 'GPU')} at {slow:.0e} to {fast:.0e} FLOP/s each",
     )
