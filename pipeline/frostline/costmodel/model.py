@@ -7,7 +7,7 @@ that the training step cannot run.
 The sum (docs/method.md, The cost model). A layer is `trainable`, `pass_through` or `pruned`:
 
 - forward: what the layer's forward ops cost in the anchor that shows the layer in this mode; on a
-  GPU in graph mode, a pruned layer may cost more while others have gradients (`_other_layout`);
+  GPU in graph mode, a pruned layer may cost more while others have gradients;
 - dX: nothing when pruned; when passed through, its price in the anchor that shows it so; when
   trainable, the layer's ops in the trainable anchor that a variable which still trains needs;
 - dW: the layer's ops in the trainable anchor that a variable which still trains needs;
@@ -24,12 +24,12 @@ terms, and so is the program by which `frostline.recommendation` searches for co
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from frostline.attribute.step_graph import BACKWARD
 from frostline.costmodel.anchor import AnchorRun, PricedAnchor, priced
+from frostline.costmodel.layer_terms import layer_terms, merged
 from frostline.costmodel.rest import Rest, rest_of
 from frostline.costmodel.terms import PARTS, Part, SharedOptimizer, Term
 from frostline.costmodel.units import FIXED, units_of
@@ -60,14 +60,6 @@ class LayerPrice:
     def total(self) -> float:
         """All four together."""
         return self.forward + self.activation_gradient + self.weight_gradient + self.optimizer
-
-
-@dataclass(slots=True)
-class _Forward:
-    """Price of a layer's forward ops, in baseline steps, and how many kernels they are."""
-
-    price: float = 0.0
-    kernels: float = 0.0
 
 
 class CostModel:
@@ -111,19 +103,11 @@ class CostModel:
         self._anchors = [priced(run, facts, units) for run in runs]
         self._base = next(anchor for anchor in self._anchors if anchor.name == "trainable")
         self._params = {variable.path: variable.params for variable in facts.variables}
-        forward = self._forward()
-        self.priced_modes = frozenset(forward)
-        of_layers = [
-            Term(unit=layer, part="forward", price=found.price, mode=mode)
-            for (layer, mode), found in forward.items()
-        ]
-        of_layers += self._other_layout(forward)
-        of_layers += [*self._backward(), *self._passing(), *self._updates()]
-        self.terms = tuple(_merged(of_layers))
+        self.terms, self.priced_modes = layer_terms(facts, self._base, self._anchors)
         self.shared_optimizer = self._shared_optimizer()
         rest = self._rest()
         self.terms = tuple(
-            _merged(
+            merged(
                 [
                     *(replace(term, price=term.price * rest.factor) for term in self.terms),
                     Term(unit=FIXED, part="forward", price=rest.constant),
@@ -192,135 +176,6 @@ class CostModel:
         """
         return sum(row.total for row in self.prices(frozen_variables))
 
-    def _forward(self) -> dict[tuple[str, Mode], _Forward]:
-        """Each (layer, mode): from the trainable anchor where that shows the mode.
-
-        Any other mode is taken from the first anchor that shows it.
-        """
-        found: dict[tuple[str, Mode], _Forward] = {}
-        for anchor in (self._base, *self._anchors):
-            sums: dict[str, _Forward] = defaultdict(_Forward)
-            for op in anchor.ops:
-                if op.pass_ == "forward":
-                    sums[op.unit].price += op.price
-                    sums[op.unit].kernels += op.kernels
-            for layer, mode in anchor.modes.items():
-                found.setdefault((layer, mode), sums[layer])
-        return found
-
-    def _other_layout(self, forward: Mapping[tuple[str, Mode], _Forward]) -> list[Term]:
-        """What pruned layers pay more where the whole graph is laid out for training.
-
-        In graph mode on a GPU, TensorFlow chooses a layout for all convolutions of a graph. As soon
-        as one of them has a gradient they all run in another one, with transposes around them, the
-        pruned ones too; the anchor in which layers are pruned may have no such gradient. It shows
-        in the number of kernels that a layer's forward ops launch, against the anchor in which the
-        layer passes gradients through. Where it does, pruned layers cost what they cost there while
-        a variable trains that needs a gradient op of one of the layers with other kernels.
-        """
-        both = {
-            layer: (pruned, forward[layer, "pass_through"])
-            for (layer, mode), pruned in forward.items()
-            if mode == "pruned" and (layer, "pass_through") in forward
-        }
-        others = {layer for layer, (one, other) in both.items() if one.kernels != other.kernels}
-        needed = frozenset[str]().union(
-            *(op.needed_by for op in self._base.ops if op.unit in others and op.pass_ in BACKWARD)
-        )
-        if not needed:
-            return []
-        return [
-            Term(
-                unit=layer,
-                part="forward",
-                price=max(0.0, passed.price - pruned.price),
-                mode="pruned",
-                needed_by=needed,
-            )
-            for layer, (pruned, passed) in both.items()
-        ]
-
-    def _backward(self) -> list[Term]:
-        """The trainable anchor's gradient ops, each paid while a variable that needs it trains.
-
-        A layer pays its dX ops from here only while it trains: passing gradients is priced apart.
-        """
-        return [
-            Term(
-                unit=op.unit,
-                part=op.pass_,
-                price=op.price,
-                mode="trainable" if op.pass_ == "activation_gradient" else None,
-                needed_by=op.needed_by,
-            )
-            for op in self._base.ops
-            if op.pass_ in BACKWARD and op.unit != FIXED
-        ]
-
-    def _passing(self) -> list[Term]:
-        """Gradient ops of each layer in the anchor that shows it passing gradients through.
-
-        A step with several losses (a GAN's) may pass them through a layer more often than it does
-        in that anchor, where not all of them have a variable that trains. The ops that are missing
-        there cost what they cost in the trainable anchor.
-        """
-        needs = {op.graph_op: op.needed_by for op in self._base.ops if op.graph_op and op.needed_by}
-        shown: set[str] = set()
-        terms: list[Term] = []
-        for anchor in self._anchors:
-            passed = {layer for layer, mode in anchor.modes.items() if mode == "pass_through"}
-            fresh = passed - shown
-            shown |= fresh
-            present = (
-                (op, needs.get(op.graph_op or "", frozenset()))
-                for op in anchor.ops
-                if op.unit in fresh and op.pass_ in BACKWARD
-            )
-            missing = (
-                (op, op.needed_by)
-                for op in self._base.ops
-                if op.unit in fresh
-                and op.pass_ == "activation_gradient"
-                and op.needed_by
-                and op.needed_by.isdisjoint(anchor.trained)
-            )
-            terms += [
-                Term(
-                    unit=op.unit,
-                    part="activation_gradient",
-                    price=op.price,
-                    mode="pass_through",
-                    needed_by=needed_by,
-                )
-                for op, needed_by in (*present, *missing)
-            ]
-        return terms
-
-    def _updates(self) -> list[Term]:
-        """The optimizer's price of each layer, shared out over its variables.
-
-        Work goes by their size. Waits are the same for each: an optimizer launches as many ops for
-        a bias as for a kernel.
-        """
-        work: dict[str, float] = defaultdict(float)
-        waits: dict[str, float] = defaultdict(float)
-        for op in self._base.ops:
-            if op.pass_ == "optimizer":
-                work[op.unit] += op.price - op.wait
-                waits[op.unit] += op.wait
-        return [
-            Term(
-                unit=layer.name,
-                part="optimizer",
-                price=work[layer.name] * variable.params / layer.params
-                + waits[layer.name] / len(layer.variables),
-                needed_by=frozenset((variable.path,)),
-            )
-            for layer in self.facts.layers
-            for variable in layer.variables
-            if layer.params
-        ]
-
     def _rest(self) -> Rest:
         """What the anchors took beside what the terms so far say of them."""
         everything = self._params.keys()
@@ -346,13 +201,3 @@ class CostModel:
             return SharedOptimizer(base=high, slope=0.0)
         slope = (high - low) / (size(self._base) - least)
         return SharedOptimizer(base=low - slope * least, slope=slope)
-
-
-def _merged(terms: Iterable[Term]) -> Iterator[Term]:
-    """Sum terms that are paid under the same condition into one; leave out prices of zero."""
-    sums: dict[tuple[str, Part, Mode | None, frozenset[str]], float] = defaultdict(float)
-    for term in terms:
-        sums[term.unit, term.part, term.mode, term.needed_by] += term.price
-    for (unit, part, mode, needed_by), price in sums.items():
-        if price:
-            yield Term(unit=unit, part=part, price=price, mode=mode, needed_by=needed_by)
