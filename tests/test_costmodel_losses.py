@@ -29,6 +29,10 @@ BACKWARD: dict[str, tuple[str, Pass, frozenset[str], int]] = {
     **{f"dW/{each}": (each[:2], DW, frozenset({each}), 30) for each in VARIABLES},
 }
 """Layer, pass, variables that need it, and nanoseconds: `l0` is in the generator's loss alone."""
+BACKWARD["both's/l3"] = ("l3", DX, frozenset(VARIABLES[:1]), 70)
+BACKWARD["both's/l3_1"] = ("l3", DX, frozenset(VARIABLES[1:3]), 70)
+REPEATS = {"both's/l3_1": "both's/l3"}
+"""What both losses hold is differentiated for each, from equal values, and computed once."""
 
 GRAPH = StepGraph(
     variables=VARIABLES,
@@ -37,6 +41,7 @@ GRAPH = StepGraph(
         GraphOp(
             op_name=name, op_type="Op", layer=layer, pass_=pass_,
             needed_by=tuple(sorted(map(VARIABLES.index, needed))),
+            repeats=list(BACKWARD).index(REPEATS[name]) if name in REPEATS else None,
         )
         for name, (layer, pass_, needed, _) in BACKWARD.items()
     ),
@@ -47,8 +52,11 @@ def ops_of(frozen: Collection[str]) -> Iterator[ProfiledOp]:
     """What a step runs."""
     for layer in FACTS.layers:
         yield profiled(layer.name, "forward", None, 40)
+    computed = set()
     for name, (layer_name, pass_, needed, ns) in BACKWARD.items():
-        if needed - frozenset(frozen):
+        first = REPEATS.get(name, name)
+        if needed - frozenset(frozen) and first not in computed:
+            computed.add(first)
             yield profiled(layer_name, pass_, name, ns)
 
 

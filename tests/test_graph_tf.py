@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from frostline.attribute.attribute import attribute
 from frostline.attribute.frozen import check_frozen
-from frostline.attribute.step_graph import StepGraph
+from frostline.attribute.step_graph import BACKWARD, StepGraph
 from frostline.trace.converter import TraceConverter
 
 pytestmark = pytest.mark.tf
@@ -184,6 +184,32 @@ def test_two_tapes_in_one_step_are_both_seen(zoo: Any) -> None:
         ("head", "weight_gradient"): 2,
         ("head", "activation_gradient"): 2,
     }
+
+
+def test_what_a_tape_gives_twice_from_equal_values_is_known_to_be_computed_once(zoo: Any) -> None:
+    step = zoo.trace(zoo.asked_twice)
+    run: dict[int, list[tuple[str, str, set[str]]]] = {}
+    for number, op in enumerate(step.graph.ops):
+        if op.op_type == "MatMul" and op.pass_ in BACKWARD:
+            first = number if op.repeats is None else op.repeats
+            run.setdefault(first, []).append((op.layer, op.pass_, step.needs(op)))
+    dx = "activation_gradient"
+    assert list(run.values()) == [
+        [
+            ("head", dx, {"below/kernel", "below/bias"}),
+            ("head", dx, {"above/kernel", "above/bias"}),
+        ],
+        [("above", dx, {"below/kernel", "below/bias"})],
+        [("below", "weight_gradient", {"below/kernel"})],
+        [("head", "weight_gradient", {"head/kernel"})],
+        [("above", "weight_gradient", {"above/kernel"})],
+    ]
+
+
+def test_random_numbers_and_reads_of_variables_repeat_nothing(zoo: Any) -> None:
+    ops = zoo.trace(zoo.asked_twice).graph.ops
+    assert any(op.op_type == "ReadVariableOp" for op in ops)
+    assert not any(op.repeats is not None for op in ops if op.op_type == "ReadVariableOp")
 
 
 def test_a_function_called_by_a_layer_is_entered_and_so_is_its_gradient(zoo: Any) -> None:

@@ -277,6 +277,31 @@ def function_inside() -> Any:
     return keras.Model(inputs, L.Dense(2, name="head")(x))
 
 
+class AskedTwice(keras.Model):
+    """A persistent tape that is asked for each part of the model by itself."""
+
+    def train_step(self, data: Any) -> Any:
+        x, y = data
+        with tf.GradientTape(persistent=True) as tape:
+            loss = tf.reduce_mean(tf.square(self(x, training=True) - y))
+        variables = self.trainable_variables
+        parts = (variables[:2], variables[2:])
+        gradients = [tape.gradient(loss, part) for part in parts]
+        self.optimizer.apply_gradients(
+            (gradient, variable)
+            for given, part in zip(gradients, parts, strict=True)
+            for gradient, variable in zip(given, part, strict=True)
+        )
+        return {"loss": loss}
+
+
+def asked_twice() -> Any:
+    inputs = keras.Input((5,))
+    x = L.Dense(3, name="below")(inputs)
+    x = L.Dense(4, name="above")(x)
+    return AskedTwice(inputs, L.Dense(2, name="head")(x))
+
+
 class TwoPasses(keras.Model):
     """Sharpness-aware training: two tapes, and weights that move between them."""
 

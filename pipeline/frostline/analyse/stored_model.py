@@ -21,7 +21,7 @@ from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
 from frostline.store.sweep import Sweep
 from frostline.store.validate import ADVICE, place
 
-_COLUMNS = ("op_name", "op_type", "layer", "pass", "forward_flops")
+_COLUMNS = ("op_name", "op_type", "layer", "pass", "forward_flops", "repeats")
 _TENSORS = ("inputs", "output_bytes", "temporary_bytes")
 
 
@@ -93,6 +93,7 @@ def read_graph(
         equal.get(key := part.tobytes()) or equal.setdefault(key, tuple(part.tolist()))
         for part in np.split(positions.to_numpy(), ends[:-1])
     ]
+    _refuse_later(table["repeats"].to_pylist(), place(sweep.out.files, "graph_ops", trial_id))
     if tensors:
         inputs = _inputs(table["inputs"])
         refuse_unknown_ops(inputs, place(sweep.out.files, "graph_ops", trial_id))
@@ -104,12 +105,12 @@ def read_graph(
     ops = [
         GraphOp(
             op_name=name, op_type=kind, layer=layer, pass_=pass_, needed_by=needed,
-            forward_flops=flops, inputs=inputs, output_bytes=output_bytes,
+            forward_flops=flops, repeats=repeats, inputs=inputs, output_bytes=output_bytes,
             temporary_bytes=temporary_bytes,
         )
-        for name, kind, layer, pass_, flops, needed, inputs, output_bytes, temporary_bytes in zip(
-            *columns, strict=True
-        )
+        for (
+            name, kind, layer, pass_, flops, repeats, needed, inputs, output_bytes, temporary_bytes
+        ) in zip(*columns, strict=True)
     ]  # fmt: skip
     return StepGraph(
         variables=variables,
@@ -131,6 +132,15 @@ def refuse_unknown_ops(inputs: Sequence[tuple[tuple[int, int], ...] | None], whe
                     f"{where} is damaged: row {number} reads output {output} of op {op}, and there "
                     f"are {len(inputs)} ops; {ADVICE}"
                 )
+
+
+def _refuse_later(repeats: Sequence[int | None], where: str) -> None:
+    for number, first in enumerate(repeats):
+        if first is not None and not 0 <= first < number:
+            raise DamagedError(
+                f"{where} is damaged: row {number} repeats op {first}, which is none before it; "
+                f"{ADVICE}"
+            )
 
 
 def _inputs(column: pa.ChunkedArray) -> list[tuple[tuple[int, int], ...] | None]:

@@ -39,17 +39,25 @@ def dispatched(trace: Trace, graph: StepGraph | None) -> bool:
 
 def unobserved(costs: Iterable[OpCost], graph: StepGraph) -> tuple[GraphOp, ...]:
     """The ops of the traced step that were run and left no event, in creation order."""
-    seen = {cost.graph_op for cost in costs}
+    observed = {cost.graph_op for cost in costs}
+    seen = {_first(number, op) for number, op in enumerate(graph.ops) if op.op_name in observed}
     returned = set(graph.trained)
     trained = {position for position, path in enumerate(graph.variables) if path in returned}
-    return tuple(
-        op
-        for op in graph.ops
-        if op.pass_ != "other"
-        and op.op_type not in _NEVER_RUN
-        and op.op_name not in seen
-        and (not op.needed_by or not trained.isdisjoint(op.needed_by))
-    )
+    ran: dict[int, GraphOp] = {}
+    for number, op in enumerate(graph.ops):
+        if (
+            op.pass_ != "other"
+            and op.op_type not in _NEVER_RUN
+            and (first := _first(number, op)) not in seen
+            and (not op.needed_by or not trained.isdisjoint(op.needed_by))
+        ):
+            ran.setdefault(first, op)
+    return tuple(ran.values())
+
+
+def _first(number: int, op: GraphOp) -> int:
+    """The first of the ops that compute the same as this one, which are run once."""
+    return number if op.repeats is None else op.repeats
 
 
 def unobserved_by_pass(

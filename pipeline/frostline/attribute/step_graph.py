@@ -55,6 +55,7 @@ class GraphOp:
             alone is `weight_gradient`; one that serves any other layer, or both, and every one of
             a layer without variables is `activation_gradient` (`walk.backward_pass`). Ops that
             nothing depends on, which TensorFlow prunes before running, are `other`.
+            Whom an op serves that another one repeats, both serve.
         needed_by: indices into `StepGraph.variables` of the variables whose gradient needs this
             op; empty for forward, optimizer, input and other ops.
         forward_flops: FLOPs of a forward op where TensorFlow registers a count, else None.
@@ -63,6 +64,8 @@ class GraphOp:
         output_bytes: bytes of each of its outputs, None where one is not known; empty for an op
             that only calls functions. None where that was not recorded.
         temporary_bytes: what it works in while it runs; None where no profile says so.
+        repeats: position in `StepGraph.ops` of the first op that computes the same from the same;
+            None where no earlier one does. TensorFlow and XLA run one of them.
     """
 
     op_name: str
@@ -74,6 +77,7 @@ class GraphOp:
     inputs: tuple[tuple[int, int], ...] | None = None
     output_bytes: tuple[int | None, ...] | None = None
     temporary_bytes: int | None = None
+    repeats: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

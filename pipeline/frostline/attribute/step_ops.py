@@ -24,6 +24,7 @@ from frostline.attribute.walk import (
     topological,
     union,
     walk,
+    with_repeats,
 )
 
 
@@ -37,6 +38,8 @@ class PlainOp:
         op_type: TensorFlow op type.
         creator: path of the layer that was active when it was created; None outside of all.
         vertices: its outputs in the flow, at least one.
+        repeats: position of the first op that computes the same from the same; None where there is
+            none before it. Only one of them is run.
     """
 
     name: str
@@ -44,6 +47,7 @@ class PlainOp:
     op_type: str
     creator: str | None
     vertices: tuple[int, ...]
+    repeats: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,16 +122,20 @@ def graph_ops(step: PlainStep) -> tuple[GraphOp, ...]:
         **_optimizer_layers(step, walked.groups, groups),
     }
     layers = [found.get(position) for position in range(len(step.ops))]
+    repeats = [op.repeats for op in step.ops]
     return tuple(
         GraphOp(
             op_name=op.name,
             op_type=op.op_type,
             layer=layer or None,
-            pass_=_pass(op, group, mask, step.own_masks.get(layer or "", 0)),
+            pass_=_pass(op, group, of_all, step.own_masks.get(layer or "", 0)),
             # Nothing that can be frozen decides about an op that another variable needs as well.
             needed_by=() if mask >> len(step.layer_of) else members(mask),
+            repeats=op.repeats,
         )
-        for op, group, mask, layer in zip(step.ops, groups, masks, layers, strict=True)
+        for op, group, mask, of_all, layer in zip(
+            step.ops, groups, masks, with_repeats(masks, repeats), layers, strict=True
+        )
     )
 
 

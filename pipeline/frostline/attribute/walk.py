@@ -121,6 +121,18 @@ def union(masks: Iterable[int]) -> int:
     return reduce(or_, masks, 0)
 
 
+def with_repeats(masks: Sequence[int], repeats: Sequence[int | None]) -> list[int]:
+    """Per op, the union of its mask and those of all ops that compute the same.
+
+    `repeats` holds per op the position of the first of them, None for that one itself.
+    """
+    firsts = [number if first is None else first for number, first in enumerate(repeats)]
+    together = [0] * len(masks)
+    for first, mask in zip(firsts, masks, strict=True):
+        together[first] |= mask
+    return [together[first] for first in firsts]
+
+
 def members(mask: int) -> tuple[int, ...]:
     """Positions of the bits set in a mask, ascending."""
     found = []

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from frostline.attribute.step_graph import Pass, StepGraph
+from frostline.attribute.walk import members, union, with_repeats
 from frostline.costmodel.units import FIXED
 from frostline.costmodel.waits import IdleShares
 from frostline.errors import UsageError
@@ -165,9 +166,13 @@ def _wait_ns(op: ProfiledOp, idle: IdleShares) -> float:
 
 
 def _needs(graph: StepGraph) -> dict[str, frozenset[str]]:
-    """Variables by op; thousands of ops share some hundred sets of up to hundreds of names."""
-    sets = {
-        needed: frozenset(graph.variables[i] for i in needed)
-        for needed in {op.needed_by for op in graph.ops}
-    }
-    return {op.op_name: sets[op.needed_by] for op in graph.ops}
+    """Variables by op; thousands of ops share some hundred sets of up to hundreds of names.
+
+    An op that others repeat runs in their place, and serves their variables as well.
+    """
+    masks = with_repeats(
+        [union(1 << position for position in op.needed_by) for op in graph.ops],
+        [op.repeats for op in graph.ops],
+    )
+    sets = {mask: frozenset(graph.variables[i] for i in members(mask)) for mask in set(masks)}
+    return {op.op_name: sets[mask] for op, mask in zip(graph.ops, masks, strict=True)}

@@ -132,6 +132,7 @@ def graph_op_rows(trial_id: str, graph: StepGraph, *, tensors: bool) -> list[Gra
             inputs=op.inputs if tensors else None,
             output_bytes=op.output_bytes if tensors else None,
             temporary_bytes=op.temporary_bytes if tensors else None,
+            repeats=op.repeats,
         )
         for op in graph.ops
     ]

@@ -143,6 +143,11 @@ class GraphOpRow(TableRow):
         "an anchor does not show it.",
         "B",
     ]
+    repeats: Annotated[
+        int | None,
+        "Number among the trial's rows of the first op that computes the same from the same; null "
+        "where no earlier one does. TensorFlow and XLA run one of them.",
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from frostline.measure.graph.landmarks import (
     unseen_gradients,
 )
 from frostline.measure.graph.recorder import StepRecorder, variable_key
+from frostline.measure.graph.repeated import repeated_ops
 from frostline.measure.graph.step_facts import (
     StepFacts,
     asked,
@@ -163,8 +164,9 @@ def plain_ops(flat: FlatGraph, calls: list[str], top: str) -> list[PlainOp]:
             op_type=op.op_type,
             creator=None if op.call is None else creators[op.call],
             vertices=op.vertices,
+            repeats=first,
         )
-        for op in flat.ops
+        for op, first in zip(flat.ops, repeated_ops(flat), strict=True)
     ]
 
 
