@@ -9,7 +9,8 @@ import pytest
 from recommend_kit import facts_of
 
 from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
-from frostline.costmodel.anchor import AnchorRun, ProfiledOp
+from frostline.costmodel.anchor import AnchorRun, PricedAnchor, PricedOp, ProfiledOp
+from frostline.costmodel.layer_terms import layer_terms
 from frostline.costmodel.model import CostModel
 from frostline.costmodel.waits import NEVER_IDLE
 from frostline.policies import anchors
@@ -89,3 +90,42 @@ MODEL = CostModel(
 def test_what_passes_for_one_loss_alone_is_paid_for_the_other(frozen: tuple[str, ...]) -> None:
     """The anchor that passes through `l2` trains the generator, so the critic's dX is missing."""
     assert MODEL.speedup(frozen) == pytest.approx(step_ns(()) / step_ns(frozen))
+
+
+def test_an_op_that_has_another_name_in_an_anchor_is_paid_for_whom_it_served_there() -> None:
+    """Without the generator's loss, the critic's gradient is the first of its name."""
+    generators, own, critics, last = VARIABLES
+    base = priced_anchor(
+        "trainable", trained=VARIABLES, passing=(),
+        ops={"X": frozenset({generators}), "X_1": frozenset({own, critics})},
+    )  # fmt: skip
+    anchor = priced_anchor(
+        "extra:1", trained=(own, last), passing=("l2",), ops={"X": frozenset()}
+    )  # fmt: skip
+    terms, _ = layer_terms(FACTS, base, [base, anchor])
+    assert {(term.price, term.needed_by) for term in terms if term.mode == "pass_through"} == {
+        (2.0, frozenset({own, critics})),
+        (1.0, frozenset({generators})),
+    }
+
+
+def priced_anchor(
+    name: str, *, trained: tuple[str, ...], passing: tuple[str, ...],
+    ops: dict[str, frozenset[str]],
+) -> PricedAnchor:  # fmt: skip
+    """An anchor whose ops pass gradients through `l2`: 1 baseline step each in `base`, else 2."""
+    return PricedAnchor(
+        name=name,
+        modes={
+            layer.name: "pass_through" if layer.name in passing else "trainable"
+            for layer in FACTS.layers
+        },
+        trained=frozenset(trained),
+        ops=tuple(
+            PricedOp(
+                unit="l2", pass_=DX, needed_by=needed, price=1.0 if needed else 2.0, wait=0.0,
+                kernels=0.0, graph_op=graph_op,
+            )
+            for graph_op, needed in ops.items()
+        ),
+    )  # fmt: skip

@@ -128,7 +128,10 @@ def _passing(base: PricedAnchor, anchors: Sequence[PricedAnchor]) -> list[Term]:
 
     A step with several losses (a GAN's) may pass them through a layer more often than it does
     in that anchor, where not all of them have a variable that trains. The ops that are missing
-    there cost what they cost in the trainable anchor.
+    there cost what they cost in the trainable anchor. And TensorFlow numbers ops of one name in
+    each graph by itself, so that what an anchor calls `X` may be `X_1` of the trainable one. Where
+    nobody who trains in an anchor needs what it ran, by that name, it served whoever needs the
+    layer's other gradient ops.
     """
     needs = {op.graph_op: op.needed_by for op in base.ops if op.graph_op and op.needed_by}
     shown: set[str] = set()
@@ -137,9 +140,11 @@ def _passing(base: PricedAnchor, anchors: Sequence[PricedAnchor]) -> list[Term]:
         passed = {layer for layer, mode in anchor.modes.items() if mode == "pass_through"}
         fresh = passed - shown
         shown |= fresh
+        served = _served(base, anchor.trained)
         present = (
-            (op, needs.get(op.graph_op or "", frozenset()))
+            (op, served[op.unit] if named and named.isdisjoint(anchor.trained) else named)
             for op in anchor.ops
+            for named in (needs.get(op.graph_op or "", frozenset()),)
             if op.unit in fresh and op.pass_ in BACKWARD
         )
         missing = (
@@ -161,6 +166,15 @@ def _passing(base: PricedAnchor, anchors: Sequence[PricedAnchor]) -> list[Term]:
             for op, needed_by in (*present, *missing)
         ]
     return terms
+
+
+def _served(base: PricedAnchor, trained: frozenset[str]) -> dict[str, frozenset[str]]:
+    """By layer, who needs those of its gradient ops that run while these variables train."""
+    found: dict[str, frozenset[str]] = defaultdict(frozenset)
+    for op in base.ops:
+        if op.pass_ in BACKWARD and op.needed_by & trained:
+            found[op.unit] |= op.needed_by
+    return found
 
 
 def _updates(facts: ModelFacts, base: PricedAnchor) -> list[Term]:
