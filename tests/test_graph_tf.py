@@ -186,6 +186,18 @@ def test_two_tapes_in_one_step_are_both_seen(zoo: Any) -> None:
     }
 
 
+def test_a_tape_inside_of_a_layers_own_gradient_asks_for_nothing_itself(zoo: Any) -> None:
+    step = zoo.trace(zoo.recomputed, frozen=["again/inner/kernel", "again/inner/bias"])
+    assert len(step.recorder.tape_calls) == 1
+    trained = {"below/kernel", "below/bias", "head/kernel", "head/bias"}
+    assert step.facts.gradient_variables == trained
+    credited = {op.layer for op in step.graph.ops if op.pass_ == "weight_gradient"}
+    assert credited == {"below", "head"}
+    assert zoo.trace(zoo.recomputed).passes("MatMul")["again/inner"] == {
+        "forward", "weight_gradient", "activation_gradient", "other",
+    }  # fmt: skip
+
+
 def test_what_a_tape_gives_twice_from_equal_values_is_known_to_be_computed_once(zoo: Any) -> None:
     step = zoo.trace(zoo.asked_twice)
     run: dict[int, list[tuple[str, str, set[str]]]] = {}

@@ -277,6 +277,28 @@ def function_inside() -> Any:
     return keras.Model(inputs, L.Dense(2, name="head")(x))
 
 
+class Recomputed(L.Layer):
+    """Computes its inner layer's forward pass again in the backward pass."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = L.Dense(4, name="inner")
+
+    def build(self, shape: Any) -> None:
+        self.inner.build(shape)
+        super().build(shape)
+
+    def call(self, x: Any) -> Any:
+        return tf.recompute_grad(self.inner)(x)
+
+
+def recomputed() -> Any:
+    inputs = keras.Input((5,))
+    x = L.Dense(4, name="below")(inputs)
+    x = Recomputed(name="again")(x)
+    return keras.Model(inputs, L.Dense(2, name="head")(x))
+
+
 class AskedTwice(keras.Model):
     """A persistent tape that is asked for each part of the model by itself."""
 

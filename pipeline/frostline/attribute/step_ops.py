@@ -184,10 +184,12 @@ def _backward_layers(
     masks: Sequence[int],
     forward: Mapping[int, str | None],
 ) -> dict[int, str | None]:
-    names = ForwardNames()
+    names, computed_again = ForwardNames(), ForwardNames()
     for number, (op, group) in enumerate(zip(step.ops, groups, strict=True)):
         if group is OpGroup.FORWARD:
             names.add(op.own_name, forward[number])
+        elif group in (OpGroup.BACKWARD, OpGroup.OTHER) and op.creator is not None:
+            computed_again.add(op.own_name, op.creator)  # the last of them, nothing may read
     readers = readers_of(step.flow.sources)
     backward = {
         position: None
@@ -196,10 +198,18 @@ def _backward_layers(
     }
 
     def named(op: PlainOp) -> Credit:
-        """A loop keeps values for its gradient in its forward body: there the creator is known."""
-        if op.creator is not None:
-            return op.creator
-        return names.layer_of_gradient(op.own_name)
+        """The layer whose op it differentiates.
+
+        A loop keeps values for its gradient in its forward body: there the creator is known. So it
+        is where a layer computes its gradient itself. If it computes its forward pass again for
+        that, ops of the layers inside of it are told by their names.
+        """
+        if op.creator is None:
+            return names.layer_of_gradient(op.own_name)
+        inner = computed_again.layer_of_gradient(op.own_name)
+        if isinstance(inner, str) and inner.startswith(f"{op.creator}/"):
+            return inner
+        return op.creator
 
     def neighbours(op: int, edges: Sequence[tuple[int, ...]]) -> list[int]:
         """Ops next to an op; arguments and loop variables between them are passed through."""

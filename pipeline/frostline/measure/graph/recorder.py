@@ -189,13 +189,16 @@ class StepRecorder:
     Attributes:
         credits: which layer call created each op.
         tape_calls: what the gradient tape was asked for and returned, in order; empty when the
-            step uses no `tf.GradientTape`, or uses one in a function that was traced before.
+            step uses no `tf.GradientTape`, or uses one in a function that was traced before. A tape
+            that a function with a gradient of its own asks meanwhile is no call of the step's:
+            `tf.recompute_grad` asks for all variables, frozen ones too, whatever is made of them.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.credits = OpCredits(model)
         self.tape_calls: list[TapeCall] = []
         self._model = weakref.ref(model)
+        self._asked = threading.local()
         self._optimizers: weakref.WeakSet[keras.Optimizer] = weakref.WeakSet()
         self._patches = ExitStack()
 
@@ -234,8 +237,13 @@ class StepRecorder:
         def gradient(
             tape: tf.GradientTape, /, target: Any, sources: Any, *args: Any, **kwargs: Any
         ) -> Any:
-            result = original(tape, target, sources, *args, **kwargs)
-            self._record(target, sources, result)
+            is_inner, self._asked.inside = getattr(self._asked, "inside", False), True
+            try:
+                result = original(tape, target, sources, *args, **kwargs)
+            finally:
+                self._asked.inside = is_inner
+            if not is_inner:
+                self._record(target, sources, result)
             return result
 
         return gradient
