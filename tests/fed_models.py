@@ -196,6 +196,37 @@ def built(by: str = "shape") -> Any:
     return model
 
 
+def weights_first() -> Any:
+    """A model that was built by its shape, and whose step reads a kernel before it calls it."""
+    import keras
+    import tensorflow as tf
+
+    class WeightsFirst(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="weights_first")
+            self.out = keras.layers.Dense(3, name="out")
+
+        def call(self, x: Any) -> Any:
+            return self.out(x)
+
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            kernel = self.out.kernel
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+                loss += tf.reduce_sum(tf.square(kernel))
+            weights = self.trainable_weights
+            self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+            return {"loss": loss}
+
+    model = WeightsFirst()
+    with warnings.catch_warnings():  # Keras says that it only believes the shape
+        warnings.simplefilter("ignore")
+        model.build((None, 6))
+    model.compile("sgd", "mse")
+    return model
+
+
 def triplets() -> Any:
     """A model of three inputs whose step takes the batch, three examples, as it is."""
     import keras

@@ -181,6 +181,20 @@ def test_a_subclassed_model_is_fed_what_it_was_built_with(by: str) -> None:
     assert set(y.numpy()) <= {0, 1, 2}
 
 
+def test_a_model_that_was_built_by_its_shape_has_variables_in_every_arm() -> None:
+    import tensorflow as tf
+
+    from frostline.measure.fed_arm import fed_arm
+    from frostline.measure.layers import owned_layers
+
+    entry, strategy = spec("weights_first"), tf.distribute.get_strategy()
+    first = fed_arm(entry, SETTING, strategy, seed=0)
+    second = fed_arm(entry, SETTING, strategy, seed=0, known=first.feed)
+    for each in (first, second):
+        (layer,) = owned_layers(each.arm.model)
+        assert [variable.path for variable in layer.variables] == ["out/kernel", "out/bias"]
+
+
 def test_a_step_may_take_a_batch_that_the_model_cannot_be_called_on() -> None:
     facts = inspected(spec("triplets", data="triplet_data"))
     assert [layer.name for layer in facts.layers] == ["net/sequential/side"]

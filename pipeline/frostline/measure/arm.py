@@ -110,7 +110,8 @@ class Arm:
         """Give a subclassed model its variables, and make a variant of a model that is to be one.
 
         Layers are named and frozen before the first step, so the variables are needed by then, and
-        a subclassed model has them only once it has been called. What the model's `call` does not
+        a subclassed model has them only once it has been called, even if it says that it is built:
+        of a shape alone, Keras makes none. What the model's `call` does not
         reach, or a model without one, gets them from a training step that is traced and never run.
         So does a model that cannot be called on the first part of a batch, where the training step
         is its own and may take the batch as a whole (three images, for instance).
@@ -122,7 +123,8 @@ class Arm:
             TrialError: it cannot be made a variant.
         """
         model = self.model
-        if not model.built and type(model).call is not keras.Model.call:
+        layers = model._flatten_layers(include_self=False)
+        if type(model).call is not keras.Model.call and not _all_built(model, *layers):
             batch = self._of_one_device(next(self.batches))
             inputs = batch[0] if isinstance(batch, tuple) else batch
             try:
@@ -132,8 +134,7 @@ class Arm:
                 if type(model).train_step is keras.Model.train_step:
                     raise
                 print(f"the model is not called on a batch: {_first_line(error)}", flush=True)
-        layers = model._flatten_layers(include_self=False)
-        if not all(layer.built for layer in layers):
+        if not _all_built(*model._flatten_layers(include_self=False)):
             try:
                 with self._strategy.scope(), without_updates():
                     trace_step(model, next(self.batches), self._strategy)
@@ -280,6 +281,10 @@ def trace_step(model: keras.Model, batch: Any, strategy: tf.distribute.Strategy)
         return strategy.run(model.train_step, args=(data,))
 
     return tf.function(step, autograph=False).get_concrete_function(batch)
+
+
+def _all_built(*layers: keras.Layer) -> bool:
+    return all(layer.built for layer in layers)
 
 
 def _first_line(error: Exception) -> str:
