@@ -95,7 +95,7 @@ def test_there_is_nothing_to_amend_without_a_commit(out: OutDir) -> None:
 def test_many_trials_are_amended_a_few_at_a_time(
     out: OutDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("frostline.store.outdir._TOGETHER", 2)
+    monkeypatch.setattr("frostline.store.amendments._TOGETHER", 2)
     ids = sorted(out.commits())[:3]
 
     def amendment(trial_id: str, step_ns: int) -> Amendment:

@@ -3,6 +3,7 @@
 schema          the tables as literal data, from row classes (`columns`); `arrow` checks rows
 address         where OUT lies, without showing its keys
 outdir          OUT: what is published there, and entered into the `manifest`
+amendments      what is computed later of committed trials, as changes of files
 lock            one driver at a time: on a disk; `claims` in a store; a `hold` by an `owner`
 table_files     where the rows of a trial lie
 publication     what a trial's publication changes, in order

@@ -10,29 +10,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
 import pyarrow as pa
 from pydantic import JsonValue
 
-from frostline.errors import StorageError, SweepError
+from frostline.errors import SweepError
 from frostline.store import lock
 from frostline.store.address import Address
-from frostline.store.arrow import Rows, TableDefectError, from_parquet, to_parquet, with_columns
-from frostline.store.files import FileChange, Files, Source
+from frostline.store.amendments import Amendment, changes_of
+from frostline.store.arrow import Rows
+from frostline.store.files import Files, Source
 from frostline.store.hold import Hold
 from frostline.store.local import LocalFiles
 from frostline.store.manifest import Manifest, parse_manifest, refuse_another_study, with_run
-from frostline.store.publication import TrialTables, checked, publication, replaced
+from frostline.store.publication import TrialTables, publication
 from frostline.store.read import CommitIndex, read_trials
 from frostline.store.remote import RemoteFiles
 from frostline.store.storage_errors import storage_errors
-from frostline.store.table_files import table_file
 from frostline.trial import STOPPING, StoppingRule
 
 MANIFEST = "manifest.json"
@@ -40,26 +37,7 @@ STUDY = "study.toml"
 _OWN_ENTRIES = frozenset({MANIFEST, STUDY, "tables", "tensorboard", "report", "logs"})
 NO_FILES: Mapping[str, Source] = MappingProxyType({})
 
-_TOGETHER = 256
-"""Trials that are amended together: their files are in memory meanwhile, some 40 kB each."""
-_READERS = 8
-
 __all__ = ["NO_FILES", "Amendment", "OutDir", "TrialTables"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amendment:
-    """What is computed later of a committed trial.
-
-    Attributes:
-        trial_id: a trial that is committed.
-        tables: rows by table, without `trials`; an empty list removes the trial from a table.
-        columns: new values in its row of `trials`.
-    """
-
-    trial_id: str
-    tables: Mapping[str, Rows]
-    columns: Mapping[str, object]
 
 
 class OutDir:
@@ -171,33 +149,12 @@ class OutDir:
             TableDefectError: rows or values do not fit the schema.
             StorageError: there is no such commit, or OUT cannot be read or written.
         """
-        waiting = iter(amendments)
         count = 0
-        with ThreadPoolExecutor(_READERS) as pool:
-            while several := list(islice(waiting, _TOGETHER)):
-                changes = list(pool.map(self._changes, several))
-                self.files.apply_in_any_order(each for tables, _ in changes for each in tables)
-                self.files.apply_in_any_order(row for _, row in changes if row is not None)
-                count += len(several)
+        for several in changes_of(self.files, amendments):
+            self.files.apply_in_any_order(each for one in several for each in one.tables)
+            self.files.apply_in_any_order(one.row for one in several if one.row is not None)
+            count += len(several)
         return count
-
-    def _changes(self, amendment: Amendment) -> tuple[list[FileChange], FileChange | None]:
-        """What an amendment does to a trial's tables, and to its row; None: it has no columns."""
-        if "trials" in amendment.tables:
-            raise TableDefectError("a row of trials is amended by columns, or published anew")
-        content = checked(amendment.trial_id, amendment.tables)
-        commit_file = table_file("trials", amendment.trial_id)
-        shown = f"{self.files.shown}/{commit_file}"
-        stored = self.files.read(commit_file)
-        if stored is None:
-            raise StorageError(f"cannot amend {shown}: it is not there; run the sweep again")
-        tables = list(replaced(amendment.trial_id, content))
-        if not amendment.columns:
-            return tables, None
-        with storage_errors("read", shown, self.files.scrub):
-            row = from_parquet(stored)
-        amended = to_parquet(with_columns("trials", row, amendment.columns))
-        return tables, FileChange(name=commit_file, source=amended)
 
     def put_file(self, source: Source, relative: str) -> None:
         """Put bytes, or a copy of a local file, at a name below OUT, atomically."""
