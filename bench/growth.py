@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -156,6 +157,7 @@ def _record(
     for _ in range(repeats):
         for size in sizes:
             asked = command(size)
+            os.sync()  # what was written for it is no part of what it takes
             done = subprocess.run(
                 [sys.executable, "-c", _CHILD, *asked], capture_output=True, text=True, cwd=HERE
             )
