@@ -80,8 +80,8 @@ LONG_COMPILED = frozenset(
         "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny",
     }
 )  # fmt: skip
-"""Models whose mirrored step XLA compiles for minutes (DenseNet121: more than ten, in 10 GB): these
-meet XLA on one device, and `mirrored` without XLA."""
+"""Models whose step XLA compiles for minutes (DenseNet121's, mirrored: more than ten, in 10 GB): these
+meet XLA once, on one device, and `mirrored` without it."""
 
 OWN = {
     "mlp_sequential": "",
@@ -227,13 +227,14 @@ def real() -> list[Family]:
 def covering(index: int, *, apart: bool = False) -> list[Setting]:
     """Three settings with every precision, compiler and strategy; which, the index decides.
 
-    `apart`: XLA only on one device.
+    `apart`: XLA once, on one device.
     """
+    jit, strategy = (0, 1) if apart else (index, index // 2)
     return [
         Setting(
             precision=precision,
-            jit=JITS[(at + index) % 2],
-            strategy=STRATEGIES[(at + (index + 1 if apart else index // 2)) % 2],
+            jit=JITS[(at + jit) % 2],
+            strategy=STRATEGIES[(at + strategy) % 2],
         )
         for at, precision in enumerate(PRECISIONS)
     ]
