@@ -80,8 +80,8 @@ LONG_COMPILED = frozenset(
         "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny",
     }
 )  # fmt: skip
-"""Models whose step XLA compiles for minutes (DenseNet121's, mirrored: more than ten, in 10 GB): these
-meet XLA once, on one device, and `mirrored` without it."""
+"""Models whose step XLA compiles for minutes (DenseNet121's, mirrored, for more than ten in 10 GB):
+these meet XLA once, on one device, and `mirrored` without it."""
 
 OWN = {
     "mlp_sequential": "",
