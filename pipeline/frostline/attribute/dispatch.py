@@ -22,6 +22,7 @@ from dataclasses import replace
 from frostline.attribute.costs import OpCost, apportion
 from frostline.attribute.rules import AHEAD, DISPATCH
 from frostline.attribute.step_graph import PASSES, GraphOp, Pass, StepGraph
+from frostline.attribute.walk import firsts_of
 from frostline.trace.ops import Trace
 
 _NEVER_RUN = frozenset({"Const", "Identity", "IdentityN", "NoOp", "Placeholder"})
@@ -40,24 +41,20 @@ def dispatched(trace: Trace, graph: StepGraph | None) -> bool:
 def unobserved(costs: Iterable[OpCost], graph: StepGraph) -> tuple[GraphOp, ...]:
     """The ops of the traced step that were run and left no event, in creation order."""
     observed = {cost.graph_op for cost in costs}
-    seen = {_first(number, op) for number, op in enumerate(graph.ops) if op.op_name in observed}
+    firsts = firsts_of(op.repeats for op in graph.ops)
+    seen = {first for first, op in zip(firsts, graph.ops, strict=True) if op.op_name in observed}
     returned = set(graph.trained)
     trained = {position for position, path in enumerate(graph.variables) if path in returned}
     ran: dict[int, GraphOp] = {}
-    for number, op in enumerate(graph.ops):
+    for first, op in zip(firsts, graph.ops, strict=True):
         if (
             op.pass_ != "other"
             and op.op_type not in _NEVER_RUN
-            and (first := _first(number, op)) not in seen
+            and first not in seen
             and (not op.needed_by or not trained.isdisjoint(op.needed_by))
         ):
             ran.setdefault(first, op)
     return tuple(ran.values())
-
-
-def _first(number: int, op: GraphOp) -> int:
-    """The first of the ops that compute the same as this one, which are run once."""
-    return number if op.repeats is None else op.repeats
 
 
 def unobserved_by_pass(

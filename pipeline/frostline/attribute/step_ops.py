@@ -47,7 +47,7 @@ class PlainOp:
     op_type: str
     creator: str | None
     vertices: tuple[int, ...]
-    repeats: int | None = None
+    repeats: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,12 +121,14 @@ def union(masks: Iterable[int]) -> int:
     return reduce(or_, masks, 0)
 
 
-def with_repeats(masks: Sequence[int], repeats: Sequence[int | None]) -> list[int]:
-    """Per op, the union of its mask and those of all ops that compute the same.
+def firsts_of(repeats: Iterable[int | None]) -> list[int]:
+    """Per op, the first that computes the same; `repeats` holds None for that one itself."""
+    return [number if first is None else first for number, first in enumerate(repeats)]
 
-    `repeats` holds per op the position of the first of them, None for that one itself.
-    """
-    firsts = [number if first is None else first for number, first in enumerate(repeats)]
+
+def with_repeats(masks: Sequence[int], repeats: Iterable[int | None]) -> list[int]:
+    """Per op, the union of its mask and those of all ops that compute the same."""
+    firsts = firsts_of(repeats)
     together = [0] * len(masks)
     for first, mask in zip(firsts, masks, strict=True):
         together[first] |= mask
