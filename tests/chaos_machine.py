@@ -69,6 +69,7 @@ class Machine(Scene):
         self.stopped: set[str] = set()
         self.codes: list[int] = []
         self.wrong: list[str] = []
+        self._waiting: set[psutil.Process] = set()
         self.study = folder / "study.toml"
         asked = (HERE / "chaos_study.toml").read_text()
         for before, now in (
@@ -233,11 +234,17 @@ class Machine(Scene):
             time.sleep(0.05)
 
     def _left(self, *, after_a_kill: bool) -> list[psutil.Process]:
+        """What still runs, but for what waits for the GCS of a driver that was killed.
+
+        The next run may end before they have stopped to wait.
+        """
         found = []
         for process in self.marked():
             with suppress(psutil.Error):
                 said = " ".join(process.cmdline())
-                if not (after_a_kill and said.startswith(_OUTLIVE_A_DRIVER)):
+                if after_a_kill and said.startswith(_OUTLIVE_A_DRIVER):
+                    self._waiting.add(process)
+                if process not in self._waiting:
                     found.append(process)
         return found
 

@@ -97,8 +97,9 @@ def test_optimizer_precision_compiler_and_input_change_no_ops_pass(
     assert assigns == {"optimizer"}
     updated = {op.layer for op in step.graph.ops if op.op_type == "AssignSubVariableOp"}
     assert updated == {*convolutions, "head"}
-    finite = {op.pass_ for op in step.graph.ops if op.op_type == "IsFinite"}
-    assert finite <= {"optimizer"}
+    # Whether the update is made, and after how many of them the loss scale grows.
+    decides = {op.pass_ for op in step.graph.ops if op.op_type in ("IsFinite", "If", "Equal")}
+    assert decides == ({"optimizer"} if settings.get("policy") else set())
 
 
 def test_a_dataset_iterator_puts_the_step_behind_a_call(zoo: Any) -> None:

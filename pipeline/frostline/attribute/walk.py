@@ -44,7 +44,8 @@ class StepFlow:
         gradients: per variable (its bit's position), the vertices of its gradient. Positions that
             stand for no variable of the model are allowed.
         results: outputs of the step and updates of states that are not the optimizer's.
-        updates: updates of trained variables and of the optimizer's own.
+        updates: updates of trained variables and of the optimizer's own, and branches and loops
+            that write nothing else.
         effects: other ops that are run for their effect and not for their value (branches that
             hold updates).
     """

@@ -39,6 +39,7 @@ class FlatOp:
             two branches hold ops of the same name.
         own_name: its name in the function that holds it.
         op_type: TensorFlow op type.
+        caller: position of the op that calls the function that holds it; None in the outermost.
         call: the layer call (index into `OpCredits.calls`) that created it, or the function that
             holds it; None outside of all.
         trips: how often it runs in a step; None inside a loop of unknown length.
@@ -50,6 +51,7 @@ class FlatOp:
     name: str
     own_name: str
     op_type: str
+    caller: int | None
     call: int | None
     trips: int | None
     vertices: tuple[int, ...]
@@ -125,7 +127,7 @@ class _Scope:
     """One function body in place."""
 
     graph: func_graph.FuncGraph
-    prefix: str
+    caller: FlatOp | None
     trips: int | None
     arguments: tuple[int, ...]
     values: dict[str, tuple[int, ...]]
@@ -159,7 +161,7 @@ class _Flattener:
 
     def run(self, graph: func_graph.FuncGraph) -> FlatGraph:
         flat = self._flat
-        scope = self._body(graph, prefix="", call=None, trips=1)
+        scope = self._body(graph, caller=None, trips=1)
         outside = {id(inner): outer for outer, inner in graph.captures}
         for tensor, vertex in zip(graph.inputs, scope.arguments, strict=True):
             if id(tensor) in outside:
@@ -169,16 +171,17 @@ class _Flattener:
         return flat
 
     def _body(
-        self, graph: func_graph.FuncGraph, *, prefix: str, call: int | None, trips: int | None
+        self, graph: func_graph.FuncGraph, *, caller: FlatOp | None, trips: int | None
     ) -> _Scope:
         arguments = tuple(self._vertex(None) for _ in graph.inputs)
         values: dict[str, tuple[int, ...]] = {
             tensor.op.name: (vertex,)
             for tensor, vertex in zip(graph.inputs, arguments, strict=True)
         }
-        scope = _Scope(graph=graph, prefix=prefix, trips=trips, arguments=arguments, values=values)
+        scope = _Scope(graph=graph, caller=caller, trips=trips, arguments=arguments, values=values)
         self._flat._scopes.setdefault(id(graph), []).append(scope)
         creators = self._recorded.of_graph(graph)
+        call = None if caller is None else caller.call
         entered = []
         for operation in graph.get_operations():
             if operation.name in values:
@@ -203,11 +206,13 @@ class _Flattener:
         functional = operation.type in CALLS | BRANCHES | LOOPS
         apart = functional or operation.type == "IdentityN"
         count = max(1, len(operation.outputs)) if apart else 1
+        prefix = "" if scope.caller is None else f"{scope.caller.name}/"
         flat_op = FlatOp(
             position=position,
-            name=self._unique(scope.prefix + operation.name),
+            name=self._unique(prefix + operation.name),
             own_name=operation.name,
             op_type=operation.type,
+            caller=None if scope.caller is None else scope.caller.position,
             call=call,
             trips=scope.trips,
             vertices=tuple(self._vertex(position) for _ in range(count)),
@@ -240,7 +245,7 @@ class _Flattener:
             else:
                 trips = [flat_op.trips * rounds, flat_op.trips * (rounds + 1)]
         return [
-            self._body(graph, prefix=f"{flat_op.name}/", call=flat_op.call, trips=times)
+            self._body(graph, caller=flat_op, trips=times)
             for graph, times in zip(graphs, trips, strict=True)
             if graph is not None
         ]

@@ -8,12 +8,13 @@ that it does not matter who holds an optimizer.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from tensorflow.python.framework import func_graph, ops
 
 from frostline.attribute.walk import StepFlow, downstream, upstream
+from frostline.measure.graph.called_functions import BRANCHES, LOOPS
 from frostline.measure.graph.flatten import FlatGraph
 from frostline.measure.graph.recorder import Gradient, StepRecorder, TapeCall, TensorRef
 
@@ -84,8 +85,9 @@ def flow_of(
 
     An update is part of training where a gradient leads to it, where an optimizer owns what it
     writes, where it writes a trained variable from outside of all layers (weight decay), or where
-    what it writes is read for updates alone (a decaying rate). What a layer assigns to its own
-    variables while it is called belongs to the forward pass.
+    what it writes is read for updates alone (a decaying rate). So is a branch or a loop that writes
+    nothing else (a loss scale that grows after so many steps), with what decides about it. What a
+    layer assigns to its own variables while it is called belongs to the forward pass.
     """
     other = len(positions)  # stands for every variable that is trained without being the model's
     gradients: dict[int, set[int]] = {}
@@ -105,6 +107,7 @@ def flow_of(
         or (written & asked and outside_of_layers(flat, vertex))
     }
     updates |= _for_updates_alone(flat, writes, updates, losses)
+    updates |= _holding_updates_alone(flat, writes.keys(), updates)
     return StepFlow(
         sources=flat.sources,
         losses=losses,
@@ -135,6 +138,25 @@ def _for_updates_alone(
         vertex
         for vertex, written in writes.items()
         if vertex not in updates and written and written <= read
+    }
+
+
+def _holding_updates_alone(
+    flat: FlatGraph, writes: Collection[int], updates: Collection[int]
+) -> set[int]:
+    """Vertices of the branches and loops in which every write is an update, and there is one."""
+    holding: dict[int, bool] = {}
+    for vertex in writes:
+        position = flat.op_of[vertex]
+        caller = None if position is None else flat.ops[position].caller
+        while caller is not None:
+            holding[caller] = holding.get(caller, True) and vertex in updates
+            caller = flat.ops[caller].caller
+    return {
+        vertex
+        for caller, alone in holding.items()
+        if alone and flat.ops[caller].op_type in BRANCHES | LOOPS
+        for vertex in flat.ops[caller].vertices
     }
 
 

@@ -130,7 +130,7 @@ def flat_step(recorder: StepRecorder, owned: tuple[OwnedLayer, ...]) -> FlatStep
         ),
         facts=StepFacts(
             gradient_variables=frozenset(asked(calls, variables, positions)),
-            assigned_variables=written(variables, handles, writes, flow.updates),
+            assigned_variables=written(variables, handles, writes, writes.keys() & flow.updates),
             self_assigned_variables=written(variables, handles, writes, own_writes),
             unconnected_variables=unconnected(calls, variables, positions),
             cycle=math.lcm(cycle_of_graph(flat), cycle_of_optimizers(optimizers)),
