@@ -282,6 +282,29 @@ def remainder_data(model: Any, batch_size: int) -> Any:
     return tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)
 
 
+def python_data(model: Any, batch_size: int) -> Any:
+    """The same as Keras's own kind of dataset, which is asked for one batch after the other."""
+    import keras
+    import numpy as np
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return -(-10 // batch_size)
+
+        def __getitem__(self, index: int) -> Any:
+            rows = np.arange(10)[index * batch_size : (index + 1) * batch_size]
+            return np.ones((len(rows), 6), "float32"), np.eye(4, dtype="float32")[rows % 4]
+
+    return Batches()
+
+
+def arrays_data(model: Any, batch_size: int) -> Any:
+    """No dataset."""
+    import numpy as np
+
+    return np.ones((batch_size, 6)), np.ones((batch_size, 4))
+
+
 def inputs_data(model: Any, batch_size: int) -> Any:
     """Six features and no targets."""
     import tensorflow as tf
@@ -340,6 +363,15 @@ def with_its_data() -> Any:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="out")])
     model.compile("sgd", "mse")
     return model, tf.data.Dataset.from_tensors((tf.ones((8, 3)), tf.zeros((8, 2))))
+
+
+def with_batches(kind: str) -> Any:
+    """A model beside Keras's own kind of dataset, or beside arrays."""
+    import keras
+
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4, name="out")])
+    model.compile("sgd", "mse")
+    return model, {"python": python_data, "arrays": arrays_data}[kind](model, 8)
 
 
 def autoencoder() -> Any:

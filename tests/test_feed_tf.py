@@ -203,17 +203,21 @@ def test_a_step_may_take_a_batch_that_the_model_cannot_be_called_on() -> None:
     assert caught.value.kind == "NeedsData"
 
 
-def test_a_builder_may_return_its_dataset() -> None:
+@pytest.mark.parametrize(
+    "entry",
+    [spec("with_its_data"), spec("with_batches", kwargs='{"kind": "python"}')],
+    ids=["tensors", "python"],
+)
+def test_a_builder_may_return_its_dataset(entry: Any) -> None:
     import tensorflow as tf
 
     from frostline.measure.batches import feed
     from frostline.measure.build import build
 
-    entry = spec("with_its_data")
-    assert inspected(entry).batch_size == 8
     model, _ = build(entry, SETTING, seed=0)
     found = feed(model, entry, SETTING, tf.distribute.get_strategy(), seed=0)
-    assert found.examples_per_batch == 8
+    assert inspected(entry).batch_size == 8
+    assert len(next(found.batches)[0]) == 8
 
 
 @pytest.mark.parametrize(
@@ -246,15 +250,23 @@ def test_data_that_a_model_does_not_take_is_said_before_any_trial() -> None:
     [
         ("a_layer", "NotAModel", r"wrap the layer: keras.Sequential\(\[keras.Input\(shape\)"),
         ("not_a_model", "NotAModel", "returned int"),
+        ("with_batches", "NotAModel", r"returned \(keras.Model, tuple\), .*\.from_tensor_slices"),
         ("cut_off", "NoGradients", "Keras says 'No gradients provided"),
         ("untrained", "NoGradients", "no trainable value moves"),
     ],
 )
 def test_what_cannot_work_is_refused_by_inspection(name: str, kind: str, words: str) -> None:
-    module = "fed_models" if name == "a_layer" else "sample_models"
+    module = "fed_models" if name in ("a_layer", "with_batches") else "sample_models"
+    kwargs = '{"kind": "arrays"}' if name == "with_batches" else "{}"
     with pytest.raises(TrialError, match=words) as caught:
-        inspected(spec(name, module=module))
+        inspected(spec(name, module=module, kwargs=kwargs))
     assert caught.value.kind == kind
+
+
+def test_data_that_is_no_dataset_is_refused() -> None:
+    with pytest.raises(TrialError, match="returned tuple; return a tf") as caught:
+        inspected(spec("dense", data="arrays_data", module="sample_models"))
+    assert caught.value.kind == "NotADataset"
 
 
 def test_a_builder_that_chooses_another_backend_is_refused(monkeypatch: Any) -> None:
@@ -271,14 +283,15 @@ def test_ragged_batches_are_inspected() -> None:
     assert facts.by_name["out"].forward_flops == 2 * 4 * 4 + 4
 
 
-def test_a_dataset_without_drop_remainder_is_fed_in_whole_cycles() -> None:
+@pytest.mark.parametrize("data", ["remainder_data", "python_data"])
+def test_a_dataset_without_drop_remainder_is_fed_in_whole_cycles(data: str) -> None:
     import tensorflow as tf
 
     from frostline.measure.arm import Arm
     from frostline.measure.batches import feed
     from frostline.measure.build import build
 
-    entry = spec("dense", data="remainder_data", module="sample_models")
+    entry = spec("dense", data=data, module="sample_models")
     model, _ = build(entry, SETTING, seed=0)
     strategy = tf.distribute.get_strategy()
     found = feed(model, entry, SETTING, strategy, seed=0)

@@ -21,7 +21,14 @@ import tensorflow as tf
 
 from frostline.errors import TrialError
 from frostline.measure.arm import LONGEST_CYCLE
-from frostline.measure.build import load_callable, returned_dataset, user_code
+from frostline.measure.build import (
+    A_DATASET,
+    dataset_of,
+    full_name,
+    load_callable,
+    returned_dataset,
+    user_code,
+)
 from frostline.measure.memory_release import kept
 from frostline.measure.synthetic import synthetic_batch
 from frostline.trial import ModelSpec, Setting
@@ -121,14 +128,13 @@ def users_dataset(model: keras.Model, spec: ModelSpec, batch_size: int) -> tf.da
     path = spec.data
     make = load_callable(path, spec.search_path, "data")
     with user_code(f"data {path!r}"):
-        dataset = make(model, batch_size)
-    if not isinstance(dataset, tf.data.Dataset):
-        given = type(dataset).__name__
+        given = make(model, batch_size)
+        dataset = dataset_of(given)
+    if dataset is None:
         raise TrialError(
             "build",
             "NotADataset",
-            f"data {path!r} returned {given}, not a tf.data.Dataset; wrap arrays in "
-            "tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)",
+            f"data {path!r} returned {full_name(given)}; return {A_DATASET}",
         )
     return dataset
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from frostline.errors import TrialError
 from frostline.measure.eager import forget_eager_functions, keep_eager_functions
@@ -31,6 +32,10 @@ from frostline.optimizers import taken_apart
 from frostline.trial import ModelSpec, Setting
 
 DEFAULT_OPTIMIZER = "adam"
+A_DATASET = (
+    "a tf.data.Dataset (arrays: tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)) or a "
+    "keras.utils.PyDataset"
+)
 
 _datasets: weakref.WeakKeyDictionary[keras.Model, tf.data.Dataset] = weakref.WeakKeyDictionary()
 
@@ -67,9 +72,8 @@ def build(
         # A `tf.function` of the module has made its variables for the last model.
         forget_traces(getattr(builder, "__globals__", {}).values())
         with user_code(spec.builder), remat_scope(spec.variant):
-            model = builder(**kwargs)
+            model, dataset = _with_dataset(builder(**kwargs))
         keep_eager_functions(spec)
-        model, dataset = _with_dataset(model)
         _refuse_other_backend(spec)
         if not isinstance(model, keras.Model):
             raise _not_a_model(model, spec)
@@ -94,9 +98,20 @@ def returned_dataset(model: keras.Model) -> tf.data.Dataset | None:
 
 def _with_dataset(returned: Any) -> tuple[Any, tf.data.Dataset | None]:
     match returned:
-        case (keras.Model() as model, tf.data.Dataset() as dataset):
+        case (keras.Model() as model, given) if (dataset := dataset_of(given)) is not None:
             return model, dataset
     return returned, None
+
+
+def dataset_of(given: Any) -> tf.data.Dataset | None:
+    """What `fit` makes of a dataset or of Keras's own kind of one; None of anything else.
+
+    Raises:
+        Exception: whatever a `PyDataset` raises when its first batches are asked for.
+    """
+    if isinstance(given, keras.utils.PyDataset):
+        return PyDatasetAdapter(given).get_tf_dataset()
+    return given if isinstance(given, tf.data.Dataset) else None
 
 
 def _refuse_other_backend(spec: ModelSpec) -> None:
@@ -113,8 +128,12 @@ def _refuse_other_backend(spec: ModelSpec) -> None:
 
 
 def _not_a_model(returned: Any, spec: ModelSpec) -> TrialError:
-    given = f"{type(returned).__module__}.{type(returned).__name__}".removeprefix("builtins.")
+    given = full_name(returned)
     advice = "return the model"
+    match returned:
+        case (keras.Model(), beside):
+            given = f"(keras.Model, {full_name(beside)})"
+            advice = f"beside the model it may return {A_DATASET}"
     if isinstance(returned, keras.Layer):
         advice = "wrap the layer: keras.Sequential([keras.Input(shape), layer])"
     elif given.startswith("torch."):
@@ -128,6 +147,11 @@ def _not_a_model(returned: Any, spec: ModelSpec) -> TrialError:
         "NotAModel",
         f"builder {spec.builder!r} returned {given}, not a keras.Model; {advice}",
     )
+
+
+def full_name(value: Any) -> str:
+    """The class of a value as a user knows it."""
+    return f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
 
 
 def load_callable(path: str, search_path: tuple[str, ...], what: str) -> Any:
