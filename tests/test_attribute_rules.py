@@ -192,6 +192,14 @@ def test_the_input_pipeline_is_input(item: Piece):
     assert input_pipeline(ahead, context()) == Match(None, "input", "input:ahead")
 
 
+def test_python_inside_of_the_step_is_not_the_input_pipelines():
+    ops = (*OPS, g("reward/PyFunc", "PyFunc", "reward"))
+    inside = context(graph=replace(GRAPH, ops=ops))
+    found = place(piece("reward/PyFunc", "PyFunc"), inside)
+    assert (found.layer, found.pass_) == ("reward", "forward")
+    assert place(piece("PyFunc", "PyFunc"), inside).pass_ == "input"
+
+
 def test_eager_ops_are_other_and_say_so():
     eager = context(graph=None, eager=True)
     assert place(piece("Conv2DBackpropFilter", "Conv2DBackpropFilter"), eager) == Match(

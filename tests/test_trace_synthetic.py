@@ -324,6 +324,16 @@ def test_eager_ops_have_types_and_say_that_they_are_eager(converter, tmp_path: P
     assert "eagerly" in trace.warnings[0]
 
 
+def test_ops_outside_of_every_scope_are_not_taken_for_eager_ones(converter, tmp_path: Path):
+    """GIVEN a step that spends its time in Python THEN it is a compiled function all the same."""
+    thread = Line(7, "tf_Compute/1", [op("PyFunc:PyFunc", 100, 700), op("net/a/Relu:Relu", 850, 9)])
+    python = Event("EagerLocalExecute: __inference_step_3", 50, 900)
+    trace = convert(converter, tmp_path, [host(thread, Line(2, "python", [python]))])
+    assert not trace.eager
+    assert trace.warnings == ()
+    assert by_name(trace)["PyFunc"].self_ns == 700_000
+
+
 def test_a_trace_without_steps_is_refused_unless_it_is_foreign(converter, tmp_path: Path):
     plane = Plane("/host:CPU", [Line(7, "tf_Compute/1", [op("net/a/Relu:Relu", 100, 300)])])
     with pytest.raises(TraceError, match="no training steps"):

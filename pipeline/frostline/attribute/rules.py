@@ -34,7 +34,8 @@ from frostline.attribute.names import canonical
 from frostline.attribute.step_graph import is_input
 from frostline.trace.ops import EXECUTOR_TYPE
 
-_INPUT_TYPES = frozenset({"Dataset", "DeleteIterator", "PyFunc"})
+_INPUT_TYPES = frozenset({"Dataset", "DeleteIterator"})
+_PYTHON_TYPES = frozenset({"PyFunc", "EagerPyFunc"})
 _HOST_TO_DEVICE = frozenset({"MemcpyH2D", "MemcpyHtoD"})
 
 AHEAD = "input:ahead"
@@ -71,11 +72,16 @@ def copy_to_device(piece: Piece, _: Context) -> Match | None:
     return Match(None, "input", "copy:h2d") if piece.op_type in _HOST_TO_DEVICE else None
 
 
-def input_pipeline(piece: Piece, _: Context) -> Match | None:
-    """Whatever `tf.data` runs, and what draws from its iterators."""
+def input_pipeline(piece: Piece, context: Context) -> Match | None:
+    """Whatever `tf.data` runs, and what draws from its iterators.
+
+    Calls of Python are a generator's, unless they are in the graph of the step.
+    """
+    foreign = context.index is None or context.index.find(piece.op_name)[0] is None
     applies = (
         piece.in_input
         or piece.op_type in _INPUT_TYPES
+        or (piece.op_type in _PYTHON_TYPES and foreign)
         or is_input(piece.op_type)
         or piece.op_name.startswith("Iterator::")
     )

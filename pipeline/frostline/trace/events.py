@@ -72,7 +72,7 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
                 'tf.profiler.experimental.Trace("train", step_num=i, _r=1)'
             )
         connection.execute(queries.EVENTS, where)
-        _drop_what_is_repeated(connection, where)
+        in_functions = _drop_what_is_repeated(connection, where)
         warnings = _keep(connection, (first_ns, last_ns) if steps else None)
         connection.execute(queries.EXECUTOR, where)
         connection.execute(queries.RUNNING_ON, where)
@@ -89,7 +89,7 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
         )
         allocation = step_allocation(connection, where)
         allocations = op_allocations(connection, where, allocation.allocator) if allocation else ()
-    eager = _is_eager(groups)
+    eager = _is_eager(groups, in_functions=in_functions)
     if eager:
         warnings.append(
             "the step ran eagerly: op names carry no layer, so nothing can be attributed to one"
@@ -116,25 +116,31 @@ def _one(
     return row or ()
 
 
-def _is_eager(groups: tuple[EventGroup, ...]) -> bool:
+def _is_eager(groups: tuple[EventGroup, ...], *, in_functions: bool) -> bool:
     """Whether most of the time belongs to ops named by their type alone, as eager ops are.
 
-    Instructions of an XLA program are of a compiled function, whatever they are called.
+    Instructions of an XLA program are of a compiled function, whatever they are called, and so are
+    all ops of the host where its executor ran any: an op outside of every scope has a bare name.
     """
     bare_ns = named_ns = 0
     for op in (group.op for group in groups):
         copied = op.op_type.startswith("Memcpy")
         if op.in_input or copied or (op.op_type in ("", "Dataset") and not op.hlo_op):
             continue
-        if op.op_name in ("", op.op_type) and not op.hlo_op:
+        compiled = op.hlo_op or (in_functions and op.device.startswith("/host:"))
+        if op.op_name in ("", op.op_type) and not compiled:
             bare_ns += op.self_ns
         else:
             named_ns += op.self_ns
     return bare_ns > named_ns
 
 
-def _drop_what_is_repeated(connection: duckdb.DuckDBPyConnection, where: dict[str, str]) -> None:
-    """Drop launches of XLA programs, and eager calls where other events cover them."""
+def _drop_what_is_repeated(connection: duckdb.DuckDBPyConnection, where: dict[str, str]) -> bool:
+    """Drop launches of XLA programs, and eager calls where other events cover them.
+
+    Returns:
+        Whether the host's executor ran ops, which it does for compiled functions alone.
+    """
     (host_hlo, ops) = _one(
         connection,
         "SELECT count(*) FILTER (host AND hlo_op != ''), "
@@ -147,6 +153,7 @@ def _drop_what_is_repeated(connection: duckdb.DuckDBPyConnection, where: dict[st
     # Functions called eagerly contain ops; ops called eagerly are all there is in an eager trace.
     functions_only = "" if ops else " AND starts_with(op_type, '__inference_')"
     connection.execute(f"DELETE FROM found WHERE eager_call{functions_only}")
+    return bool(ops)
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, window: tuple[int, int] | None) -> list[str]:
