@@ -196,6 +196,44 @@ def built(by: str = "shape") -> Any:
     return model
 
 
+def called(words: bool = False) -> Any:
+    """A subclassed model that only a call on real tensors builds: a dict of ids and a mask."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    class Scaled(keras.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.scale = tf.Variable(np.ones(shape[-1]), dtype=tf.float32, name="scale")
+            tf.debugging.assert_equal(float(tf.reduce_sum(self.scale)), 4.0)
+
+        def call(self, x: Any) -> Any:
+            return x * self.scale
+
+    class Masked(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="masked")
+            self.emb = keras.layers.Embedding(50, 4, name="emb")
+            self.scaled = Scaled(name="scaled")
+            self.out = keras.layers.Dense(3, activation="softmax", name="out")
+
+        def call(self, given: Any) -> Any:
+            if words:
+                return self.out(self.scaled(tf.ones((2, 4))))
+            x = self.scaled(self.emb(given["ids"])) * given["mask"][..., None]
+            return self.out(keras.ops.sum(x, 1) / keras.ops.sum(given["mask"], 1, keepdims=True))
+
+    model = Masked()
+    with warnings.catch_warnings():  # Keras says that it could not build it before
+        warnings.simplefilter("ignore")
+        if words:
+            model(np.array([["a"], ["b"]]))
+        else:
+            model({"ids": np.zeros((2, 6), "int64"), "mask": np.ones((2, 6))})
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
 def weights_first() -> Any:
     """A model that was built by its shape, and whose step reads a kernel before it calls it."""
     import keras

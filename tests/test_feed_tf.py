@@ -171,13 +171,33 @@ def test_a_subclassed_model_is_fed_what_it_was_built_with(by: str) -> None:
     facts = inspected(entry)
     assert [layer.name for layer in facts.layers] == ["emb", "out"]
     (warning,) = facts.facts_warnings
-    assert "the shape that it was built with, (batch, 6): numbers in float32, ids" in warning
+    dtype = {"shape": "float32", "a call": "int32"}[by]
+    assert f"the shape that it was built with, (batch, 6) in {dtype}; they are ids" in warning
     model, _ = build(entry, SETTING, seed=0)
     x, y = first_batch(model, entry, SETTING, seed=0)
     assert (x.shape, y.shape) == ((4, 6), (4,))
     ids = set(x.numpy().ravel())
     assert len(ids) > 8
     assert ids <= set(range(50))
+    assert set(y.numpy()) <= {0, 1, 2}
+
+
+def test_a_subclassed_model_is_fed_what_its_builder_called_it_with() -> None:
+    from frostline.measure.batches import first_batch
+    from frostline.measure.build import build
+
+    entry = spec("called")
+    assert [layer.name for layer in inspected(entry).layers] == ["emb", "out"], (
+        "Keras trains no other variables"
+    )
+    model, _ = build(entry, SETTING, seed=0)
+    x, y = first_batch(model, entry, SETTING, seed=0)
+    assert {name: (each.shape, each.dtype.name) for name, each in x.items()} == {
+        "ids": ((4, 6), "int64"),
+        "mask": ((4, 6), "float32"),
+    }
+    assert set(x["ids"].numpy().ravel()) <= set(range(50))
+    assert set(x["mask"].numpy().ravel()) == {1}
     assert set(y.numpy()) <= {0, 1, 2}
 
 
@@ -224,6 +244,7 @@ def test_a_builder_may_return_its_dataset(entry: Any) -> None:
     ("entry", "words"),
     [
         (spec("strings"), "input 'words' takes strings"),
+        (spec("called", kwargs='{"words": true}'), "an input of the model takes strings"),
         (spec("strict_lookup"), "are ids, but no id stays inside"),
         (spec("loss_of", kwargs='{"kind": "pairs"}'), "what targets the loss `pairs` of output"),
         (spec("asks_for_more"), "not enough values to unpack"),

@@ -5,6 +5,7 @@ The rest of the program uses `messages`, `client` and `inspect_client`, which im
 process         the measuring process: requests in, replies out
 baseline        a warm baseline, and the trials measured against it
 build           a study's model entry -> a compiled Keras model
+called_with     what a builder called its model with
 batches         what feeds it: a dataset of the user's, or `synthetic` batches
 synthetic       batches that suit a model: `id_ranges` of its inputs, `targets` of its losses
 fresh_state     names and random numbers as in a new process, while compiled steps stay

@@ -23,6 +23,7 @@ import tensorflow as tf
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from frostline.errors import TrialError
+from frostline.measure.called_with import remembered_calls
 from frostline.measure.eager import forget_eager_functions, keep_eager_functions
 from frostline.measure.fresh_state import fresh_state
 from frostline.measure.fresh_step import forget_traces
@@ -71,7 +72,7 @@ def build(
             kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
         # A `tf.function` of the module has made its variables for the last model.
         forget_traces(getattr(builder, "__globals__", {}).values())
-        with user_code(spec.builder), remat_scope(spec.variant):
+        with user_code(spec.builder), remat_scope(spec.variant), remembered_calls():
             model, dataset = _with_dataset(builder(**kwargs))
         keep_eager_functions(spec)
         _refuse_other_backend(spec)

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from frostline.errors import TrialError
+from frostline.measure.called_with import called_with
 from frostline.measure.id_ranges import UnknownIdsError, id_ranges
 from frostline.measure.targets import draw_target, losses_of
 
@@ -72,8 +73,7 @@ def synthetic_batch(model: keras.Model, batch_size: int, *, seed: int) -> tuple[
 def _structures(model: keras.Model) -> tuple[Any, Any]:
     if (known := _symbolic(model)) is not None:
         return known
-    if (shapes := _built_with(model)) is not None:
-        inputs = keras.tree.map_shape_structure(_of_any_batch, shapes)
+    if (inputs := _built_with(model)) is not None:
         with contextlib.suppress(Exception):  # foreign code; it may take something else than floats
             return inputs, model.compute_output_spec(inputs)
     raise needs_data(
@@ -93,28 +93,34 @@ def _symbolic(model: keras.Model) -> tuple[Any, Any] | None:
 
 def assumed(model: keras.Model) -> str | None:
     """What synthetic inputs assume of a subclassed model, in words; None where all is known."""
-    if _symbolic(model) is not None or (shapes := _built_with(model)) is None:
+    if _symbolic(model) is not None or (inputs := _built_with(model)) is None:
         return None
-    shown = keras.tree.map_shape_structure(_batch_of, shapes)
+    shown = ", ".join(_batch_of(tensor) for tensor in keras.tree.flatten(inputs))
     return (
-        f"its synthetic inputs have the shape that it was built with, "
-        f"{', '.join(keras.tree.flatten(shown))}: numbers in {keras.config.floatx()}, ids where "
+        f"its synthetic inputs have the shape that it was built with, {shown}; they are ids where "
         f"they are looked up in a table. If it takes anything else, {GIVE_DATA}"
     )
 
 
 def _built_with(model: keras.Model) -> Any:
-    """Shapes with which a model was built, or called, that takes one argument; else None."""
-    shapes = getattr(model, "_build_shapes_dict", None) if model.built else None
-    return next(iter(shapes.values())) if shapes and len(shapes) == 1 else None
+    """What a model was called with, or built for, that takes one argument; else None."""
+    if not model.built:
+        return None
+    if (called := called_with(model)) is not None:
+        return called
+    shapes = getattr(model, "_build_shapes_dict", None)
+    if not shapes or len(shapes) != 1:
+        return None
+    return keras.tree.map_shape_structure(_of_any_batch, next(iter(shapes.values())))
 
 
 def _of_any_batch(shape: Sequence[int | None]) -> keras.KerasTensor:
     return keras.KerasTensor((None, *shape[1:]), dtype=keras.config.floatx())
 
 
-def _batch_of(shape: Sequence[int | None]) -> str:
-    return f"({', '.join(['batch', *map(str, shape[1:])])})"
+def _batch_of(tensor: keras.KerasTensor) -> str:
+    sizes = ["batch", *("?" if size is None else str(size) for size in tensor.shape[1:])]
+    return f"({', '.join(sizes)}) in {tensor.dtype}"
 
 
 def _name(tensor: Any) -> str:
