@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -173,11 +173,8 @@ class Solver:
         found = self._search(-self._worth, [within], fits, gap=self._gap)
         if found is None:
             return None
-        best = self._found(found.training)
-        proven = best.kept
-        if self._gap or found.is_cut:
-            proven = max(best.kept, min(1.0, -found.bound / _SCALE))
-        best = replace(best, kept_at_most=proven)
+        bound = min(1.0, -found.bound / _SCALE) if self._gap or found.is_cut else 0.0
+        best = self._found(found.training, bound)
         if found.is_cut or not thrifty:
             return best
         as_good = (self._worth, best.kept * _SCALE - _SLACK, np.inf)
@@ -189,13 +186,19 @@ class Solver:
         )
         if leaner is None:
             return best
-        lean = self._found(leaner.training)
-        proven = max(lean.kept, proven)
-        return min(replace(lean, kept_at_most=proven), best, key=attrgetter("share"))
+        # Where the search was exact, it keeps as much as the best one, up to the last digit.
+        lean = self._found(leaner.training, max(best.kept, bound) if bound else 0.0)
+        return min(lean, best, key=attrgetter("share"))
 
-    def _found(self, training: tuple[bool, ...]) -> Found:
+    def _found(self, training: tuple[bool, ...], bound: float = 0.0) -> Found:
+        """A configuration; `bound` is what a better one could keep, where that is more."""
         kept = self._kept(training)
-        return Found(training=training, kept=kept, share=self._price(training), kept_at_most=kept)
+        return Found(
+            training=training,
+            kept=kept,
+            share=self._price(training),
+            kept_at_most=max(kept, bound),
+        )
 
     def _kept(self, training: tuple[bool, ...]) -> float:
         return float(self._importance @ np.array(training))
