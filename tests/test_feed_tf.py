@@ -224,11 +224,11 @@ def test_a_step_may_take_a_batch_that_the_model_cannot_be_called_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry",
-    [spec("with_its_data"), spec("with_batches", kwargs='{"kind": "python"}')],
+    ("entry", "examples"),
+    [(spec("with_its_data"), 8), (spec("with_batches", kwargs='{"kind": "python"}'), 5)],
     ids=["tensors", "python"],
 )
-def test_a_builder_may_return_its_dataset(entry: Any) -> None:
+def test_a_builder_may_return_its_dataset(entry: Any, examples: float) -> None:
     import tensorflow as tf
 
     from frostline.measure.batches import feed
@@ -237,6 +237,7 @@ def test_a_builder_may_return_its_dataset(entry: Any) -> None:
     model, _ = build(entry, SETTING, seed=0)
     found = feed(model, entry, SETTING, tf.distribute.get_strategy(), seed=0)
     assert inspected(entry).batch_size == 8
+    assert found.examples_per_batch == examples
     assert len(next(found.batches)[0]) == 8
 
 

@@ -77,11 +77,10 @@ def input_pipeline(piece: Piece, context: Context) -> Match | None:
 
     Calls of Python are a generator's, unless they are in the graph of the step.
     """
-    foreign = context.index is None or context.index.find(piece.op_name)[0] is None
     applies = (
         piece.in_input
         or piece.op_type in _INPUT_TYPES
-        or (piece.op_type in _PYTHON_TYPES and foreign)
+        or (piece.op_type in _PYTHON_TYPES and in_graph(piece, context) is None)
         or is_input(piece.op_type)
         or piece.op_name.startswith("Iterator::")
     )

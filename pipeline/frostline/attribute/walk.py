@@ -47,7 +47,7 @@ class StepFlow:
         updates: updates of trained variables and of the optimizer's own, and branches and loops
             that write nothing else.
         effects: other ops that are run for their effect and not for their value (branches that
-            hold updates).
+            write other things as well).
     """
 
     sources: Sources

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from frostline.measure.graph.wrapped_methods import wrapped
 
@@ -47,29 +48,26 @@ def called_with(model: keras.Model) -> Any:
 
 
 def _tensors(given: Any) -> Any:
-    flat = keras.tree.flatten_with_path(given)
-    if not flat or not all(_is_dense(value) for _, value in flat):
+    """A call's argument as Keras tensors; None where some part of it cannot be one."""
+    tensors = [_tensor(path, value) for path, value in keras.tree.flatten_with_path(given)]
+    if not tensors or any(tensor is None for tensor in tensors):
         return None
-    return keras.tree.pack_sequence_as(given, [_tensor(path, value) for path, value in flat])
+    return keras.tree.pack_sequence_as(given, tensors)
 
 
-def _is_dense(value: Any) -> bool:
-    shape = getattr(value, "shape", None)
-    ragged_or_sparse = hasattr(value, "row_splits") or hasattr(value, "dense_shape")
-    return hasattr(value, "dtype") and not ragged_or_sparse and bool(_sizes(shape))
-
-
-def _sizes(shape: Any) -> tuple[int | None, ...]:
-    """Sizes of a shape; none where it has no axis, or is not known."""
-    return () if shape is None or getattr(shape, "rank", 1) is None else tuple(shape)
-
-
-def _tensor(path: tuple[Any, ...], value: Any) -> keras.KerasTensor:
-    dtype = _dtype(value.dtype)
+def _tensor(path: tuple[Any, ...], value: Any) -> keras.KerasTensor | None:
+    if isinstance(value, tf.RaggedTensor | tf.SparseTensor):
+        return None
+    try:
+        sizes, dtype = tuple(value.shape), _dtype(value.dtype)
+    except (AttributeError, TypeError, ValueError):  # no tensor, no known rank, a foreign type
+        return None
+    if not sizes:
+        return None
     if "float" in dtype:
         dtype = keras.config.floatx()  # as a layer casts what it is given
     name = path[-1] if path and isinstance(path[-1], str) else None
-    return keras.KerasTensor((None, *_sizes(value.shape)[1:]), dtype=dtype, name=name)
+    return keras.KerasTensor((None, *sizes[1:]), dtype=dtype, name=name)
 
 
 def _dtype(given: Any) -> str:

@@ -104,11 +104,9 @@ def assumed(model: keras.Model) -> str | None:
 
 def _built_with(model: keras.Model) -> Any:
     """What a model was called with, or built for, that takes one argument; else None."""
-    if not model.built:
-        return None
     if (called := called_with(model)) is not None:
         return called
-    shapes = getattr(model, "_build_shapes_dict", None)
+    shapes = getattr(model, "_build_shapes_dict", None) if model.built else None
     if not shapes or len(shapes) != 1:
         return None
     return keras.tree.map_shape_structure(_of_any_batch, next(iter(shapes.values())))

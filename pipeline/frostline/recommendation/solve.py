@@ -173,7 +173,8 @@ class Solver:
         found = self._search(-self._worth, [within], fits, gap=self._gap)
         if found is None:
             return None
-        bound = min(1.0, -found.bound / _SCALE) if self._gap or found.is_cut else 0.0
+        exact = not (self._gap or found.is_cut)
+        bound = 0.0 if exact else min(1.0, -found.bound / _SCALE)
         best = self._found(found.training, bound)
         if found.is_cut or not thrifty:
             return best
@@ -187,7 +188,7 @@ class Solver:
         if leaner is None:
             return best
         # Where the search was exact, it keeps as much as the best one, up to the last digit.
-        lean = self._found(leaner.training, max(best.kept, bound) if bound else 0.0)
+        lean = self._found(leaner.training, 0.0 if exact else best.kept_at_most)
         return min(lean, best, key=attrgetter("share"))
 
     def _found(self, training: tuple[bool, ...], bound: float = 0.0) -> Found:
