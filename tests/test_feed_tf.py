@@ -268,20 +268,26 @@ def test_data_that_a_model_does_not_take_is_said_before_any_trial() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "words"),
+    ("entry", "kind", "words"),
     [
-        ("a_layer", "NotAModel", r"wrap the layer: keras.Sequential\(\[keras.Input\(shape\)"),
-        ("not_a_model", "NotAModel", "returned int"),
-        ("with_batches", "NotAModel", r"returned \(keras.Model, tuple\), .*\.from_tensor_slices"),
-        ("cut_off", "NoGradients", "Keras says 'No gradients provided"),
-        ("untrained", "NoGradients", "no trainable value moves"),
+        (spec("a_layer"), "NotAModel", r"wrap the layer: keras.Sequential\(\[keras.Input\(shape\)"),
+        (spec("not_a_model", module="sample_models"), "NotAModel", "returned int"),
+        (
+            spec("with_batches", kwargs='{"kind": "arrays"}'),
+            "NotAModel",
+            r"returned \(keras.Model, tuple\), .*\.from_tensor_slices",
+        ),
+        (
+            spec("cut_off", module="sample_models"),
+            "NoGradients",
+            "Keras says 'No gradients provided",
+        ),
+        (spec("untrained", module="sample_models"), "NoGradients", "no trainable value moves"),
     ],
 )
-def test_what_cannot_work_is_refused_by_inspection(name: str, kind: str, words: str) -> None:
-    module = "fed_models" if name in ("a_layer", "with_batches") else "sample_models"
-    kwargs = '{"kind": "arrays"}' if name == "with_batches" else "{}"
+def test_what_cannot_work_is_refused_by_inspection(entry: Any, kind: str, words: str) -> None:
     with pytest.raises(TrialError, match=words) as caught:
-        inspected(spec(name, module=module, kwargs=kwargs))
+        inspected(entry)
     assert caught.value.kind == kind
 
 
