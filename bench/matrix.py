@@ -15,23 +15,24 @@ noise floor.
 The tests run `pairs()` of it. Exits 1 when any cell failed; cells that are there already are read,
 so that it may be ended and begun again. What came of a model replaces what is known of it in
 `bench/matrix.json`, of which `python docs/models_page.py` makes `docs/models.md`.
+
+`--again` measures those cells for longer, with more configurations, in which a model's predictions
+were off by more than 3% although the machine was quiet.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
+import matrix_record
 from held_out import held
-from results import machine
 from rich.console import Console
 from rich.table import Table
 
@@ -43,9 +44,6 @@ from frostline.store.sweep import Sweep, open_sweep
 from frostline.store.trial_row import TrialRow
 from frostline.study.study import Study, parse_study
 from frostline.sweep.run import run_sweep
-from frostline.version import __version__
-
-RECORD = Path(__file__).with_name("matrix.json")
 
 STYLES = (
     "residual", "separable", "concatenated", "upsampling", "encoder", "decoder", "patches",
@@ -97,6 +95,10 @@ HUB = ("bert", "gpt2", "vit", "llama", "t5", "resnet", "whisper")
 WITHOUT = {"hub_t5": "mixed_float16"}
 """KerasHub's T5 hides nothing by 0 * -1e9: in float16 that is 0 * -inf, and every loss is nan."""
 
+FEW = ("prefix:*/1", "random:1@0.5")
+MANY = ("prefix:*/5", "suffix:*/4", "random:3@0.5", "random:2@0.2", "norms", "biases")
+"""What is frozen besides the anchors, in short sweeps and in those that are measured again."""
+
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 JITS = ("false", "true")
 STRATEGIES = ("single", "mirrored")
@@ -112,7 +114,7 @@ precision = [{precisions}]
 jit_compile = [{jits}]
 strategy = [{strategies}]
 [freeze]
-policies = ["prefix:*/1", "random:1@0.5"]
+policies = [{policies}]
 [measure]
 target_ci = {target_ci}
 min_pairs = 10
@@ -142,6 +144,12 @@ class Setting:
 
     def __str__(self) -> str:
         return f"{self.precision}, jit {self.jit}, {self.strategy}"
+
+    @classmethod
+    def read(cls, words: str) -> Setting:
+        """What `str` wrote."""
+        precision, jit, strategy = words.split(", ")
+        return cls(precision=precision, jit=jit.removeprefix("jit "), strategy=strategy)
 
 
 SETTINGS = tuple(
@@ -255,6 +263,7 @@ def study(
     settings: Sequence[Setting],
     *,
     gpus: int = 0,
+    policies: Sequence[str] = FEW,
     target_ci: float = 0.05,
     max_pairs: int = 33,
 ) -> Study:
@@ -271,6 +280,7 @@ def study(
         precisions=listed(f'"{each.precision}"' for each in settings),
         jits=listed(each.jit for each in settings),
         strategies=listed(f'"{each.strategy}"' for each in settings),
+        policies=listed(f'"{each}"' for each in policies),
         gpus=gpus,
         target_ci=target_ci,
         max_pairs=max_pairs,
@@ -356,31 +366,29 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="models; default: all")
     parser.add_argument("--out", type=Path, default=Path("matrix-out"))
     parser.add_argument("--gpus", type=int, default=0, help="GPUs per trial")
+    parser.add_argument("--again", action="store_true", help="cells that were off, for longer")
     asked = parser.parse_args()
     known = {each.name: each for each in (*styles(), *own_steps(), *real())}
     if unknown := [name for name in asked.names if name not in known]:
         parser.error(f"no model called {', '.join(unknown)}; there are {', '.join(known)}")
+    if asked.again:
+        known = _off(known)
     console = Console(width=140)
     table = Table(title="Models", box=None, pad_edge=False)
     for column in ("model", "cells", "failed", "trials", "attributed", "noisy", "error", "minutes"):
         table.add_column(column, justify="left" if column == "model" else "right")
     failed = 0
     for name in asked.names or known:
+        if name not in known:
+            console.print(f"{name}: no cell of it is to be measured again")
+            continue
         family = known[name]
         began = time.monotonic()
-        found: list[Cell] = []
-        for number, settings in enumerate(family.parts):
-            out = str(asked.out / f"{name}-{number}")
-            try:
-                run_sweep(study([family], settings, gpus=asked.gpus), out)
-            except FrostlineError as error:
-                found += [_refused(name, setting, error) for setting in settings]
-                continue
-            found += cells(open_sweep(out))
+        found = _measure(family, asked)
         for cell in found:
             for problem in cell.problems:
                 console.print(f"{cell.model} ({cell.setting}) {problem}", markup=False)
-        record(family.builder, found)
+        matrix_record.write(family.builder, found, "again" if asked.again else "cells")
         wrong = sum(bool(cell.problems) for cell in found)
         failed += wrong
         minutes = (time.monotonic() - began) / 60
@@ -391,31 +399,36 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def record(builder: str, found: Sequence[Cell]) -> None:
-    """Put the cells of a model into `RECORD` in place of what is there of the same settings."""
-    known = json.loads(RECORD.read_text())["cells"] if RECORD.exists() else []
-    kept = {(each["model"], each["setting"]): each for each in known}
-    where = machine()
-    for cell in found:
-        error = held_out_error(cell.held_out)
-        kept[cell.model, cell.setting] = {
-            "model": cell.model,
-            "builder": builder,
-            "setting": cell.setting,
-            "trials": cell.trials,
-            "problems": list(cell.problems),
-            "attributed": cell.attributed,
-            "control_off": cell.control,
-            "noise_floor": cell.floor,
-            "held_out": error.count if error else 0,
-            "mean_error": error.mean_abs if error else None,
-            "largest_error": error.max_abs if error else None,
-            "machine": where,
-            "version": __version__,
-            "date": datetime.now(UTC).date().isoformat(),
-        }
-    lines = ",\n".join(json.dumps(kept[key]) for key in sorted(kept))
-    RECORD.write_text(f'{{"cells": [\n{lines}\n]}}\n')
+def _off(known: dict[str, Family]) -> dict[str, Family]:
+    """The families that are worse than they should be, with the settings where they are."""
+    off = matrix_record.worse_than_good(matrix_record.read()["cells"])
+    return {
+        name: replace(known[name], parts=tuple((Setting.read(words),) for words in settings))
+        for name, settings in off.items()
+        if name in known
+    }
+
+
+def _measure(family: Family, asked: argparse.Namespace) -> list[Cell]:
+    """Sweep a family under its settings; what is there already is read."""
+    found: list[Cell] = []
+    for number, settings in enumerate(family.parts):
+        if asked.again:
+            planned = study(
+                [family], settings, gpus=asked.gpus, policies=MANY, target_ci=0.03, max_pairs=60
+            )
+            words = str(settings[0]).replace(", ", "-").replace(" ", "-")
+            out = str(asked.out / f"{family.name}-{words}")
+        else:
+            planned = study([family], settings, gpus=asked.gpus)
+            out = str(asked.out / f"{family.name}-{number}")
+        try:
+            run_sweep(planned, out)
+        except FrostlineError as error:
+            found += [_refused(family.name, setting, error) for setting in settings]
+            continue
+        found += cells(open_sweep(out))
+    return found
 
 
 def _row(name: str, found: list[Cell], wrong: int, minutes: float) -> list[str]:

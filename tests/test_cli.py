@@ -267,6 +267,21 @@ def test_a_reason_that_trials_share_is_told_once():
     ]
 
 
+def test_a_trial_whose_row_was_found_is_no_failure_for_nothing():
+    console = Console(file=io.StringIO(), width=80)
+    found = {"earlier": True, "speedup": None, "speedup_low": None, "speedup_high": None}
+    with SweepProgress(console) as progress:
+        progress.on_planned({each: f"net {each}" for each in "abc"}, 0)
+        progress.on_outcome(outcome("a", status="failed", **found))
+        progress.on_outcome(outcome("b", status="failed", **found))
+        progress.on_outcome(outcome("c", **found))
+    assert console.file.getvalue().splitlines()[1:] == [  # type: ignore[attr-defined]
+        "[1/3] net a  failed and is stored; `frostline status` says why",
+        "[2/3] net b  failed and is stored; `frostline status` says why",
+        "[3/3] net c  is stored",
+    ]
+
+
 def test_on_a_terminal_a_bar_stands_in_for_the_lines():
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     said = run_three(console)

@@ -16,7 +16,7 @@ PLAIN = trial("prefix:1")
 
 
 def test_on_a_cpu_anchors_and_all_controls_have_three_long_windows() -> None:
-    from frostline.measure.profiler import windows_of
+    from frostline.measure.blocks import windows_of
 
     for each in (ANCHOR, *CONTROLS):
         assert windows_of(each, on_gpu=False) == (3, 2)
@@ -24,7 +24,7 @@ def test_on_a_cpu_anchors_and_all_controls_have_three_long_windows() -> None:
 
 
 def test_on_a_gpu_one_window_is_enough_and_an_anchors_is_long() -> None:
-    from frostline.measure.profiler import windows_of
+    from frostline.measure.blocks import windows_of
 
     assert windows_of(ANCHOR, on_gpu=True) == windows_of(CONTROLS[0], on_gpu=True) == (1, 2)
     for each in (*CONTROLS[1:], PLAIN):

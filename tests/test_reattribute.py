@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -159,13 +160,24 @@ def test_trials_without_a_usable_trace_are_left_and_named(out: Path, capsys) -> 
     said = capsys.readouterr()
     assert f"{rows['norms']['trial_id']}: left as it is, no trace of it was kept" in said.err
     assert f"{rows['biases']['trial_id']}: left as it is, its trace cannot be used" in said.err
-    assert "1 trials attributed again, 2 left as they are" in said.out
+    assert "1 trial attributed again, 2 left as they are" in said.out
     after = by_policy(open_sweep(str(out)))
     assert after["norms"] == rows["norms"]
     assert after["biases"] == rows["biases"]
     again = reattribute(str(out))
     assert by_policy(open_sweep(str(out))) == after
     assert again.predicted == 0
+
+
+def test_the_document_says_why_trials_are_left(out: Path, capsys) -> None:
+    rows = by_policy(open_sweep(str(out)))
+    assert main(["reattribute", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    norms, biases = rows["norms"]["trial_id"], rows["biases"]["trial_id"]
+    assert set(said["left"]) == {norms, biases}
+    assert said["left_because"][norms] == "no trace of it was kept"
+    assert said["left_because"][biases].startswith("its trace cannot be used")
+    assert said["untraced"] == {}
 
 
 @pytest.mark.parametrize("absolute", [False, True])

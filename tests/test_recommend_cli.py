@@ -36,6 +36,7 @@ from frostline.recommendation.verify import VerifyError, verify
 from frostline.recommendation.verify_batch import VerifiedBatch, verify_batch
 from frostline.store.sweep import open_sweep
 from frostline.study.study import Study
+from frostline.sweep.status import status
 
 FACTS = facts_of(chain(5), [[40, 4], [400], [30, 3], [300], [20]])
 NORMS = {"l0": 5.0, "l1": 1.0, "l2": 1.0, "l3": 1.0, "l4": 1.0}
@@ -426,6 +427,10 @@ def test_verifying_adds_one_trial_and_sets_it_beside_the_prediction(
     assert row.frozen_layers == found.pick.frozen_layers
     text = (folder / "study.toml").read_text()
     assert text == STUDY
+    state = status(folder)
+    assert (state.state, state.runs, state.planned) == ("interrupted", 1, None), (
+        "the sweep is what it was before"
+    )
 
     monkeypatch.chdir(beside.parent)  # OUT's own copy of the study, from beside the builders
     _, again = verified(folder, None)

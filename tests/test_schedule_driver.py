@@ -107,7 +107,11 @@ def ids(spec: LeaseSpec) -> list[str]:
 
 
 def drive(
-    executor: ScriptedExecutor, store: Store, *chunks: Sequence[Trial], limits: Limits = FAST
+    executor: ScriptedExecutor,
+    store: Store,
+    *chunks: Sequence[Trial],
+    limits: Limits = FAST,
+    lost_before: Sequence[str] = (),
 ) -> tuple[Heard, Driver]:
     heard = Heard()
     driver = Driver(
@@ -116,6 +120,7 @@ def drive(
         spec_of=lambda trials: replace(lease(Path("out"), []), trials=trials),
         limits=limits,
         listener=heard,
+        lost_before=lost_before,
     )
     driver.run([Chunk(trials=tuple(chunk)) for chunk in chunks])
     return heard, driver
@@ -168,6 +173,83 @@ def test_the_trial_at_work_is_charged_and_the_others_are_not() -> None:
     assert store.files == [events_path("b")]
     assert (row["status"], row["error_type"], row["attempts"]) == ("failed", "LeaseLost", 2)
     assert heard.by_id()["b"].status == "failed"
+
+
+def test_a_row_that_only_says_that_a_lease_was_lost_is_no_commit_of_a_later_lease() -> None:
+    """GIVEN lost trials of an earlier run WHEN a lease is lost again THEN they still run."""
+    store = Store()
+    store.status.update(a="failed", b="failed")
+    lose: Script = lambda spec: [  # noqa: E731
+        started("a"), LeaseLost(cause="node", message="reclaimed"),
+    ]  # fmt: skip
+    executor = ScriptedExecutor(lose)
+    heard, _ = drive(executor, store, trials("a", "b"), lost_before=("a", "b"))
+
+    assert [ids(spec) for spec in executor.specs] == [["a", "b"], ["a", "b"]]
+    assert {each: done.status for each, done in heard.by_id().items()} == {"a": "ok", "b": "ok"}
+
+
+def test_what_an_earlier_run_lost_and_this_lease_has_committed_counts() -> None:
+    store = Store()
+    store.status["a"] = "failed"
+
+    def commits_a(_: LeaseSpec) -> list[ExecutorEvent]:
+        store.status["a"] = "ok"
+        return [started("a"), LeaseLost(cause="node", message="reclaimed")]
+
+    executor = ScriptedExecutor(commits_a)
+    drive(executor, store, trials("a", "b"), lost_before=("a",))
+    assert [ids(spec) for spec in executor.specs] == [["a", "b"], ["b"]]
+
+
+class SideBySide(ScriptedExecutor):
+    """Plays the scripts of two leases in one look; notes how many run when one starts."""
+
+    window = 2
+
+    def __init__(self, *scripts: Script) -> None:
+        super().__init__(*scripts)
+        self.beside: list[int] = []
+        self._running = 0
+
+    def submit(self, spec: LeaseSpec) -> int:
+        self.beside.append(self._running)
+        self._running += 1
+        return super().submit(spec)
+
+    def poll(self, timeout_s: float) -> list[tuple[int, ExecutorEvent]]:
+        events = super().poll(timeout_s)
+        self._running -= sum(isinstance(event, LeaseEnded | LeaseLost) for _, event in events)
+        return events
+
+
+def test_where_memory_was_short_the_rest_runs_alone() -> None:
+    """GIVEN two leases that a machine's memory cannot hold together THEN they follow one another,
+    after all else."""
+
+    def killed(spec: LeaseSpec) -> list[ExecutorEvent]:
+        lost = LeaseLost(cause="worker", message="the node runs low", short_of_memory=True)
+        return [started(ids(spec)[0]), lost]
+
+    executor = SideBySide(killed, killed)
+    heard, _ = drive(executor, Store(), trials("a", "b"), trials("c"), trials("d"))
+
+    assert [ids(spec) for spec in executor.specs] == [["a", "b"], ["c"], ["d"], ["a", "b"], ["c"]]
+    assert executor.beside[:2] == [0, 1]
+    assert executor.beside[2:] == [0, 0, 0]
+    assert {outcome.status for outcome in heard.outcomes} == {"ok"}
+    assert any("trying again when nothing else runs" in notice for notice in heard.notices)
+
+
+def test_a_trial_that_has_no_memory_alone_either_is_given_up() -> None:
+    def killed(spec: LeaseSpec) -> list[ExecutorEvent]:
+        lost = LeaseLost(cause="worker", message="the node runs low", short_of_memory=True)
+        return [started(ids(spec)[0]), lost]
+
+    store = Store()
+    drive(SideBySide(killed, killed), store, trials("a", "b"))
+    assert store.rows["a"]["error_message"].startswith("its lease was lost with it 2 times, last")
+    assert store.status == {"a": "failed"}
 
 
 def test_a_lost_node_is_held_against_no_trial_before_its_last_attempt() -> None:

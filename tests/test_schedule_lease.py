@@ -234,6 +234,19 @@ def test_a_baseline_that_an_earlier_trial_took_down_is_opened_again(
     assert len(fake.requests("open")) == 2
 
 
+def test_a_baseline_that_is_gone_is_no_attempt_of_the_trial_that_finds_out(
+    fake: Fake, tmp_path: Path
+) -> None:
+    fake.behave({"a": ["fail"], "b": ["no-baseline", "ok"], "c": ["no-baseline", "no-baseline"]})
+    store = FakeStore()
+    spec = lease(tmp_path, ["a", "b", "c", "d"], limits=replace(FAST, max_attempts=1))
+    done = outcomes(run(spec, store))
+
+    assert [done[name].status for name in "abcd"] == ["failed", "ok", "failed", "ok"]
+    assert [store.rows[name]["attempts"] for name in "abcd"] == [1, 1, 1, 1]
+    assert store.rows["c"]["error_type"] == "NoBaseline", "another one would not help it"
+
+
 def test_a_timed_trial_without_a_trace_is_ok_and_says_so(fake: Fake, tmp_path: Path) -> None:
     fake.behave({"a": ["no-trace"]})
     store = FakeStore()
@@ -433,6 +446,16 @@ def test_a_process_whose_memory_does_not_come_back_is_replaced(fake: Fake, tmp_p
     pids = [pid for pid, _ in fake.requests("run")]
     assert len(set(pids[:4])) == 1
     assert pids[4] != pids[3]
+
+
+def test_a_process_whose_second_trial_failed_is_as_large_as_after_its_third(
+    fake: Fake, tmp_path: Path
+) -> None:
+    usual = f"rss:{3 << 30}"
+    fake.behave({"a": [usual], "b": ["fail"], "c": [usual], "d": [usual], "e": [usual]})
+    run(lease(tmp_path, ["a", "b", "c", "d", "e"]), FakeStore())
+
+    assert len({pid for pid, _ in fake.requests("run")}) == 1
 
 
 def test_a_process_is_replaced_after_a_set_number_of_trials(fake: Fake, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_dead_lease_is_tidied_up_after_and_a_living_one_is_left_alone(tmp_path
 
 
 def test_what_is_somebody_elses_is_not_touched(tmp_path: Path) -> None:
-    """What is no folder of this user's with mode 700 was not made by a lease of this user."""
+    """What is no folder of this user's, with the mode of one, no lease of this user has made."""
     outside = tmp_path / "outside"
     outside.mkdir(mode=0o700)
     (outside / "thesis").write_text("x")
@@ -63,11 +63,13 @@ def test_what_is_somebody_elses_is_not_touched(tmp_path: Path) -> None:
     os.mkfifo(base / "frostline-lease-00000c")  # opening it would wait for a writer
     (base / "frostline-lease-00000d").write_text("x")
     (base / "frostline-lease-00000e").mkdir(mode=0o755)
-    (base / "frostline-lease-notes").mkdir(mode=0o700)
+    (base / "frostline-lease-notes").mkdir(mode=0o1700)
+    (base / "frostline-demo-250131").mkdir(mode=0o700)  # an OUT of a careful user's
+    (base / "frostline-spool-100000").mkdir(mode=0o700)
     if os.geteuid() == 0:
-        (base / "frostline-lease-00000f").mkdir(mode=0o700)
+        (base / "frostline-lease-00000f").mkdir(mode=0o1700)
         os.chown(base / "frostline-lease-00000f", 4_000, 4_000)
-    (base / "frostline-lease-000010").mkdir(mode=0o700)  # of a dead lease
+    (base / "frostline-lease-000010").mkdir(mode=0o1700)  # of a dead lease
     before = set(base.iterdir())
     with scratch_folder(base):
         pass

@@ -42,6 +42,40 @@ def test_a_sweep_that_nobody_runs_is_interrupted_until_it_has_ended(out: Path, c
     assert group.fastest == "all_but_head" or (group.speedup or 0) > 1
 
 
+def run_of_a_part(out: Path) -> None:
+    """Note in the manifest a run that measured one trial more."""
+    path = out / "manifest.json"
+    manifest = json.loads(path.read_text())
+    part = {**manifest["runs"][-1], "trials_planned": 4, "of_part": True}
+    manifest["runs"].append({**part, "finished_at": datetime.now(UTC).isoformat()})
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_run_of_a_part_of_the_study_does_not_finish_it(out: Path):
+    run_of_a_part(out)
+    assert status_of(str(out)).state == "interrupted"
+    assert status_of(str(out)).planned is None
+
+
+def test_a_run_of_a_part_of_the_study_changes_no_plan(out: Path):
+    ended(out)
+    run_of_a_part(out)
+    found = status_of(str(out))
+    assert (found.state, found.planned, found.runs) == ("finished", 40, 1)
+
+
+def test_trials_that_the_study_no_longer_has_are_told_apart(out: Path, capsys):
+    ended(out)
+    path = out / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["runs"][-1]["trials_planned"] = 3
+    path.write_text(json.dumps(manifest))
+    there = status_of(str(out)).ok
+    assert main(["status", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"{there} trials are there; the study has 3 now, and those outside of it stay." in said
+
+
 def test_a_sweep_that_a_driver_holds_is_running(out: Path):
     with OutDir.open(str(out), create=False).lock():
         found = status_of(str(out))

@@ -277,10 +277,11 @@ def test_a_jobs_lines_are_shown_as_they_are_without_a_terminal() -> None:
 def test_on_a_terminal_good_trials_move_a_bar() -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
     with JobProgress(console) as progress:
-        for line in LINES:
+        for line in (*LINES, "[3/3] net c  failed for the same reason as trial 2"):
             progress.take(line)
     said = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "2/3" in said
+    assert "3/3" in said
+    assert "net c  failed for the same reason as trial 2" in said
     assert "failed in build: no such file" in said
     assert "note: lost a lease" in said
     assert "[1/3] net prefix:1" not in said

@@ -2,7 +2,9 @@
 
 In: nothing. Out: an empty folder for the length of a block. Refuses where none can be made. A
 process that is killed cannot tidy up; the next one of the same user on the same machine removes its
-folder. A lock on the folder says that it is in use; the kernel drops the lock with the process.
+folder. It knows such a folder by its name and by its mode, private with the sticky bit, which no
+folder of the user's has by chance. A lock on the folder says that it is in use; the kernel drops
+the lock with the process.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +23,7 @@ from frostline.errors import StorageError
 
 LEAST_FREE_BYTES = 64 * 10**6
 """Ray's logs, and the files of a trial until OUT has them."""
+_MODE = stat.S_ISVTX | stat.S_IRWXU
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NAMES = tuple(f"{prefix}{'[0-9a-f]' * 6}" for prefix in ("frost-", "frostline-*-"))
 
@@ -95,7 +99,7 @@ def _new(base: Path, prefix: str) -> tuple[Path, int]:
     while True:
         folder = base / f"{prefix}{secrets.token_hex(3)}"
         try:
-            folder.mkdir(mode=0o700)
+            folder.mkdir(mode=_MODE)
         except FileExistsError:
             continue
         # Until it is locked, another process may take it for one of the dead and remove it.
@@ -112,7 +116,7 @@ def _remove_if_dead(folder: Path) -> None:
     held = os.open(folder, _FOLDER)
     try:
         seen = os.fstat(held)
-        if seen.st_uid == os.getuid() and seen.st_mode & 0o777 == 0o700:
+        if seen.st_uid == os.getuid() and stat.S_IMODE(seen.st_mode) == _MODE:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
     finally:

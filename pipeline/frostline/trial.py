@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from frostline.variant import Variant, variant_key
 
+Keep = Literal["all", "anchors", "none"]
 Jit = Literal["auto", "true", "false"]
 Strategy = Literal["single", "mirrored"]
 Gpus = int | Literal["auto"]
@@ -146,7 +147,7 @@ class MeasureSpec:
     min_pairs: int
     max_pairs: int
     profile_steps: int
-    keep_traces: Literal["all", "anchors", "none"]
+    keep_traces: Keep
     seed: int
     gradient_norms: bool = False
     stopping: StoppingRule = STOPPING
@@ -201,3 +202,8 @@ class Trial:
     def frozen_fraction(self) -> float:
         """Frozen parameters / parameters trainable in the baseline."""
         return self.frozen_params / self.total_params if self.total_params else 0.0
+
+
+def keeps_trace(keep: Keep, trial: Trial) -> bool:
+    """Whether the trace of a trial stays on disk, where a study says which do."""
+    return keep == "all" or (keep == "anchors" and trial.anchor is not None)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import TextColumn
 from rich.text import Text
 
-from frostline.cli.progress import trials_bar
+from frostline.cli.progress import FAILED, trials_bar
 
 _TRIAL = re.compile(r"\[ *(?P<done>\d+)/(?P<total>\d+)\] (?P<rest>.*)")
 
@@ -47,6 +47,6 @@ class JobProgress:
                 total=int(trial["total"]),
                 last=trial["rest"][:40],
             )
-            if " failed in " not in line:
+            if FAILED not in line:
                 return
         self._console.print(Text(line), soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,10 +51,9 @@ def plan(
         asked = asked.with_gpus(min(1, here.gpus))
     slots = workers or slots_on(here, resources_of(asked))
     facts, failures = inspected(asked)
-    if not facts:
+    planned = plan_trials(asked, facts)
+    if not planned.groups:
         raise StudyError("nothing of the study can run:\n  " + "\n  ".join(failures))
-    buildable = tuple(model for model in asked.models if model.name in facts)
-    planned = plan_trials(replace(asked, models=buildable), facts)
     if workers is None:
         refuse_too_large(planned, facts, here, gpus=asked.gpus)
     tight = [] if workers else memory_warnings(planned, facts, here, gpus=asked.gpus)

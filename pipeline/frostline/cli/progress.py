@@ -30,6 +30,8 @@ MOST_SHOWN = 4
 """Running trials that are listed by name; a cluster runs more."""
 LATEST = 12
 """Results that are listed under the bar of a terminal."""
+FAILED = "  failed "
+"""What stands between a trial and why it failed, in a line."""
 
 
 def trials_bar(
@@ -131,19 +133,24 @@ class SweepProgress:
 
     def _line(self, outcome: TrialOutcome) -> Text:
         width = len(str(self._total))
-        line = Text(f"[{self._done:>{width}}/{self._total}] {self._label(outcome.trial_id)}  ")
+        line = Text(f"[{self._done:>{width}}/{self._total}] {self._label(outcome.trial_id)}")
         if outcome.status == "failed":
-            return line.append(self._reason(outcome), style="red")
+            return line.append(FAILED + self._reason(outcome), style="red")
+        line.append("  ")
+        if outcome.earlier and outcome.speedup is None:
+            return line.append("is stored")
         line.append(ratio_with_interval(outcome.speedup, outcome.speedup_low, outcome.speedup_high))
         if outcome.error_stage == "profile":
             line.append(" (no profile)", style="yellow")
         return line
 
     def _reason(self, outcome: TrialOutcome) -> str:
-        """Why a trial failed; a reason that many share is told once."""
-        reason = f"failed in {outcome.error_stage}: {outcome.error_message}"
+        """Why a trial failed, as it follows `FAILED`; a reason that many share is told once."""
+        if outcome.error_stage is None:  # its row was found, and not read
+            return "and is stored; `frostline status` says why"
+        reason = f"in {outcome.error_stage}: {outcome.error_message}"
         first = self._reasons.setdefault(reason, self._done)
-        return reason if first == self._done else f"failed for the same reason as trial {first}"
+        return reason if first == self._done else f"for the same reason as trial {first}"
 
     def _label(self, trial_id: str) -> str:
         return self._labels.get(trial_id, trial_id)

@@ -36,6 +36,7 @@ def reattribute(
 ) -> None:
     """Attribute every kept trace of a sweep again and predict every trial again; needs no GPU."""
     from frostline.sweep.reattribute import reattribute as attributed_again
+    from frostline.words import counted
 
     progress = err()
     done = attributed_again(
@@ -48,12 +49,21 @@ def reattribute(
     for notice in done.notices:
         note(notice)
     if as_json:
-        counts = {"rewritten": list(done.rewritten), "left": list(done.left)}
-        changed = {"predictions_changed": done.predicted, "notices": list(done.notices)}
-        print_document("reattribute", {**counts, **changed})
+        print_document(
+            "reattribute",
+            {
+                "rewritten": list(done.rewritten),
+                "left": list(done.left),
+                "left_because": dict(done.left),
+                "untraced": dict(done.untraced),
+                "predictions_changed": done.predicted,
+                "notices": list(done.notices),
+            },
+        )
         return
+    untraced = f"{len(done.untraced)} not traced again, " if done.untraced else ""
     out().print(
-        f"{len(done.rewritten)} trials attributed again, {len(done.left)} left as they are, "
-        f"the predictions of {done.predicted} changed",
+        f"{counted(len(done.rewritten), 'trial')} attributed again, {untraced}"
+        f"{len(done.left)} left as they are, the predictions of {done.predicted} changed",
         soft_wrap=True,
     )

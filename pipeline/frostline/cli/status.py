@@ -73,7 +73,10 @@ def _print(found: SweepStatus) -> None:
     from frostline.words import DASH, moment, ratio
 
     console = out()
-    of = "" if found.planned is None else f" of {found.planned}"
+    there = found.ok + found.failed
+    of, more = "" if found.planned is None else f" of {found.planned}", ""
+    if found.planned is not None and there > found.planned:
+        of, more = "", f"; the study has {found.planned} now, and those outside of it stay"
     failed = f", {found.failed} failed" if found.failed else ""
     console.print(Text(f"{found.study} in {found.out}", style="bold"))
     state = {
@@ -83,7 +86,7 @@ def _print(found: SweepStatus) -> None:
         "held elsewhere": f"is held by {found.holder}, which cannot be looked at from here",
     }[found.state]
     console.print(f"The sweep {state}.")
-    console.print(f"{found.ok + found.failed}{of} trials are there{failed}.")
+    console.print(f"{there}{of} trials are there{failed}{more}.")
     if found.began is not None:
         last = (
             "" if found.last_commit is None else f"; last trial begun {moment(found.last_commit)}"

@@ -15,13 +15,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from frostline.measure.arm import Arm
+from frostline.measure.blocks import windows_of
 from frostline.measure.short_error import short_error
 from frostline.trial import Trial
-
-_ANCHOR_LENGTH = 2
-"""How many times as long an anchor's windows are as those of a plain trial."""
-
-_ANCHOR_WINDOWS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,20 +86,6 @@ def profile_trial(trial: Trial, arm: Arm, n_steps: int, scratch: Path) -> Profil
             arm.run(arm.block_steps)
         windows.append(profile(arm, length * n_steps, scratch / f"profile-{number}"))
     return least_disturbed(windows)
-
-
-def windows_of(trial: Trial, *, on_gpu: bool) -> tuple[int, int]:
-    """How many windows a trial gets, and their length in windows of a plain trial.
-
-    On CPUs every control gets what the anchors get: the least disturbed of all stands for the
-    trainable anchor. A GPU is quiet (three controls of one sweep on an H200 differ by 0.1% in op
-    time), so one window of each anchor is enough there, and the other controls are plain trials.
-    """
-    if on_gpu:
-        return 1, _ANCHOR_LENGTH if trial.anchor is not None else 1
-    if trial.anchor is None and not trial.is_control:
-        return 1, 1
-    return _ANCHOR_WINDOWS, _ANCHOR_LENGTH
 
 
 def least_disturbed(windows: Sequence[ProfiledWindow]) -> ProfiledWindow:

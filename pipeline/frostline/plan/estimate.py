@@ -9,14 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from frostline.facts.model_facts import ModelFacts
-from frostline.measure.blocks import MIN_BLOCK_NS, block_steps, cold_steps, settling_steps
+from frostline.measure.blocks import (
+    MIN_BLOCK_NS,
+    block_steps,
+    cold_steps,
+    settling_steps,
+    windows_of,
+)
 from frostline.memory.expected import expected_bytes, least_bytes
 from frostline.plan.pace import Pace, pace_of
 from frostline.plan.trials import TrialGroup, TrialPlan
 from frostline.study.study import Study
-from frostline.trial import Trial
+from frostline.trial import Trial, keeps_trace
 from frostline.words import counted, span
 
 STEP_PER_FORWARD = 3.0
@@ -97,12 +104,12 @@ def estimate(
         leases: the trials of each lease, which follow one another; None: one lease a group.
     """
     groups = tuple(_of_group(group, facts[group.model.name], study) for group in plan.groups)
-    by_group = {(one.group.model, one.group.setting): one for one in groups}
+    by_trial = {trial.trial_id: one for one in groups for trial in one.group.trials}
     parts = [group.trials for group in plan.groups] if leases is None else list(leases)
     side_by_side = max(1, min(workers, len(parts)))
     low, high = (
         _wall_s(
-            [_lease_s(by_group[part[0].model, part[0].setting], len(part), end) for part in parts],
+            [_lease_s(by_trial[part[0].trial_id], len(part), end) for part in parts],
             side_by_side,
         )
         for end in (0, 1)
@@ -148,12 +155,13 @@ def _of_group(group: TrialGroup, facts: ModelFacts, study: Study) -> GroupEstima
         _ready_s(facts, pace, pace.first_step[0], fast_s),
         _ready_s(facts, pace, pace.first_step[1], slow_s),
     )
-    trials = len(group.trials)
-    kept = {
-        "all": trials,
-        "anchors": sum(trial.anchor is not None for trial in group.trials),
-        "none": 0,
-    }[measure.keep_traces]
+    windows = [windows_of(trial, on_gpu=study.gpus > 0) for trial in group.trials]
+    profiled = measure.profile_steps * fmean(count * length for count, length in windows)
+    kept = measure.profile_steps * sum(
+        length
+        for trial, (_, length) in zip(group.trials, windows, strict=True)
+        if keeps_trace(measure.keep_traces, trial)
+    )
     layers = len(facts.layers)
     # However much is frozen, the forward pass remains.
     fewest_s = measure.min_pairs * _pair_s(fast_s, fast_s / STEP_PER_FORWARD)
@@ -163,11 +171,11 @@ def _of_group(group: TrialGroup, facts: ModelFacts, study: Study) -> GroupEstima
         baseline_step_s=None if flops is None else slow_s,
         open_s=(pace.start_s + ready[0], pace.start_s + ready[1]),
         trial_s=(
-            ready[0] + _fixed_s(pace, 0) + measure.profile_steps * fast_s + fewest_s,
-            ready[1] + _fixed_s(pace, 1) + measure.profile_steps * slow_s + most_s,
+            ready[0] + _fixed_s(pace, 0) + profiled * fast_s + fewest_s,
+            ready[1] + _fixed_s(pace, 1) + profiled * slow_s + most_s,
         ),
-        trace_bytes=kept * layers * measure.profile_steps * TRACE_BYTES_PER_LAYER_STEP,
-        table_bytes=trials * layers * TABLE_BYTES_PER_LAYER,
+        trace_bytes=kept * layers * TRACE_BYTES_PER_LAYER_STEP,
+        table_bytes=len(group.trials) * layers * TABLE_BYTES_PER_LAYER,
     )
 
 

@@ -56,6 +56,9 @@ class TrialPlan:
 def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
     """Return the trials of a study; the facts of its models go by their names in the study.
 
+    Models without facts, which could not be built, are left out, and so are the variants of such
+    models. A policy that fits none of the others is then skipped with a notice: it may be meant for
+    those.
     Variants are measured against the baseline of the plain model, and each has anchors of its own.
     Two policies with the same configuration are one trial, named after the policy that the study
     lists first; the other policy is an alias. The anchors are part of every plan unless the study
@@ -63,17 +66,19 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
     the anchor `trainable`.
 
     Raises:
-        PolicyError: a policy freezes everything, or fits none of the models.
+        PolicyError: a policy freezes everything, or all facts are known and it fits none of them.
         StudyError: no policy gives anything to run.
     """
     notices: list[str] = []
-    refuse_misfits(
-        (*study.freeze.policies, *(policy for _, policy in study.freeze.schedule)),
-        (facts[model.name] for model in study.models),
-        granularity=study.freeze.granularity,
-        seed=study.seed,
-        where="freeze.policies",
-    )
+    built = {
+        spec.name for spec in study.model_specs() if {spec.name, spec.plain_name} <= facts.keys()
+    }
+    if not built:
+        return TrialPlan(trials=(), groups=(), notices=())
+    if all(model.name in built for model in study.models):
+        _refuse_misfits(study, facts)
+    else:
+        study = replace(study, models=tuple(each for each in study.models if each.name in built))
     asked = False
     groups: list[TrialGroup] = []
     for model, variants in _with_variants(study, facts):
@@ -118,6 +123,22 @@ def plan_trials(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
         groups=tuple(groups),
         notices=tuple(notices),
     )
+
+
+def _refuse_misfits(study: Study, facts: Mapping[str, ModelFacts]) -> None:
+    """Raise where what the study freezes fits none of its models."""
+    listed = {
+        "freeze.policies": study.freeze.policies,
+        "freeze.schedule": tuple(policy for _, policy in study.freeze.schedule),
+    }
+    for where, policies in listed.items():
+        refuse_misfits(
+            policies,
+            (facts[model.name] for model in study.models),
+            granularity=study.freeze.granularity,
+            seed=study.seed,
+            where=where,
+        )
 
 
 def _with_variants(

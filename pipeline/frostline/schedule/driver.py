@@ -4,8 +4,9 @@ In: chunks, an executor, the store. Out: events to a listener, and sums. What ha
 decided here, once for all executors. Of a lost lease, the trials that are committed count, the
 trial that was running is charged with the loss, and the rest runs again after a pause. A lease that
 says nothing for longer than its stage allows, because it is stopped or hangs, is ended and counts
-as lost. A trial that is charged too often becomes a failed row, so that every sweep ends. When all
-is done, anchors that were measured while the machine was slow run once more (`slow_anchors`).
+as lost. A trial that is charged too often becomes a failed row, so that every sweep ends. Where a
+machine had no memory left, the rest runs when nothing else does. When all is done, anchors that
+were measured while the machine was slow run once more (`slow_anchors`).
 
 A lost lease whose node is merely cut off may go on and commit a trial that runs again elsewhere;
 the later commit replaces the earlier one whole, so a reader still counts each trial once.
@@ -16,8 +17,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -50,6 +51,7 @@ from frostline.schedule.slow_anchors import Group, SlowAnchors, group_of
 from frostline.store.address import Address
 from frostline.store.spool import Stored
 from frostline.trial import Trial
+from frostline.words import counted
 
 _POLL_S = 0.2
 _TICK_S = 5.0  # a look at the leases takes less, unless this process was stopped itself
@@ -98,12 +100,14 @@ class _SubmittedLease:
     """A submitted lease: its trials that are not yet accounted for, and the one it is at.
 
     Attributes:
+        alone: nothing else runs beside it.
         heard_s: when it was heard of last, by the driver's clock; None while it waits in a queue.
     """
 
     left: dict[str, Trial]
     current: str | None = None
     stage: str = BEFORE
+    alone: bool = False
     heard_s: float | None = None
 
 
@@ -127,6 +131,7 @@ class Driver:
         still_ours: Callable[[], None] = lambda: None,
         noise: Mapping[Group, float] | None = None,
         beside: Mapping[Group, Mapping[str, Beside]] | None = None,
+        lost_before: Collection[str] = (),
     ) -> None:
         """Take what a drive needs.
 
@@ -139,10 +144,13 @@ class Driver:
             still_ours: raises when another driver has taken the results over.
             noise: noise floors over the controls that are committed already.
             beside: the baselines that committed trials were measured beside, by `trial_id`.
+            lost_before: trials of which an earlier run committed only that their lease was lost.
         """
         self.seconds: dict[str, float] = defaultdict(float)
         self.attempts: dict[str, int] = defaultdict(int)
         self._kills: dict[str, int] = defaultdict(int)
+        self._losses: dict[str, int] = defaultdict(int)
+        self._lost_before = frozenset(lost_before)
         self._noise: dict[Group, float] = dict(noise or {})
         self._slow = SlowAnchors(beside or {})
         self._executor = executor
@@ -153,6 +161,7 @@ class Driver:
         self._still_ours = still_ours
         self._order = itertools.count()
         self._waiting: list[tuple[float, int, tuple[Trial, ...]]] = []
+        self._alone: deque[tuple[Trial, ...]] = deque()
         self._leases: dict[int, _SubmittedLease] = {}
         self._clock = _Clock()
 
@@ -167,7 +176,7 @@ class Driver:
         for chunk in chunks:
             self._wait(chunk.trials, seconds=0.0)
         try:
-            while self._waiting or self._leases or self._measure_again():
+            while self._waiting or self._leases or self._alone or self._measure_again():
                 self._still_ours()
                 self._submit()
                 for number, event in self._executor.poll(_POLL_S):
@@ -195,23 +204,28 @@ class Driver:
         return bool(picked)
 
     def _submit(self) -> None:
+        if self._alone and not self._waiting and not self._leases:
+            self._start(self._alone.popleft(), alone=True)
         now = time.monotonic()
         while (
             self._waiting
             and self._waiting[0][0] <= now
             and len(self._leases) < self._executor.window
+            and not any(lease.alone for lease in self._leases.values())
         ):
-            trials = heapq.heappop(self._waiting)[2]
-            ids = [trial.trial_id for trial in trials]
-            spec = replace(
-                self._spec_of(trials),
-                attempts={each: self.attempts[each] for each in ids if each in self.attempts},
-                kills={each: self._kills[each] for each in ids if each in self._kills},
-                again={each: was for each, was in self._slow.again.items() if each in ids},
-                noise_floor=self._noise.get(group_of(trials[0])),
-            )
-            left = dict(zip(ids, trials, strict=True))
-            self._leases[self._executor.submit(spec)] = _SubmittedLease(left=left)
+            self._start(heapq.heappop(self._waiting)[2])
+
+    def _start(self, trials: tuple[Trial, ...], *, alone: bool = False) -> None:
+        ids = [trial.trial_id for trial in trials]
+        spec = replace(
+            self._spec_of(trials),
+            attempts={each: self.attempts[each] for each in ids if each in self.attempts},
+            kills={each: self._kills[each] for each in ids if each in self._kills},
+            again={each: was for each, was in self._slow.again.items() if each in ids},
+            noise_floor=self._noise.get(group_of(trials[0])),
+        )
+        left = dict(zip(ids, trials, strict=True))
+        self._leases[self._executor.submit(spec)] = _SubmittedLease(left=left, alone=alone)
 
     def _take(self, number: int, event: ExecutorEvent) -> None:
         lease = self._leases.get(number)
@@ -269,7 +283,10 @@ class Driver:
 
     def _recover(self, lease: _SubmittedLease, lost: LeaseLost) -> None:
         """Count what a lost lease has committed, charge the trial it was at, run the rest again."""
-        commits = self._store.commits() if lease.left else {}
+        commits = dict(self._store.commits()) if lease.left else {}
+        for key in self._lost_before & commits.keys():
+            if commits[key] != "ok":  # by an earlier run, or to be tried again like those
+                del commits[key]
         for trial in [trial for key, trial in lease.left.items() if key in commits]:
             found = found_committed(
                 trial, ok=commits[trial.trial_id] == "ok", attempts=self.attempts[trial.trial_id]
@@ -281,6 +298,7 @@ class Driver:
         if suspect is None:  # the lease was between trials, or had not begun one
             suspect = next(iter(lease.left.values()))
             self.attempts[suspect.trial_id] += 1
+        self._losses[suspect.trial_id] += 1
         if lost.cause != "node":
             self._kills[suspect.trial_id] += 1
         attempts = self.attempts[suspect.trial_id]
@@ -289,18 +307,23 @@ class Driver:
             or self._kills.get(suspect.trial_id, 0) >= self._limits.kills
         )
         wait_s = self._limits.backoff(attempts)
+        then = f"trying again in {wait_s:.0f} s"
+        if lost.short_of_memory:
+            then = "trying again when nothing else runs"
         self._listener.on_notice(
             f"lost a lease ({lost.cause}) at trial {suspect.trial_id}, attempt {attempts}: "
-            f"{lost.message}; "
-            + ("the trial is given up" if given_up else f"trying again in {wait_s:.0f} s")
+            f"{lost.message}; " + ("the trial is given up" if given_up else then)
         )
         if given_up:
             stage = "start" if lease.stage == BEFORE else lease.stage
             self._account(lease, self._give_up(suspect, stage, lost))
-        if lease.left:
+        if lease.left and lost.short_of_memory:
+            self._alone.append(tuple(lease.left.values()))
+        elif lease.left:
             self._wait(tuple(lease.left.values()), seconds=wait_s)
 
     def _give_up(self, trial: Trial, stage: str, lost: LeaseLost) -> TrialOutcome:
+        times = counted(self._losses[trial.trial_id], "time")
         kind = "LeaseError" if lost.cause == "error" else LEASE_LOST
         run = TrialRun(
             trial=trial,
@@ -311,8 +334,7 @@ class Driver:
             failure=Failure(
                 stage=stage,
                 kind=kind,
-                message=f"its lease was lost with it {self.attempts[trial.trial_id]} times, last "
-                f"({lost.cause}): {lost.message}",
+                message=f"its lease was lost with it {times}, last ({lost.cause}): {lost.message}",
             ),
         )
         commit(self._store, run)

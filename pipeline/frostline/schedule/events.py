@@ -83,10 +83,12 @@ class LeaseLost:
         cause: `node` when the machine is gone, which is no trial's fault; `worker` when only the
             lease's own process is; `error` when the lease raised, which is a defect.
         message: what is known about it.
+        short_of_memory: it was ended because its machine had no memory left.
     """
 
     cause: Literal["node", "worker", "error"]
     message: str
+    short_of_memory: bool = False
 
 
 ExecutorEvent = LeaseEvent | LeaseEnded | LeaseLost

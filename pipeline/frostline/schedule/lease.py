@@ -40,7 +40,7 @@ from frostline.schedule.interrupts import pause
 from frostline.schedule.lease_spec import LeaseSpec
 from frostline.schedule.warm_process import WarmProcess, kind_of
 from frostline.scratch import refuse_full, scratch_folder
-from frostline.trial import Trial
+from frostline.trial import Trial, keeps_trace
 from frostline.words import counted
 
 
@@ -128,6 +128,7 @@ class _RunningLease:
         self._converter: Converter | None = None
         self._attempts = dict(spec.attempts)
         self._kills = dict(spec.kills)
+        self._without_baseline: set[str] = set()
         self._noise_floor = spec.noise_floor
 
     def run(self) -> Iterator[LeaseEvent]:
@@ -184,8 +185,11 @@ class _RunningLease:
             )
             return (yield from self._commit(trial, attempt, failure))
         if isinstance(reply, Failed):
-            if reply.kind == "NoBaseline" and self._may_try_again(trial, attempt):
-                self._group.drop()  # an earlier trial took the baseline with it
+            if reply.kind == "NoBaseline" and trial.trial_id not in self._without_baseline:
+                # An earlier trial took the baseline with it, which is not this one's fault.
+                self._without_baseline.add(trial.trial_id)
+                self._attempts[trial.trial_id] -= 1
+                self._group.drop()
                 return None
             failure = Failure(stage=reply.stage, kind=reply.kind, message=reply.message)
             return (yield from self._commit(trial, attempt, failure))
@@ -281,10 +285,9 @@ class _RunningLease:
                 pause(min(limits.backoff(tries), left_s))
 
     def _trace_path(self, trial: Trial, measured: Measured | None) -> str | None:
-        keep = self._spec.measure.keep_traces
-        if measured is None or measured.trace_file is None or keep == "none":
+        if measured is None or measured.trace_file is None:
             return None
-        if keep == "anchors" and trial.anchor is None:
+        if not keeps_trace(self._spec.measure.keep_traces, trial):
             return None
         name = Path(measured.trace_file).name
         session = f"tensorboard/{trial.trial_id}/plugins/profile/{trial.trial_id}"

@@ -120,7 +120,7 @@ class WarmProcess:
     def relieve(self, rss_bytes: int) -> None:
         """Replace the process when its memory does not come back or it has served long enough."""
         limits = self._spec.limits
-        if self.trials_served == 2:
+        if self.trials_served >= 2 and not self._rss_after_second:  # the second may have failed
             self._rss_after_second = rss_bytes
         bound = max(
             self._rss_after_second * limits.rss_growth,

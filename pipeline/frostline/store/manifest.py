@@ -28,6 +28,8 @@ class RunRecord(BaseModel):
         trials_planned: trials of the whole plan, finished ones included; None when not known.
         versions: versions by program; empty in old runs, which did not record them.
         program: digest of the program's source; None in old runs, which did not record it.
+        of_part: the run was about a part of the study, such as the trial that verifies a
+            recommendation; `trials_planned` counts that part.
         finished_at: UTC, end of the run, predictions included; None: interrupted.
     """
 
@@ -39,6 +41,7 @@ class RunRecord(BaseModel):
     trials_planned: int | None = None
     versions: dict[str, str] = {}
     program: str | None = None
+    of_part: bool = False
     finished_at: AwareDatetime | None = None
 
 
@@ -71,9 +74,14 @@ class Manifest(BaseModel):
     gpus_found: bool = False
 
     @property
+    def whole_runs(self) -> tuple[RunRecord, ...]:
+        """The runs of the whole study, oldest first."""
+        return tuple(run for run in self.runs if not run.of_part)
+
+    @property
     def finished(self) -> bool:
-        """Whether the last run came to its end."""
-        return bool(self.runs) and self.runs[-1].finished_at is not None
+        """Whether the last run of the whole study came to its end."""
+        return bool(self.whole_runs) and self.whole_runs[-1].finished_at is not None
 
     @property
     def begun_as_pipeline(self) -> bool:
@@ -148,6 +156,7 @@ def with_run(
     machine: Mapping[str, JsonValue],
     trials_planned: int | None,
     program: str | None = None,
+    of_part: bool = False,
     stopping: StoppingRule = STOPPING,
     gpus_per_trial: int | None = None,
     gpus_found: bool = False,
@@ -163,6 +172,7 @@ def with_run(
         machine: see `Manifest`.
         trials_planned: see `RunRecord`.
         program: see `RunRecord`.
+        of_part: see `RunRecord`.
         stopping: see `Manifest`; of a new OUT.
         gpus_per_trial: see `Manifest`.
         gpus_found: see `Manifest`.
@@ -179,6 +189,7 @@ def with_run(
         trials_planned=trials_planned,
         versions=dict(versions),
         program=program,
+        of_part=of_part,
     )
     return Manifest(
         schema_version=SCHEMA_VERSION,

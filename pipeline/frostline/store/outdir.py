@@ -231,6 +231,7 @@ class OutDir:
         machine: Mapping[str, JsonValue] | None = None,
         trials_planned: int | None = None,
         program: str | None = None,
+        of_part: bool = False,
         stopping: StoppingRule = STOPPING,
         gpus_per_trial: int | None = None,
         gpus_found: bool = False,
@@ -248,6 +249,7 @@ class OutDir:
             machine: facts of this machine.
             trials_planned: trials of the whole plan.
             program: digest of the program's source.
+            of_part: as in `RunRecord`.
             stopping: the rule by which the trials of a new OUT stop measuring.
             gpus_per_trial: GPUs that a trial holds.
             gpus_found: as in `Manifest`.
@@ -267,6 +269,7 @@ class OutDir:
             machine=machine or {},
             trials_planned=trials_planned,
             program=program,
+            of_part=of_part,
             stopping=stopping,
             gpus_per_trial=gpus_per_trial,
             gpus_found=gpus_found,

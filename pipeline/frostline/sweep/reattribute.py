@@ -86,7 +86,7 @@ def reattribute(
 
     Raises:
         UsageError: with `retrace`, the study or its builders cannot be used from here.
-        SweepError: OUT is no sweep, or a sweep is running on it.
+        SweepError: OUT is no sweep, or a sweep is running on it or has taken it over.
         StorageError: OUT cannot be read or written.
         ConservationError, CreditError: attributed times do not add up, or a frozen variable has
             time for its gradient; a defect.
@@ -95,7 +95,7 @@ def reattribute(
     left: dict[str, str] = {}
     opened = as_sweep(out)
     with (
-        opened.out.lock(),
+        opened.out.lock() as hold,
         scratch_folder(prefix="frostline-reattribute-") as scratch,
         TraceConverter(scratch=scratch) as converter,
     ):
@@ -104,15 +104,17 @@ def reattribute(
         if retrace:
             file = None if study is None else Path(study)
             named = study_to_run(sweep, file, trusted=trust_study)
-            untraced = traced_again(sweep, named, tell=tell)
+            untraced = traced_again(sweep, named, tell=tell, still_ours=hold.check)
             sweep = open_sweep(opened.out.address)
         for row in sweep.trial_rows():
+            hold.check()
             reason = _rewrite(sweep, row, converter, scratch)
             if reason is None:
                 rewritten.append(row.trial_id)
             else:
                 left[row.trial_id] = reason
             tell(f"{row.trial_id}: {f'left as it is, {reason}' if reason else 'attributed again'}")
+        hold.check()
         predicted, notices = write_predictions(open_sweep(opened.out.address))
     return Reattributed(
         rewritten=tuple(rewritten),
@@ -170,7 +172,9 @@ def _rewrite(sweep: Sweep, row: TrialRow, converter: TraceConverter, scratch: Pa
         row.frozen_variables,
         costs=costs,
         # What the measuring process recorded: no trace says it again.
-        forward_flops={one.layer: one.forward_flops for one in before if one.forward_flops},
+        forward_flops={
+            one.layer: one.forward_flops for one in before if one.forward_flops is not None
+        },
         gradient_norms={
             one.layer: one.gradient_norm for one in before if one.gradient_norm is not None
         },

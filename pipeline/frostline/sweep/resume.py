@@ -100,8 +100,14 @@ def known_facts(out: OutDir, study: Study) -> tuple[dict[str, ModelFacts], tuple
 
 def finished(trials: Sequence[Trial], committed: Iterable[Committed]) -> frozenset[str]:
     """Ids of the planned trials that need not run again: all but those that lost their lease."""
-    there = {each.trial_id for each in committed if each.error_type != LEASE_LOST}
+    committed = tuple(committed)
+    there = {each.trial_id for each in committed} - lost(committed)
     return frozenset(trial.trial_id for trial in trials if trial.trial_id in there)
+
+
+def lost(committed: Iterable[Committed]) -> frozenset[str]:
+    """Ids of the trials of which no more is committed than that they lost their lease."""
+    return frozenset(each.trial_id for each in committed if each.error_type == LEASE_LOST)
 
 
 def known_noise(trials: Iterable[Trial], committed: Iterable[Committed]) -> dict[Group, float]:
@@ -284,7 +290,7 @@ def remaining(
         why = "" if failed.is_refusal else f"it failed in {failed.stage}: "
         listener.on_notice(f"model `{name}` is left out, {why}{failed.message}")
     inspect_s = time.monotonic() - began
-    plan = _planned(study, facts)
+    plan = plan_trials(study, facts)
     for text in plan.notices:
         listener.on_notice(text)
     return Remaining(
@@ -296,12 +302,3 @@ def remaining(
         inspected=bool(unknown),
         inspect_s=inspect_s,
     )
-
-
-def _planned(study: Study, facts: Mapping[str, ModelFacts]) -> TrialPlan:
-    """The plan of the models whose facts are known."""
-    plain = tuple(spec.name for spec in study.model_specs() if spec.plain_name in facts)
-    known = tuple(each for each in study.models if each.name in facts and each.name in plain)
-    if not known:
-        return TrialPlan(trials=(), groups=(), notices=())
-    return plan_trials(replace(study, models=known), facts)

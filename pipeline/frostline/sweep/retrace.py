@@ -35,8 +35,12 @@ from frostline.trial import ModelSpec, Setting
 Tell: TypeAlias = Callable[[str], None]
 
 
-def retrace(sweep: Sweep, study: Study, *, tell: Tell) -> Mapping[str, str]:
+def retrace(
+    sweep: Sweep, study: Study, *, tell: Tell, still_ours: Callable[[], None] = lambda: None
+) -> Mapping[str, str]:
     """Trace every measured trial again and complete its rows; `tell` takes a line for each.
+
+    `still_ours` raises when another driver has taken OUT over.
 
     Returns:
         Why trials were left as they are, by `trial_id`.
@@ -53,6 +57,7 @@ def retrace(sweep: Sweep, study: Study, *, tell: Tell) -> Mapping[str, str]:
         _Tracer(scratch, study) as tracer,
     ):
         for rows in _alike(sweep.trial_rows()):
+            still_ours()
             try:
                 reasons = _complete(sweep, rows, specs, tracer, study)
             except SweepError as error:

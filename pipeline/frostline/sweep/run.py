@@ -50,6 +50,7 @@ from frostline.sweep.resume import (
     forgotten,
     known_baselines,
     known_noise,
+    lost,
     other_versions,
     remaining,
 )
@@ -117,7 +118,7 @@ def run_sweep(
                     heard.on_planned({}, len(todo.done))
                     statuses = {each.trial_id: each.status for each in earlier}
                     return result_of(todo, statuses, began, workers, idle=True)
-                manifest = run.begin(todo, earlier)
+                manifest = run.begin(todo, earlier, of_part=part_of_study)
                 seconds = run.run_trials(todo, earlier, workers, take_signals, process_module)
             hold.check()
             commits = run.predict(manifest)
@@ -209,7 +210,7 @@ class _Run:
         """Whether OUT is already what this run would make of it."""
         return self._before is not None and todo.nothing and is_as_it_was(self._before, self.study)
 
-    def begin(self, todo: Remaining, earlier: tuple[Committed, ...]) -> Manifest:
+    def begin(self, todo: Remaining, earlier: tuple[Committed, ...], *, of_part: bool) -> Manifest:
         """Enter the run into the manifest, and write what is known before anything is measured.
 
         Raises:
@@ -226,7 +227,7 @@ class _Run:
         if self._before is not None and earlier and todo.trials_left:
             _tell(self._heard, other_versions(self._before, versions(), program()))
         found = self._resolution.gpus_found
-        manifest = begin(self._out, self.study, todo.planned, gpus_found=found)
+        manifest = begin(self._out, self.study, todo.planned, gpus_found=found, of_part=of_part)
         for name, known in todo.facts.items():
             self._out.write_text(facts_path(name), dump_facts(known))
         settle_unbuilt(self._out, self.study, todo.unbuilt, self._logs)
@@ -274,6 +275,7 @@ class _Run:
             still_ours=self._hold.check,
             noise=known_noise(todo.plan.trials, earlier),
             beside=known_baselines(todo.plan.trials, earlier),
+            lost_before=lost(earlier),
         )
         done = store_kept_elsewhere(executor, self._out, todo.plan.trials, todo.done, self._heard)
         most = self._limits.trials_per_process

@@ -28,7 +28,9 @@ def versions() -> dict[str, str]:
     return {"frostline": __version__, **installed(_NAMED)}
 
 
-def begin(out: OutDir, study: Study, planned: int, *, gpus_found: bool) -> Manifest:
+def begin(
+    out: OutDir, study: Study, planned: int, *, gpus_found: bool, of_part: bool = False
+) -> Manifest:
     """Enter a run that begins; refuses an OUT that is not this study's.
 
     Args:
@@ -36,6 +38,7 @@ def begin(out: OutDir, study: Study, planned: int, *, gpus_found: bool) -> Manif
         study: what is about to run.
         planned: trials of the whole plan.
         gpus_found: as in `Manifest`.
+        of_part: as in `RunRecord`.
 
     Raises:
         SweepError: OUT holds another study, files that are no sweep's, or a newer schema.
@@ -55,6 +58,7 @@ def begin(out: OutDir, study: Study, planned: int, *, gpus_found: bool) -> Manif
         machine=machine,
         trials_planned=planned,
         program=program(),
+        of_part=of_part,
         stopping=study.stopping,
         gpus_per_trial=study.gpus,
         gpus_found=gpus_found,
@@ -62,9 +66,10 @@ def begin(out: OutDir, study: Study, planned: int, *, gpus_found: bool) -> Manif
 
 
 def is_as_it_was(manifest: Manifest, study: Study) -> bool:
-    """Whether the last run came to its end with this study and this very program."""
+    """Whether the last runs came to their end, with this study and this very program."""
     return (
         manifest.finished
+        and manifest.runs[-1].finished_at is not None
         and manifest.digest == study.digest
         and manifest.versions == versions()
         and manifest.runs[-1].program == program()

@@ -45,11 +45,12 @@ class SweepStatus:
 
     Attributes:
         study, out: the study's name, and OUT as the user knows it.
-        state: `running`: a driver holds OUT; `finished`: the last run came to its end;
-            `interrupted`: neither, run it again to resume; `held elsewhere`: another machine's
-            driver began and has not said that it ended, which cannot be looked at from here.
+        state: `running`: a driver holds OUT; `finished`: the last run of the whole study came to
+            its end; `interrupted`: neither, run it again to resume; `held elsewhere`: another
+            machine's driver began and has not said that it ended, which cannot be looked at from
+            here.
         holder: which process holds it, in words; empty where none does.
-        planned: trials of the last run's plan; None where it is not known yet.
+        planned: trials of the last plan of the whole study; None where it is not known yet.
         ok, failed: committed trials.
         runs: how often it was run.
         began: start of the first run; None where there is none.
@@ -81,7 +82,7 @@ def status(sweep: Sweep | str | PathLike[str]) -> SweepStatus:
     sweep = as_sweep(sweep)
     rows = sweep.trial_rows()
     counts = Counter(row.status for row in rows)
-    runs = sweep.manifest.runs
+    runs = sweep.manifest.whole_runs
     held = holder(sweep.out.files)
     failed = sorted((row for row in rows if row.status == "failed"), key=lambda row: row.started_at)
     return SweepStatus(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from types import TracebackType
 from typing import Self
 
 from frostline.machine import this_machine
@@ -47,8 +48,13 @@ class Workers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self._held.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._held.__exit__(kind, error, trace)  # the executor ends sooner where somebody waits
 
 
 def on_ray(address: str | None, listener: SweepListener) -> MakeExecutor:

@@ -117,7 +117,8 @@ def _lost(error: exceptions.RayError) -> LeaseLost:
         return LeaseLost(cause="node", message=lines[0])
     if isinstance(error, exceptions.RayTaskError):
         return LeaseLost(cause="error", message=lines[-1])
-    return LeaseLost(cause="worker", message=lines[0])
+    short = isinstance(error, exceptions.OutOfMemoryError)
+    return LeaseLost(cause="worker", message=lines[0], short_of_memory=short)
 
 
 _OF_NODES = (
