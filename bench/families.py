@@ -36,6 +36,17 @@ def separable() -> keras.Model:
     return _classifier(start, layers.GlobalAveragePooling2D()(x))
 
 
+def grouped() -> keras.Model:
+    """Grouped convolutions with LayerNorm, as in ConvNeXt; Keras has XLA compile each by itself."""
+    start = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, padding="same", name="stem")(start)
+    for each in range(2):
+        y = layers.Conv2D(8, 3, padding="same", groups=4, name=f"grouped{each}")(x)
+        y = layers.LayerNormalization(name=f"norm{each}")(y)
+        x = layers.Add(name=f"add{each}")([x, layers.Dense(8, "gelu", name=f"mix{each}")(y)])
+    return _classifier(start, layers.GlobalAveragePooling2D()(x))
+
+
 def concatenated() -> keras.Model:
     """Each layer reads all before it, as in DenseNet."""
     start = keras.Input((16, 16, 3))

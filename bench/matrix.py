@@ -47,8 +47,8 @@ from frostline.sweep.run import run_sweep
 
 STYLES = (
     "residual", "separable", "concatenated", "upsampling", "encoder", "decoder", "patches",
-    "recurrent", "convolved_series", "siamese", "several", "nested", "subclassed", "own_step",
-    "with_data",
+    "recurrent", "convolved_series", "grouped", "siamese", "several", "nested", "subclassed",
+    "own_step", "with_data",
 )  # fmt: skip
 OWN_STEPS = (
     "adversarial", "cycle_consistent", "momentum_teacher", "diffusion", "contrastive",

@@ -123,7 +123,6 @@ def measured() -> Measured:
         peak_memory_bytes=None,
         energy_joules_per_step=None,
         seconds={"build": 0.0, "trace": 0.0, "step": 0.0, "check": 0.0},
-        steps=0,
         rss_bytes=1 << 28,
     )
 

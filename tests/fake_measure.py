@@ -162,7 +162,6 @@ def measured(request: RunTrial, behaviour: str, *, traced: bool) -> Measured | F
         peak_memory_bytes=None,
         energy_joules_per_step=None,
         seconds={"build": 0.5, "trace": 1.0, "step": 2.0, "check": 0.1, "profile": 0.2},
-        steps=100,
         rss_bytes=int(value) if kind == "rss" else 1 << 30,
         examples_per_step=float(request.trial.setting.batch_size),
         device_before=gpu() if kind in ("throttled", "quiet") else None,

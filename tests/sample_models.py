@@ -59,6 +59,11 @@ def raises() -> Any:
     raise RuntimeError("the weights file is missing")
 
 
+def reads_arguments() -> Any:
+    """A builder from a script, which ends where it does not like its arguments."""
+    raise SystemExit("usage: train.py DATA")
+
+
 def not_a_model() -> Any:
     """A builder that forgot its return statement."""
     return 3

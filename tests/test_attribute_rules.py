@@ -21,7 +21,7 @@ from frostline.attribute.rules import (
     place,
 )
 from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
-from frostline.trace.ops import Trace, TraceOp
+from frostline.trace.ops import OpShare, Trace, TraceOp
 
 FORWARD: Pass = "forward"
 DX: Pass = "activation_gradient"
@@ -52,6 +52,94 @@ OPS = (
     g("cond/cond/sgd/Mul_48", "Mul", None, "optimizer"),
 )
 GRAPH = StepGraph(variables=("a/kernel", "b/kernel"), trained=("a/kernel", "b/kernel"), ops=OPS)
+
+
+TWICE = "__inference_gelu_7"
+BACK = "__inference___backward__conv_xla_5_6"
+CALLED = StepGraph(
+    variables=("a/kernel", "b/kernel"),
+    trained=("a/kernel", "b/kernel"),
+    ops=(
+        replace(g("a/call", "StatefulPartitionedCall", "a", FORWARD), calls="__forward_conv_6"),
+        g("a/call/read", "ReadVariableOp", "a", FORWARD),
+        g("a/call/convolution", "Conv2D", "a", FORWARD),
+        replace(g("a/gelu", "PartitionedCall", "a", FORWARD), calls=TWICE),
+        g("a/gelu/Erf", "Erf", "a", FORWARD),
+        replace(g("b/gelu", "PartitionedCall", "b", FORWARD), calls=TWICE),
+        g("b/gelu/Erf", "Erf", "b", FORWARD),
+        g("elsewhere/Erf", "Erf", "c", FORWARD),
+        replace(g("back", "PartitionedCall", "a", DX), calls=BACK),
+        g("back/gradients/Shape", "Shape", "a", "other"),
+        g("back/gradients/convolution_grad/Input", "Conv2DBackpropInput", "a", DX),
+        g("back/gradients/convolution_grad/Filter", "Conv2DBackpropFilter", "a", DW),
+        replace(g("step", "StatefulPartitionedCall", None, FORWARD), calls="__inference_step_9"),
+        g("step/net/Mul", "Mul", "a", FORWARD),
+        g("step/net/Mul_grad", "Mul", "a", DX),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("program", "calls"),
+    [
+        ("a_forward_conv_6__.1(6)", ("a/call",)),
+        ("a_forward_conv_6__.12", ("a/call",)),
+        ("a_forward_conv_66__.1(6)", ()),
+        ("a_inference_gelu_7__.1(2)", ("a/gelu", "b/gelu")),
+        ("a_inference___backward__conv_xla_5_6__.1(10)", ("back",)),
+        ("a_inference_step_9__.1(1)", ()),
+        ("cluster_0(3)", ()),
+        ("", ()),
+    ],
+)
+def test_a_program_is_that_of_the_calls_of_its_function(program: str, calls: tuple[str, ...]):
+    """The step itself, which holds several passes, is looked up by the names of its ops."""
+    assert GraphIndex(CALLED).calls_of(program) == calls
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "named", "expected"),
+    [
+        ("a/call", "convolution", (), Match("a", FORWARD, "call:exact")),
+        ("b/gelu", "Erf", ("Erf",), Match("b", FORWARD, "call:exact")),
+        ("a/call", "made/by/xla", ("convolution",), Match("a", FORWARD, "call:scope")),
+        ("a/call", "", ("convolution",), Match("a", FORWARD, "call")),
+        (
+            "back", "", ("gradients/convolution_grad/Input",), Match("a", DW, "call:rest"),
+        ),
+        (
+            "back", "",
+            ("gradients/convolution_grad/Input", "gradients/convolution_grad/Filter"),
+            Match("a", DX, "call"),
+        ),
+    ],
+)  # fmt: skip
+def test_instructions_of_a_function_are_its_ops(
+    call: str, name: str, named: tuple[str, ...], expected: Match
+):
+    """GIVEN an instruction without a name THEN it computes what no other one names."""
+    found = place(
+        Piece(op_name=name, op_type="", in_input=False, call=call),
+        Context(index=GraphIndex(CALLED), eager=False, named={call: named}),
+    )
+    assert found == expected
+
+
+def test_layers_that_call_the_same_function_share_its_program():
+    erf = OpShare(op_name="Erf", op_type="Erf", weight=1)
+    op = TraceOp(
+        device="/host:CPU", op_name="", op_type="fusion", hlo_op="fusion", kernel="", calls=4,
+        self_ns=1001, shares=(erf,), program="a_inference_gelu_7__.1(2)", wait_ns=10,
+    )  # fmt: skip
+    trace = Trace(
+        ops=(op,), steps=1, total_ns=1001, busy_ns=1001, between_ns=0, device_ns=1011, eager=False,
+        warnings=(),
+    )  # fmt: skip
+    costs = attribute(trace, CALLED)
+    assert {(cost.layer, cost.ns_per_step, cost.calls_per_step) for cost in costs} == {
+        ("a", 501, 2), ("b", 500, 2),
+    }  # fmt: skip
+    assert {cost.graph_op for cost in costs} == {"a/gelu/Erf", "b/gelu/Erf"}
 
 
 def piece(name: str, op_type: str = "Mul", *, in_input: bool = False) -> Piece:

@@ -164,6 +164,7 @@ def test_mixed_float16_scales_the_loss(built: Any) -> None:
     ("name", "kind", "words"),
     [
         ("raises", "RuntimeError", "the weights file is missing"),
+        ("reads_arguments", "SystemExit", r"raised SystemExit at .*: usage: train.py DATA"),
         ("not_a_model", "NotAModel", "returned int"),
         ("nowhere", "NotCallable", "no callable 'nowhere'"),
     ],

@@ -109,6 +109,15 @@ def test_this_machine_can_be_observed(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_is_named_by_a_uri_need_not_be_there(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("frostline.doctor.machine.ask_tensorflow", lambda **_: NoAnswer("unasked"))
+    monkeypatch.setattr("frostline.doctor.machine.ask_ray", lambda **_: None)
+    seen = observe((tmp_path / "deep" / "out").as_uri())
+    assert seen.storage_error is None
+    assert seen.storage_free
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_place_that_is_no_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("frostline.doctor.machine.ask_tensorflow", lambda **_: NoAnswer("unasked"))
     monkeypatch.setattr("frostline.doctor.machine.ask_ray", lambda **_: None)

@@ -240,6 +240,48 @@ def test_a_function_called_by_a_layer_is_entered_and_so_is_its_gradient(zoo: Any
     assert step.warnings == ()
 
 
+def test_a_function_that_xla_compiles_by_itself_has_its_gradient_as_a_whole(zoo: Any) -> None:
+    """GIVEN two grouped convolutions THEN each has its own gradients, and a frozen one pays its
+    weight gradient as long as one below it trains."""
+    step = zoo.trace(zoo.grouped)
+    own = {number: {f"grouped{number}/kernel"} for number in range(2)}
+    below = {"stem/kernel", "stem/bias"}
+    expected = {
+        "grouped0": ("activation_gradient", own[0] | below),
+        "grouped1": ("activation_gradient", own[1] | own[0] | {"grouped0/bias"} | below),
+    }
+    for kind in ("Conv2DBackpropInput", "Conv2DBackpropFilter"):
+        found = {
+            op.layer: (op.pass_, step.needs(op))
+            for op in step.graph.ops
+            if op.op_type == kind and (op.layer or "").startswith("grouped")
+        }
+        assert found == expected
+    (warning,) = step.warnings
+    assert "the gradient of `grouped0`, `grouped1` as a whole" in warning
+
+    frozen = zoo.trace(zoo.grouped, frozen=own[1])
+    assert {
+        op.layer: op.pass_ for op in frozen.graph.ops if op.op_type == "Conv2DBackpropFilter"
+    } == {
+        "grouped1": "activation_gradient",
+        "grouped0": "activation_gradient",
+        "stem": "weight_gradient",
+    }
+
+
+def test_where_xla_compiles_the_step_it_leaves_out_what_nobody_needs(zoo: Any) -> None:
+    step = zoo.trace(zoo.grouped, jit=True)
+    assert step.warnings == ()
+    assert {
+        op.layer: (op.pass_, step.needs(op))
+        for op in step.graph.ops
+        if op.op_type == "Conv2DBackpropFilter"
+    } == {
+        name: ("weight_gradient", {f"{name}/kernel"}) for name in ("stem", "grouped0", "grouped1")
+    }
+
+
 def test_a_regulariser_and_its_gradient_belong_to_its_layer(zoo: Any) -> None:
     step = zoo.trace(zoo.regularised)
     squares = [op for op in step.graph.ops if op.op_type == "Square" and op.layer is not None]

@@ -129,7 +129,6 @@ def test_a_frozen_first_layer(session: Session) -> None:
     assert Path(got.trace_file or "").stat().st_size > 0
     graph = StepGraph.load(Path(got.graph_file or ""))
     assert graph.trained == ("second/kernel", "second/bias", "head/kernel", "head/bias")
-    assert got.steps >= sum(s.n_steps for s in got.samples)
     assert {"build", "trace", "step", "check", "profile"} <= set(got.seconds)
     assert (got.profile_windows, got.step_compilations) == (1, 1), "the baseline stays compiled"
     assert (got.device_before, got.device_after, got.throttled) == (None, None, None)

@@ -61,7 +61,6 @@ def measured(**changes: object) -> Measured:
         "peak_memory_bytes": 123,
         "energy_joules_per_step": None,
         "seconds": {"build": 1.0, "trace": 2.0, "step": 3.0, "check": 0.5, "profile": 0.25},
-        "steps": 99,
         "rss_bytes": 7,
         "examples_per_step": 8.0,
     }

@@ -320,7 +320,7 @@ def measured_with(folder: Path, graph: StepGraph) -> Measured:
         speedup_high=1, step_ns=1, baseline_step_ns=1, profiled_step_ns=1,
         trace_file=str(folder / "host.xplane.pb"), profile_error=None,
         graph_file=str(folder / "graph.json"), warnings=(), peak_memory_bytes=None,
-        energy_joules_per_step=None, seconds={}, steps=1, rss_bytes=1,
+        energy_joules_per_step=None, seconds={}, rss_bytes=1,
     )  # fmt: skip
 
 

@@ -221,6 +221,16 @@ def two_towers(width, *, depth=2):
 if depth := 3:
     from elsewhere import imported
 also = lambda: None
+match also:
+    case None:
+        pass
+    case _:
+        def matched(width):
+            pass
+try:
+    pass
+except* OSError:
+    grouped = also
 """
 
 
@@ -249,6 +259,8 @@ def beside(tmp_path):
         ("mymodels:two_towers", "{ width = 3, depth = 4 }"),
         ("mymodels:imported", "{}"),
         ("mymodels:also", "{}"),
+        ("mymodels:matched", "{ width = 3 }"),
+        ("mymodels:grouped", "{}"),
         ("mypackage.inner:cannot_tell", "{}"),
     ],
 )

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from frostline.cli.cluster import exit_code_of, verdict
 from frostline.cli.job_progress import JobProgress
-from frostline.errors import UsageError
+from frostline.errors import StorageError, UsageError
 from frostline.submit import access
 from frostline.submit import bundle as bundling
 from frostline.submit.access import find_token, is_loopback, normalised, reach
@@ -166,6 +166,14 @@ def test_a_file_without_a_token_is_refused(tmp_path: Path, content: bytes) -> No
         find_token(path)
 
 
+def test_what_is_no_token_is_refused_wherever_it_stands() -> None:
+    for value in ("two\nlines", "abc…"):
+        with pytest.raises(UsageError, match="RAY_AUTH_TOKEN holds no token"):
+            find_token(environment={"RAY_AUTH_TOKEN": value})
+    with pytest.raises(UsageError, match="cannot be read: Could not determine home"):
+        find_token(Path("~nosuchuser/token"))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     home = tmp_path / "mine"
@@ -205,6 +213,30 @@ def test_a_link_to_a_study_takes_the_study_along(folder: Path, tmp_path: Path) -
     bundle = pack(tmp_path / "latest.toml", tmp_path / "bundle")
     assert bundle.study == "study/study.toml"
     assert (bundle.folder / bundle.study).is_file()
+
+
+def test_a_hidden_study_is_no_hidden_file(folder: Path, tmp_path: Path) -> None:
+    (folder / "study.toml").rename(folder / ".study.toml")
+    (tmp_path / "bundle").mkdir()
+    bundle = pack(folder / ".study.toml", tmp_path / "bundle")
+    assert (bundle.folder / bundle.study).is_file()
+    assert not (bundle.folder / "study" / ".secret").exists()
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out_in_silence(
+    folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    scandir = os.scandir
+
+    def closed(path):
+        if str(path).endswith("tools"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(StorageError, match=r"Permission denied: '\S+/tools'"):
+        pack(folder / "study.toml", tmp_path / "bundle")
 
 
 def test_a_folder_that_is_too_large_is_refused_by_its_largest_file(

@@ -30,6 +30,7 @@ from frostline.errors import FrostlineError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
 from frostline.policies.family import family
+from frostline.results.commit import log_path
 from frostline.store.sweep import open_sweep
 from frostline.store.table_files import table_file
 from frostline.study.study import Study, parse_study
@@ -278,15 +279,18 @@ def test_a_model_that_builds_after_all_leaves_no_events_of_its_failure(
     fake: Fake, tmp_path: Path
 ) -> None:
     def broken(asked: Study, logs: Path) -> Mapping[str, ModelFacts | Failed]:
+        logs.joinpath("inspect-net.log").write_text("no")
         return {"net": Failed(stage="build", kind="ValueError", message="no", fatal=False)}
 
     out = tmp_path / "out"
     [unbuilt] = sweep(out, inspect=broken)
+    assert (out / log_path(unbuilt)).exists()
     told = Told(out / events_path(unbuilt), tmp_path)
     assert told.end.status == api_pb2.STATUS_FAILURE
     assert "frozen_fraction" not in told.hparams
     assert unbuilt not in sweep(out)
     assert not (out / events_path(unbuilt)).exists()
+    assert not (out / log_path(unbuilt)).exists()
 
 
 @pytest.mark.tf

@@ -270,3 +270,23 @@ def test_an_optimizers_arguments_make_another_trial():
     assert plain == table
     assert one == same
     assert len({plain, one, other}) == 3
+
+
+def test_a_model_that_cannot_be_built_leaves_the_others_their_trials():
+    """GIVEN a policy that only the unbuilt model might fit THEN it is skipped with a notice."""
+    asked = study("prefix:1", "layer:nosuch", models=("conv", "mlp"))
+    got = plan_trials(asked, {"conv": CONV})
+    assert {trial.model.name for trial in got.trials} == {"conv"}
+    assert any("`layer:nosuch` is skipped" in notice for notice in got.notices)
+    with pytest.raises(PolicyError, match=r"freeze\.policies, `layer:nosuch`"):
+        plan_trials(asked, {"conv": CONV, "mlp": MLP})
+    assert plan_trials(asked, {}).trials == ()
+
+
+def test_a_misfit_of_a_schedule_is_said_of_the_schedule():
+    asked = study("prefix:1", models=("conv",))
+    stages = dataclasses.replace(
+        asked, freeze=asked.freeze.model_copy(update={"schedule": ((1, "layer:nosuch"),)})
+    )
+    with pytest.raises(PolicyError, match=r"freeze\.schedule, `layer:nosuch`"):
+        plan_trials(stages, {"conv": CONV})

@@ -14,8 +14,10 @@ from frostline.analyse.groups import GroupKey, noise_floors
 from frostline.comparison import compare
 from frostline.errors import StudyError
 from frostline.explanation import explain
+from frostline.plan.estimate import estimate
 from frostline.plan.trials import plan_trials
 from frostline.prediction import predict, write_predictions
+from frostline.schedule.chunks import chunks_of
 from frostline.store.sweep import open_sweep
 from frostline.study.study import parse_study
 
@@ -96,6 +98,17 @@ def test_variants_have_anchors_of_their_own_and_the_plain_models_controls():
     assert sum(each.is_control for each in group.trials) == 3
     assert "all_but_lora" in {each.policy for each in varied}
     assert "all_but_lora" not in {each.policy for each in group.trials if each.variant is None}
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4, 8])
+def test_the_time_of_a_plan_counts_leases_that_begin_with_a_variant(slots: int):
+    known = {"net": world_facts(), "net@low": with_lora()}
+    asked = study()
+    plan = plan_trials(asked, known)
+    leases = [chunk.trials for chunk in chunks_of(plan.groups, done=(), slots=slots, most=200)]
+    assert slots < 4 or any(lease[0].variant for lease in leases)
+    found = estimate(plan, known, asked, workers=slots, leases=leases)
+    assert 0 < found.low_s < found.high_s
 
 
 def test_a_policy_that_freezes_all_of_a_variant_is_skipped_there():

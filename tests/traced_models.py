@@ -253,6 +253,15 @@ def positions() -> Any:
     return keras.Model(tokens, L.Dense(2, name="head")(x))
 
 
+def grouped() -> Any:
+    """Two grouped convolutions, whose function Keras has XLA compile, whatever the step does."""
+    x = inputs = keras.Input((6, 6, 4))
+    x = L.Conv2D(4, 3, name="stem")(x)
+    for number in range(2):
+        x = L.Conv2D(4, 3, groups=2, padding="same", name=f"grouped{number}")(x)
+    return keras.Model(inputs, L.Dense(2, name="head")(L.Flatten()(x)))
+
+
 class Function(L.Layer):
     """A layer whose call is a `tf.function` of its own."""
 

@@ -21,7 +21,7 @@ from frostline.facts.model_facts import ModelFacts, facts_path, parse_facts
 from frostline.store.sweep import Sweep
 from frostline.store.validate import ADVICE, place
 
-_COLUMNS = ("op_name", "op_type", "layer", "pass", "forward_flops", "repeats")
+_COLUMNS = ("op_name", "op_type", "layer", "pass", "forward_flops", "repeats", "calls")
 _TENSORS = ("inputs", "output_bytes", "temporary_bytes")
 
 
@@ -105,11 +105,12 @@ def read_graph(
     ops = [
         GraphOp(
             op_name=name, op_type=kind, layer=layer, pass_=pass_, needed_by=needed,
-            forward_flops=flops, repeats=repeats, inputs=inputs, output_bytes=output_bytes,
-            temporary_bytes=temporary_bytes,
+            forward_flops=flops, repeats=repeats, calls=calls, inputs=inputs,
+            output_bytes=output_bytes, temporary_bytes=temporary_bytes,
         )
         for (
-            name, kind, layer, pass_, flops, repeats, needed, inputs, output_bytes, temporary_bytes
+            name, kind, layer, pass_, flops, repeats, calls, needed, inputs, output_bytes,
+            temporary_bytes,
         ) in zip(*columns, strict=True)
     ]  # fmt: skip
     return StepGraph(

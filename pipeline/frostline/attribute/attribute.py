@@ -18,7 +18,7 @@ from frostline.attribute.frozen import check_frozen
 from frostline.attribute.index import GraphIndex, Match
 from frostline.attribute.rules import Context, Piece, place
 from frostline.attribute.step_graph import StepGraph
-from frostline.trace.ops import Trace, TraceOp
+from frostline.trace.ops import OpShare, Trace, TraceOp
 
 
 def attribute(trace: Trace, graph: StepGraph | None) -> tuple[OpCost, ...]:
@@ -39,11 +39,18 @@ def attribute(trace: Trace, graph: StepGraph | None) -> tuple[OpCost, ...]:
     """
     check_conserved(trace.total_ns, [op.self_ns for op in trace.ops])
     wait_step_ns = device_time(trace).wait_ns
-    shares = [share for op in trace.ops for share in _shares(op)]
+    index = None
+    if graph is not None:
+        index = GraphIndex(graph, (name for op in trace.ops for name in _names(op)))
+    calls = {op.program: index.calls_of(op.program) if index else () for op in trace.ops}
+    shares = [share for op in trace.ops for share in _shares(op, calls[op.program])]
     check_conserved(trace.total_ns, [share.total_ns for share in shares])
     check_conserved(trace.wait_ns, [share.wait_ns for share in shares])
-    index = GraphIndex(graph, (share.piece.op_name for share in shares)) if graph else None
-    context = Context(index=index, eager=trace.eager)
+    named: dict[str, set[str]] = defaultdict(set)
+    for share in shares:
+        if share.piece.call is not None and share.piece.op_name:
+            named[share.piece.call].add(share.piece.op_name)
+    context = Context(index=index, eager=trace.eager, named=named)
     step_ns = per_step(trace.total_ns, trace.steps)
     costs = tuple(
         _cost(share, place(share.piece, context), ns, wait_ns, trace.steps)
@@ -74,19 +81,36 @@ class _Share:
     piece: Piece
     total_ns: int
     wait_ns: int
+    alike: int = 1
+    """How many calls run the program that the op is part of."""
 
 
-def _shares(op: TraceOp) -> list[_Share]:
-    if not op.shares:
-        piece = Piece(op_name=op.op_name, op_type=op.op_type, in_input=op.in_input, ahead=op.ahead)
-        return [_Share(op, piece, op.self_ns, op.wait_ns)]
-    weights = [share.weight for share in op.shares]
-    parts = zip(
-        op.shares, apportion(op.self_ns, weights), apportion(op.wait_ns, weights), strict=True
-    )
+def _names(op: TraceOp) -> list[str]:
+    return [share.op_name for share in op.shares] or [op.op_name]
+
+
+def _shares(op: TraceOp, calls: Sequence[str]) -> list[_Share]:
+    """What an op computes, shared out; `calls` are those of its program, all alike."""
+    whole = OpShare(op_name=op.op_name, op_type=op.op_type, weight=1)
+    parts = [(share, call) for share in op.shares or (whole,) for call in calls or (None,)]
+    weights = [share.weight for share, _ in parts]
     return [
-        _Share(op, Piece(op_name=of.op_name, op_type=of.op_type, in_input=op.in_input), ns, wait_ns)
-        for of, ns, wait_ns in parts
+        _Share(
+            op,
+            Piece(
+                op_name=share.op_name,
+                op_type=share.op_type,
+                in_input=op.in_input,
+                ahead=op.ahead,
+                call=call,
+            ),
+            ns,
+            wait_ns,
+            alike=max(1, len(calls)),
+        )
+        for (share, call), ns, wait_ns in zip(
+            parts, apportion(op.self_ns, weights), apportion(op.wait_ns, weights), strict=True
+        )
     ]
 
 
@@ -98,14 +122,14 @@ def _cost(share: _Share, match: Match, ns_per_step: int, wait_ns: int, steps: in
         op_type=piece.op_type or op.op_type,
         op_name=piece.op_name or op.hlo_op or op.kernel or op.op_type,
         device=op.device,
-        calls_per_step=op.calls / steps,
+        calls_per_step=op.calls / steps / share.alike,
         ns_per_step=ns_per_step,
         rule=f"hlo:{match.rule}" if op.shares else match.rule,
         graph_op=match.graph_op,
         typical_ns_per_step=_part(op.typical_ns, share.total_ns, op.self_ns),
         wait_ns_per_step=wait_ns,
         typical_wait_ns_per_step=_part(op.typical_wait_ns, share.wait_ns, op.wait_ns),
-        short_calls_per_step=op.short_calls / steps,
+        short_calls_per_step=op.short_calls / steps / share.alike,
     )
 
 

@@ -1,13 +1,18 @@
 """A step's graph, indexed for look-up by names as profiled.
 
+XLA also compiles single functions inside of a step that it does not compile itself: those with
+`jit_compile=True`, and Keras's grouped convolutions on a CPU. Its program then bears the function's
+name, and its instructions name ops as the function does, so that they are looked for in the call.
+
 In: `StepGraph`. Out: `GraphIndex`. Pure.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 
 from frostline.attribute.names import canonical, originals, scopes
 from frostline.attribute.step_graph import GraphOp, Pass, StepGraph
@@ -27,7 +32,23 @@ _FUSED_FROM = {
 }
 """By what follows `Fused` in the type of a fused op, the types of the op that it was made from."""
 
+_IDLE = frozenset(
+    {"Const", "Identity", "IdentityN", "NoOp", "Placeholder", "ReadVariableOp", "Shape", "ShapeN"}
+)
+"""XLA computes nothing for them."""
+
 _FUSED = re.compile(r"^_(?:Mkl)?(?:Native)?Fused(\w+)$")
+
+
+_PHASES: dict[Pass, str] = {
+    "forward": "forward",
+    "activation_gradient": "backward",
+    "weight_gradient": "backward",
+    "optimizer": "optimizer",
+    "input": "",
+    "other": "",
+}
+"""What a function inside of a step is part of; nothing of the ops that may be in any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,8 @@ class GraphIndex:
         self._vanished = [
             op for op in graph.ops if op.pass_ == "forward" and op.op_name not in seen
         ]
+        self._calls: dict[str, tuple[str, ...]] = {}
+        self._fill_calls()
 
     @staticmethod
     def _agreeing(named: Iterable[tuple[str, GraphOp]]) -> dict[str, GraphOp]:
@@ -88,6 +111,53 @@ class GraphIndex:
             for scope in scopes(canonical(op.op_name)):
                 if self._scopes.setdefault(scope, match) != match:
                     self._scopes[scope] = None
+
+    def _fill_calls(self) -> None:
+        """The calls of each function that is part of a single pass, by what XLA would call it."""
+        callers = {op.op_name for op in self._ops if op.calls is not None}
+        passes: dict[str, set[str]] = defaultdict(set)
+        for op in self._ops:
+            for scope in scopes(op.op_name):
+                if scope in callers:
+                    passes[scope].add(_PHASES[op.pass_])
+        calls: dict[str, list[str]] = defaultdict(list)
+        for op in self._ops:
+            if op.calls is not None and len(passes[op.op_name] - {""}) == 1:
+                calls[_program_of(op.calls)].append(op.op_name)
+        self._calls = {program: tuple(names) for program, names in calls.items()}
+
+    def calls_of(self, program: str) -> tuple[str, ...]:
+        """The calls of the function that an XLA program was made of, by name.
+
+        Empty where it was made of the step itself, or of a function that is not in the graph.
+        """
+        return self._calls.get(_core(program), ()) if program else ()
+
+    def in_call(self, call: str, name: str, named: Collection[str]) -> Match:
+        """Where an instruction of a called function's program belongs.
+
+        Args:
+            call: name of the call.
+            name: of the op that the instruction computes, in the function; empty where it names
+                none.
+            named: the ops of that function that any of the program's instructions name. An
+                instruction without a name computes one of the others.
+        """
+        if op := self._by_name.get(f"{call}/{name}"):
+            return Match(op.layer, op.pass_, "call:exact", op.op_name)
+        if name and (match := self.scope(f"{call}/{name}")):
+            return replace(match, rule="call:scope")
+        inside = [
+            op
+            for op in self._ops
+            if op.op_name.startswith(f"{call}/")
+            and op.op_type not in _IDLE
+            and op.op_name.removeprefix(f"{call}/") not in named
+        ]
+        if len({(op.layer, op.pass_) for op in inside}) == 1:
+            return Match(inside[0].layer, inside[0].pass_, "call:rest")
+        own = self._by_name[call]
+        return Match(own.layer, own.pass_, "call")
 
     def find(self, name: str) -> tuple[GraphOp | None, str]:
         """The graph op of a profiled name and the rule that led to it; None where there is none."""
@@ -128,3 +198,18 @@ class GraphIndex:
         ]
         own = any(other.layer == op.layer for other in inside)
         return inside[-1] if inside and not own else None
+
+
+def _program_of(function: str) -> str:
+    """What XLA calls the program of a function, without numbers and underscores around it.
+
+    It replaces what is no letter, digit, dot or dash, and begins with a letter.
+    """
+    return re.sub(r"[^\w.-]", "_", f"a{function[1:]}" if function[:1] == "_" else function).strip(
+        "_"
+    )
+
+
+def _core(program: str) -> str:
+    """A program's name without its id, its number and the attributes of its function."""
+    return re.sub(r"(?:\.\d+)?(?:\(\d*\))?$", "", program).strip("_")

@@ -9,6 +9,7 @@ trace's `Context` to a `Match`, or to None when it does not apply. Names given b
 | `input` | `tf.data` and its iterators: input |
 | `input:ahead` | `tf.data` on threads that work ahead of the step: input, and no part of its time |
 | `eager` | the step ran eagerly, names carry no layer: other |
+| `call`, `call:...` | a function that XLA compiled by itself: its op of that name, or the rest |
 | `exact`, `inlined` | the graph's op of that name, without prefixes of inlined functions |
 | `grappler:...` | the graph's op that grappler renamed or copied (`frostline.attribute.names`) |
 | `grappler:fused` | the convolution or product inside an op named after the last op fused into it |
@@ -25,8 +26,8 @@ whose name it kept (`Conv2DBackpropFilterWithBias` computes the bias's gradient 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from frostline.attribute.index import GraphIndex, Match
 from frostline.attribute.name_rules import by_name
@@ -48,20 +49,33 @@ rows that `frostline.attribute.dispatch` adds."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A profiled op, or its share in an XLA instruction; fields as in `TraceOp`."""
+    """A profiled op, or its share in an XLA instruction; fields as in `TraceOp`.
+
+    Attributes:
+        call: the call of the function that XLA compiled by itself and that it is part of, by its
+            name in the graph; None for all else.
+    """
 
     op_name: str
     op_type: str
     in_input: bool
     ahead: bool = False
+    call: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What rules know beside the piece: the graph if there is one; whether the step was eager."""
+    """What rules know beside the piece.
+
+    Attributes:
+        index: the graph, if there is one.
+        eager: whether the step was eager.
+        named: by call, the ops of its function that any instruction of its program names.
+    """
 
     index: GraphIndex | None
     eager: bool
+    named: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 Rule = Callable[[Piece, Context], Match | None]
@@ -97,6 +111,13 @@ def executor(piece: Piece, _: Context) -> Match | None:
     return Match(None, "other", DISPATCH) if piece.op_type == EXECUTOR_TYPE else None
 
 
+def in_call(piece: Piece, context: Context) -> Match | None:
+    """An instruction of a function that XLA compiled by itself."""
+    if context.index is None or piece.call is None:
+        return None
+    return context.index.in_call(piece.call, piece.op_name, context.named.get(piece.call, ()))
+
+
 def no_op_known(piece: Piece, _: Context) -> Match | None:
     """Kernels, copies and instructions that name no op."""
     return Match(None, "other", "nameless") if not piece.op_name else None
@@ -130,6 +151,7 @@ RULES: tuple[Rule, ...] = (
     input_pipeline,
     executor,
     eager_op,
+    in_call,
     no_op_known,
     in_graph,
     in_scope,

@@ -66,6 +66,8 @@ class GraphOp:
         temporary_bytes: what it works in while it runs; None where no profile says so.
         repeats: position in `StepGraph.ops` of the first op that computes the same from the same;
             None where no earlier one does. TensorFlow and XLA run one of them.
+        calls: name of the function that it calls; None where it is no call, or that was not
+            recorded.
     """
 
     op_name: str
@@ -78,6 +80,7 @@ class GraphOp:
     output_bytes: tuple[int | None, ...] | None = None
     temporary_bytes: int | None = None
     repeats: int | None = None
+    calls: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

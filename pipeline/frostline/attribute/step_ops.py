@@ -7,11 +7,18 @@ forward if any of them is, then backward, then the optimizer's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
-from frostline.attribute.credit import BackwardOps, Credit, ForwardNames, credit_backward
+from frostline.attribute.credit import (
+    UNKNOWN,
+    BackwardOps,
+    Credit,
+    ForwardNames,
+    credit_backward,
+)
 from frostline.attribute.step_graph import GraphOp, Pass, is_input
 from frostline.attribute.uses import ALIAS, ParameterFlow, adopted, uses
 from frostline.attribute.walk import (
@@ -40,6 +47,12 @@ class PlainOp:
         vertices: its outputs in the flow, at least one.
         repeats: position of the first op that computes the same from the same; None where there is
             none before it. Only one of them is run.
+        caller: position of the op that calls the function that holds it; None in the step itself.
+        differentiates: position of the call whose gradient it computes, or the function that holds
+            it; None where that is not known.
+        calls: name of the function that it calls; None where it is no call.
+        is_compiled: XLA compiles the function that it calls as a program of its own, in a step that
+            it does not compile as a whole.
     """
 
     name: str
@@ -48,6 +61,10 @@ class PlainOp:
     creator: str | None
     vertices: tuple[int, ...]
     repeats: int | None
+    caller: int | None = None
+    differentiates: int | None = None
+    calls: str | None = None
+    is_compiled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +132,11 @@ def graph_ops(step: PlainStep) -> tuple[GraphOp, ...]:
         else 0
         for op, group in zip(step.ops, groups, strict=True)
     ]
+    for position, call in _run_together(step).items():
+        if groups[position] is OpGroup.OTHER:
+            groups[position] = groups[call]
+        if groups[position] is groups[call] is OpGroup.BACKWARD:
+            masks[position] = masks[call]
     forward = _forward_layers(step, groups)
     found = {
         **forward,
@@ -132,11 +154,38 @@ def graph_ops(step: PlainStep) -> tuple[GraphOp, ...]:
             # Nothing that can be frozen decides about an op that another variable needs as well.
             needed_by=() if mask >> len(step.layer_of) else members(mask),
             repeats=op.repeats,
+            calls=op.calls,
         )
         for op, group, mask, of_all, layer in zip(
             step.ops, groups, masks, with_repeats(masks, repeats), layers, strict=True
         )
     )
+
+
+def _run_together(step: PlainStep) -> dict[int, int]:
+    """The ops that run whenever a call runs, each with that call.
+
+    A function that XLA compiles by itself is one program: what any of its results needs is
+    computed, whether the step uses that result or not. So the weight gradient of a grouped
+    convolution is computed on a CPU even where its kernel is frozen, as long as the gradient to its
+    input is needed. What none of its results needs is left out.
+    """
+    callers = partial(_callers, step.ops)
+    found: dict[int, int] = {}
+    for call, op in enumerate(step.ops):
+        if not op.is_compiled or any(step.ops[each].is_compiled for each in callers(call)):
+            continue
+        seen, waiting = set(op.vertices), list(op.vertices)
+        while waiting:
+            for vertex in step.flow.sources[waiting.pop()]:
+                position = step.op_of[vertex]
+                inside = position is None or call in callers(position)
+                if inside and vertex not in seen:
+                    seen.add(vertex)
+                    waiting.append(vertex)
+                    if position is not None:
+                        found[position] = call
+    return found
 
 
 def _first_group(groups: Sequence[OpGroup], vertices: Sequence[int]) -> OpGroup:
@@ -185,9 +234,12 @@ def _backward_layers(
     forward: Mapping[int, str | None],
 ) -> dict[int, str | None]:
     names, computed_again = ForwardNames(), ForwardNames()
+    inside: dict[int, ForwardNames] = defaultdict(ForwardNames)
     for number, (op, group) in enumerate(zip(step.ops, groups, strict=True)):
         if group is OpGroup.FORWARD:
             names.add(op.own_name, forward[number])
+            for call in _callers(step.ops, number):
+                inside[call].add(op.own_name, forward[number])
         elif group in (OpGroup.BACKWARD, OpGroup.OTHER) and op.creator is not None:
             computed_again.add(op.own_name, op.creator)  # the last of them, nothing may read
     readers = readers_of(step.flow.sources)
@@ -200,10 +252,18 @@ def _backward_layers(
     def named(op: PlainOp) -> Credit:
         """The layer whose op it differentiates.
 
-        A loop keeps values for its gradient in its forward body: there the creator is known. So it
-        is where a layer computes its gradient itself. If it computes its forward pass again for
-        that, ops of the layers inside of it are told by their names.
+        In the gradient of a called function, names are those of that function. A loop keeps values
+        for its gradient in its forward body: there the creator is known. So it is where a layer
+        computes its gradient itself. If it computes its forward pass again for that, ops of the
+        layers inside of it are told by their names.
         """
+        if op.creator is None and op.differentiates in inside:
+            function = inside[op.differentiates]
+            told = function.layer_of_gradient(op.own_name)
+            if told is UNKNOWN:
+                told = function.only_layer
+            if told is not UNKNOWN:
+                return told
         if op.creator is None:
             return names.layer_of_gradient(op.own_name)
         inner = computed_again.layer_of_gradient(op.own_name)
@@ -240,6 +300,13 @@ def _backward_layers(
             sums=[op for op in backward if step.ops[op].op_type == "AddN"],
         )
     )
+
+
+def _callers(ops: Sequence[PlainOp], position: int) -> Iterator[int]:
+    """The calls around an op, innermost first."""
+    while (caller := ops[position].caller) is not None:
+        yield caller
+        position = caller
 
 
 def _optimizer_layers(

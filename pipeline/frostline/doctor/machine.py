@@ -146,7 +146,11 @@ def _try_storage(storage: Address) -> tuple[str | None, int | None]:
     """Write, rename and remove a small file where results would go."""
     if storage.is_uri:
         return _try_object_store(storage)
-    folder = Path(storage.reveal()).expanduser()
+    return _try_folder(Path(storage.reveal()).expanduser())
+
+
+def _try_folder(folder: Path) -> tuple[str | None, int | None]:
+    """The nearest folder above it that is there stands for it: a sweep makes what is missing."""
     try:
         existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         with tempfile.TemporaryDirectory(prefix=".frostline-doctor-", dir=existing) as name:
@@ -163,6 +167,8 @@ def _try_object_store(place: Address) -> tuple[str | None, int | None]:
 
     try:
         filesystem, path = open_uri(place.reveal())
+        if filesystem.type_name == "local":
+            return _try_folder(Path(path))
         probe = f"{path.rstrip('/')}/.frostline-doctor"
         with filesystem.open_output_stream(probe) as stream:
             stream.write(b"frostline")

@@ -22,7 +22,8 @@ def refuse_other_backends() -> None:
     source = f"KERAS_BACKEND={named}"
     if not named:
         home = os.environ.get("KERAS_HOME")
-        file = (Path(home) if home else Path("~").expanduser() / ".keras") / "keras.json"
+        folder = home or os.path.expanduser("~/.keras")  # noqa: PTH111 - also without a home
+        file = Path(folder) / "keras.json"
         named, source = _in_file(file), f"`backend` in {file}"
     if named and named != "tensorflow":
         raise UsageError(

@@ -108,13 +108,10 @@ class WarmBaseline:
         """
         self._phases.restart()
         self._clears_before = clears()
-        steps_before = self._open_baseline().steps
         measured = self._beside_baseline(trial, scratch)
         if measured is None:
             measured = self._sandwiched(trial, scratch)
-        baseline = self._open_baseline()
-        steps = measured.steps + max(0, baseline.steps - steps_before)
-        return replace(measured, steps=steps, rss_bytes=device.resident_bytes())
+        return replace(measured, rss_bytes=device.resident_bytes())
 
     def _beside_baseline(self, trial: Trial, scratch: Path) -> Measured | None:
         """Measure a trial with both models resident; None where memory does not hold both.
@@ -237,7 +234,6 @@ class WarmBaseline:
             held=traced.held,
             energy_joules_per_step=energy,
             seconds=self._phases.seconds,
-            steps=traced.arm.steps,
             rss_bytes=device.resident_bytes(),
             examples_per_step=None if self._feed is None else self._feed.examples_per_batch,
             gradient_norms=norms,

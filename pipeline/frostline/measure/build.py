@@ -187,7 +187,7 @@ def user_code(what: str) -> Iterator[None]:
         yield
     except TrialError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # `sys.exit`, as where a script reads its arguments
         traceback.print_exc()
         frame = traceback.extract_tb(error.__traceback__)[-1]
         name = type(error).__name__

@@ -257,7 +257,6 @@ class Measured:
         peak_memory_bytes, energy_joules_per_step: None where they were not measured.
         held: what its model holds.
         seconds: wall time by phase (`build`, `trace`, `step`, `check`, `profile`).
-        steps: training steps run, all arms, warm-up and profile included.
         examples_per_step: mean over the batches that ran; None where that is not known.
         gradient_norms: mean gradient norm by layer; None where the trial does not record them.
         rss_bytes: resident size of the process after the trial was taken down.
@@ -283,7 +282,6 @@ class Measured:
     peak_memory_bytes: int | None
     energy_joules_per_step: float | None
     seconds: dict[str, float]
-    steps: int
     rss_bytes: int
     examples_per_step: float | None = None
     gradient_norms: dict[str, float] | None = None

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from frostline.analyse.placement import Place
 from frostline.attribute.step_graph import Pass
-from frostline.errors import PolicyError
 from frostline.policies.family import family as family_name
 from frostline.store.trial_row import TrialRow
 
@@ -59,10 +58,7 @@ def family_of(policy: str, *, is_control: bool) -> Family:
     """The family of an expanded policy (`prefix:8` is a `prefix`)."""
     if is_control:
         return CONTROL
-    try:
-        return _BY_NAME.get(family_name(policy), OTHER)
-    except PolicyError:  # a policy of a later version of the program
-        return OTHER
+    return _BY_NAME.get(family_name(policy), OTHER)
 
 
 def family_of_row(row: TrialRow) -> Family:

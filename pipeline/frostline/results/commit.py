@@ -24,6 +24,11 @@ class Store(Protocol):
         """Commit a trial: its other files, by name below OUT, then its rows."""
 
 
+def log_path(trial_id: str) -> str:
+    """Where a trial's log lies below OUT."""
+    return f"logs/{trial_id}.log"
+
+
 def commit(store: Store, run: TrialRun, *, log: Path | None = None) -> None:
     """Publish a trial: its trace at `run.trace_path`, and its log, which may be missing.
 
@@ -38,7 +43,7 @@ def commit(store: Store, run: TrialRun, *, log: Path | None = None) -> None:
     if run.trace_path is not None and trace_file is not None:
         files[run.trace_path] = Path(trace_file)
     if log is not None and log.exists():
-        files[f"logs/{trial_id}.log"] = log
+        files[log_path(trial_id)] = log
     files[events_path(trial_id)] = trial_events(
         tables.trials[0].values(), [sample.values() for sample in tables.steps]
     )

@@ -98,8 +98,13 @@ def layer_rows(
 
 
 def program_op_rows(trial_id: str, program: ProgramMemory, graph: StepGraph) -> list[ProgramOpRow]:
-    """An anchor's rows of `program_ops`; `graph` is its traced step."""
+    """An anchor's rows of `program_ops`; `graph` is its traced step.
+
+    None where the program is that of a function inside of a step that XLA did not compile.
+    """
     index = GraphIndex(graph)
+    if index.calls_of(program.program):
+        return []
 
     def known(names: Sequence[str]) -> tuple[str, ...]:
         found = (index.find(name)[0] for name in names)
@@ -133,6 +138,7 @@ def graph_op_rows(trial_id: str, graph: StepGraph, *, tensors: bool) -> list[Gra
             output_bytes=op.output_bytes if tensors else None,
             temporary_bytes=op.temporary_bytes if tensors else None,
             repeats=op.repeats,
+            calls=op.calls,
         )
         for op in graph.ops
     ]

@@ -148,6 +148,7 @@ class GraphOpRow(TableRow):
         "Number among the trial's rows of the first op that computes the same from the same; null "
         "where no earlier one does. TensorFlow and XLA run one of them.",
     ]
+    calls: Annotated[str | None, "Name of the function that a call calls; null for other ops."]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,16 +128,19 @@ class _Source:
         return _Source(names=names, is_open="*" in names or "__getattr__" in names)
 
 
+_BLOCKS = ast.If | ast.Try | ast.TryStar | ast.With | ast.For | ast.While | ast.Match
+
+
 def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements that run at import, those inside `if`, `try`, `with` and loops included."""
+    """Statements that run at import, those inside of blocks (`if`, `try`, `match`) included."""
     for node in body:
         yield node
-        for part in ("body", "orelse", "finalbody", "handlers"):
-            if isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.While):
-                for inner in getattr(node, part, ()):
-                    yield from _statements(
-                        inner.body if isinstance(inner, ast.ExceptHandler) else [inner]
-                    )
+        if not isinstance(node, _BLOCKS):
+            continue
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            for inner in getattr(node, part, ()):
+                parted = isinstance(inner, ast.ExceptHandler | ast.match_case)
+                yield from _statements(inner.body if parted else [inner])
 
 
 def _bound(node: ast.stmt) -> dict[str, ast.FunctionDef | None]:

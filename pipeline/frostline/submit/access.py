@@ -103,12 +103,12 @@ def find_token(
     `~/.ray/auth_token`.
 
     Raises:
-        UsageError: a file that was named cannot be read or is empty.
+        UsageError: a file that was named cannot be read, or what is there is no token.
     """
     if token_file is not None:
         return _read(token_file, "--token-file")
     if value := environment.get("RAY_AUTH_TOKEN", "").strip():
-        return Token(value=value, source="RAY_AUTH_TOKEN")
+        return _checked(value, "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN")
     if named := environment.get("RAY_AUTH_TOKEN_PATH"):
         return _read(Path(named), "RAY_AUTH_TOKEN_PATH")
     try:
@@ -130,12 +130,17 @@ def is_loopback(url: str) -> bool:
 def _read(path: Path, said_by: str) -> Token:
     try:
         value = path.expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:  # RuntimeError: no such home
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        reason = str(error) if isinstance(error, RuntimeError) else reason
         raise UsageError(f"the token's file {path} ({said_by}) cannot be read: {reason}") from None
+    return _checked(value, str(path), f"{path} ({said_by})")
+
+
+def _checked(value: str, source: str, shown: str) -> Token:
     if not value or not value.isascii() or not value.isprintable():
-        raise UsageError(f"{path} ({said_by}) holds no token: it should hold one line of letters")
-    return Token(value=value, source=str(path))
+        raise UsageError(f"{shown} holds no token: it should hold one line of letters")
+    return Token(value=value, source=source)
 
 
 def _ask(url: str, token_file: Path | None) -> Access:

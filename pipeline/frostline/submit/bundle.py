@@ -61,7 +61,7 @@ def pack(study: Path, folder: Path) -> Bundle:
     size_bytes = 0
     try:
         for source, name in found:
-            for path in _files(source, left_out, skip=(PACKAGE,)):
+            for path in _files(source, left_out, study=study, skip=(PACKAGE,)):
                 wanted.append((path, folder / name / path.relative_to(source)))
                 sizes[path] = path.stat().st_size
                 size_bytes += sizes[path]
@@ -83,9 +83,13 @@ def pack(study: Path, folder: Path) -> Bundle:
     )
 
 
-def _files(home: Path, left_out: list[str], *, skip: Sequence[Path]) -> Iterator[Path]:
-    """The files to take along, in order; and the folders and links to mention as left out."""
-    for at, folders, names in os.walk(home):
+def _files(home: Path, left_out: list[str], *, study: Path, skip: Sequence[Path]) -> Iterator[Path]:
+    """The files to take along, in order; and the folders and links to mention as left out.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    for at, folders, names in os.walk(home, onerror=_raise):
         here = Path(at)
         kept = []
         for name in sorted(folders):
@@ -99,8 +103,13 @@ def _files(home: Path, left_out: list[str], *, skip: Sequence[Path]) -> Iterator
         folders[:] = kept
         for name in sorted(names):
             path = here / name
-            if not name.startswith(".") and not name.endswith(".pyc") and path.is_file():
+            hidden = name.startswith(".") and path != study
+            if not hidden and not name.endswith(".pyc") and path.is_file():
                 yield path
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _is_sweep(path: Path) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from frostline.digest import DIGITS, digest_of
 from frostline.measure.messages import Failed
-from frostline.results.commit import commit
+from frostline.results.commit import commit, log_path
 from frostline.results.rows import Failure, TrialRun
 from frostline.store.outdir import OutDir
 from frostline.store.table_files import table_file
@@ -71,6 +71,7 @@ def settle_unbuilt(out: OutDir, study: Study, failed: Mapping[str, Failed], logs
     with out.files.batch() as batch:
         for trial in stale:
             batch.remove(events_path(trial.trial_id))
+            batch.remove(log_path(trial.trial_id))
             batch.remove(table_file("trials", trial.trial_id))
 
 

@@ -67,9 +67,7 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
         aggregate = aggregate_events(parquet, require_steps=require_steps)
     except TraceError as error:
         raise TraceError(f"{xplane}: {error}{_said(space)}") from error
-    if space.has_accelerator and not any(
-        group.op.device.startswith("/device:") for group in aggregate.groups
-    ):
+    if space.has_accelerator and not any(op.device.startswith("/device:") for op in aggregate.ops):
         devices = ", ".join(space.empty_devices) or "an accelerator"
         raise TraceError(
             f"{xplane} has a plane for {devices} and no kernel in it: what the "
@@ -87,10 +85,10 @@ def convert(xplane: Path, *, parquet: Path, require_steps: bool = True) -> Trace
         if program.serialised is None
     ]
     ops = tuple(
-        replace(group.op, shares=programs[group.hlo_module].shares.get(group.op.hlo_op, ()))
-        if group.hlo_module in programs
-        else group.op
-        for group in aggregate.groups
+        replace(op, shares=programs[op.program].shares.get(op.hlo_op, ()))
+        if op.program in programs
+        else op
+        for op in aggregate.ops
     )
     empty = [f"device plane {name} is empty" for name in space.empty_devices]
     return Trace(
@@ -121,10 +119,10 @@ def _programs_run(aggregate: Aggregate, space: SpaceFacts) -> dict[str, _Program
     """
     instructions: dict[str, set[str]] = defaultdict(set)
     spent_ns: dict[str, int] = defaultdict(int)
-    for group in aggregate.groups:
-        if group.op.hlo_op:
-            instructions[group.hlo_module].add(group.op.hlo_op)
-            spent_ns[group.hlo_module] += group.op.self_ns
+    for op in aggregate.ops:
+        if op.hlo_op:
+            instructions[op.program].add(op.hlo_op)
+            spent_ns[op.program] += op.self_ns
     found = {}
     for module, run in instructions.items():
         candidates = [
@@ -145,7 +143,7 @@ def _programs_run(aggregate: Aggregate, space: SpaceFacts) -> dict[str, _Program
 
 def _program_memory(programs: Mapping[str, _ProgramRun]) -> ProgramMemory | None:
     """The memory of the program that took most of the time."""
-    longest = max(programs.values(), key=lambda each: each.spent_ns, default=None)
-    if longest is None or longest.serialised is None:
-        return None
-    return program_memory(longest.serialised)
+    name = max(programs, key=lambda each: programs[each].spent_ns, default="")
+    serialised = programs[name].serialised if name else None
+    found = None if serialised is None else program_memory(serialised)
+    return None if found is None else replace(found, program=name)

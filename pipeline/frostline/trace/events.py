@@ -26,18 +26,10 @@ _MEMORY_LIMIT = "512MB"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventGroup:
-    """Events of one op on one device, and the XLA program that they are part of, if any."""
-
-    op: TraceOp
-    hlo_module: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate:
     """All events of a trace that count, see `frostline.trace.ops.Trace`."""
 
-    groups: tuple[EventGroup, ...]
+    ops: tuple[TraceOp, ...]
     steps: int
     busy_ns: int
     between_ns: int
@@ -77,8 +69,8 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
         connection.execute(queries.EXECUTOR, where)
         connection.execute(queries.RUNNING_ON, where)
         connection.execute(queries.WAITS)
-        groups = _groups(connection, max(steps, 1))
-        if not groups:
+        ops = _ops(connection, max(steps, 1))
+        if not ops:
             raise TraceError(
                 "the trace has no op events; was the profiler running while steps ran? On a GPU, "
                 "reading kernels needs permission for the CUPTI counters"
@@ -89,13 +81,13 @@ def aggregate_events(parquet: Path, *, require_steps: bool) -> Aggregate:
         )
         allocation = step_allocation(connection, where)
         allocations = op_allocations(connection, where, allocation.allocator) if allocation else ()
-    eager = _is_eager(groups, in_functions=in_functions)
+    eager = _is_eager(ops, in_functions=in_functions)
     if eager:
         warnings.append(
             "the step ran eagerly: op names carry no layer, so nothing can be attributed to one"
         )
     return Aggregate(
-        groups=groups,
+        ops=ops,
         steps=max(steps, 1),
         busy_ns=busy_ns,
         between_ns=between_ns,
@@ -116,14 +108,14 @@ def _one(
     return row or ()
 
 
-def _is_eager(groups: tuple[EventGroup, ...], *, in_functions: bool) -> bool:
+def _is_eager(ops: tuple[TraceOp, ...], *, in_functions: bool) -> bool:
     """Whether most of the time belongs to ops named by their type alone, as eager ops are.
 
     Instructions of an XLA program are of a compiled function, whatever they are called, and so are
     all ops of the host where its executor ran any: an op outside of every scope has a bare name.
     """
     bare_ns = named_ns = 0
-    for op in (group.op for group in groups):
+    for op in ops:
         copied = op.op_type.startswith("Memcpy")
         if op.in_input or copied or (op.op_type in ("", "Dataset") and not op.hlo_op):
             continue
@@ -172,11 +164,11 @@ def _keep(connection: duckdb.DuckDBPyConnection, window: tuple[int, int] | None)
     return [f"{left} op events ({left_ns} ns) ran outside the traced steps"] if left else []
 
 
-def _groups(connection: duckdb.DuckDBPyConnection, steps: int) -> tuple[EventGroup, ...]:
+def _ops(connection: duckdb.DuckDBPyConnection, steps: int) -> tuple[TraceOp, ...]:
     rows = connection.execute(queries.BY_STEP, {"short": SHORT_NS}).fetchall()
     nested = [line for (line,) in connection.execute(queries.NESTED_LINES).fetchall()]
     inner = _inner_times(connection, nested) if nested else {}
-    return tuple(_group(_Key(*row[:-5]), *row[-5:], inner=inner, steps=steps) for row in rows)
+    return tuple(_op(_Key(*row[:-5]), *row[-5:], inner=inner, steps=steps) for row in rows)
 
 
 class _Key(NamedTuple):
@@ -192,7 +184,7 @@ class _Key(NamedTuple):
     ahead: bool
 
 
-def _group(
+def _op(
     key: _Key,
     numbers: Sequence[int],
     calls: Sequence[int],
@@ -202,13 +194,13 @@ def _group(
     *,
     inner: Mapping[tuple[_Key, int], int],
     steps: int,
-) -> EventGroup:
+) -> TraceOp:
     """An op from lists over the steps in which it ran."""
     own_ns = [
         time_ns - inner.get((key, number), 0)
         for number, time_ns in zip(numbers, times_ns, strict=True)
     ]
-    op = TraceOp(
+    return TraceOp(
         device=key.device,
         op_name=key.op_name,
         op_type=key.op_type,
@@ -222,8 +214,8 @@ def _group(
         wait_ns=sum(waits_ns),
         typical_wait_ns=_median_step(waits_ns, steps),
         short_calls=sum(short_calls),
+        program=key.hlo_module or "",
     )
-    return EventGroup(op=op, hlo_module=key.hlo_module)
 
 
 def _median_step(times_ns: Sequence[int], steps: int) -> int:

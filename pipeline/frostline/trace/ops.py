@@ -40,6 +40,7 @@ class TraceOp:
         op_name: TensorFlow op name as profiled (after grappler), `` when there is none.
         op_type: TensorFlow op type, or the HLO opcode; for copies the direction (`MemcpyH2D`).
         hlo_op: XLA's name of the instruction, `` outside XLA.
+        program: XLA's name of the program that it is part of, `` outside XLA.
         kernel: name of a kernel or copy where no op is known, else ``.
         calls: events.
         self_ns: sum of self times, integer nanoseconds.
@@ -70,6 +71,7 @@ class TraceOp:
     wait_ns: int = 0
     typical_wait_ns: int | None = None
     short_calls: int = 0
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +100,12 @@ class ProgramMemory:
     Attributes:
         ops: in the order in which they run.
         temporary_bytes: size of the block of its temporary buffers.
+        program: XLA's name of it, as in `TraceOp`.
     """
 
     ops: tuple[ProgramOp, ...]
     temporary_bytes: int
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

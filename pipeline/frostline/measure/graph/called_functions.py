@@ -1,14 +1,21 @@
 """Functions that an op of a graph calls: a call's, the branches of a condition, a loop's two.
 
-In: an op. Out: the traced bodies, while TensorFlow still holds them, and how often a loop runs
-where tracing fixes that.
+In: an op. Out: the traced bodies, while TensorFlow still holds them; a called function's name, that
+of the function whose gradient it is, and whether XLA compiles it; how often a loop runs where
+tracing fixes that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from tensorflow.python.framework import func_graph, ops, smart_cond
+
+_FORWARD = "forward_function_name"
+"""The attribute by which TensorFlow marks a function that computes another one's gradient."""
+
+_COMPILED = "_XlaMustCompile"
 
 CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
@@ -31,6 +38,35 @@ def called_functions(operation: ops.Operation) -> Iterator[func_graph.FuncGraph 
     elif kind in BRANCHES:
         for branch in operation.get_attr("branches"):
             yield _function(operation, branch.name)
+
+
+def called_name(operation: ops.Operation) -> str | None:
+    """Name of the function that a call calls; None for other ops."""
+    return str(operation.get_attr("f").name) if operation.type in CALLS else None
+
+
+def differentiated_name(operation: ops.Operation) -> str | None:
+    """Name of the function whose gradient a call computes, where TensorFlow made it for that."""
+    value = _attributes(operation).get(_FORWARD)
+    return None if value is None else str(value.s.decode())
+
+
+def is_compiled(operation: ops.Operation) -> bool:
+    """Whether XLA compiles the function that a call calls, as one program of its own."""
+    value = _attributes(operation).get(_COMPILED)
+    return value is not None and bool(value.b)
+
+
+def _attributes(operation: ops.Operation) -> Mapping[str, Any]:
+    """What TensorFlow notes of the function that a call calls; nothing for other ops."""
+    name = called_name(operation)
+    graph: ops.Graph | None = operation.graph
+    while name is not None and isinstance(graph, func_graph.FuncGraph):
+        definition = getattr(graph._get_function(name), "cached_definition", None)
+        if definition is not None:
+            return dict(definition.attr)
+        graph = graph.outer_graph
+    return {}
 
 
 def _function(

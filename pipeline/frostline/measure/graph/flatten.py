@@ -21,6 +21,8 @@ from frostline.measure.graph.called_functions import (
     CALLS,
     LOOPS,
     called_functions,
+    called_name,
+    differentiated_name,
     loop_rounds,
 )
 from frostline.measure.graph.recorder import OpCredits, TensorRef
@@ -40,6 +42,8 @@ class FlatOp:
         own_name: its name in the function that holds it.
         op_type: TensorFlow op type.
         caller: position of the op that calls the function that holds it; None in the outermost.
+        differentiates: position of the call whose gradient it computes, or the function that holds
+            it; None where it is in no function that TensorFlow made for that.
         call: the layer call (index into `OpCredits.calls`) that created it, or the function that
             holds it; None outside of all.
         trips: how often it runs in a step; None inside a loop of unknown length.
@@ -52,6 +56,7 @@ class FlatOp:
     own_name: str
     op_type: str
     caller: int | None
+    differentiates: int | None
     call: int | None
     trips: int | None
     vertices: tuple[int, ...]
@@ -158,6 +163,7 @@ class _Flattener:
         self._recorded = recorded
         self._flat = FlatGraph()
         self._names: set[str] = set()
+        self._calls: dict[str, list[FlatOp]] = {}
 
     def run(self, graph: func_graph.FuncGraph) -> FlatGraph:
         flat = self._flat
@@ -207,12 +213,16 @@ class _Flattener:
         apart = functional or operation.type == "IdentityN"
         count = max(1, len(operation.outputs)) if apart else 1
         prefix = "" if scope.caller is None else f"{scope.caller.name}/"
+        differentiates = self._differentiated(operation)
+        if differentiates is None and scope.caller is not None:
+            differentiates = scope.caller.differentiates
         flat_op = FlatOp(
             position=position,
             name=self._unique(prefix + operation.name),
             own_name=operation.name,
             op_type=operation.type,
             caller=None if scope.caller is None else scope.caller.position,
+            differentiates=differentiates,
             call=call,
             trips=scope.trips,
             vertices=tuple(self._vertex(position) for _ in range(count)),
@@ -220,7 +230,20 @@ class _Flattener:
         )
         self._flat.ops.append(flat_op)
         self._flat.reads.append(())
+        if (name := called_name(operation)) is not None:
+            self._calls.setdefault(name, []).append(flat_op)
         return flat_op
+
+    def _differentiated(self, operation: ops.Operation) -> int | None:
+        """The call whose gradient a call computes: the one of that function whose values it reads.
+
+        Where it reads none, as the gradient of a sum, the function's only call.
+        """
+        name = differentiated_name(operation)
+        calls = self._calls.get(name, []) if name is not None else []
+        read = {tensor.op.name for tensor in operation.inputs}
+        found = [each for each in calls if each.operation.name in read] or calls
+        return found[0].position if len(found) == 1 else None
 
     def _unique(self, name: str) -> str:
         candidate, number = name, 0

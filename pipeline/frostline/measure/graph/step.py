@@ -9,13 +9,15 @@ a trial is timed, and not attributed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import keras
 
 from frostline.attribute.step_graph import GraphOp, StepGraph
 from frostline.attribute.step_ops import PlainOp, PlainStep, graph_ops
+from frostline.listing import listed, quoted
+from frostline.measure.graph.called_functions import called_name, is_compiled
 from frostline.measure.graph.captured_variables import CapturedVariables
 from frostline.measure.graph.cycles import cycle_of_graph, cycle_of_optimizers
 from frostline.measure.graph.flatten import FlatGraph, FlatOp, flatten
@@ -117,10 +119,11 @@ def flat_step(recorder: StepRecorder, owned: tuple[OwnedLayer, ...]) -> FlatStep
         vertex for vertex in writes.keys() - flow.updates if not outside_of_layers(flat, vertex)
     }
     top = model_path(model, owned)
+    ops = plain_ops(flat, recorder.credits.calls, top, whole=bool(model.jit_compile))
     return FlatStep(
         flat=flat,
         plain=PlainStep(
-            ops=plain_ops(flat, recorder.credits.calls, top),
+            ops=ops,
             flow=flow,
             layer_of=[layer.name for layer in owned for _ in layer.variables],
             handles=handles,
@@ -142,7 +145,7 @@ def flat_step(recorder: StepRecorder, owned: tuple[OwnedLayer, ...]) -> FlatStep
             if gradient.connected and gradient.variable in positions
         ),
         paths=tuple(entry.path for entry in variables),
-        warnings=(*flat.warnings, *unseen_gradients(flat, calls)),
+        warnings=(*flat.warnings, *unseen_gradients(flat, calls), *_whole_gradients(ops)),
     )
 
 
@@ -151,10 +154,11 @@ def model_path(model: keras.Model, owned: tuple[OwnedLayer, ...]) -> str:
     return model.name if any(entry.layer is model for entry in owned) else MODEL_PATH
 
 
-def plain_ops(flat: FlatGraph, calls: list[str], top: str) -> list[PlainOp]:
+def plain_ops(flat: FlatGraph, calls: list[str], top: str, *, whole: bool) -> list[PlainOp]:
     """The ops of a flat graph as plain values.
 
-    `calls` are the paths of the recorded calls; `top` is what `model_path` gives.
+    `calls` are the paths of the recorded calls; `top` is what `model_path` gives; `whole` says that
+    XLA compiles the step as a whole.
     """
     creators = [path if path != MODEL_PATH else top for path in calls]
     return [
@@ -165,9 +169,27 @@ def plain_ops(flat: FlatGraph, calls: list[str], top: str) -> list[PlainOp]:
             creator=None if op.call is None else creators[op.call],
             vertices=op.vertices,
             repeats=first,
+            caller=op.caller,
+            differentiates=op.differentiates,
+            calls=called_name(op.operation),
+            is_compiled=not whole and is_compiled(op.operation),
         )
         for op, first in zip(flat.ops, repeated_ops(flat), strict=True)
     ]
+
+
+def _whole_gradients(ops: Sequence[PlainOp]) -> Iterator[str]:
+    """What freezing does not save, where XLA compiles a layer's function by itself."""
+    calls = {op.differentiates for op in ops if op.is_compiled and op.differentiates is not None}
+    creators = (ops[call].creator for call in sorted(calls))
+    layers = list(dict.fromkeys(layer for layer in creators if layer is not None))
+    if layers:
+        yield (
+            f"XLA computes the gradient of {listed(quoted(layers))} as a whole, since such a "
+            "layer's function is compiled by itself (as Keras does with grouped convolutions): "
+            "where it is frozen and the gradient passes through it, its weight gradient is "
+            "computed all the same"
+        )
 
 
 def total_flops(op: FlatOp) -> int | None:

@@ -53,7 +53,7 @@ class Wiring:
         """Read a flat graph; `ops_of_step` are its ops in order, None for a mere forward pass."""
         captured = CapturedVariables(flat)
         top = model_path(model, tuple(owned))
-        ops = plain_ops(flat, recorded.calls, top)
+        ops = plain_ops(flat, recorded.calls, top, whole=bool(model.jit_compile))
         creators: list[str | None] = [ALIAS] * len(flat.sources)
         for op in ops:
             for vertex in op.vertices:

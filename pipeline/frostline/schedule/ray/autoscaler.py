@@ -17,7 +17,7 @@ from ray.autoscaler.sdk import request_resources
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
 
-BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
+_BOOTSTRAP = "~/ray_bootstrap_config.yaml"
 """The cluster file, completed, which `ray up` leaves on the head."""
 _KUBERAY = "RAY_USAGE_STATS_KUBERAY_IN_USE"
 _SURE_AFTER = 2
@@ -36,6 +36,11 @@ class Growth(Protocol):
         """Withdraw the request; what waits to be scheduled is the demand from here on."""
 
 
+def bootstrap_file() -> Path:
+    """Where Ray's cluster launcher writes what the autoscaler may start; also without a home."""
+    return Path(os.path.expanduser(_BOOTSTRAP))  # noqa: PTH111 - Path's raises without a home
+
+
 def ask_for(wanted: Mapping[str, float]) -> Growth | None:
     """Ask the cluster's autoscaler for room for one lease; None where there is no autoscaler.
 
@@ -44,7 +49,7 @@ def ask_for(wanted: Mapping[str, float]) -> Growth | None:
     """
     if is_autoscaler_v2(fetch_from_server=True):
         return _Asked(wanted)
-    if _KUBERAY in os.environ or BOOTSTRAP.expanduser().exists():
+    if _KUBERAY in os.environ or bootstrap_file().exists():
         return _AskedOfOld(wanted)
     return None
 

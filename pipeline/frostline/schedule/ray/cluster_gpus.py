@@ -18,7 +18,7 @@ import yaml
 
 from frostline.errors import FrostlineError, UsageError
 from frostline.schedule.ray import cluster
-from frostline.schedule.ray.autoscaler import BOOTSTRAP, ask_for
+from frostline.schedule.ray.autoscaler import ask_for, bootstrap_file
 
 _ANSWERS_WITHIN_S = 60.0
 _POLL_S = 0.5
@@ -52,7 +52,7 @@ def available() -> int:
     """
     if there := of_nodes():
         return there
-    bootstrap = BOOTSTRAP.expanduser()
+    bootstrap = bootstrap_file()
     if bootstrap.exists():
         return of_machine_types(_read(bootstrap))
     asked = ask_for({"GPU": 1.0})
