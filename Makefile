@@ -43,7 +43,7 @@ lint: $(INSTALLED_DEV)  ## format, lint, types and import walls only
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: lint  ## everything that CI runs
+test: lint  ## the linters and all tests
 	$(BIN)/pytest -n $(TEST_JOBS) --dist loadfile $(PYTEST_ARGS)
 
 coverage: $(INSTALLED_DEV)  ## the tests again, with the lines and branches that none of them ran

@@ -22,7 +22,10 @@ VERSIONS = {
 }  # fmt: skip
 """The version of each command's document; `json_version` in the document itself."""
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document; see docs/json.md.")]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document; see docs/json.md in the repository."),
+]
 
 
 def print_document(command: str, body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""`frostline plan`: lists a study's trials, estimates time, memory and disk; runs nothing."""
+"""`frostline plan`: lists a study's trials, estimates time, memory and disk; measures nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def plan(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the trials of a study, estimate time, memory and disk on this machine; run nothing."""
+    """List a study's trials, estimate time, memory and disk here; build models, measure nothing."""
     from frostline.machine import this_machine
     from frostline.plan.estimate import estimate
     from frostline.plan.trials import plan_trials
