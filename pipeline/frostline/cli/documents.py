@@ -16,7 +16,7 @@ import typer
 from frostline.cli.console import print_json
 
 VERSIONS = {
-    "compare": 1, "diff": 1, "doctor": 1, "explain": 1, "export": 1, "layers": 1,
+    "compare": 1, "demo": 1, "diff": 1, "doctor": 1, "explain": 1, "export": 1, "layers": 1,
     "plan": 1, "predict": 1, "reattribute": 1, "recommend": 1, "report": 1, "status": 1, "stop": 1,
     "submit": 1, "sweep": 1, "tensorboard": 1,
 }  # fmt: skip
