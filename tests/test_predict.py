@@ -27,7 +27,6 @@ from predict_kit import (
 from schedule_kit import FAKE, Fake, install_fake
 
 from frostline.cli import main
-from frostline.costmodel.naive import NAIVE
 from frostline.errors import PolicyError, SweepError, UsageError
 from frostline.policies import expand
 from frostline.prediction import THREE_ANCHOR, predict, predictions, sort_groups, write_predictions
@@ -39,6 +38,7 @@ from frostline.sweep.run import run_sweep
 from frostline.trial import AXES, Trial
 
 HELD_OUT = ("prefix:*", "random:4@0.5")
+NAIVE = ("frozen_fraction", "params_2to1", "flops_2to1", "two_point", "elastic_trainer")
 
 
 @pytest.fixture
