@@ -6,6 +6,7 @@ nothing, or more than one thing. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from frostline.errors import PolicyError
@@ -54,6 +55,11 @@ def units(facts: ModelFacts, granularity: Granularity) -> tuple[Unit, ...]:
 def variables_of(*layers: LayerFacts) -> frozenset[str]:
     """Return the paths of the layers' variables."""
     return frozenset(variable.path for layer in layers for variable in layer.variables)
+
+
+def paths_of(facts: ModelFacts, layers: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths of the variables of these layers, layer after layer."""
+    return tuple(variable.path for name in layers for variable in facts.by_name[name].variables)
 
 
 def resolve(name: str, facts: ModelFacts, *, variables: bool) -> tuple[str, frozenset[str]]:

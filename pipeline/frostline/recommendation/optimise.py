@@ -20,7 +20,7 @@ from frostline.billing.run import Run
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.listing import listed, quoted
-from frostline.policies.units import resolve, variables_of
+from frostline.policies.units import paths_of, resolve, variables_of
 from frostline.prediction import PredictedGroup, answer
 from frostline.recommendation.importance import Importance
 from frostline.recommendation.keras_code import keras_code
@@ -234,8 +234,7 @@ def policy_of(frozen_layers: Sequence[str], facts: ModelFacts) -> str:
     named = (resolve(name, facts, variables=True)[1] for name in frozen_layers)
     if paths.isdisjoint(frozen_layers) and frozenset().union(*named) == own:
         return f"list:{','.join(frozen_layers)}"
-    variables = (v.path for name in frozen_layers for v in facts.by_name[name].variables)
-    return f"list:{','.join(variables)}"
+    return f"list:{','.join(paths_of(facts, frozen_layers))}"
 
 
 def _positions(facts: ModelFacts, names: Collection[str]) -> tuple[int, ...]:
@@ -250,13 +249,9 @@ def _positions(facts: ModelFacts, names: Collection[str]) -> tuple[int, ...]:
     )
 
 
-def _frozen_variables(facts: ModelFacts, training: Sequence[bool]) -> list[str]:
-    return [
-        variable.path
-        for layer, trains in zip(facts.layers, training, strict=True)
-        if not trains
-        for variable in layer.variables
-    ]
+def _frozen_variables(facts: ModelFacts, training: Sequence[bool]) -> tuple[str, ...]:
+    named = zip(facts.layers, training, strict=True)
+    return paths_of(facts, (layer.name for layer, trains in named if not trains))
 
 
 def _budgets(fastest: float, asked: float) -> list[float]:
@@ -274,9 +269,7 @@ def _too_small(
 ) -> str:
     """What to say where nothing is fast enough, in the words of the option that asked."""
     training = [each.name for each in group.facts.layers if each.name not in fastest.frozen_layers]
-    prices = group.model.prices(
-        [v.path for name in fastest.frozen_layers for v in group.facts.by_name[name].variables]
-    )
+    prices = group.model.prices(paths_of(group.facts, fastest.frozen_layers))
     forward = sum(price.forward for price in prices) / group.model.baseline
     least = math.ceil(fastest.share * 1000) / 1000
     most = math.floor(1000 / fastest.share) / 1000

@@ -14,6 +14,7 @@ from frostline.analyse.stored_run import run_of
 from frostline.billing.run import Run
 from frostline.errors import UsageError
 from frostline.memory.peak_prediction import PeakPrediction
+from frostline.policies.units import paths_of
 from frostline.prediction import PredictedGroup
 from frostline.recommendation.choose import NO_SETTING, chosen_groups, importance_of
 from frostline.recommendation.optimise import AskedAs, optimise, refuse_budget
@@ -89,9 +90,7 @@ def _other_batches(
     best: Recommendation, group: PredictedGroup, groups: Iterable[PredictedGroup]
 ) -> dict[int, PeakPrediction]:
     """The pick's predicted peak under settings that differ in the batch size alone."""
-    frozen = [
-        v.path for name in best.pick.frozen_layers for v in group.facts.by_name[name].variables
-    ]
+    frozen = paths_of(group.facts, best.pick.frozen_layers)
     found = {}
     for other in groups:
         size = other.key.setting.batch_size

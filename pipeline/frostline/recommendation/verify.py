@@ -21,6 +21,7 @@ from frostline.billing.trials import counted_joules
 from frostline.errors import FrostlineError, UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
+from frostline.policies.units import paths_of
 from frostline.recommendation.recommendation import Recommendation
 from frostline.schedule.listener import SweepListener
 from frostline.store.sweep import Sweep, as_sweep, open_sweep
@@ -111,9 +112,7 @@ def verify(
     """
     sweep = as_sweep(sweep)
     facts = load_facts(sweep, found.key.model_key)
-    frozen = frozenset(
-        v.path for name in found.pick.frozen_layers for v in facts.by_name[name].variables
-    )
+    frozen = frozenset(paths_of(facts, found.pick.frozen_layers))
     if not frozen:
         raise UsageError(
             f"{found.key.label}: the recommendation freezes nothing: nothing to verify"

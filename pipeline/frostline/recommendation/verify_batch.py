@@ -23,6 +23,7 @@ from frostline.machine import this_machine
 from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
 from frostline.measure.messages import OUT_OF_MEMORY, Failed, RanAlone, Reply, RunAlone
 from frostline.plan.trials import as_measured
+from frostline.policies.units import paths_of
 from frostline.recommendation.recommendation import Recommendation
 from frostline.recommendation.verify import VerifyError
 from frostline.results.memory_columns import peak_columns
@@ -116,9 +117,7 @@ def verify_batch(
             model=as_measured(run, spec, setting, facts),
             setting=replace(setting, batch_size=examples),
             seed=run.seed,
-            frozen_variables=tuple(
-                v.path for name in frozen for v in facts.by_name[name].variables
-            ),
+            frozen_variables=paths_of(facts, frozen),
             frozen_layers=frozen,
             profile_steps=_PROFILE_STEPS,
             scratch=str(scratch),
