@@ -93,7 +93,7 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
     from frostline.prediction.predict import COLUMNS, cells
     from frostline.words import counted, floor, percent
 
-    yield Text(f"\n{group.key.label}", style="bold")
+    yield Text(f"\n{group.title}", style="bold")
     remembered = any(answer.predicted_peak_bytes is not None for answer in group.answers)
     shown = len(COLUMNS) if remembered else len(COLUMNS) - 1
     yield PlainTable(COLUMNS[:shown], (cells(answer)[:shown] for answer in group.answers))

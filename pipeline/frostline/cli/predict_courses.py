@@ -81,20 +81,20 @@ def show_cached(
     if as_json:
         print_document("predict", [each.document() for each in found])
         return
-    for _, group in groupby(found, key=lambda each: each.key):
+    for _, group in groupby(found, key=lambda each: each.title):
         _print_cached(list(group))
 
 
 def _print_schedule(cost: ScheduleCost) -> None:
     from frostline.prediction.schedule_words import COLUMNS, schedule_cells, schedule_sentence
 
-    out().print(Text(f"\n{cost.key.label}", style="bold"))
+    out().print(Text(f"\n{cost.title}", style="bold"))
     out().print(PlainTable(COLUMNS, schedule_cells(cost)))
     out().print(Text(f"{schedule_sentence(cost)}\n"))
 
 
 def _print_cached(group: Sequence[CachedFeatures]) -> None:
-    out().print(Text(f"\n{group[0].key.label}", style="bold"))
+    out().print(Text(f"\n{group[0].title}", style="bold"))
     rows = [
         (
             each.policy,

@@ -55,6 +55,8 @@ class CachedFeatures:
 
     Attributes:
         key: model and setting.
+        device_kind: what the sweep measured them on; None where it is not known.
+        title: all of that in words; the device only where there are several kinds.
         policy: the configuration.
         step_ns: its predicted step.
         cached_step_ns: the same without the prefix's forward pass, waiting for what it reads.
@@ -69,6 +71,8 @@ class CachedFeatures:
     """
 
     key: GroupKey
+    device_kind: str | None
+    title: str
     policy: str
     step_ns: int
     cached_step_ns: int
@@ -84,6 +88,7 @@ class CachedFeatures:
         """The values for JSON."""
         values = asdict(self)
         key = values.pop("key")
+        del values["title"]
         return {**key, **key.pop("setting"), **values}
 
 
@@ -136,6 +141,8 @@ def cached_features(
     saved = relative * baseline_step_ns - waiting
     return CachedFeatures(
         key=group.key,
+        device_kind=group.device_kind,
+        title=group.title,
         policy=policy,
         step_ns=round(relative * baseline_step_ns),
         cached_step_ns=round(waiting),

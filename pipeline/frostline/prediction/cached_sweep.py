@@ -55,9 +55,7 @@ def predict_cached(
     for group in fitted:
         graph = _graph(sweep, group)
         if graph is None or group.baseline_step_ns is None:
-            notices.append(
-                f"{group.key.label}: its anchors left no traced step to find a prefix in"
-            )
+            notices.append(f"{group.title}: its anchors left no traced step to find a prefix in")
             continue
         for policy in policies:
             try:
@@ -82,7 +80,7 @@ def predict_cached(
                         )
                     )
                 except UsageError as error:
-                    notices.append(f"{group.key.label}: {error}")
+                    notices.append(f"{group.title}: {error}")
     if not found:
         raise UsageError("\n".join(["nothing can be stored:", *dict.fromkeys(notices)]))
     return tuple(found), tuple(dict.fromkeys(notices))

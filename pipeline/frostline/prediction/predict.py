@@ -51,10 +51,11 @@ def cells(answer: Answer) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupAnswers:
-    """Predictions for one model under one setting.
+    """Predictions for one model, setting and kind of device.
 
     Attributes:
         key: model and setting.
+        title: both in words, and the device where the setting was measured on several kinds.
         answers: in the order of the policies.
         error: over its held-out configurations; None where there is none.
         peak_error: of predicted peaks, over the held-out configurations with a measured one; None
@@ -64,6 +65,7 @@ class GroupAnswers:
     """
 
     key: GroupKey
+    title: str
     answers: tuple[Answer, ...]
     error: HeldOutError | None
     peak_error: PeakErrors | None
@@ -95,16 +97,16 @@ class PredictedPolicies:
     notices: tuple[str, ...]
 
     def __repr__(self) -> str:
-        facts = {group.key.label: _shortened(group.answers) for group in self.groups[:_SHOWN]}
+        facts = {group.title: _shortened(group.answers) for group in self.groups[:_SHOWN]}
         return one_line("PredictedPolicies", f"{len(self.answers)} predicted speedups", facts)
 
     def _repr_html_(self) -> str:
         tables = (
-            html_table(COLUMNS, [cells(one) for one in group.answers], caption=group.key.label)
+            html_table(COLUMNS, [cells(one) for one in group.answers], caption=group.title)
             for group in self.groups
         )
         bills = (
-            html_table(*table, caption=f"{group.key.label}: what the run takes")
+            html_table(*table, caption=f"{group.title}: what the run takes")
             for group in self.groups
             if (table := group.bill_table())
         )
@@ -170,6 +172,7 @@ def predict(
             found.append(
                 GroupAnswers(
                     key=group.key,
+                    title=group.title,
                     answers=tuple(answers),
                     error=figures.error,
                     peak_error=peak_errors(group.judged_peaks()),
@@ -210,4 +213,4 @@ def _answered(
         try:
             yield answered(group, figures, one)
         except UsageError as error:
-            notices.append(f"{group.key.label}: `{one.policy}` cannot be predicted: {error}")
+            notices.append(f"{group.title}: `{one.policy}` cannot be predicted: {error}")

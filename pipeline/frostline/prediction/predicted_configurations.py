@@ -44,6 +44,7 @@ class Answer:
         low, high: interval in which a measured speedup would lie, see
             `frostline.prediction.interval`; None where too few configurations were held out.
         setting: the training setting.
+        device_kind: what the sweep measured this on; None where it is not known.
         frozen_fraction: frozen / trainable parameters.
         earliest_trainable_layer: index of the first layer that still trains.
         baseline_step_ns: median of the baselines that were measured under this setting.
@@ -68,6 +69,7 @@ class Answer:
     low: float | None
     high: float | None
     setting: Setting
+    device_kind: str | None
     frozen_fraction: float
     earliest_trainable_layer: int
     baseline_step_ns: int | None
@@ -175,6 +177,7 @@ def answered(group: PredictedGroup, figures: GroupFigures, expanded: ExpandedPol
         low=interval.low,
         high=interval.high,
         setting=key.setting,
+        device_kind=group.device_kind,
         frozen_fraction=frozen_params / facts.total_params,
         earliest_trainable_layer=earliest_trainable(facts, layers),
         baseline_step_ns=base_ns,

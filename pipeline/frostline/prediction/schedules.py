@@ -70,6 +70,8 @@ class ScheduleCost:
 
     Attributes:
         key: model and setting.
+        device_kind: what the sweep measured them on; None where it is not known.
+        title: all of that in words; the device only where there are several kinds.
         stages: in order.
         total_s: of all stages, compilations included where they are known.
         compile_s: the part of it that is compiling; None where it is not known.
@@ -78,6 +80,8 @@ class ScheduleCost:
     """
 
     key: GroupKey
+    device_kind: str | None
+    title: str
     stages: tuple[Stage, ...]
     total_s: float
     compile_s: float | None
@@ -94,6 +98,7 @@ class ScheduleCost:
         """The cost for JSON."""
         values = asdict(self)
         key = values.pop("key")
+        del values["title"]
         return {**key, **key.pop("setting"), **values, "speedup": self.speedup}
 
 
@@ -132,7 +137,7 @@ def schedule_cost(
         )
     base_ns = group.baseline_step_ns
     if base_ns is None:
-        raise UsageError(f"{group.key.label}: no baseline was measured")
+        raise UsageError(f"{group.title}: no baseline was measured")
     per_epoch = steps_per_epoch(run.examples, group.examples_per_step)
     ends = [epoch for epoch, _ in stages[1:]] + [run.epochs + 1]
     found = []
@@ -158,6 +163,8 @@ def schedule_cost(
     whole = run.epochs * per_epoch * base_ns / 1e9 + (compile_s(group.controls, ()) or 0.0)
     return ScheduleCost(
         key=group.key,
+        device_kind=group.device_kind,
+        title=group.title,
         stages=tuple(found),
         total_s=stepping.value + sum(known),
         compile_s=sum(known) if len(known) == len(compiling) else None,
@@ -253,7 +260,7 @@ def predict_schedule(
                 )
             )
         except UsageError as error:
-            notices.append(f"no schedule for {group.key.label}: {error}")
+            notices.append(f"no schedule for {group.title}: {error}")
     if not found:
         raise UsageError("\n".join(["the schedule cannot be costed:", *notices]))
     return tuple(found), tuple(notices)

@@ -35,7 +35,9 @@ def _object(
     answer, interval = found.answer, found.share_interval
     return {
         "model": found.key.model,
+        "variant": found.key.variant,
         "setting": asdict(found.key.setting),
+        "device_kind": found.device_kind,
         "budget": found.pick.budget,
         "policy": answer.policy,
         "frozen_layers": list(found.pick.frozen_layers),

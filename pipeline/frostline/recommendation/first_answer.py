@@ -99,14 +99,14 @@ def first_answers(
     """
     wanted = summary.groups[:MOST_GROUPS]
     fitted, rest = sort_groups(sweep)
-    by_key = {group.key: group for group in fitted}
-    why = {each.key: each.notice for each in rest}
-    kinds = [group.key for group in summary.groups]
+    fits = {(each.key, each.device_kind): each for each in fitted}
+    why = {(each.key, each.device_kind): each.notice for each in rest}
     found: list[FirstAnswer | None] = []
     for group in wanted:
-        fit = by_key.get(group.key) if kinds.count(group.key) == 1 else None
+        which = group.key, group.device_kind
+        fit = fits.get(which)
         if fit is None:
-            found.append(_nothing(why.get(group.key, "there is no cost model of it")))
+            found.append(_nothing(why.get(which, "there is no cost model of it")))
         else:
             found.append(_answered(sweep, fit, frontier=frontier))
     return (*found, *[None] * (len(summary.groups) - len(wanted)))

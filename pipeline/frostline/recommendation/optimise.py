@@ -154,6 +154,8 @@ def optimise(
     head = facts.head
     return Recommendation(
         key=group.key,
+        device_kind=group.device_kind,
+        title=group.title,
         importance=importance,
         pick=pick,
         answer=predicted,
@@ -176,7 +178,7 @@ def _program(group: PredictedGroup, memory_bytes: int | None) -> tuple[Program, 
         return program_of(group.model), None
     if group.memory is None:
         raise UsageError(
-            f"{group.key.label}: nothing is known of its memory, because the tensors of its step "
+            f"{group.title}: nothing is known of its memory, because the tensors of its step "
             "were not recorded; `frostline reattribute OUT --retrace` traces it again and fills "
             "them in"
         )
@@ -187,14 +189,14 @@ def _program(group: PredictedGroup, memory_bytes: int | None) -> tuple[Program, 
 def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collection[str]) -> str:
     """What to say where nothing fits into the memory."""
     if group.memory is None or memory_bytes is None:
-        return f"{group.key.label}: no configuration at all is possible"
+        return f"{group.title}: no configuration at all is possible"
     every = frozenset(variable.path for variable in group.facts.variables)
     forward = group.memory.peak_bytes(every)
     beside = "" if forward > memory_bytes else ", and no layer can train in what is left"
     if beside and must_train:
         beside = ", and the layers under --train cannot train in what is left"
     return (
-        f"{group.key.label}: no configuration fits into {size(memory_bytes)}: the forward pass "
+        f"{group.title}: no configuration fits into {size(memory_bytes)}: the forward pass "
         f"alone needs {size(forward)}{beside}. Lower batch_size in the study, or ask for more "
         "--memory"
     )
@@ -285,7 +287,7 @@ def _too_small(
     ask = f"{instead} {most:g} or less" if asked_as == "speedup" else f"{instead} {least:g} or more"
     also = "".join(f", or {other}" for other in others)
     return (
-        f"{group.key.label}: freezing cannot {asked}. The fastest configuration is predicted at "
+        f"{group.title}: freezing cannot {asked}. The fastest configuration is predicted at "
         f"{reached}; it trains {listed(quoted(training), noun='layers')}, and {forward:.3f} of "
         f"the baseline's step is the forward pass and other parts that no freeze removes. "
         f"Ask for {ask}{also}"
