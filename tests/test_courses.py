@@ -169,6 +169,36 @@ def test_nothing_is_stored_that_differs_from_epoch_to_epoch(out: Path, kind: str
     assert "differ from epoch to epoch" in found.why_not
 
 
+def test_stored_outputs_of_open_size_are_not_known_and_not_0(out: Path):
+    group = sort_groups(open_sweep(str(out)))[0][0]
+    known = graph()
+    ops = [replace(op, output_bytes=(None,)) if op.op_type == "AddV2" else op for op in known.ops]
+    boundary = boundary_of(replace(known, ops=tuple(ops)), LAYERS[:2], LAYERS[2:], batch_size=8)
+    assert (boundary.bytes_per_example, boundary.open_sized) == (None, ("net/plus/AddV2",))
+
+    def stored(bandwidth: float | None):
+        return cached_features(
+            group,
+            replace(known, ops=tuple(ops)),
+            policy="prefix:2",
+            frozen=frozen("prefix:2"),
+            baseline_step_ns=step_ns(world_facts(), frozenset()),
+            batch_size=8,
+            examples=80,
+            bandwidth=bandwidth,
+        )
+
+    in_memory, on_disk = stored(None), stored(1e6)
+    for found in (in_memory, on_disk):
+        assert found.bytes_per_example is found.stored_bytes is found.bytes_per_second is None
+        assert found.why_not == (
+            "the size of what net/plus/AddV2 makes is not known before a step runs"
+        )
+    assert in_memory.pays_after_epochs == pytest.approx(1)
+    assert in_memory.speedup is not None
+    assert on_disk.cached_step_ns is on_disk.speedup is on_disk.pays_after_epochs is None
+
+
 def test_dropout_behind_the_prefix_does_not_matter():
     assert boundary_of(graph(dropout=True), LAYERS[:1], LAYERS[1:], batch_size=8).changing == ()
 

@@ -88,6 +88,7 @@ def predict(
 
 def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
     from frostline.billing.words import run_words
+    from frostline.memory.peak_prediction import left_out_words
     from frostline.prediction.bill_words import energy_sentence, steps_sentence
     from frostline.prediction.interval import LEAST_HELD_OUT, covered
     from frostline.prediction.predict import COLUMNS, cells
@@ -120,6 +121,8 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
         )
     elif any(answer.predicted_peak_bytes is not None for answer in group.answers):
         said += " Memory is predicted and was measured on none of them."
+    unknown = max((answer.unknown_tensors or 0 for answer in group.answers), default=0)
+    said = f"{said} {left_out_words(unknown)}".rstrip()
     if any(answer.is_anchor for answer in group.answers):
         said += " * An anchor: the prediction is made from it."
     yield Padding(

@@ -101,8 +101,8 @@ def _print_cached(group: Sequence[CachedFeatures]) -> None:
             milliseconds(each.step_ns),
             milliseconds(each.cached_step_ns),
             ratio(each.speedup),
-            size(each.bytes_per_example),
-            f"{size(round(each.bytes_per_second))}/s",
+            DASH if each.bytes_per_example is None else size(each.bytes_per_example),
+            DASH if each.bytes_per_second is None else f"{size(round(each.bytes_per_second))}/s",
             DASH if each.pays_after_epochs is None else f"{each.pays_after_epochs:.1f}",
         )
         for each in group

@@ -62,6 +62,7 @@ def _object(
         "code": found.code,
         "memory_bytes": found.memory_bytes,
         "predicted_peak_bytes": None if found.peak is None else found.peak.total,
+        "unknown_tensors": None if found.peak is None else found.peak.unknown,
         "largest_batch": found.largest_batch,
         "largest_batch_peak_bytes": found.largest_batch_peak,
         "measured": None if verified is None else _measured(verified),

@@ -175,7 +175,7 @@ def _memory(found: Recommendation, peak: PeakPrediction) -> str:
         words += f" of the {size(found.memory_bytes)} that were asked for"
     largest = sorted(peak.parts.items(), key=lambda part: -part[1])[:3]
     said = ", ".join(f"{name} {size(count)}" for name, count in largest if count > 0)
-    words = f"{words} ({said})."
+    words = " ".join(filter(None, (f"{words} ({said}).", peak.left_out)))
     if found.largest_batch is not None:
         how = "In proportion"
         if found.other_batches:
