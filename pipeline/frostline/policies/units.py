@@ -85,7 +85,7 @@ def resolve(name: str, facts: ModelFacts, *, variables: bool) -> tuple[str, froz
             raise PolicyMismatchError(
                 f"`{name}` is the end of {len(ends)} names in model `{facts.name}`: "
                 f"{', '.join(f'`{end}`' for end in ends[:6])}{', ...' if len(ends) > 6 else ''}. "
-                "Write one of them in full, or use `regex:`."
+                "Write one of them in full."
             )
         if ends:
             return resolve(ends[0], facts, variables=variables)

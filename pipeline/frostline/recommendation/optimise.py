@@ -88,10 +88,8 @@ def optimise(
     refuse_budget(budget)
     facts = group.facts
     names = [layer.name for layer in facts.layers]
-    asked_to_train = bool(must_train)
-    if not freeze_head and facts.head is not None:
-        must_train = [*must_train, facts.head.name]
-    kept_in = _positions(facts, must_train)
+    implied = [] if freeze_head or facts.head is None else [facts.head.name]
+    kept_in = _positions(facts, [*must_train, *implied])
     values = np.array([importance.by_layer[layer.name] for layer in facts.layers])
 
     def price(training: tuple[bool, ...]) -> float:
@@ -120,24 +118,20 @@ def optimise(
     )
     with quiet_stdout(), ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0)))) as pool:
         fastest = solver.fastest()
-        free = None if freeze_head else Solver(program, values, price, limit=limit).fastest()
-        if fastest is None:
-            raise BudgetError(_no_room(group, memory_bytes, must_train))
+        free = Solver(program, values, price, limit=limit).fastest() if kept_in else fastest
+        if fastest is None or free is None:
+            kept = _kept_words(must_train, head=bool(implied)) if free else ""
+            raise BudgetError(_no_room(group, memory_bytes, kept))
         if fastest.share > budget * (1 + TOLERANCE):
             least = point(fastest.share, fastest)
-            raise BudgetError(
-                _too_small(
-                    group,
-                    least,
-                    budget,
-                    asked_as,
-                    others=[
-                        *(["for fewer layers under --train"] if asked_to_train else []),
-                        *([] if freeze_head else ["for less with --freeze-head"]),
-                    ],
-                ),
-                fastest.share * (1 + TOLERANCE),
+            others = ["for fewer layers under --train"] if must_train else []
+            others += ["for less with --freeze-head"] if implied else []
+            said = (
+                _too_small(group, least, budget, asked_as, others)
+                if fastest.share <= 1 + TOLERANCE
+                else _never(group, least, others if free.share <= 1 else ())
             )
+            raise BudgetError(said, fastest.share * (1 + TOLERANCE))
         budgets = _budgets(fastest.share, budget) if frontier else [budget]
         if limit is not None:  # each search takes several runs of the solver
             budgets = sorted({budgets[0], budget})
@@ -165,7 +159,7 @@ def optimise(
         head_frozen=head.name if head is not None and head.name in pick.frozen_layers else None,
         fastest=point(fastest.share, fastest),
         frontier=tuple(_distinct(points, pick)),
-        most=1 / min(fastest.share, free.share if free else fastest.share),
+        most=1 / min(fastest.share, free.share),
         code=keras_code(facts, pick.frozen_layers),
         memory_bytes=memory_bytes,
         peak=group.peak(_frozen_variables(facts, [n not in pick.frozen_layers for n in names])),
@@ -186,19 +180,26 @@ def _program(group: PredictedGroup, memory_bytes: int | None) -> tuple[Program, 
     return program, MemoryLimit(group.memory, group.facts, program, memory_bytes)
 
 
-def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collection[str]) -> str:
-    """What to say where nothing fits into the memory."""
+def _kept_words(must_train: Collection[str], *, head: bool) -> str:
+    """What has to train, in words; empty where nothing has to."""
+    named = ["the layers under --train"] if must_train else []
+    return " and ".join([*named, *(["the head"] if head else [])])
+
+
+def _no_room(group: PredictedGroup, memory_bytes: int | None, kept: str) -> str:
+    """What to say where nothing fits into the memory; `kept` has to train, and others could."""
     if group.memory is None or memory_bytes is None:
         return f"{group.title}: no configuration at all is possible"
     every = frozenset(variable.path for variable in group.facts.variables)
     forward = group.memory.peak_bytes(every)
-    beside = "" if forward > memory_bytes else ", and no layer can train in what is left"
-    if beside and must_train:
-        beside = ", and the layers under --train cannot train in what is left"
+    beside, ask = "", ""
+    if forward <= memory_bytes:
+        beside = f", and {kept or 'no layer'} can{'not' if kept else ''} train in what is left"
+        ask = ", or try --freeze-head" if kept.endswith("the head") else ""
     return (
         f"{group.title}: no configuration fits into {size(memory_bytes)}: the forward pass "
         f"alone needs {size(forward)}{beside}. Lower batch_size in the study, or ask for more "
-        "--memory"
+        f"--memory{ask}"
     )
 
 
@@ -264,6 +265,16 @@ def _budgets(fastest: float, asked: float) -> list[float]:
         if len(grid) >= _FEWEST_POINTS:
             break
     return sorted({fastest * (1 + TOLERANCE), *grid, asked} - {0.0})
+
+
+def _never(group: PredictedGroup, fastest: Point, others: Sequence[str]) -> str:
+    """What to say where even the fastest configuration takes longer than the baseline."""
+    baseline = "the baseline" if group.key.variant is None else "the plain model's baseline"
+    return (
+        f"{group.title}: every configuration takes longer than {baseline}. The fastest is "
+        f"predicted at {fastest.share:.3f} of its step, so no budget can be met"
+        + (f". Ask {' or '.join(others)}" if others else "")
+    )
 
 
 def _too_small(

@@ -5,6 +5,7 @@ In: `Recommendation`, and `Verified` where it was measured. Out: things that Ric
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -158,11 +159,11 @@ def _prediction(found: Recommendation) -> str:
         f"is from {answer.held_out} held-out predictions of this sweep."
     )
     if interval[1] > found.pick.budget:
-        safe = found.pick.budget * found.pick.share / interval[1]
+        safe = math.floor(1000 * found.pick.budget * found.pick.share / interval[1]) / 1000
         words += f" It exceeds the budget of {found.pick.budget:g}: --verify measures the pick, "
         words += (
-            f"--budget {safe:.2g} leaves room."
-            if safe > found.fastest.share
+            f"--budget {safe:g} leaves room."
+            if safe >= found.fastest.share
             else "and no configuration is fast enough to leave that much room."
         )
     return words
