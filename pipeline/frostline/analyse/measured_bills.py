@@ -98,7 +98,7 @@ def bill(sweep: Sweep | str | PathLike[str], run: Run | None = None) -> Bills:
     found = []
     for group in summarise(sweep.trial_rows()).groups:
         rows = [item.row for item in group.trials]
-        bills = trial_bills(rows, wanted)
+        bills = trial_bills(rows, wanted, group.control_rows)
         found += [
             TrialBill(row=row, bill=bills[row.trial_id]) for row in rows if row.trial_id in bills
         ]

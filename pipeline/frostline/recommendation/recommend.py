@@ -94,8 +94,9 @@ def _other_batches(
     found = {}
     for other in groups:
         size = other.key.setting.batch_size
-        alike = replace(other.key.setting, batch_size=group.key.setting.batch_size)
-        if other is group or other.key.model != group.key.model or alike != group.key.setting:
+        setting = replace(other.key.setting, batch_size=group.key.setting.batch_size)
+        alike = replace(other.key, setting=setting), other.device_kind
+        if other is group or alike != (group.key, group.device_kind):
             continue
         if (peak := other.peak(frozen)) is not None:
             found[size] = peak

@@ -23,12 +23,10 @@ if TYPE_CHECKING:  # verifying brings the scheduler along
     from frostline.recommendation.verify import Verified
     from frostline.recommendation.verify_batch import VerifiedBatch
 
-_DEFAULT = {
-    "params": " Pass --importance FILE for what matters to you, or set gradient_norms = true under "
-    "[measure] in the study and run it on the same --out again.",
-    "gradient_norm": " Pass --importance FILE for what matters to you.",
-    "file": "",
-}
+_YOURS = " Pass --importance FILE for what matters to you"
+_NORMS = (
+    ", or set gradient_norms = true under [measure] in the study and run it on the same --out again"
+)
 _VERDICTS = {
     "within": ("within the budget", "green"),
     "above": ("above the budget", "red"),
@@ -85,10 +83,8 @@ def verified_words(verified: Verified, found: Recommendation) -> Text:
 
 def _parts(found: Recommendation) -> Iterator[RenderableType]:
     pick, total = found.pick, len(found.importance.by_layer)
-    yield Text(f"\n{found.key.label}", style="bold")
-    yield Text(
-        f"A layer counts by: {found.importance.words}.{_DEFAULT[found.importance.measure]}\n"
-    )
+    yield Text(f"\n{found.title}", style="bold")
+    yield Text(f"A layer counts by: {found.importance.words}.{_other_importance(found)}\n")
     yield _frontier(found)
     yield Text("Each row keeps the most that any choice of layers within its budget keeps.\n")
     if not pick.frozen_layers:
@@ -118,6 +114,14 @@ def _parts(found: Recommendation) -> Iterator[RenderableType]:
             f"train: add --train {found.head_frozen}.",
             style="yellow",
         )
+
+
+def _other_importance(found: Recommendation) -> str:
+    """What else layers could count by; gradient norms are those of the plain model."""
+    if found.importance.measure == "file":
+        return ""
+    norms = found.importance.measure == "params" and found.key.variant is None
+    return f"{_YOURS}{_NORMS if norms else ''}."
 
 
 def _freeze_nothing(found: Recommendation) -> str:

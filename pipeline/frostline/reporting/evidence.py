@@ -130,7 +130,8 @@ def gather(
 
 
 def _layers(sweep: Sweep, group: GroupSummary) -> tuple[LayerCost, ...]:
-    controls = group.control_rows[:_CONTROLS]
+    # A variant has layers of its own, which the plain model's controls say nothing of.
+    controls = group.control_rows[:_CONTROLS] if group.key.variant is None else ()
     rows = sweep.table("layers", trials=[row.trial_id for row in controls]).to_pylist()
     ids = [row.trial_id for row in controls]
     known = {row["layer"] for row in rows}
