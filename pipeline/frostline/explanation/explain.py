@@ -83,6 +83,7 @@ def explain(
         speedup_high=row.speedup_high,
         noise_floor=case.noise_floor,
         forward_alone=case.forward_alone(),
+        profiled_controls=len(case.controls),
         baseline_step_ns=row.baseline_step_ns,
         step_ns=case.step_ns,
         median_step_ns=row.step_ns,

@@ -173,7 +173,7 @@ def _spread(part: Part, digits: int) -> str:
 
 
 def _footnote(explanation: Explanation) -> str:
-    controls = len(explanation.forward_alone.controls) if explanation.forward_alone else 0
+    controls = explanation.profiled_controls
     several = (
         f", split as the mean of {controls} controls (±: the most that one differs from it)"
         if controls > 1
