@@ -19,9 +19,9 @@ from frostline.attribute.step_graph import GraphOp, StepGraph
 from frostline.billing.run import Run
 from frostline.cli import main
 from frostline.cli.predict_courses import parsed_schedule
-from frostline.errors import StudyError, UsageError
+from frostline.errors import PolicyError, StudyError, SweepError, UsageError
 from frostline.policies import expand
-from frostline.prediction import predict_schedule, sort_groups
+from frostline.prediction import predict_cached, predict_schedule, sort_groups
 from frostline.prediction.cached_features import boundary_of, cached_features
 from frostline.prediction.schedules import compile_s
 from frostline.reporting.make import content_of
@@ -250,6 +250,38 @@ def test_a_slow_store_pays_later_or_never(out: Path):
     slow = at(256 / (2 * truth / 1e9))
     assert slow.cached_step_ns == pytest.approx(2 * truth, rel=0.01)
     assert slow.pays_after_epochs is None
+
+
+def test_what_cannot_be_stored_is_refused_with_the_reason(out: Path, capsys):
+    with pytest.raises(UsageError, match="nothing can be stored:\n`norms` matches nothing in"):
+        predict_cached(str(out), "norms")
+    with pytest.raises(PolicyError, match="Did you mean `prefix"):
+        predict_cached(str(out), ["prefix:2", "prefx:2"])
+    with pytest.raises(PolicyError, match="`nowhere`"):
+        predict_cached(str(out), ["prefix:2", "list:nowhere"])
+    for bandwidth in ("nan", "inf", "0", "-1"):
+        asked = ["predict", str(out), "--freeze", "prefix:2", "--cached", "--bandwidth", bandwidth]
+        assert main(asked) == 2
+        assert "a bandwidth of" in capsys.readouterr().err
+    for also in ([], ["--schedule", "study"]):
+        freeze = [] if also else ["--freeze", "prefix:2"]
+        assert main(["predict", str(out), *freeze, *also, "--bandwidth", "5"]) == 2
+        assert "--bandwidth is for stored outputs: pass --cached" in capsys.readouterr().err
+
+
+def test_courses_of_a_sweep_without_a_measured_trial_say_so(tmp_path: Path):
+    failed = {"status": "failed", "error_stage": "check", "speedup": None, "step_ns": None}
+    folder = world(
+        tmp_path / "out",
+        text=study_text("prefix:1"),
+        tamper=lambda _trial, rows: changed(rows, **failed),
+    )
+    for asked in (
+        lambda: predict_schedule(str(folder), [(1, "none")], run=RUN),
+        lambda: predict_cached(str(folder), "prefix:1"),
+    ):
+        with pytest.raises(SweepError, match="has no measured anchors to predict from; run its"):
+            asked()
 
 
 def test_without_a_prefix_there_is_nothing_to_store(out: Path):

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from frostline.cli.common import refuse_given
 from frostline.cli.console import note, out
 from frostline.cli.documents import AsJson, print_document
 from frostline.cli.plain_table import PlainTable
@@ -44,7 +45,6 @@ def predict(
         typer.Option(
             "--bandwidth",
             metavar="MB_PER_S",
-            min=1e-6,
             help="With --cached: what stored outputs are read and written with. Default: memory.",
         ),
     ] = None,
@@ -61,6 +61,8 @@ def predict(
     from frostline.prediction import predict as predicted_of
 
     run = run_asked(examples, epochs, price, watts)
+    if not cached:
+        refuse_given({"--bandwidth": bandwidth}, "is for stored outputs: pass --cached with it")
     if schedule:
         if freeze or cached:
             raise UsageError("--schedule says what is frozen when: leave --freeze and --cached out")

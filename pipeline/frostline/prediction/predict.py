@@ -15,11 +15,11 @@ from frostline.analyse.stored_study import study_of
 from frostline.billing.run import Run, settled
 from frostline.billing.words import bill_cells, bill_columns
 from frostline.costmodel.held_out import HeldOutError
-from frostline.errors import SweepError, UsageError
+from frostline.errors import PolicyError, SweepError, UsageError
 from frostline.listing import listed
 from frostline.memory.held_out import PeakErrors, peak_errors
 from frostline.notebook import html_table, html_text, one_line
-from frostline.policies import Policy, PolicyMismatchError, expand, parse, refuse_misfits, spelled
+from frostline.policies import ExpandedPolicy, Policy, expand, parse, refuse_misfits, spelled
 from frostline.prediction.bills import Billing
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
 from frostline.prediction.predicted_configurations import Answer, GroupFigures, answered
@@ -140,26 +140,11 @@ def predict(
         SweepError: the sweep has no anchors, or its study cannot be read.
         UsageError: there is no such model, nothing can be predicted, or the run is not complete.
     """
-    policies = [policies] if isinstance(policies, str) else policies
-    for policy in policies:
-        parse(policy)
+    policies = parsed(policies)
     sweep = as_sweep(sweep)
     study = study_of(sweep)
     run = settled(run, study.run)
-    fitted, rest = sort_groups(sweep, model=known_model(model, study, sweep))
-    notices = [each.notice for each in rest]
-    if not fitted:
-        reasons = "".join(f"\n  {notice}" for notice in notices)
-        raise SweepError(
-            f"{sweep.out.files.shown} has no measured anchors to predict from; run its study, or "
-            f'one with policies = ["anchors"], to the end.{reasons}'
-        )
-    refuse_misfits(
-        policies,
-        (group.facts for group in fitted),
-        granularity=study.freeze.granularity,
-        seed=study.seed,
-    )
+    fitted, notices = fitted_groups(sweep, study, model, policies)
     found = []
     for group in fitted:
         figures = GroupFigures.of(group, run)
@@ -189,27 +174,68 @@ def _shortened(answers: Sequence[Answer]) -> str:
     return listed([f"{one.policy} {ratio(one.predicted_speedup)}" for one in answers], _SHOWN)
 
 
-def known_model(model: str | None, study: Study, sweep: Sweep) -> str | None:
-    """The model's name, refused (`UsageError`) where the sweep has no such model."""
+def parsed(policies: str | Sequence[Policy]) -> Sequence[Policy]:
+    """The policies, each of which can be parsed; one goes as text.
+
+    Raises:
+        PolicyError: one cannot.
+    """
+    policies = [policies] if isinstance(policies, str) else policies
+    for policy in policies:
+        parse(policy)
+    return policies
+
+
+def fitted_groups(
+    sweep: Sweep, study: Study, model: str | None, policies: Sequence[Policy] = ()
+) -> tuple[tuple[PredictedGroup, ...], list[str]]:
+    """The models and settings to predict from, and why others have no cost model.
+
+    Raises:
+        UsageError: the sweep has no such model.
+        SweepError: it has no cost model at all.
+        PolicyError: a policy fits none of the models, or freezes everything.
+    """
     names = list(dict.fromkeys(each.plain_name for each in study.model_specs()))
     names += sorted({row.model for row in sweep.trial_rows()} - set(names))
     if model is not None and model not in names:
         raise UsageError(f"the sweep has no model `{model}`. {advice(model, names)}")
-    return model
+    fitted, rest = sort_groups(sweep, model=model)
+    notices = [each.notice for each in rest]
+    if not fitted:
+        reasons = "".join(f"\n  {notice}" for notice in notices)
+        raise SweepError(
+            f"{sweep.out.files.shown} has no measured anchors to predict from; run its study, or "
+            f'one with policies = ["anchors"], to the end.{reasons}'
+        )
+    refuse_misfits(
+        policies,
+        (group.facts for group in fitted),
+        granularity=study.freeze.granularity,
+        seed=study.seed,
+    )
+    return fitted, notices
+
+
+def configurations(
+    group: PredictedGroup, policy: Policy, study: Study, notices: list[str]
+) -> tuple[ExpandedPolicy, ...]:
+    """What a policy stands for in a group; why it stands for nothing goes to `notices`."""
+    granularity, seed = study.freeze.granularity, study.seed
+    try:
+        expanded = expand(policy, group.facts, granularity=granularity, seed=seed)
+    except PolicyError as error:  # it fits another model
+        notices.append(str(error))
+        return ()
+    if not expanded:
+        notices.append(f"`{spelled(policy)}` matches nothing in model `{group.key.model_key}`")
+    return tuple(expanded)
 
 
 def _answered(
     group: PredictedGroup, figures: GroupFigures, policy: Policy, study: Study, notices: list[str]
 ) -> Iterator[Answer]:
-    granularity, seed = study.freeze.granularity, study.seed
-    try:
-        expanded = expand(policy, group.facts, granularity=granularity, seed=seed)
-    except PolicyMismatchError as error:
-        notices.append(str(error))
-        return
-    if not expanded:
-        notices.append(f"`{spelled(policy)}` matches nothing in model `{group.key.model_key}`")
-    for one in expanded:
+    for one in configurations(group, policy, study, notices):
         try:
             yield answered(group, figures, one)
         except UsageError as error:

@@ -28,9 +28,9 @@ from frostline.billing.bill import Amount, steps_per_epoch
 from frostline.billing.run import Run, settled
 from frostline.errors import UsageError
 from frostline.policies import ExpandedPolicy, Granularity, Policy, expand, spelled
-from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
+from frostline.prediction.fitted_groups import PredictedGroup
 from frostline.prediction.interval import spread
-from frostline.prediction.predict import known_model
+from frostline.prediction.predict import fitted_groups
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
 
@@ -230,7 +230,7 @@ def predict_schedule(
 
     Raises:
         UsageError: there is no schedule or no complete run, or the schedule fits nowhere.
-        SweepError: the sweep has no study.
+        SweepError: the sweep has no anchors, or its study cannot be read.
     """
     sweep = as_sweep(sweep)
     study = study_of(sweep)
@@ -246,8 +246,8 @@ def predict_schedule(
             "a schedule needs to know how long the run is: pass --examples N and --epochs E, or "
             "set them under [run] in the study"
         )
-    fitted, rest = sort_groups(sweep, model=known_model(model, study, sweep))
-    found, notices = [], [each.notice for each in rest]
+    fitted, notices = fitted_groups(sweep, study, model)
+    found = []
     for group in fitted:
         try:
             found.append(
