@@ -49,6 +49,8 @@ def main() -> int:
     whole.freeze(one.frozen_variables)
     steps = steps_per_epoch(arguments.examples, found.key.setting.batch_size)
     names = {name.split("/")[0] for name in frozen_layers(group.facts, one.frozen_variables)}
+    if found.bytes_per_example is None or found.cached_step_ns is None:
+        raise SystemExit(f"{found.policy}: {found.why_not}")
     moved = found.bytes_per_example * found.key.setting.batch_size
     wait_s = 0.0 if bandwidth is None else moved / bandwidth
     fill_s, compile_s, stored_s, whole_s = _by_hand(whole, names, steps, arguments.rounds, wait_s)

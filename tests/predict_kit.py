@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from schedule_kit import facts
+from schedule_kit import facts, with_variables
 
 from frostline.facts.model_facts import ModelFacts, dump_facts, facts_path
 from frostline.plan.trials import plan_trials
@@ -40,6 +40,21 @@ batch_size = [8]
 policies = {policies}
 [resources]
 cpus_per_trial = 1
+"""
+
+PLAIN = """
+name = "s"
+[[model]]
+name = "net"
+builder = "models:net"
+{variants}
+[freeze]
+policies = ["prefix:2", "all_but_lora"]
+"""
+LORA = """
+[[model.variant]]
+name = "low"
+lora = { rank = 4, alpha = 8.0, layers = ["l1"] }
 """
 
 Row = dict[str, object]
@@ -189,3 +204,39 @@ def profiled(rows: TrialTables) -> TrialTables:
     columns = {f"{name}_ns": ns for name, ns in sums.items()}
     path = f"tensorboard/{rows.trial_id}/plugins/profile/{rows.trial_id}/host.xplane.pb"
     return changed(rows, trace_path=path, busy_ns=sum(sums.values()), **columns)
+
+
+def with_lora(name: str = "net@low") -> ModelFacts:
+    paths = [f"net/l1/lora_kernel_{half}" for half in "ab"]
+    return replace(with_variables(world_facts(), "net/l1", paths), name=name)
+
+
+def varied_world(
+    folder: Path, factor: float, also: Tamper = lambda _trial, rows: rows, variants: str = LORA
+) -> Path:
+    """A world with a variant of which every op takes `factor` of what it takes in the plain model.
+
+    `also` changes a trial's rows after that.
+    """
+
+    def tamper(trial: Trial, rows: TrialTables) -> TrialTables | None:
+        if trial.variant is not None:
+            row: dict = rows.trials[0]  # type: ignore[assignment]
+            speedup = row["speedup"] / factor
+            ops: list[dict] = list(rows.op_costs)  # type: ignore[arg-type]
+            slower = [{**op, "ns_per_step": round(op["ns_per_step"] * factor)} for op in ops]
+            rows = changed(
+                replace(rows, op_costs=slower),
+                speedup=speedup,
+                speedup_low=speedup * 0.99,
+                speedup_high=speedup * 1.01,
+                step_ns=round(row["step_ns"] * factor),
+            )
+        return also(trial, profiled(rows))
+
+    return world(
+        folder,
+        text=PLAIN.replace("{variants}", variants),
+        models={"net": world_facts(), "net@low": with_lora()},
+        tamper=tamper,
+    )

@@ -169,7 +169,9 @@ def group_of(facts: ModelFacts, seed: int, **changes: int) -> PredictedGroup:
     """A group without rows around the cost model of such anchors."""
     model = CostModel(facts, measured(facts, seed, **changes))
     naive = NaiveInputs(layers={}, head_fraction=None, head_relative_step=None)
-    return PredictedGroup(key=KEY, rows=(), facts=facts, model=model, naive=naive)
+    return PredictedGroup(
+        key=KEY, device_kind=None, title=KEY.label, rows=(), facts=facts, model=model, naive=naive
+    )
 
 
 def configurations(facts: ModelFacts) -> Iterator[tuple[bool, ...]]:

@@ -395,6 +395,23 @@ def test_noise_comes_first_then_what_bounds_the_step_then_the_rest() -> None:
     assert "input-bound: reading and copying batches is 50% of it" in fed
 
 
+def test_of_several_settings_the_noisy_ones_are_counted_as_such_and_not_among_the_others() -> None:
+    def group(batch_size: int, off: float) -> list[TrialRow]:
+        rows = [control(1 + off, 0.0), measured(PREFIX, 2.0, 0.01)]
+        return [
+            replace(row, batch_size=batch_size, trial_id=f"{batch_size}-{number}")
+            for number, row in enumerate(rows)
+        ]
+
+    said = answer(summarise([*group(8, 0.01), *group(16, 0.02), *group(32, 0.5)]))
+    assert said.startswith(
+        "3 models and settings: 2 of 2 configurations are measurably faster than their baseline. "
+        "1 model and setting is too noisy to read, and not counted here. Fastest is "
+    )
+    nothing = answer(summarise([*group(8, 0.4), *group(16, 0.5)]))
+    assert nothing.startswith("2 models and settings, all of them too noisy to read. Run the study")
+
+
 def test_no_advice_to_compile_what_is_compiled() -> None:
     busy = {"step_ns": 10_000_000, "busy_ns": 2_000_000, "profiler_overhead": 1.0}
     for compiled in (True, False):

@@ -175,6 +175,11 @@ def test_machines_may_differ_and_are_named():
     assert found.groups[0].notes == ("device Test CPU (A), GPU (B)", "XLA off (A), on (B)")
 
 
+def test_the_model_s_own_optimizer_is_called_so():
+    (group,) = compared(rows(1), [row | {"optimizer": None} for row in rows(2)], gate=None).groups
+    assert group.differences == ("optimizer adam (A), the model's own optimizer (B)",)
+
+
 def test_other_settings_are_not_judged_but_ordered():
     b = [row | {"batch_size": 64} for row in rows(2)]
     found = compared(rows(1), b, gate=None)

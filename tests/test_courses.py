@@ -19,9 +19,9 @@ from frostline.attribute.step_graph import GraphOp, StepGraph
 from frostline.billing.run import Run
 from frostline.cli import main
 from frostline.cli.predict_courses import parsed_schedule
-from frostline.errors import StudyError, UsageError
+from frostline.errors import PolicyError, StudyError, SweepError, UsageError
 from frostline.policies import expand
-from frostline.prediction import predict_schedule, sort_groups
+from frostline.prediction import predict_cached, predict_schedule, sort_groups
 from frostline.prediction.cached_features import boundary_of, cached_features
 from frostline.prediction.schedules import compile_s
 from frostline.reporting.make import content_of
@@ -169,6 +169,36 @@ def test_nothing_is_stored_that_differs_from_epoch_to_epoch(out: Path, kind: str
     assert "differ from epoch to epoch" in found.why_not
 
 
+def test_stored_outputs_of_open_size_are_not_known_and_not_0(out: Path):
+    group = sort_groups(open_sweep(str(out)))[0][0]
+    known = graph()
+    ops = [replace(op, output_bytes=(None,)) if op.op_type == "AddV2" else op for op in known.ops]
+    boundary = boundary_of(replace(known, ops=tuple(ops)), LAYERS[:2], LAYERS[2:], batch_size=8)
+    assert (boundary.bytes_per_example, boundary.open_sized) == (None, ("net/plus/AddV2",))
+
+    def stored(bandwidth: float | None):
+        return cached_features(
+            group,
+            replace(known, ops=tuple(ops)),
+            policy="prefix:2",
+            frozen=frozen("prefix:2"),
+            baseline_step_ns=step_ns(world_facts(), frozenset()),
+            batch_size=8,
+            examples=80,
+            bandwidth=bandwidth,
+        )
+
+    in_memory, on_disk = stored(None), stored(1e6)
+    for found in (in_memory, on_disk):
+        assert found.bytes_per_example is found.stored_bytes is found.bytes_per_second is None
+        assert found.why_not == (
+            "the size of what net/plus/AddV2 makes is not known before a step runs"
+        )
+    assert in_memory.pays_after_epochs == pytest.approx(1)
+    assert in_memory.speedup is not None
+    assert on_disk.cached_step_ns is on_disk.speedup is on_disk.pays_after_epochs is None
+
+
 def test_dropout_behind_the_prefix_does_not_matter():
     assert boundary_of(graph(dropout=True), LAYERS[:1], LAYERS[1:], batch_size=8).changing == ()
 
@@ -220,6 +250,38 @@ def test_a_slow_store_pays_later_or_never(out: Path):
     slow = at(256 / (2 * truth / 1e9))
     assert slow.cached_step_ns == pytest.approx(2 * truth, rel=0.01)
     assert slow.pays_after_epochs is None
+
+
+def test_what_cannot_be_stored_is_refused_with_the_reason(out: Path, capsys):
+    with pytest.raises(UsageError, match="nothing can be stored:\n`norms` matches nothing in"):
+        predict_cached(str(out), "norms")
+    with pytest.raises(PolicyError, match="Did you mean `prefix"):
+        predict_cached(str(out), ["prefix:2", "prefx:2"])
+    with pytest.raises(PolicyError, match="`nowhere`"):
+        predict_cached(str(out), ["prefix:2", "list:nowhere"])
+    for bandwidth in ("nan", "inf", "0", "-1"):
+        asked = ["predict", str(out), "--freeze", "prefix:2", "--cached", "--bandwidth", bandwidth]
+        assert main(asked) == 2
+        assert "a bandwidth of" in capsys.readouterr().err
+    for also in ([], ["--schedule", "study"]):
+        freeze = [] if also else ["--freeze", "prefix:2"]
+        assert main(["predict", str(out), *freeze, *also, "--bandwidth", "5"]) == 2
+        assert "--bandwidth is for stored outputs: pass --cached" in capsys.readouterr().err
+
+
+def test_courses_of_a_sweep_without_a_measured_trial_say_so(tmp_path: Path):
+    failed = {"status": "failed", "error_stage": "check", "speedup": None, "step_ns": None}
+    folder = world(
+        tmp_path / "out",
+        text=study_text("prefix:1"),
+        tamper=lambda _trial, rows: changed(rows, **failed),
+    )
+    for asked in (
+        lambda: predict_schedule(str(folder), [(1, "none")], run=RUN),
+        lambda: predict_cached(str(folder), "prefix:1"),
+    ):
+        with pytest.raises(SweepError, match="has no measured anchors to predict from; run its"):
+            asked()
 
 
 def test_without_a_prefix_there_is_nothing_to_store(out: Path):

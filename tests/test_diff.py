@@ -161,7 +161,7 @@ def test_a_prefix_takes_away_what_it_should(built: Built):
     ("change", "said"),
     [
         ({"batch_size": 64}, r"batch size \(16, 64\)"),
-        ({"optimizer": None}, r"optimizer \(adam, not known\)"),
+        ({"optimizer": None}, r"optimizer \(adam, the model's own optimizer\)"),
         ({"precision": "mixed_float16"}, "precision"),
         ({"jit_resolved": True}, "XLA"),
         ({"device_kind": "Another CPU"}, r"device \(Test CPU, Another CPU\)"),

@@ -65,6 +65,16 @@ def test_the_step_in_parts_adds_up_and_the_ceiling_is_the_formula(built: Built):
     assert part(found, "forward").saved_ns == pytest.approx(0, abs=2)
 
 
+def test_controls_are_counted_where_the_forward_pass_left_no_event(built: Built, capsys):
+    seen = [op for op in built.chain.ops() if op["pass"] != "forward"]
+    built.controls(ops=seen).trial("prefix:2", [0, 1])
+    found = explain(built.sweep(), "prefix:2")
+    assert found.forward_alone is None
+    assert found.profiled_controls == 3
+    assert main(["explain", str(built.folder), "prefix:2"]) == 0
+    assert "split as the mean of 3 controls" in " ".join(capsys.readouterr().out.split())
+
+
 def test_backward_ends_at_the_first_layer_that_trains(built: Built):
     built.controls().trial("prefix:2", [0, 1])
     reason = explain(built.sweep(), "prefix:2").reason("backward_ends")

@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from built_trials import row_of
 from hypothesis import given
 from hypothesis import strategies as st
 from local_executor import LocalExecutor
+from memory_kit import memory_model
 from predict_kit import (
     DX,
     LAYERS,
@@ -24,10 +26,10 @@ from predict_kit import (
     world,
     world_facts,
 )
+from recommend_kit import chain, facts_of, group_of
 from schedule_kit import FAKE, Fake, install_fake
 
 from frostline.cli import main
-from frostline.costmodel.naive import NAIVE
 from frostline.errors import PolicyError, SweepError, UsageError
 from frostline.policies import expand
 from frostline.prediction import THREE_ANCHOR, predict, predictions, sort_groups, write_predictions
@@ -39,6 +41,7 @@ from frostline.sweep.run import run_sweep
 from frostline.trial import AXES, Trial
 
 HELD_OUT = ("prefix:*", "random:4@0.5")
+NAIVE = ("frozen_fraction", "params_2to1", "flops_2to1", "two_point", "elastic_trainer")
 
 
 @pytest.fixture
@@ -470,3 +473,21 @@ def test_an_interval_holds_the_share_of_errors_that_it_promises(errors: list[flo
     inside = sum(abs(math.log1p(error)) <= math.log1p(factor) + 1e-12 for error in errors)
     assert inside >= covered(len(errors)) * len(errors)
     assert covered(len(errors)) == pytest.approx(min(0.95, len(errors) / (len(errors) + 1)))
+
+
+def test_naive_peaks_rest_on_the_controls_whose_peak_is_known() -> None:
+    facts = facts_of(chain(3), [[10]] * 3)
+    controls = tuple(
+        row_of(
+            trial_id=f"control-{number}", is_control=True, frozen_variables=[],
+            peak_memory_bytes=peak, peak_memory_source=None if peak is None else "allocator",
+        )
+        for number, peak in enumerate((None, 1000, 3000))
+    )  # fmt: skip
+    group = replace(group_of(facts, 1), rows=controls[:1], controls=controls)
+    group.__dict__["memory"] = memory_model(facts, 1)
+    peaks = {each.predictor: each.predicted_peak_bytes for each in predictions(group)}
+    assert peaks["baseline"] == 2000
+    unknown = replace(group, controls=controls[:1])
+    unknown.__dict__["memory"] = memory_model(facts, 1)
+    assert "baseline" not in {each.predictor for each in predictions(unknown)}

@@ -225,6 +225,12 @@ def test_not_beside_a_sweep(out: Path) -> None:
         reattribute(str(out))
 
 
+def test_a_study_is_for_tracing_again_alone(out: Path, capsys) -> None:
+    for option in (["--study", "x.toml"], ["--trust-study"]):
+        assert main(["reattribute", str(out), *option]) == 2
+        assert "only --retrace calls any" in capsys.readouterr().err
+
+
 def test_what_is_no_sweep_is_refused(tmp_path: Path, capsys) -> None:
     assert main_of(tmp_path) == 2
     assert "is no sweep" in capsys.readouterr().err

@@ -105,6 +105,24 @@ def test_with_enough_held_out_the_prediction_has_an_interval(
     assert "held-out predictions of this sweep" in " ".join(capsys.readouterr().out.split())
 
 
+def test_the_budget_that_leaves_room_is_no_larger_than_what_leaves_room(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "out", FACTS)
+    (found,) = recommend(folder, 0.9)
+    fastest = found.fastest.share
+    pick = replace(found.pick, budget=0.9, share=0.85)
+
+    def said(share_high: float) -> str:
+        answer = replace(found.answer, low=1 / share_high, high=2.0, held_out=9)
+        console = Console(width=300, file=io.StringIO())
+        console.print(rendered(replace(found, pick=pick, answer=answer)))
+        return console.file.getvalue()
+
+    room = 0.9 * 0.85 / 0.93
+    assert room == pytest.approx(0.82258, abs=1e-5)
+    assert "--budget 0.822 leaves room" in said(0.93)
+    assert "no configuration is fast enough" in said(0.9 * 0.85 / (fastest - 1e-6))
+
+
 def test_a_budget_below_the_fastest_configuration_names_that(
     out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +147,9 @@ def test_a_budget_below_the_fastest_configuration_names_that(
         (("--budget", "50%%"), "above 0"),
         (("--speedup", 1000), "freezing cannot make the step 1e+03 times as fast"),
         (("--budget", 0), "above 0"),
+        (("--budget", 0.9, "--study", "x.toml"), "--study is for measuring the pick: pass --ver"),
+        (("--budget", 0.9, "--trust-study"), "--trust-study is for measuring the pick"),
+        (("--budget", 0.9, "--address", "auto"), "--address is for measuring the pick"),
         (("--budget", "nan"), "above 0"),
         (("--speedup", 0.5), "a factor of 1 or more"),
         (("--budget", 0.9, "--model", "nte"), "no model `nte`. Did you mean `net`?"),
@@ -152,6 +173,7 @@ def test_wrong_use_is_refused_with_what_to_do(
         ("layer,importance\nl0,1\nl1,1\nl2,1\n", "no importance for `l3`, `l4` of model `net`"),
         ("layer,importance\nl0,1\nconv,1\n", "line 3: model `net` has no layer `conv`"),
         ("layer,importance\nl0,1\nl0,1\n", "line 3: layer `l0` is listed twice"),
+        ("layer,importance\nl0,1\nconv,1\n", "With several models, choose one with --model."),
         ("layer,importance\nl0,-1\n", "line 2: -1.0 for layer `l0`; an importance is a finite"),
         ("layer,importance\nl0,NaN\n", "line 2: nan for layer `l0`"),
         ("layer,importance\nl0,inf\n", "line 2: inf for layer `l0`"),
@@ -191,6 +213,23 @@ def test_the_importance_of_a_layer_that_holds_others_is_shared_out(tmp_path: Pat
     twice = importance_file(tmp_path, "layer,importance\nemb,8\ntok,1\nemb,1\na,1\nhead,2\n")
     with pytest.raises(UsageError, match="line 4: `net/emb` is listed twice"):
         read_importance(Path(twice), facts)
+
+
+def test_a_layer_that_holds_one_other_stands_for_it(tmp_path: Path) -> None:
+    from test_policies import layer, model
+
+    facts = model(layer("net/emb/tok", 0), layer("net/a", 1), layer("net/b/a", 2))
+    end = "net/a,1\nnet/b/a,2\n"
+    path = importance_file(tmp_path, f"layer,importance\nemb,8\n{end}")
+    found = read_importance(Path(path), facts)
+    assert found.by_layer == {"net/emb/tok": 8.0, "net/a": 1.0, "net/b/a": 2.0}
+    twice = importance_file(tmp_path, f"layer,importance\nemb,8\ntok,1\n{end}")
+    with pytest.raises(UsageError, match="line 2: `net/emb` is listed twice"):
+        read_importance(Path(twice), facts)
+    several = importance_file(tmp_path, "layer,importance\na,8\n")
+    with pytest.raises(UsageError, match="line 2: `a` is the end of 2 names") as raised:
+        read_importance(Path(several), facts)
+    assert "regex" not in str(raised.value)
 
 
 def test_a_picked_layer_that_holds_others_is_frozen_alone(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_kit import memory_model
+from memory_kit import memory_model, step_of
 from recommend_kit import chain, configurations, facts_of, frozen_variables, group_of
 from test_recommend import importances, models
 
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
+from frostline.memory.model import AnchorMemory, MemoryModel
 from frostline.prediction import PredictedGroup
 from frostline.recommendation.importance import Importance
 from frostline.recommendation.optimise import BudgetError, optimise
@@ -147,6 +148,58 @@ def test_where_not_even_the_forward_pass_fits_the_message_says_what_it_needs() -
     limit = group.memory.peak_bytes(every) - 1
     with pytest.raises(BudgetError, match=r"no configuration fits into .*: the forward pass alone"):
         optimise(group, equal(facts), 1.0, memory_bytes=limit)
+
+
+def cheapest(group: PredictedGroup, *, trains: str | None) -> int:
+    """The least peak of all configurations in which a layer trains."""
+    memory, facts = group.memory, group.facts
+    assert memory is not None
+    names = list(facts.by_name)
+    return min(
+        memory.peak_bytes(frozenset(frozen_variables(facts, training)))
+        for training in configurations(facts)
+        if trains is None or training[names.index(trains)]
+    )
+
+
+def test_the_head_is_blamed_only_where_it_is_what_does_not_fit() -> None:
+    """The head has most parameters, and nobody asked for it by name."""
+    facts = facts_of(chain(3), [[10], [10], [4000]])
+    group = with_memory(facts, 5)
+    least, with_head = cheapest(group, trains=None), cheapest(group, trains="l2")
+    assert least < with_head - 1
+    for limit, must_train, said in (
+        (with_head - 1, (), ", and the head cannot train in what is left"),
+        (with_head - 1, ("l0",), ", and the layers under --train and the head cannot train in wh"),
+        (least - 1, (), ", and no layer can train in what is left"),
+        (least - 1, ("l0",), ", and no layer can train in what is left"),
+    ):
+        with pytest.raises(BudgetError) as raised:
+            optimise(group, equal(facts), 1.0, memory_bytes=limit, must_train=must_train)
+        assert said in str(raised.value)
+        assert ("--freeze-head" in str(raised.value)) == ("the head" in said)
+    with pytest.raises(BudgetError, match="the layers under --train cannot train"):
+        optimise(
+            group, equal(facts), 1.0,
+            memory_bytes=with_head - 1, must_train=("l2",), freeze_head=True,
+        )  # fmt: skip
+
+
+def test_a_batch_of_open_size_is_among_what_is_not_known() -> None:
+    facts = facts_of(chain(3), [[10]] * 3)
+    known = memory_model(facts, 1).predict(())
+    assert (known.unknown, known.left_out) == (0, "")
+    found = MemoryModel(
+        facts,
+        [
+            AnchorMemory(
+                frozen_variables=frozenset(), weights_bytes=120, optimizer_slots_bytes=240,
+                input_bytes=None, peak_bytes=None, graph=step_of(facts, 1),
+            )
+        ],
+    ).predict(())  # fmt: skip
+    assert (found.batch, found.unknown) == (0, 1)
+    assert found.left_out == "The size of 1 tensor is not known, and it counts as 0 bytes."
 
 
 def test_the_allocator_s_slack_has_to_fit_too() -> None:

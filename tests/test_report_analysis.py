@@ -249,6 +249,25 @@ def test_without_a_profile_layers_are_there_without_costs() -> None:
     assert layer_costs([control], []) == ()
 
 
+def test_of_a_layer_without_weights_only_the_passes_that_were_seen_have_a_cost() -> None:
+    controls = [row for row in ROWS if row.is_control]
+    first = controls[0]
+    unseen = [replace(row, activation_gradient_ns=None) for row in controls]
+    layers = open_sweep(str(DATA)).table("layers", trials=[first.trial_id]).to_pylist()
+    relu = {"trial_id": first.trial_id, "layer": "relu", "pass": "forward", "ns": 1000}
+    costs = layer_costs(unseen, [{**row, "activation_gradient_ns": None} for row in layers], [relu])
+    (found,) = (cost for cost in costs if cost.layer == "relu")
+    others = ("activation_gradient", "weight_gradient", "optimizer")
+    assert [found.ns[each] for each in others] == [found.shares[each] for each in others]
+    assert {found.ns[each] for each in others} == {None}
+    assert found.ns["forward"] == 1000
+    assert found.shares["forward"] == pytest.approx(1000 / sum(unseen[0].passes_ns.values()))
+    outside = costs[-1]
+    assert outside.layer == ""
+    assert outside.ns["activation_gradient"] is outside.shares["activation_gradient"] is None
+    assert outside.ns["forward"] is not None
+
+
 # ---- Held-out errors
 
 

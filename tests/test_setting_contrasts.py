@@ -86,6 +86,21 @@ def test_what_was_not_measured_is_not_said() -> None:
     assert unknown.words.endswith(": no baseline was measured under both.")
 
 
+def test_a_variant_s_settings_are_compared_by_the_plain_baseline() -> None:
+    rows = [*group(100.0, batch_size=16), *group(180.0, batch_size=64)]
+    rows += [
+        replace(row, variant="low", trial_id=f"{row.trial_id}-low")
+        for row in rows
+        if not row.is_control
+    ]
+    plain, low = setting_contrasts(summarise(rows).groups)
+    assert low.model == "chain@low"
+    assert low.ratio == plain.ratio == pytest.approx(1.8)
+    assert low.is_clear
+    assert low.best is not None
+    assert low.best.variant == "low"
+
+
 def test_of_many_contrasts_the_first_are_said_and_the_rest_counted() -> None:
     rows = [row for size in (1, 2, 3, 4, 5) for row in group(100.0 * size, batch_size=size)]
     said = contrast_words(summarise(rows).groups, 3)

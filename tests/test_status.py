@@ -99,6 +99,12 @@ def test_options_of_jobs_need_an_address(out: Path, capsys):
     assert "pass OUT" in capsys.readouterr().err
 
 
+def test_options_of_one_job_need_its_name(capsys):
+    for option in ("--wait", "--log"):
+        assert main(["status", "--address", "http://127.0.0.1:1", option]) == 2
+        assert f"{option} is for one job: pass its name" in capsys.readouterr().err
+
+
 def test_status_as_json(out: Path, capsys):
     ended(out)
     assert main(["status", str(out), "--json"]) == 0

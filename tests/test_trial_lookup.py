@@ -88,6 +88,15 @@ def test_a_layer_goes_by_any_name_that_a_study_takes(rows):
     for asked in ("layer:a", "list:a", "layer:base/a", "regex:base/a"):
         assert find_trial(named, asked, lambda _: known).policy == "layer:base/a"
     assert find_trial(named, "list:b,a", lambda _: known).policy == "layer:base"
+    varied = [
+        replace(row, trial_id=f"{row.trial_id}-low", variant="low", policy=f"{row.policy}x")
+        for row in named
+    ]
+    both = [*varied, *named]
+    assert find_trial(both, "layer:a", lambda _: known).trial_id == "net-0"
+    assert find_trial(both, "low: layer:a", lambda _: known).trial_id == "net-0-low"
+    with pytest.raises(UsageError, match="no trial of this sweep is called"):
+        find_trial(varied, "layer:a", lambda _: known)
     for asked in ("layer:b", "layer:nowhere", "prefix:1", "layer:("):
         with pytest.raises(UsageError, match="no trial of this sweep is called"):
             find_trial(named, asked, lambda _: known)

@@ -6,12 +6,13 @@ from pathlib import Path
 import duckdb
 import pytest
 from built_trials import MS, Built, Chain
-from predict_kit import changed, profiled, world, world_facts
-from schedule_kit import with_variables
+from predict_kit import LORA, PLAIN, varied_world, with_lora, world_facts
 
 from frostline.analyse import summarise, variant_comparisons
 from frostline.analyse.groups import GroupKey, noise_floors
+from frostline.analyse.lookup import baseline_of
 from frostline.comparison import compare
+from frostline.difference import diff
 from frostline.errors import StudyError
 from frostline.explanation import explain
 from frostline.plan.estimate import estimate
@@ -21,29 +22,9 @@ from frostline.schedule.chunks import chunks_of
 from frostline.store.sweep import open_sweep
 from frostline.study.study import parse_study
 
-PLAIN = """
-name = "s"
-[[model]]
-name = "net"
-builder = "models:net"
-{variants}
-[freeze]
-policies = ["prefix:2", "all_but_lora"]
-"""
-LORA = """
-[[model.variant]]
-name = "low"
-lora = { rank = 4, alpha = 8.0, layers = ["l1"] }
-"""
-
 
 def study(variants: str = LORA):
     return parse_study(PLAIN.replace("{variants}", variants), check_builders=False)
-
-
-def with_lora(name: str = "net@low"):
-    paths = [f"net/l1/lora_kernel_{half}" for half in "ab"]
-    return replace(with_variables(world_facts(), "net/l1", paths), name=name)
 
 
 def test_a_variant_is_read_and_everything_else_stays_as_it_was():
@@ -126,29 +107,7 @@ FASTER = 0.8
 
 def _world(folder: Path) -> Path:
     """A variant of which every op takes 0.8 of what it takes in the plain model."""
-
-    def tamper(trial, rows):
-        if trial.variant is None:
-            return profiled(rows)
-        speedup = rows.trials[0]["speedup"] / FASTER
-        ops = [{**op, "ns_per_step": round(op["ns_per_step"] * FASTER)} for op in rows.op_costs]
-        step = round(rows.trials[0]["step_ns"] * FASTER)
-        return profiled(
-            changed(
-                replace(rows, op_costs=ops),
-                speedup=speedup,
-                speedup_low=speedup * 0.99,
-                speedup_high=speedup * 1.01,
-                step_ns=step,
-            )
-        )
-
-    return world(
-        folder,
-        text=PLAIN.replace("{variants}", LORA),
-        models={"net": world_facts(), "net@low": with_lora()},
-        tamper=tamper,
-    )
+    return varied_world(folder, FASTER)
 
 
 def test_each_variant_is_predicted_from_its_own_anchors_against_the_plain_baseline(tmp_path: Path):
@@ -286,6 +245,30 @@ def test_a_variant_is_found_by_its_name_and_its_policy(built: Built):
     assert explain(sweep, "low: prefix:1").trial_id == trial
     assert explain(sweep, "prefix:1").trial_id != trial
     assert explain(sweep, trial).setting.startswith("net variant low, ")
+
+
+def test_a_variant_s_baseline_is_a_control_of_its_plain_model(built: Built):
+    graph = _graph(built.chain, merged=True)
+    ops = _ops(built.chain, graph, {"both": 2 * MS, "a": MS // 4, "b": MS // 4})
+    trial = built.trial("none", (), ops=ops, graph=graph, variant="low", replicate=9)
+    found = diff(built.sweep(), "baseline", "low: none", clock="profiled")
+    assert (found.a.policy, found.b.trial_id) == ("control 1", trial)
+    assert found.change_ns == 2 * (2 * MS + 2 * (MS // 4) - 2 * MS)
+    rows = built.sweep().trial_rows()
+    assert baseline_of(rows, None).policy == "none", "one model has one, whatever its variants"
+
+
+def test_a_full_product_that_left_no_event_is_there_all_the_same(built: Built):
+    graph = _graph(built.chain, merged=True)
+    ops = _ops(built.chain, graph, {"both": 0, "a": MS // 4, "b": MS // 4})
+    seen = [op for op in ops if not op["op_name"].endswith("/both")]
+    trial = built.trial("none", (), ops=seen, graph=graph, variant="low", total_params=40)
+    found = explain(built.sweep(), trial)
+    reason = _reason(found, "lora_full_product")
+    assert reason.share_ns is None
+    assert "what that takes was not observed" in reason.text
+    assert "profiled full-size products" not in {each.name for each in reason.figures}
+    assert "lora_low_rank" not in {each.kind for each in found.reasons}
 
 
 def test_groups_of_variants_come_after_their_plain_model():

@@ -5,11 +5,12 @@ Times, shares and speedups are rounded to the digits that matter. None is shown 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import groupby
 
 from frostline.store.trial_row import TrialRow
+from frostline.trial import AXES, Setting
 
 DASH = "–"
 _IN_FIGURE = 120
@@ -147,6 +148,19 @@ def counted(count: int, noun: str) -> str:
 def axis_words(axis: str) -> str:
     """An axis of the training setting: `batch size`; the others by their keys in a study."""
     return "batch size" if axis == "batch_size" else axis
+
+
+def axis_value(setting: Setting, axis: str) -> str:
+    """The value of an axis: `16`, `adam`; the compiled model's own where a study gives none."""
+    value = getattr(setting, axis)
+    return f"the model's own {axis_words(axis)}" if value is None else str(value)
+
+
+def axes_apart(a: Setting, b: Setting) -> Iterator[tuple[str, str, str]]:
+    """Each axis in which two settings differ, and its value in both, in words."""
+    for axis in AXES:
+        if getattr(a, axis) != getattr(b, axis):
+            yield axis_words(axis), axis_value(a, axis), axis_value(b, axis)
 
 
 def or_not_known(value: object) -> str:

@@ -55,26 +55,32 @@ def group_answer(group: GroupSummary, further: Iterable[str] = ()) -> str:
 
 def _overall(groups: Sequence[GroupSummary]) -> str:
     """The paragraph for several models and settings."""
-    candidates = [item for group in groups for item in group.candidates]
+    readable = [group for group in groups if not group.is_unreadable]
+    failed = sum(len(group.failed) for group in groups)
+    failures = [f"{counted(failed, 'trial')} failed."] if failed else []
+    if not readable:
+        said = f"{len(groups)} models and settings, all of them too noisy to read. {QUIETER}"
+        return " ".join([said, *failures])
+    candidates = [item for group in readable for item in group.candidates]
     faster = sum(item.verdict == "faster" for item in candidates)
     sentences = [
         f"{len(groups)} models and settings: {faster} of "
         f"{counted(len(candidates), 'configuration')} {'is' if faster == 1 else 'are'} "
         "measurably faster than their baseline."
     ]
-    unreadable = sum(group.is_unreadable for group in groups)
-    if unreadable:
-        sentences.append(
-            f"{unreadable} of them {'is' if unreadable == 1 else 'are'} too noisy to read."
-        )
+    if unreadable := len(groups) - len(readable):
+        are = "model and setting is" if unreadable == 1 else "models and settings are"
+        sentences.append(f"{unreadable} {are} too noisy to read, and not counted here.")
     best = max(
-        ((group, group.best) for group in groups if group.best and not group.is_unreadable),
+        ((group, group.best) for group in readable if group.best),
         key=lambda found: found[1].speedup or 0.0,
         default=None,
     )
     if best is not None:
         sentences.append(f"Fastest is {best[1].policy} of {best[0].title} with {speedup(best[1])}.")
-    known = [(group.title, group.by_fraction, group.by_position) for group in groups if group.best]
+    known = [
+        (group.title, group.by_fraction, group.by_position) for group in readable if group.best
+    ]
     fractions = sorted(((f.rho, t) for t, f, _ in known if f), key=lambda found: found[0])
     if fractions:
         (low, least), (high, most) = fractions[0], fractions[-1]
@@ -90,10 +96,7 @@ def _overall(groups: Sequence[GroupSummary]) -> str:
             f"In {better} of {len(both)} the position of the first layer that still trains orders "
             "the speedups better."
         )
-    failed = sum(len(group.failed) for group in groups)
-    if failed:
-        sentences.append(f"{counted(failed, 'trial')} failed.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *failures])
 
 
 def _count(group: GroupSummary) -> str:

@@ -121,6 +121,7 @@ class TrialGroup:
     Attributes:
         key: which model and setting.
         device_kind: device that measured it; None where no trial came that far.
+        other_kinds: of device that measured the same setting.
         title: all of that in words; the device only where the setting was measured on several.
         rows: its trials, failed ones included.
         controls: the measured controls that it is held against, those of its plain model.
@@ -128,6 +129,7 @@ class TrialGroup:
 
     key: GroupKey
     device_kind: str | None
+    other_kinds: tuple[str, ...]
     title: str
     rows: tuple[TrialRow, ...]
     controls: tuple[TrialRow, ...]
@@ -156,6 +158,7 @@ def trial_groups(rows: Iterable[TrialRow]) -> tuple[TrialGroup, ...]:
         TrialGroup(
             key=key,
             device_kind=kind,
+            other_kinds=tuple(other for other in kinds if other is not None and other != kind),
             title=f"{key.label}, on {kind}" if len(kinds) > 1 else key.label,
             rows=tuple(group),
             controls=tuple(

@@ -1,8 +1,10 @@
 """What each layer costs in the baseline, and what freezing it can save.
 
 In: rows of `layers` and `trials` of a group's controls. Out: one `LayerCost` per layer, in order of
-first use, as shares of a baseline's op time. Time that belongs to no layer comes last, so that each
-pass adds up to its time in the trial's row. Controls without a profile are skipped. Pure.
+first use, as shares of a baseline's op time. Time that belongs to no layer comes last: what a pass
+takes beyond its layers, so that of a single control each pass adds up to its time in the trial's
+row; medians over several controls need not add up. What was not observed is None. Controls without
+a profile are skipped. Pure.
 """
 
 from __future__ import annotations
@@ -86,8 +88,7 @@ def _layer(
             for row in rows
             if str(row["trial_id"]) in profiled and isinstance(time := row[f"{each}_ns"], int)
         ]
-        shares[each] = statistics.median(time / total for time, total in known) if known else None
-        times[each] = statistics.median(time for time, _ in known) if known else None
+        shares[each], times[each] = _medians(known)
     flops, index, params = first["forward_flops"], first["index"], first["params"]
     return LayerCost(
         layer=name,
@@ -112,15 +113,13 @@ def _without_weights(
             by_pass.setdefault(str(row["pass"]), {})[trial] = float(time)
     found = []
     for name, by_pass in times.items():
-        shares: dict[str, float | None] = dict.fromkeys(LAYER_PASSES, 0.0)
-        ns: dict[str, float | None] = dict.fromkeys(LAYER_PASSES, 0.0)
+        shares: dict[str, float | None] = {}
+        ns: dict[str, float | None] = {}
         for each in LAYER_PASSES:
-            by_trial = by_pass.get(each, {})
-            if by_trial:
-                shares[each] = statistics.median(
-                    by_trial.get(trial, 0.0) / _total(row) for trial, row in profiled.items()
-                )
-                ns[each] = statistics.median(by_trial.get(trial, 0.0) for trial in profiled)
+            seen = [
+                (time, _total(profiled[trial])) for trial, time in by_pass.get(each, {}).items()
+            ]
+            shares[each], ns[each] = _medians(seen)
         found.append(
             LayerCost(
                 layer=name, index=-1, kind="no weights", params=0, forward_flops=None,
@@ -135,13 +134,30 @@ def _outside(layers: Sequence[LayerCost], profiled: Sequence[TrialRow]) -> Layer
     shares: dict[str, float | None] = {}
     times: dict[str, float | None] = {}
     for each in LAYER_PASSES:
-        whole = statistics.median((row.passes_ns or {})[each] / _total(row) for row in profiled)
-        whole_ns = statistics.median((row.passes_ns or {})[each] for row in profiled)
-        shares[each] = max(0.0, whole - sum(layer.shares[each] or 0.0 for layer in layers))
-        times[each] = max(0.0, whole_ns - sum(layer.ns[each] or 0.0 for layer in layers))
+        seen = [
+            (float(time), _total(row))
+            for row in profiled
+            if (time := getattr(row, f"{each}_ns")) is not None
+        ]
+        whole, whole_ns = _medians(seen)
+        shares[each] = _rest(whole, [layer.shares[each] for layer in layers])
+        times[each] = _rest(whole_ns, [layer.ns[each] for layer in layers])
     return LayerCost(
         layer="", index=-1, kind="", params=0, forward_flops=None, shares=shares, ns=times
     )
+
+
+def _medians(seen: Sequence[tuple[float, int]]) -> tuple[float | None, float | None]:
+    """Median share and median time, of pairs of a time and its trial's op time; None without."""
+    if not seen:
+        return None, None
+    share = statistics.median(time / total for time, total in seen)
+    return share, statistics.median(time for time, _ in seen)
+
+
+def _rest(whole: float | None, parts: Sequence[float | None]) -> float | None:
+    """What a pass has beyond its layers; None where the pass was not observed."""
+    return None if whole is None else max(0.0, whole - sum(part or 0.0 for part in parts))
 
 
 def _total(row: TrialRow) -> int:

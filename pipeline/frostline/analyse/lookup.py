@@ -74,16 +74,18 @@ def find_trial(
 def baseline_of(
     rows: Sequence[TrialRow], other: TrialRow | None, *, model: str | None = None
 ) -> TrialRow:
-    """The first control with a profile, of the group that another trial belongs to.
+    """The control that stands for a trial's baseline: the first with a profile, else the first.
+
+    A variant's baseline is that of its plain model.
 
     Raises:
         UsageError: there is none, or nothing says of which model and setting.
     """
     rows = _of_model(rows, model)
-    groups = {GroupKey.of(row) for row in rows}
+    groups = {GroupKey.of(row).plain for row in rows}
     if other is None and len(groups) > 1:
         raise UsageError("`baseline` alone could be that of several models or settings")
-    key = next(iter(groups), None) if other is None else GroupKey.of(other)
+    key = next(iter(groups), None) if other is None else GroupKey.of(other).plain
     mine = [
         row
         for row in rows
@@ -127,7 +129,14 @@ def _names(row: TrialRow) -> set[str]:
 def _with_the_same_frozen(
     rows: Sequence[TrialRow], asked: str, facts_of: KnownFacts
 ) -> list[TrialRow]:
-    """Trials of what a policy freezes, if it names what it freezes; counts depend on the study."""
+    """Trials of what a policy freezes, if it names what it freezes; counts depend on the study.
+
+    As in `_names`, they are the plain model's unless a variant's name stands before the policy.
+    """
+    variant = next((row.variant for row in rows if asked.startswith(f"{row.variant}: ")), None)
+    if variant is not None:
+        asked = asked.removeprefix(f"{variant}: ")
+    rows = [row for row in rows if row.variant == variant]
     try:
         terms = parse(asked)
     except PolicyError:

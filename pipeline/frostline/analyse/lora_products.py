@@ -24,15 +24,15 @@ class LoraProducts:
 
     Attributes:
         layers: the layers of which some low-rank variable trains.
-        full_size: those of them in which a matrix product serves A and B alike.
-        full_size_ns: what these ops take.
-        weight_gradient_ns: what all weight gradients of `layers` take.
+        full_size: those of them in which a matrix product of the traced step serves A and B alike.
+        full_size_ns: what these products take; None where none of them left an event.
+        weight_gradient_ns: what all weight gradients of `layers` take; None likewise.
     """
 
     layers: tuple[str, ...]
     full_size: tuple[str, ...]
-    full_size_ns: int
-    weight_gradient_ns: int
+    full_size_ns: int | None
+    weight_gradient_ns: int | None
 
 
 def lora_products(sweep: Sweep, row: TrialRow) -> LoraProducts | None:
@@ -44,27 +44,27 @@ def lora_products(sweep: Sweep, row: TrialRow) -> LoraProducts | None:
     graph = sweep.table("graph_ops", columns, trials=trials)
     both: set[str] = set()
     layers: dict[str, None] = {}
+    full: dict[str, None] = {}
     for op in graph.filter(pc.field("pass") == "weight_gradient").to_pylist():
         needing = [path for path in op["needed_by"] or () if is_lora(path)]
         if needing and op["layer"] is not None:
             layers.setdefault(op["layer"])
         if len(needing) > 1 and op["op_type"] in _PRODUCTS:
             both.add(op["op_name"])
+            if op["layer"] is not None:
+                full.setdefault(op["layer"])
     if not layers:
         return None
-    full: dict[str, None] = {}
-    full_ns = all_ns = 0
     columns = ["layer", "pass", "graph_op", "ns_per_step"]
-    for cost in sweep.table("op_costs", columns, trials=trials).to_pylist():
-        if cost["pass"] != "weight_gradient" or cost["layer"] not in layers:
-            continue
-        all_ns += cost["ns_per_step"]
-        if cost["graph_op"] in both:
-            full.setdefault(cost["layer"])
-            full_ns += cost["ns_per_step"]
+    costs = [
+        cost
+        for cost in sweep.table("op_costs", columns, trials=trials).to_pylist()
+        if cost["pass"] == "weight_gradient" and cost["layer"] in layers
+    ]
+    products = [cost["ns_per_step"] for cost in costs if cost["graph_op"] in both]
     return LoraProducts(
         layers=tuple(layers),
         full_size=tuple(full),
-        full_size_ns=full_ns,
-        weight_gradient_ns=all_ns,
+        full_size_ns=sum(products) if products else None,
+        weight_gradient_ns=sum(cost["ns_per_step"] for cost in costs) if costs else None,
     )

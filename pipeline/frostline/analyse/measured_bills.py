@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 
-from frostline.analyse.groups import GroupKey
+from frostline.analyse.groups import trial_groups
 from frostline.analyse.stored_run import run_of
 from frostline.analyse.summary import summarise
 from frostline.billing.bill import Bill
@@ -59,17 +59,18 @@ class Bills:
         )
 
     def _repr_html_(self) -> str:
-        groups: dict[GroupKey, list[TrialBill]] = {}
-        for each in self.found:
-            groups.setdefault(GroupKey.of(each.row), []).append(each)
-        columns = bill_columns(each.bill for each in self.found)
+        bills = {each.row.trial_id: each.bill for each in self.found}
+        columns = bill_columns(bills.values())
         tables = (
             html_table(
                 ("policy", *columns),
-                [(policy_words(each.row), *bill_cells(each.bill, columns)) for each in members],
-                caption=key.label,
+                [
+                    (policy_words(row), *bill_cells(bills[row.trial_id], columns))
+                    for row in group.rows
+                ],
+                caption=group.title,
             )
-            for key, members in groups.items()
+            for group in trial_groups(each.row for each in self.found)
         )
         words = measured_words((each.bill for each in self.found), self.run)
         return "".join([*tables, html_text(words)])
@@ -97,7 +98,7 @@ def bill(sweep: Sweep | str | PathLike[str], run: Run | None = None) -> Bills:
     found = []
     for group in summarise(sweep.trial_rows()).groups:
         rows = [item.row for item in group.trials]
-        bills = trial_bills(rows, wanted)
+        bills = trial_bills(rows, wanted, group.control_rows)
         found += [
             TrialBill(row=row, bill=bills[row.trial_id]) for row in rows if row.trial_id in bills
         ]

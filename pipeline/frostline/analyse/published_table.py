@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from frostline.analyse.groups import GroupKey, group_rows
+from frostline.analyse.groups import GroupKey, trial_groups
 from frostline.published import Published
 from frostline.store.trial_row import TrialRow
 from frostline.words import ratio, speedup
@@ -21,11 +21,11 @@ def published_rows(
     points: Sequence[Published], rows: Iterable[TrialRow]
 ) -> Iterator[tuple[Published, str, str]]:
     """Each point, the configuration and setting in words, and what was measured in words."""
-    groups = group_rows(rows)
+    groups = trial_groups(rows)
     for point in points:
-        fits = [(key, row) for key, group in groups.items() for row in _fitting(point, key, group)]
-        for key, row in fits:
-            yield point, f"{point.policy}, {key.label}", _measured(row)
+        fits = [(each, row) for each in groups for row in _fitting(point, each.key, each.rows)]
+        for group, row in fits:
+            yield point, f"{point.policy}, {group.title}", _measured(row)
         if not fits:
             yield point, point.policy, "not measured"
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from frostline.analyse.summary import GroupSummary
 from frostline.store.trial_row import TrialRow
 from frostline.trial import AXES, Setting
-from frostline.words import counted, rate, ratio
+from frostline.words import axis_value, counted, rate, ratio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,5 +165,6 @@ def _best_of_both(
 
 
 def _value_words(setting: Setting, axis: str) -> str:
-    unsaid = {"optimizer": "the model's own optimizer", "strategy": "a single device"}
-    return setting.words([axis]) or unsaid[axis]
+    if axis == "strategy" and setting.strategy == "single":
+        return "a single device"
+    return setting.words([axis]) or axis_value(setting, axis)

@@ -44,7 +44,7 @@ def memory_of(sweep: Sweep, rows: Sequence[TrialRow], facts: ModelFacts) -> Memo
             frozen_variables=frozen,
             weights_bytes=row.weights_bytes,
             optimizer_slots_bytes=row.optimizer_slots_bytes,
-            input_bytes=row.input_bytes or 0,
+            input_bytes=row.input_bytes,
             peak_bytes=row.peak_memory_bytes,
             slack_bytes=0
             if row.peak_memory_source == "profile"

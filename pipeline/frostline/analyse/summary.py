@@ -61,7 +61,7 @@ class GroupSummary:
         device_kind: device that measured it; None where no trial came that far.
         title: all of that in words; the device only where the setting was measured on several.
         noise_floor: over all controls, dimensionless; None without a measured control.
-        controls: measured controls.
+        control_rows: the measured copies of the baseline; those of the plain model.
         trials: all trials, ascending by frozen fraction, failed ones last.
         baseline_step_ns: median over its trials; None when nothing was measured.
         by_fraction, by_position: the frozen fraction, and the position of the earliest trainable
@@ -86,7 +86,7 @@ class GroupSummary:
     device_kind: str | None
     title: str
     noise_floor: float | None
-    controls: int
+    control_rows: tuple[TrialRow, ...]
     trials: tuple[TrialSummary, ...]
     baseline_step_ns: int | None
     by_fraction: Association | None
@@ -122,11 +122,9 @@ class GroupSummary:
         return tuple(_distinct(item.row for item in self.candidates))
 
     @property
-    def control_rows(self) -> tuple[TrialRow, ...]:
-        """Measured copies of the baseline."""
-        return tuple(
-            item.row for item in self.trials if item.row.is_control and item.verdict is not None
-        )
+    def controls(self) -> int:
+        """How many controls were measured."""
+        return len(self.control_rows)
 
     @property
     def candidates(self) -> tuple[TrialSummary, ...]:
@@ -176,7 +174,7 @@ def _group(group: TrialGroup) -> GroupSummary:
         device_kind=group.device_kind,
         title=group.title,
         noise_floor=floor,
-        controls=len(group.controls),
+        control_rows=tuple(sorted(group.controls, key=lambda row: (row.replicate, row.trial_id))),
         trials=tuple(items),
         baseline_step_ns=group.baseline_step_ns,
         by_fraction=associate((row.frozen_fraction, row.speedup) for row in configurations),

@@ -115,9 +115,9 @@ def _memory(row: TrialRow) -> str:
         return size(row.peak_memory_bytes)
     parts = (
         row.weights_bytes, row.optimizer_slots_bytes, row.gradients_bytes, row.activations_bytes,
-        row.workspace_bytes,
+        row.workspace_bytes, row.input_bytes,
     )  # fmt: skip
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return DASH
-    return f"~{size(sum(known) + (row.input_bytes or 0))}"
+    return f"~{size(sum(known))}"

@@ -22,14 +22,18 @@ _LEAST_JOULES = 1e-9
 """What is less was not counted."""
 
 
-def trial_bills(rows: Sequence[TrialRow], run: Run) -> dict[str, Bill]:
+def trial_bills(
+    rows: Sequence[TrialRow], run: Run, controls: Sequence[TrialRow] | None = None
+) -> dict[str, Bill]:
     """By `trial_id`, what the run takes; trials without a step time are left out.
 
     Args:
         rows: all trials of one model under one setting, on one kind of device.
         run: with `examples` and `epochs`.
+        controls: that the rows are held against; None: those among the rows. A variant's are the
+            plain model's.
     """
-    spread = energy_spread(rows)
+    spread = energy_spread(rows if controls is None else controls)
     found = {}
     for row in rows:
         step_ns = measured_step(row)

@@ -1,4 +1,4 @@
-"""What every command takes without naming it: `--quiet`.
+"""What commands have in common: `--quiet`, and options that need another one.
 
 In: the function of a command. Out: the same function with the common options, for Typer to read.
 """
@@ -6,13 +6,14 @@ In: the function of a command. Out: the same function with the common options, f
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from frostline.cli.console import be_quiet
+from frostline.errors import UsageError
 
 _Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print the result alone: no progress, no notes.")
@@ -39,3 +40,18 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=[*own, also])  # type: ignore[attr-defined]
     run.__annotations__ = {**hints, "quiet": _Quiet}
     return run
+
+
+def refuse_given(options: Mapping[str, object], why: str) -> None:
+    """Refuse the first of these options that was given, rather than to pass over it.
+
+    Args:
+        options: values by name; None and False are those of an option that was not given.
+        why: what goes on after the option's name.
+
+    Raises:
+        UsageError: one was given.
+    """
+    for option, value in options.items():
+        if value is not None and value is not False:
+            raise UsageError(f"{option} {why}")

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from frostline.cli.common import refuse_given
 from frostline.cli.console import note, out
 from frostline.cli.documents import AsJson, print_document
 from frostline.cli.plain_table import PlainTable
@@ -44,7 +45,6 @@ def predict(
         typer.Option(
             "--bandwidth",
             metavar="MB_PER_S",
-            min=1e-6,
             help="With --cached: what stored outputs are read and written with. Default: memory.",
         ),
     ] = None,
@@ -61,6 +61,8 @@ def predict(
     from frostline.prediction import predict as predicted_of
 
     run = run_asked(examples, epochs, price, watts)
+    if not cached:
+        refuse_given({"--bandwidth": bandwidth}, "is for stored outputs: pass --cached with it")
     if schedule:
         if freeze or cached:
             raise UsageError("--schedule says what is frozen when: leave --freeze and --cached out")
@@ -88,12 +90,13 @@ def predict(
 
 def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
     from frostline.billing.words import run_words
+    from frostline.memory.peak_prediction import left_out_words
     from frostline.prediction.bill_words import energy_sentence, steps_sentence
     from frostline.prediction.interval import LEAST_HELD_OUT, covered
     from frostline.prediction.predict import COLUMNS, cells
     from frostline.words import counted, floor, percent
 
-    yield Text(f"\n{group.key.label}", style="bold")
+    yield Text(f"\n{group.title}", style="bold")
     remembered = any(answer.predicted_peak_bytes is not None for answer in group.answers)
     shown = len(COLUMNS) if remembered else len(COLUMNS) - 1
     yield PlainTable(COLUMNS[:shown], (cells(answer)[:shown] for answer in group.answers))
@@ -120,6 +123,8 @@ def _shown(group: GroupAnswers) -> Iterator[RenderableType]:
         )
     elif any(answer.predicted_peak_bytes is not None for answer in group.answers):
         said += " Memory is predicted and was measured on none of them."
+    unknown = max((answer.unknown_tensors or 0 for answer in group.answers), default=0)
+    said = f"{said} {left_out_words(unknown)}".rstrip()
     if any(answer.is_anchor for answer in group.answers):
         said += " * An anchor: the prediction is made from it."
     yield Padding(

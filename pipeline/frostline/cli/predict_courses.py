@@ -81,28 +81,28 @@ def show_cached(
     if as_json:
         print_document("predict", [each.document() for each in found])
         return
-    for _, group in groupby(found, key=lambda each: each.key):
+    for _, group in groupby(found, key=lambda each: each.title):
         _print_cached(list(group))
 
 
 def _print_schedule(cost: ScheduleCost) -> None:
     from frostline.prediction.schedule_words import COLUMNS, schedule_cells, schedule_sentence
 
-    out().print(Text(f"\n{cost.key.label}", style="bold"))
+    out().print(Text(f"\n{cost.title}", style="bold"))
     out().print(PlainTable(COLUMNS, schedule_cells(cost)))
     out().print(Text(f"{schedule_sentence(cost)}\n"))
 
 
 def _print_cached(group: Sequence[CachedFeatures]) -> None:
-    out().print(Text(f"\n{group[0].key.label}", style="bold"))
+    out().print(Text(f"\n{group[0].title}", style="bold"))
     rows = [
         (
             each.policy,
             milliseconds(each.step_ns),
             milliseconds(each.cached_step_ns),
             ratio(each.speedup),
-            size(each.bytes_per_example),
-            f"{size(round(each.bytes_per_second))}/s",
+            DASH if each.bytes_per_example is None else size(each.bytes_per_example),
+            DASH if each.bytes_per_second is None else f"{size(round(each.bytes_per_second))}/s",
             DASH if each.pays_after_epochs is None else f"{each.pays_after_epochs:.1f}",
         )
         for each in group

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from frostline.cli.common import refuse_given
 from frostline.cli.console import err, note, out
 from frostline.cli.documents import AsJson, print_document
 
@@ -38,6 +39,11 @@ def reattribute(
     from frostline.sweep.reattribute import reattribute as attributed_again
     from frostline.words import counted
 
+    if not retrace:
+        refuse_given(
+            {"--study": study, "--trust-study": trust_study},
+            "says which builders are called, and only --retrace calls any: pass it as well",
+        )
     progress = err()
     done = attributed_again(
         sweep,

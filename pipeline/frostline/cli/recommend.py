@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from frostline.cli.common import refuse_given
 from frostline.cli.console import complain, err, out
 from frostline.cli.documents import AsJson, print_document
 from frostline.cli.run_options import Epochs, Examples, Price, Watts, run_asked
@@ -89,6 +90,11 @@ def recommend(
     from frostline.recommendation.recommend import recommend as recommended
     from frostline.recommendation.terminal import batch_words, pasted, rendered, verified_words
 
+    if not verify:
+        refuse_given(
+            {"--study": study, "--trust-study": trust_study, "--address": address},
+            "is for measuring the pick: pass --verify with it",
+        )
     found = recommended(
         sweep,
         _budget(budget, speedup, memory),

@@ -232,7 +232,7 @@ def _group(
 
 
 def _bills(group: GroupSummary, run: Run) -> Iterator[RenderableType]:
-    bills = trial_bills([item.row for item in group.trials], run)
+    bills = trial_bills([item.row for item in group.trials], run, group.control_rows)
     if not bills:
         return
     columns = bill_columns(bills.values())

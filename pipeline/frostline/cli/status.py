@@ -16,6 +16,7 @@ from frostline.cli.cluster import (
     job_document,
     verdict,
 )
+from frostline.cli.common import refuse_given
 from frostline.cli.console import err, out
 from frostline.cli.documents import AsJson, print_document
 from frostline.cli.tables import FittedTable
@@ -50,6 +51,11 @@ def status(
 ) -> None:
     """Show what a sweep has done so far, from its OUT; with --address how a job is doing."""
     if address is not None:
+        if asked is None:
+            refuse_given(
+                {"--wait": wait, "--log": log},
+                "is for one job: pass its name, as `frostline status --address URL` lists it",
+            )
         _job(asked, address, token_file, wait=wait, log=log, as_json=as_json)
         return
     if asked is None:
@@ -57,9 +63,10 @@ def status(
             "pass OUT, the folder or URI of a sweep; or --address http://HEAD:8265 for the jobs of "
             "a cluster"
         )
-    for option, given in (("--wait", wait), ("--log", log), ("--token-file", token_file)):
-        if given:
-            raise UsageError(f"{option} is for jobs of a cluster: pass --address with it")
+    refuse_given(
+        {"--wait": wait, "--log": log, "--token-file": token_file},
+        "is for jobs of a cluster: pass --address with it",
+    )
     from frostline.sweep.status import status as status_of
 
     found = status_of(asked)

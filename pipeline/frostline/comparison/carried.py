@@ -49,10 +49,10 @@ def forecast(
             judged, error_of = elsewhere, "A"
     width = spread([each.error for each in judged])
     first = frozenset(anchor.frozen_variables for anchor in anchors(here.facts))
-    there_are = {each.path for each in here.facts.variables}
+    known = {each.path for each in here.facts.variables}
     found = {}
     for frozen in wanted:
-        speedup = here.predicted(sorted(frozen)) if frozen <= there_are else None
+        speedup = here.predicted(sorted(frozen)) if frozen <= known else None
         if speedup is not None:
             found[frozen] = Prediction(speedup=_within(speedup, width), is_anchor=frozen in first)
     error = held_out_error(judged)

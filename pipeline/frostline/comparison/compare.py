@@ -164,10 +164,11 @@ def _compared(pair: _Pair, one: Contents, other: Contents, judging: Judging) -> 
 
 def _forecast(pair: _Pair, one: Contents, other: Contents) -> tuple[Forecast, str]:
     """Predictions for B, and why there are none."""
-    here = other.fitted.get(pair.b.key)
+    a, b = ((group.key, group.device_kind) for group in (pair.a, pair.b))
+    here = other.fitted.get(b)
     if here is None:
-        return _UNPREDICTED, other.unfitted.get(pair.b.key, "nothing was measured in B")
-    return forecast(list(pair.trials_a), here, one.fitted.get(pair.a.key)), ""
+        return _UNPREDICTED, other.unfitted.get(b, "nothing was measured in B")
+    return forecast(list(pair.trials_a), here, one.fitted.get(a)), ""
 
 
 def _group_side(group: TrialGroup) -> GroupSide:

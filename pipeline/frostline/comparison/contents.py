@@ -30,15 +30,15 @@ class Contents:
         about: the sweep.
         groups: its trials, by model, setting and kind of device.
         models: what is known of each model and variant, by the name that facts know it by.
-        fitted: cost models, by model and setting.
-        unfitted: why there is none, in words, by model and setting.
+        fitted: cost models, by model, setting and kind of device.
+        unfitted: why there is none, in words, likewise.
     """
 
     about: Compared
     groups: tuple[TrialGroup, ...]
     models: Mapping[str, KnownModel]
-    fitted: Mapping[GroupKey, PredictedGroup]
-    unfitted: Mapping[GroupKey, str]
+    fitted: Mapping[tuple[GroupKey, str | None], PredictedGroup]
+    unfitted: Mapping[tuple[GroupKey, str | None], str]
 
     @staticmethod
     def read(place: Sweep | str | PathLike[str], model: str | None) -> Contents:
@@ -66,8 +66,8 @@ class Contents:
                 name: KnownModel(spec=specs.get(name), facts=facts_if_known(sweep, name))
                 for name in {GroupKey.of(row).model_key for row in rows}
             },
-            fitted={group.key: group for group in fitted},
-            unfitted={group.key: group.reason for group in rest},
+            fitted={(group.key, group.device_kind): group for group in fitted},
+            unfitted={(group.key, group.device_kind): group.reason for group in rest},
         )
 
     def known(self, key: GroupKey) -> KnownModel:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from frostline.analyse import TrialGroup
 from frostline.facts.model_facts import ModelFacts
-from frostline.trial import AXES, ModelSpec
-from frostline.words import axis_words, counted, or_not_known
+from frostline.trial import ModelSpec
+from frostline.words import axes_apart, counted, or_not_known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +82,8 @@ def differences(
 ) -> tuple[str, ...]:
     """What makes the two groups different work, in words; empty where they are the same."""
     found = [
-        f"{axis_words(axis)} {or_not_known(one)} (A), {or_not_known(other)} (B)"
-        for axis in AXES
-        if (one := getattr(a.key.setting, axis)) != (other := getattr(b.key.setting, axis))
+        f"{axis} {one} (A), {other} (B)"
+        for axis, one, other in axes_apart(a.key.setting, b.key.setting)
     ]
     if model_a.spec is not None and model_b.spec is not None:
         found += _of_entries(model_a.spec, model_b.spec)

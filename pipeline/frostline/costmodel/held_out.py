@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 
+from frostline.pair_order import in_order
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
@@ -41,7 +43,7 @@ class HeldOutError:
         mean_abs, max_abs: of |predicted / measured - 1|.
         bias: mean of predicted / measured - 1.
         pairs: pairs of configurations whose measured intervals do not overlap.
-        ordered: pairs among these that are predicted in the measured order.
+        ordered: pairs among these that are predicted in the measured order; equal ones are not.
     """
 
     count: int
@@ -68,7 +70,8 @@ def held_out_error(configurations: Sequence[HeldOut]) -> HeldOutError | None:
         if one.high < other.low or other.high < one.low
     ]
     ordered = sum(
-        (one.measured < other.measured) == (one.predicted < other.predicted) for one, other in apart
+        in_order((one.measured, other.measured), (one.predicted, other.predicted))
+        for one, other in apart
     )
     return HeldOutError(
         count=len(errors),

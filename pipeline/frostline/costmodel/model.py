@@ -38,6 +38,8 @@ from frostline.facts.model_facts import ModelFacts
 from frostline.policies import layer_modes, why_not
 from frostline.policies.modes import Mode
 
+_AGAIN = """run the study's anchors (policy "anchors") again"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPrice:
@@ -69,6 +71,7 @@ class CostModel:
         facts: the model.
         runs: measured anchors; the one called `trainable` must be among them.
         is_variant: the anchors are those of a variant, and were measured against the plain model.
+        advice: what to do where no anchor shows a layer in a mode; empty: measure them again.
 
     Attributes:
         facts: the model.
@@ -84,7 +87,12 @@ class CostModel:
     """
 
     def __init__(
-        self, facts: ModelFacts, runs: Sequence[AnchorRun], *, is_variant: bool = False
+        self,
+        facts: ModelFacts,
+        runs: Sequence[AnchorRun],
+        *,
+        is_variant: bool = False,
+        advice: str = "",
     ) -> None:
         by_name = {run.name: run for run in runs}
         if "trainable" not in by_name:
@@ -99,6 +107,7 @@ class CostModel:
                 "which op serves which layer; its row in `trials` has a warning that says why"
             )
         self.facts = facts
+        self._advice = advice or _AGAIN
         units = units_of(facts, graph)
         self._anchors = [priced(run, facts, units) for run in runs]
         self._base = next(anchor for anchor in self._anchors if anchor.name == "trainable")
@@ -165,8 +174,7 @@ class CostModel:
         for layer, mode in modes:
             if (layer, mode) not in self.priced_modes:
                 raise UsageError(
-                    f"no measured anchor shows layer {layer!r} in mode {mode!r}; run the study's "
-                    'anchors (policy "anchors") again'
+                    f"no measured anchor shows layer {layer!r} in mode {mode!r}; {self._advice}"
                 )
 
     def total(self, frozen_variables: Collection[str]) -> float:

@@ -17,8 +17,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-NAIVE = ("frozen_fraction", "params_2to1", "flops_2to1", "two_point", "elastic_trainer")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerProfile:
@@ -56,7 +54,7 @@ def naive_speedups(
 ) -> dict[str, float | None]:
     """Predicted speedup of a configuration by each naive predictor, by the predictor's name.
 
-    None where it cannot say (everything frozen, no FLOP count). The names are those of `NAIVE`.
+    None where it cannot say (everything frozen, no FLOP count).
     """
     flops = _flops_share(inputs.layers, frozen_layers)
     return {

@@ -24,8 +24,7 @@ from frostline.difference.match import changes
 from frostline.errors import UsageError
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
-from frostline.trial import AXES
-from frostline.words import axis_words, duration_ns, or_not_known, policy_words
+from frostline.words import axes_apart, duration_ns, or_not_known, policy_words
 
 _DRIFT = 0.05
 
@@ -142,7 +141,7 @@ def _differing(a: TrialRow, b: TrialRow) -> list[str]:
     """What makes two trials incomparable, in words."""
     pairs = (
         ("model", a.model, b.model),
-        *((axis_words(name), getattr(a, name), getattr(b, name)) for name in AXES),
+        *axes_apart(a.setting, b.setting),
         ("XLA", a.jit_resolved, b.jit_resolved),
         ("device", a.device_kind, b.device_kind),
     )

@@ -29,6 +29,7 @@ def _memory(memory: MemoryShare) -> dict[str, Any]:
         "predicted_bytes": memory.trial.total,
         "baseline_predicted_bytes": memory.baseline.total,
         "is_calibrated": memory.is_calibrated,
+        "unknown_tensors": memory.trial.unknown,
         "parts": [
             {"part": name, "baseline_bytes": before, "trial_bytes": after}
             for name, before, after in memory.parts()

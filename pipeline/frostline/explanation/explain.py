@@ -83,6 +83,7 @@ def explain(
         speedup_high=row.speedup_high,
         noise_floor=case.noise_floor,
         forward_alone=case.forward_alone(),
+        profiled_controls=len(case.controls),
         baseline_step_ns=row.baseline_step_ns,
         step_ns=case.step_ns,
         median_step_ns=row.step_ns,
@@ -99,6 +100,7 @@ def _memory(sweep: Sweep, row: TrialRow, rows: Sequence[TrialRow]) -> MemoryShar
     """What holds the trial's memory, beside the baseline: the plain model's."""
     if row.status != "ok":
         return None
+    rows = [one for one in rows if one.device_kind == row.device_kind]
     own = _memory_model(sweep, GroupKey.of(row), rows)
     plain = own if row.variant is None else _memory_model(sweep, GroupKey.of(row).plain, rows)
     return memory_share(own, row, plain=plain)

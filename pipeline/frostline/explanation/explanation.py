@@ -154,6 +154,7 @@ class Explanation:
         speedup, speedup_low, speedup_high: with the 95% interval.
         noise_floor: over all controls of the model and setting.
         forward_alone: None without a profile of the baseline on the same kind of device.
+        profiled_controls: controls whose profiles the baseline's parts are the mean of.
         baseline_step_ns: median of the baseline beside the trial.
         step_ns: `baseline_step_ns / speedup`, which does not change with the machine's drift.
         median_step_ns: the plain median of the trial's samples.
@@ -181,6 +182,7 @@ class Explanation:
     speedup_high: float | None
     noise_floor: float | None
     forward_alone: ForwardAlone | None
+    profiled_controls: int
     baseline_step_ns: int | None
     step_ns: int | None
     median_step_ns: int | None

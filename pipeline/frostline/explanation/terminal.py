@@ -173,7 +173,7 @@ def _spread(part: Part, digits: int) -> str:
 
 
 def _footnote(explanation: Explanation) -> str:
-    controls = len(explanation.forward_alone.controls) if explanation.forward_alone else 0
+    controls = explanation.profiled_controls
     several = (
         f", split as the mean of {controls} controls (±: the most that one differs from it)"
         if controls > 1
@@ -212,7 +212,8 @@ def _memory(memory: MemoryShare) -> Iterator[RenderableType]:
     known = memory.measured_bytes
     measured = "" if known is None else f"{size(known)} measured{account}, "
     alone = "" if memory.is_calibrated else " (tensors alone: no anchor's memory was measured)"
-    yield Text(f"{measured}{size(memory.trial.total)} predicted{alone}: {memory.words()}.")
+    said = f"{measured}{size(memory.trial.total)} predicted{alone}: {memory.words()}."
+    yield Text(f"{said} {memory.trial.left_out}".rstrip())
     parts = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_footer=True)
     parts.add_column("bytes", "peak")
     for name, total in (("baseline", memory.baseline.total), ("trial", memory.trial.total)):

@@ -19,7 +19,11 @@ def lora_full_product(case: Case) -> Reason | None:
     change = _weight_gradients(case)
     if found is None or change is None or not found.full_size:
         return None
-    share_ns = round(change.trial_ns * found.full_size_ns / (found.weight_gradient_ns or 1))
+    share_ns = None
+    takes = "what that takes was not observed"
+    if found.full_size_ns is not None:
+        share_ns = round(change.trial_ns * found.full_size_ns / (found.weight_gradient_ns or 1))
+        takes = f"{duration_ns(share_ns)} of a step"
     return Reason(
         kind="lora_full_product",
         effect="verdict",
@@ -27,14 +31,14 @@ def lora_full_product(case: Case) -> Reason | None:
         text=(
             f"Keras merges A·B into the kernel of {counted(len(found.full_size), 'layer')} "
             f"({listed(found.full_size)}), so the weight product is computed at the kernel's "
-            f"full size before A and B get theirs: {duration_ns(share_ns)} of a step. All weight "
+            f"full size before A and B get theirs: {takes}. All weight "
             f"gradients of the layers with LoRA take {duration_ns(change.trial_ns)}, and "
             f"{duration_ns(change.baseline_ns)} in the plain model: LoRA saves the update of the "
             "kernel, and no gradient"
         ),
         figures=(
             Quantity(name="layers with full-size products", value=len(found.full_size), unit="1"),
-            Quantity(name="profiled full-size products", value=found.full_size_ns, unit="ns"),
+            *_profiled(found.full_size_ns),
             *change.figures("dW of layers with LoRA"),
         ),
         advice=(
@@ -42,6 +46,12 @@ def lora_full_product(case: Case) -> Reason | None:
             '(quantize = "int8") takes the low-rank way.'
         ),
     )
+
+
+def _profiled(full_size_ns: int | None) -> tuple[Quantity, ...]:
+    if full_size_ns is None:
+        return ()
+    return (Quantity(name="profiled full-size products", value=full_size_ns, unit="ns"),)
 
 
 def lora_low_rank(case: Case) -> Reason | None:

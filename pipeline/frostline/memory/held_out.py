@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 
+from frostline.pair_order import in_order
+
 DIFFERENT = 0.05
 """Measured peaks that differ by more than this share of the smaller one count for the order."""
 
@@ -22,7 +24,8 @@ class PeakErrors:
         count: configurations.
         mean_abs, max_abs: of |predicted / measured - 1|.
         pairs: pairs of configurations whose measured peaks differ by more than `DIFFERENT`.
-        ordered_share: share of those that the predictions put into the right order; None without.
+        ordered_share: share of those that the predictions put into the right order, which equal
+            predictions do not; None without such pairs.
     """
 
     count: int
@@ -39,7 +42,7 @@ def peak_errors(peaks: Sequence[tuple[int, int]]) -> PeakErrors | None:
         return None
     errors = [abs(predicted / measured - 1) for predicted, measured in known]
     right = [
-        (first[0] < second[0]) == (first[1] < second[1]) and first[0] != second[0]
+        in_order((first[1], second[1]), (first[0], second[0]))
         for first, second in combinations(known, 2)
         if max(first[1], second[1]) > (1 + DIFFERENT) * min(first[1], second[1])
     ]

@@ -50,7 +50,7 @@ class AnchorMemory:
     Attributes:
         frozen_variables: their paths.
         weights_bytes, optimizer_slots_bytes: what its model holds.
-        input_bytes: one batch; 0 where its size is not known.
+        input_bytes: one batch; None where its size is open.
         peak_bytes: the measured peak; None where the device has no account of it.
         slack_bytes: the part of it that the allocator gave beyond what tensors asked for; 0 where
             it is not known, so that it counts as workspace.
@@ -60,7 +60,7 @@ class AnchorMemory:
     frozen_variables: frozenset[str]
     weights_bytes: int
     optimizer_slots_bytes: int
-    input_bytes: int
+    input_bytes: int | None
     peak_bytes: int | None
     graph: StepGraph | None
     slack_bytes: int = 0
@@ -156,7 +156,7 @@ class MemoryModel:
         return PeakPrediction(
             weights=self._base.weights_bytes,
             optimizer_slots=self._slots.at(self._trained(frozen)),
-            batch=self._base.input_bytes,
+            batch=self._base.input_bytes or 0,
             activations=by_holder["activations"],
             gradients=by_holder["gradients"],
             workspace=by_holder["workspace"] + self._workspace.at(found.n_bytes),
@@ -164,7 +164,7 @@ class MemoryModel:
             tensors=tensors,
             layer=None if at is None else at.layer,
             pass_=None if at is None else at.pass_,
-            unknown=found.unknown,
+            unknown=found.unknown + (self._base.input_bytes is None),
         )
 
     def peak_bytes(self, frozen: frozenset[str]) -> int:
@@ -207,7 +207,7 @@ class MemoryModel:
         (x0, y0), (x1, y1) = self._slots.low, self._slots.high
         slope = (y1 - y0) / (x1 - x0) if x1 != x0 else 0.0
         constant = y1 - slope * x1
-        return self._base.weights_bytes + self._base.input_bytes + constant, slope
+        return self._base.weights_bytes + (self._base.input_bytes or 0) + constant, slope
 
     def bounds(self) -> list[tuple[float, float]]:
         """Lines below what the step needs beyond what is held, as slope and constant.
@@ -260,7 +260,7 @@ class MemoryModel:
 
     def _held(self, frozen: frozenset[str]) -> int:
         slots = self._slots.at(self._trained(frozen))
-        return self._base.weights_bytes + slots + self._base.input_bytes
+        return self._base.weights_bytes + slots + (self._base.input_bytes or 0)
 
     def _trained(self, frozen: frozenset[str]) -> int:
         return sum(params for path, params in self._params.items() if path not in frozen)

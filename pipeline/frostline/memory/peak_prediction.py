@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
+from frostline.words import counted
+
 Holder = Literal["activations", "gradients", "workspace"]
 
 
@@ -37,7 +39,7 @@ class PeakPrediction:
         tensors: those of the step that are alive then, largest first.
         layer: whose op runs then; None where it belongs to none.
         pass_: its pass; None where nothing runs.
-        unknown: tensors of the step whose size is not known, counted as 0.
+        unknown: tensors of the step, its batch included, whose size is not known, counted as 0.
     """
 
     weights: int
@@ -70,9 +72,22 @@ class PeakPrediction:
         """The peak: the sum of the parts."""
         return sum(self.parts.values())
 
+    @property
+    def left_out(self) -> str:
+        """A sentence about what the peak lacks; empty where every size is known."""
+        return left_out_words(self.unknown)
+
     def by_layer(self) -> dict[str | None, int]:
         """Bytes alive at the peak by layer, largest first; weights and slots excepted."""
         found: dict[str | None, int] = defaultdict(int)
         for tensor in self.tensors:
             found[tensor.layer] += tensor.n_bytes
         return dict(sorted(found.items(), key=lambda entry: -entry[1]))
+
+
+def left_out_words(unknown: int) -> str:
+    """A sentence about tensors whose size is not known; empty where there are none."""
+    if not unknown:
+        return ""
+    they = "it counts" if unknown == 1 else "they count"
+    return f"The size of {counted(unknown, 'tensor')} is not known, and {they} as 0 bytes."

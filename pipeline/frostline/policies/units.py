@@ -6,6 +6,7 @@ nothing, or more than one thing. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from frostline.errors import PolicyError
@@ -56,6 +57,11 @@ def variables_of(*layers: LayerFacts) -> frozenset[str]:
     return frozenset(variable.path for layer in layers for variable in layer.variables)
 
 
+def paths_of(facts: ModelFacts, layers: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths of the variables of these layers, layer after layer."""
+    return tuple(variable.path for name in layers for variable in facts.by_name[name].variables)
+
+
 def resolve(name: str, facts: ModelFacts, *, variables: bool) -> tuple[str, frozenset[str]]:
     """Return the full name and the variable paths of what a name means.
 
@@ -79,7 +85,7 @@ def resolve(name: str, facts: ModelFacts, *, variables: bool) -> tuple[str, froz
             raise PolicyMismatchError(
                 f"`{name}` is the end of {len(ends)} names in model `{facts.name}`: "
                 f"{', '.join(f'`{end}`' for end in ends[:6])}{', ...' if len(ends) > 6 else ''}. "
-                "Write one of them in full, or use `regex:`."
+                "Write one of them in full."
             )
         if ends:
             return resolve(ends[0], facts, variables=variables)

@@ -127,13 +127,13 @@ def billing_of(
     """
     if run is None or not baseline_step_ns:
         return None
-    joules = [value for row in group.rows if row.is_control and (value := counted_joules(row))]
+    joules = [value for row in group.controls if (value := counted_joules(row))]
     return Billing(
         run=run,
         examples_per_step=group.examples_per_step,
         baseline_step_ns=Amount(value=baseline_step_ns).within(floor),
         baseline_joules=(
-            Amount(value=median(joules)).within(energy_spread(group.rows)) if joules else None
+            Amount(value=median(joules)).within(energy_spread(group.controls)) if joules else None
         ),
         power=anchor_power(group),
     )

@@ -41,11 +41,13 @@ class Boundary:
     """Where a frozen prefix ends in the traced step.
 
     Attributes:
-        bytes_per_example: of the tensors that are read across it.
+        bytes_per_example: of the tensors that are read across it; None where one's size is open.
+        open_sized: names of ops that make such tensors.
         changing: names of ops in the prefix whose outputs differ from step to step.
     """
 
-    bytes_per_example: int
+    bytes_per_example: int | None
+    open_sized: tuple[str, ...]
     changing: tuple[str, ...]
 
 
@@ -55,28 +57,34 @@ class CachedFeatures:
 
     Attributes:
         key: model and setting.
+        device_kind: what the sweep measured them on; None where it is not known.
+        title: all of that in words; the device only where there are several kinds.
         policy: the configuration.
         step_ns: its predicted step.
-        cached_step_ns: the same without the prefix's forward pass, waiting for what it reads.
+        cached_step_ns: the same without the prefix's forward pass, waiting for what it reads; None
+            where it is not known how long that takes.
         forward_ns: that forward pass.
-        speedup: nothing frozen over the cached step.
-        bytes_per_example: what is stored for one example.
-        stored_bytes: for all examples of the run; None without a run.
-        bytes_per_second: what has to be read while training, so that steps do not wait.
+        speedup: nothing frozen over the cached step; None likewise.
+        bytes_per_example: what is stored for one example; None where its size is not known.
+        stored_bytes: for all examples of the run; None likewise, and without a run.
+        bytes_per_second: what has to be read while training, so that steps do not wait; None
+            likewise.
         pays_after_epochs: epochs after which storing has cost less than not storing; None where
-            reading is so slow that an epoch saves nothing.
+            reading is so slow that an epoch saves nothing, or takes a time that is not known.
         why_not: why it is not advised; None where it may be.
     """
 
     key: GroupKey
+    device_kind: str | None
+    title: str
     policy: str
     step_ns: int
-    cached_step_ns: int
+    cached_step_ns: int | None
     forward_ns: int
-    speedup: float
-    bytes_per_example: int
+    speedup: float | None
+    bytes_per_example: int | None
     stored_bytes: int | None
-    bytes_per_second: float
+    bytes_per_second: float | None
     pays_after_epochs: float | None
     why_not: str | None
 
@@ -84,6 +92,7 @@ class CachedFeatures:
         """The values for JSON."""
         values = asdict(self)
         key = values.pop("key")
+        del values["title"]
         return {**key, **key.pop("setting"), **values}
 
 
@@ -129,24 +138,37 @@ def cached_features(
     forward = sum(row.forward for row in prices if row.layer in pruned)
     relative = sum(row.total for row in prices) / group.model.baseline
     scale = baseline_step_ns / group.model.baseline
-    moved_bytes = boundary.bytes_per_example * batch_size
-    moved_ns = 0.0 if bandwidth is None else moved_bytes / bandwidth * 1e9
+    each = boundary.bytes_per_example
+    moved_bytes = None if each is None else each * batch_size
+    moved_ns = _moved_ns(moved_bytes, bandwidth)
     cached = relative * baseline_step_ns - forward * scale
-    waiting = max(cached, moved_ns)
-    saved = relative * baseline_step_ns - waiting
+    waiting = None if moved_ns is None else max(cached, moved_ns)
+    pays = None
+    if waiting is not None and moved_ns is not None and waiting < relative * baseline_step_ns:
+        saved = relative * baseline_step_ns - waiting
+        pays = float((forward * scale + moved_ns) / saved)
     return CachedFeatures(
         key=group.key,
+        device_kind=group.device_kind,
+        title=group.title,
         policy=policy,
         step_ns=round(relative * baseline_step_ns),
-        cached_step_ns=round(waiting),
+        cached_step_ns=None if waiting is None else round(waiting),
         forward_ns=round(forward * scale),
-        speedup=float(baseline_step_ns / waiting),
-        bytes_per_example=boundary.bytes_per_example,
-        stored_bytes=None if examples is None else examples * boundary.bytes_per_example,
-        bytes_per_second=float(moved_bytes / (cached / 1e9)),
-        pays_after_epochs=float((forward * scale + moved_ns) / saved) if saved > 0 else None,
+        speedup=None if waiting is None else float(baseline_step_ns / waiting),
+        bytes_per_example=each,
+        stored_bytes=None if examples is None or each is None else examples * each,
+        bytes_per_second=None if moved_bytes is None else float(moved_bytes / (cached / 1e9)),
+        pays_after_epochs=pays,
         why_not=_why_not(boundary),
     )
+
+
+def _moved_ns(moved_bytes: float | None, bandwidth: float | None) -> float | None:
+    """How long a step's stored outputs take to be read; None where their size is not known."""
+    if bandwidth is None:
+        return 0.0
+    return None if moved_bytes is None else moved_bytes / bandwidth * 1e9
 
 
 def boundary_of(
@@ -189,7 +211,9 @@ def boundary_of(
         for source, output in graph.ops[position].inputs or ()
         if source in within
     }
-    total = sum(_bytes(graph.ops[source], output) for source, output in crossing)
+    sizes = {made: _bytes(graph.ops[made[0]], made[1]) for made in sorted(crossing)}
+    known = [n_bytes for n_bytes in sizes.values() if n_bytes is not None]
+    open_sized = [graph.ops[made[0]].op_name for made, n_bytes in sizes.items() if n_bytes is None]
     before = upstream(sources, {source for source, _ in crossing})
     changing = tuple(
         op.op_name
@@ -197,19 +221,28 @@ def boundary_of(
         if (position in before and is_random(op.op_type))
         or (position in within and any(part in op.op_type for part in _STATE_OPS))
     )
-    return Boundary(bytes_per_example=round(total / batch_size), changing=changing)
+    return Boundary(
+        bytes_per_example=None if open_sized else round(sum(known) / batch_size),
+        open_sized=tuple(dict.fromkeys(open_sized)),
+        changing=changing,
+    )
 
 
-def _bytes(op: GraphOp, output: int) -> int:
+def _bytes(op: GraphOp, output: int) -> int | None:
     sizes = op.output_bytes or ()
-    return (sizes[output] if output < len(sizes) else None) or 0
+    return sizes[output] if output < len(sizes) else None
 
 
 def _why_not(boundary: Boundary) -> str | None:
-    names = boundary.changing
-    if not names:
-        return None
-    return (
-        "its outputs differ from epoch to epoch, because the prefix runs "
-        f"{listed(names, _NAMED)} (dropout, augmentation, or a state of its own)"
-    )
+    reasons = []
+    if boundary.changing:
+        reasons.append(
+            "its outputs differ from epoch to epoch, because the prefix runs "
+            f"{listed(boundary.changing, _NAMED)} (dropout, augmentation, or a state of its own)"
+        )
+    if boundary.open_sized:
+        reasons.append(
+            f"the size of what {listed(boundary.open_sized, _NAMED)} makes is not known before a "
+            "step runs"
+        )
+    return "; ".join(reasons) or None

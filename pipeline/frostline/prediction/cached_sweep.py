@@ -6,6 +6,7 @@ prefix, and why the others have nothing to store. Reads the anchors' graphs only
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from os import PathLike
 
@@ -14,10 +15,10 @@ from frostline.analyse.stored_study import study_of
 from frostline.attribute.step_graph import StepGraph
 from frostline.billing.run import Run, settled
 from frostline.errors import UsageError
-from frostline.policies import Policy, expand
+from frostline.policies import Policy
 from frostline.prediction.cached_features import CachedFeatures, cached_features
-from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
-from frostline.prediction.predict import known_model
+from frostline.prediction.fitted_groups import PredictedGroup
+from frostline.prediction.predict import configurations, fitted_groups, parsed
 from frostline.store.sweep import Sweep, as_sweep
 
 
@@ -43,31 +44,28 @@ def predict_cached(
         A value for each configuration with a frozen prefix, and why others have none.
 
     Raises:
-        UsageError: a policy cannot be parsed, or none has a prefix.
-        SweepError: the sweep has no study.
+        PolicyError: a policy cannot be parsed, freezes everything, or fits no model.
+        UsageError: no policy has a frozen prefix, or the bandwidth is no number above 0.
+        SweepError: the sweep has no anchors, or its study cannot be read.
     """
-    policies = [policies] if isinstance(policies, str) else policies
+    policies = parsed(policies)
+    if bandwidth is not None and not 0 < bandwidth < math.inf:
+        raise UsageError(
+            f"a bandwidth of {bandwidth:g} bytes a second: it is a number above 0; leave it out "
+            "where the store is in memory"
+        )
     sweep = as_sweep(sweep)
     study = study_of(sweep)
     wanted = settled(run, study.run)
-    fitted, rest = sort_groups(sweep, model=known_model(model, study, sweep))
-    found, notices = [], [each.notice for each in rest]
+    fitted, notices = fitted_groups(sweep, study, model, policies)
+    found = []
     for group in fitted:
         graph = _graph(sweep, group)
         if graph is None or group.baseline_step_ns is None:
-            notices.append(
-                f"{group.key.label}: its anchors left no traced step to find a prefix in"
-            )
+            notices.append(f"{group.title}: its anchors left no traced step to find a prefix in")
             continue
         for policy in policies:
-            try:
-                expanded = expand(
-                    policy, group.facts, granularity=study.freeze.granularity, seed=study.seed
-                )
-            except UsageError as error:
-                notices.append(str(error))
-                continue
-            for one in expanded:
+            for one in configurations(group, policy, study, notices):
                 try:
                     found.append(
                         cached_features(
@@ -82,7 +80,7 @@ def predict_cached(
                         )
                     )
                 except UsageError as error:
-                    notices.append(f"{group.key.label}: {error}")
+                    notices.append(f"{group.title}: {error}")
     if not found:
         raise UsageError("\n".join(["nothing can be stored:", *dict.fromkeys(notices)]))
     return tuple(found), tuple(dict.fromkeys(notices))

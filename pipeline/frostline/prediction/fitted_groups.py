@@ -1,4 +1,4 @@
-"""The cost models of a sweep: one for each model and setting whose anchors were measured.
+"""The cost models of a sweep, by model, setting and kind of device, where anchors were measured.
 
 In: a sweep's rows and its anchors. Out: groups with a fitted cost model and the inputs of the naive
 predictors, and groups without a cost model, with the reason.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import median
 
-from frostline.analyse.groups import GroupKey, controls_of, group_rows
+from frostline.analyse.groups import GroupKey, TrialGroup, trial_groups
 from frostline.analyse.prediction_error import held_out_of
 from frostline.analyse.stored_memory import memory_of
 from frostline.analyse.stored_model import load_facts
@@ -30,10 +30,12 @@ from frostline.store.trial_row import TrialRow
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedGroup:
-    """The measured trials of one model under one setting, and the model fitted to its anchors.
+    """Measured trials of one model, setting and kind of device, and the model of their anchors.
 
     Attributes:
-        key: what they have in common.
+        key: the model and setting.
+        device_kind: what measured them; None where it is not known.
+        title: all of that in words; the device only where the setting was measured on several.
         rows: measured trials, in the order of `trial_id`.
         facts: the model.
         model: the cost model.
@@ -43,6 +45,8 @@ class PredictedGroup:
     """
 
     key: GroupKey
+    device_kind: str | None
+    title: str
     rows: tuple[TrialRow, ...]
     facts: ModelFacts
     model: CostModel
@@ -103,7 +107,7 @@ class PredictedGroup:
             try:
                 self.model.speedup(row.frozen_variables)
             except UsageError as error:
-                found[f"no prediction for `{row.policy}`, {self.key.label}: {error}"] = None
+                found[f"no prediction for `{row.policy}`, {self.title}: {error}"] = None
         return tuple(found)
 
     def judged_peaks(self) -> list[tuple[int, int]]:
@@ -124,14 +128,16 @@ class PredictedGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpredicted:
-    """The measured trials of one model under one setting without enough anchors for a cost model.
+    """Measured trials without enough anchors for a cost model.
 
     Attributes:
-        key, rows, naive, controls: as in `PredictedGroup`.
+        key, device_kind, title, rows, naive, controls: as in `PredictedGroup`.
         reason: why there is no cost model, and what to do.
     """
 
     key: GroupKey
+    device_kind: str | None
+    title: str
     rows: tuple[TrialRow, ...]
     naive: NaiveInputs
     reason: str
@@ -140,7 +146,7 @@ class Unpredicted:
     @property
     def notice(self) -> str:
         """The reason, with the model and setting."""
-        return f"no predictions for {self.key.label}: {self.reason}"
+        return f"no predictions for {self.title}: {self.reason}"
 
 
 def sort_groups(
@@ -148,6 +154,7 @@ def sort_groups(
 ) -> tuple[tuple[PredictedGroup, ...], tuple[Unpredicted, ...]]:
     """Every model and setting with measured trials: those with a cost model, and the others.
 
+    Where a setting was measured on several kinds of device, each of them is a group of its own.
     With `model`, only the settings of that one.
 
     Raises:
@@ -155,52 +162,75 @@ def sort_groups(
     """
     fitted: list[PredictedGroup] = []
     rest: list[Unpredicted] = []
-    measured = [
-        row
-        for row in sweep.trial_rows()
-        if row.status == "ok" and (model is None or row.model == model)
-    ]
-    for key, rows in group_rows(measured).items():
-        controls = controls_of(measured, key)
+    for group in trial_groups(row for row in sweep.trial_rows() if model in (None, row.model)):
+        rows = tuple(row for row in group.rows if row.status == "ok")
+        if not rows:
+            continue
         try:
-            facts = load_facts(sweep, key.model_key)
-            evidence = evidence_of(sweep, rows, facts)
-            fit = CostModel(facts, evidence.runs, is_variant=key.variant is not None)
+            fitted.append(_fitted(sweep, group, rows))
         except DamagedError:  # no reason to go on without what is there
             raise
         except UsageError as error:
-            baseline = next((row for row in rows if row.is_control), rows[0])
-            naive = _naive(sweep, rows, baseline)
             rest.append(
                 Unpredicted(
-                    key=key,
-                    rows=tuple(rows),
-                    naive=naive,
-                    reason=str(error),
-                    controls=controls,
-                )
-            )
-        else:
-            naive = _naive(sweep, rows, evidence.baseline)
-            fitted.append(
-                PredictedGroup(
-                    key=key,
-                    rows=tuple(rows),
-                    facts=facts,
-                    model=fit,
-                    naive=naive,
-                    sweep=sweep,
-                    controls=controls,
+                    key=group.key,
+                    device_kind=group.device_kind,
+                    title=group.title,
+                    rows=rows,
+                    naive=_naive(sweep, rows, next((row for row in rows if row.is_control), None)),
+                    reason="; ".join(filter(None, (str(error), _elsewhere(group)))),
+                    controls=group.controls,
                 )
             )
     return tuple(fitted), tuple(rest)
 
 
-def _naive(sweep: Sweep, rows: Sequence[TrialRow], baseline: TrialRow) -> NaiveInputs:
-    """Inputs of the naive predictors: the baseline's profile and the step of `all_but_head`."""
+def _fitted(sweep: Sweep, group: TrialGroup, rows: tuple[TrialRow, ...]) -> PredictedGroup:
+    """The measured trials of a group, with a cost model.
+
+    Raises:
+        UsageError: its anchors do not suffice for one.
+    """
+    key = group.key
+    facts = load_facts(sweep, key.model_key)
+    evidence = evidence_of(sweep, rows, facts)
+    is_variant = key.variant is not None
+    fit = CostModel(facts, evidence.runs, is_variant=is_variant, advice=_elsewhere(group))
+    return PredictedGroup(
+        key=key,
+        device_kind=group.device_kind,
+        title=group.title,
+        rows=rows,
+        facts=facts,
+        model=fit,
+        naive=_naive(sweep, rows, evidence.baseline),
+        sweep=sweep,
+        controls=group.controls,
+    )
+
+
+def _elsewhere(group: TrialGroup) -> str:
+    """Why anchors may be missing where several kinds of device measured; empty where one did."""
+    if not group.other_kinds:
+        return ""
+    return (
+        f"other trials of it ran on {' and '.join(group.other_kinds)}, and the anchors of one kind "
+        "of device say nothing about another: run the study on one kind, on a new OUT"
+    )
+
+
+def _naive(sweep: Sweep, rows: Sequence[TrialRow], baseline: TrialRow | None) -> NaiveInputs:
+    """Inputs of the naive predictors: the baseline's profile and the step of `all_but_head`.
+
+    Without a baseline the gradients of another trial are not taken for its own; FLOPs are the same
+    in all.
+    """
     pruned = next((row for row in rows if row.anchor == "pruned" and row.speedup), None)
+    layers = layer_profiles(sweep, (baseline or rows[0]).trial_id)
+    if baseline is None:
+        layers = {name: replace(layer, dx_ns=0, dw_ns=0) for name, layer in layers.items()}
     return NaiveInputs(
-        layers=layer_profiles(sweep, baseline.trial_id),
+        layers=layers,
         head_fraction=pruned.frozen_fraction if pruned else None,
         head_relative_step=1 / pruned.speedup if pruned and pruned.speedup else None,
     )

@@ -15,11 +15,11 @@ from frostline.analyse.stored_study import study_of
 from frostline.billing.run import Run, settled
 from frostline.billing.words import bill_cells, bill_columns
 from frostline.costmodel.held_out import HeldOutError
-from frostline.errors import SweepError, UsageError
+from frostline.errors import PolicyError, SweepError, UsageError
 from frostline.listing import listed
 from frostline.memory.held_out import PeakErrors, peak_errors
 from frostline.notebook import html_table, html_text, one_line
-from frostline.policies import Policy, PolicyMismatchError, expand, parse, refuse_misfits, spelled
+from frostline.policies import ExpandedPolicy, Policy, expand, parse, refuse_misfits, spelled
 from frostline.prediction.bills import Billing
 from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
 from frostline.prediction.predicted_configurations import Answer, GroupFigures, answered
@@ -51,10 +51,11 @@ def cells(answer: Answer) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupAnswers:
-    """Predictions for one model under one setting.
+    """Predictions for one model, setting and kind of device.
 
     Attributes:
         key: model and setting.
+        title: both in words, and the device where the setting was measured on several kinds.
         answers: in the order of the policies.
         error: over its held-out configurations; None where there is none.
         peak_error: of predicted peaks, over the held-out configurations with a measured one; None
@@ -64,6 +65,7 @@ class GroupAnswers:
     """
 
     key: GroupKey
+    title: str
     answers: tuple[Answer, ...]
     error: HeldOutError | None
     peak_error: PeakErrors | None
@@ -95,16 +97,16 @@ class PredictedPolicies:
     notices: tuple[str, ...]
 
     def __repr__(self) -> str:
-        facts = {group.key.label: _shortened(group.answers) for group in self.groups[:_SHOWN]}
+        facts = {group.title: _shortened(group.answers) for group in self.groups[:_SHOWN]}
         return one_line("PredictedPolicies", f"{len(self.answers)} predicted speedups", facts)
 
     def _repr_html_(self) -> str:
         tables = (
-            html_table(COLUMNS, [cells(one) for one in group.answers], caption=group.key.label)
+            html_table(COLUMNS, [cells(one) for one in group.answers], caption=group.title)
             for group in self.groups
         )
         bills = (
-            html_table(*table, caption=f"{group.key.label}: what the run takes")
+            html_table(*table, caption=f"{group.title}: what the run takes")
             for group in self.groups
             if (table := group.bill_table())
         )
@@ -138,26 +140,11 @@ def predict(
         SweepError: the sweep has no anchors, or its study cannot be read.
         UsageError: there is no such model, nothing can be predicted, or the run is not complete.
     """
-    policies = [policies] if isinstance(policies, str) else policies
-    for policy in policies:
-        parse(policy)
+    policies = parsed(policies)
     sweep = as_sweep(sweep)
     study = study_of(sweep)
     run = settled(run, study.run)
-    fitted, rest = sort_groups(sweep, model=known_model(model, study, sweep))
-    notices = [each.notice for each in rest]
-    if not fitted:
-        reasons = "".join(f"\n  {notice}" for notice in notices)
-        raise SweepError(
-            f"{sweep.out.files.shown} has no measured anchors to predict from; run its study, or "
-            f'one with policies = ["anchors"], to the end.{reasons}'
-        )
-    refuse_misfits(
-        policies,
-        (group.facts for group in fitted),
-        granularity=study.freeze.granularity,
-        seed=study.seed,
-    )
+    fitted, notices = fitted_groups(sweep, study, model, policies)
     found = []
     for group in fitted:
         figures = GroupFigures.of(group, run)
@@ -170,6 +157,7 @@ def predict(
             found.append(
                 GroupAnswers(
                     key=group.key,
+                    title=group.title,
                     answers=tuple(answers),
                     error=figures.error,
                     peak_error=peak_errors(group.judged_peaks()),
@@ -186,28 +174,69 @@ def _shortened(answers: Sequence[Answer]) -> str:
     return listed([f"{one.policy} {ratio(one.predicted_speedup)}" for one in answers], _SHOWN)
 
 
-def known_model(model: str | None, study: Study, sweep: Sweep) -> str | None:
-    """The model's name, refused (`UsageError`) where the sweep has no such model."""
+def parsed(policies: str | Sequence[Policy]) -> Sequence[Policy]:
+    """The policies, each of which can be parsed; one goes as text.
+
+    Raises:
+        PolicyError: one cannot.
+    """
+    policies = [policies] if isinstance(policies, str) else policies
+    for policy in policies:
+        parse(policy)
+    return policies
+
+
+def fitted_groups(
+    sweep: Sweep, study: Study, model: str | None, policies: Sequence[Policy] = ()
+) -> tuple[tuple[PredictedGroup, ...], list[str]]:
+    """The models and settings to predict from, and why others have no cost model.
+
+    Raises:
+        UsageError: the sweep has no such model.
+        SweepError: it has no cost model at all.
+        PolicyError: a policy fits none of the models, or freezes everything.
+    """
     names = list(dict.fromkeys(each.plain_name for each in study.model_specs()))
     names += sorted({row.model for row in sweep.trial_rows()} - set(names))
     if model is not None and model not in names:
         raise UsageError(f"the sweep has no model `{model}`. {advice(model, names)}")
-    return model
+    fitted, rest = sort_groups(sweep, model=model)
+    notices = [each.notice for each in rest]
+    if not fitted:
+        reasons = "".join(f"\n  {notice}" for notice in notices)
+        raise SweepError(
+            f"{sweep.out.files.shown} has no measured anchors to predict from; run its study, or "
+            f'one with policies = ["anchors"], to the end.{reasons}'
+        )
+    refuse_misfits(
+        policies,
+        (group.facts for group in fitted),
+        granularity=study.freeze.granularity,
+        seed=study.seed,
+    )
+    return fitted, notices
+
+
+def configurations(
+    group: PredictedGroup, policy: Policy, study: Study, notices: list[str]
+) -> tuple[ExpandedPolicy, ...]:
+    """What a policy stands for in a group; why it stands for nothing goes to `notices`."""
+    granularity, seed = study.freeze.granularity, study.seed
+    try:
+        expanded = expand(policy, group.facts, granularity=granularity, seed=seed)
+    except PolicyError as error:  # it fits another model
+        notices.append(str(error))
+        return ()
+    if not expanded:
+        notices.append(f"`{spelled(policy)}` matches nothing in model `{group.key.model_key}`")
+    return tuple(expanded)
 
 
 def _answered(
     group: PredictedGroup, figures: GroupFigures, policy: Policy, study: Study, notices: list[str]
 ) -> Iterator[Answer]:
-    granularity, seed = study.freeze.granularity, study.seed
-    try:
-        expanded = expand(policy, group.facts, granularity=granularity, seed=seed)
-    except PolicyMismatchError as error:
-        notices.append(str(error))
-        return
-    if not expanded:
-        notices.append(f"`{spelled(policy)}` matches nothing in model `{group.key.model_key}`")
-    for one in expanded:
+    for one in configurations(group, policy, study, notices):
         try:
             yield answered(group, figures, one)
         except UsageError as error:
-            notices.append(f"{group.key.label}: `{one.policy}` cannot be predicted: {error}")
+            notices.append(f"{group.title}: `{one.policy}` cannot be predicted: {error}")

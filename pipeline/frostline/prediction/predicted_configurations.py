@@ -44,6 +44,7 @@ class Answer:
         low, high: interval in which a measured speedup would lie, see
             `frostline.prediction.interval`; None where too few configurations were held out.
         setting: the training setting.
+        device_kind: what the sweep measured this on; None where it is not known.
         frozen_fraction: frozen / trainable parameters.
         earliest_trainable_layer: index of the first layer that still trains.
         baseline_step_ns: median of the baselines that were measured under this setting.
@@ -55,6 +56,8 @@ class Answer:
         held_out: number of held-out configurations.
         noise_floor: over the controls; None where none was measured.
         predicted_peak_bytes: predicted device memory at most; None where nothing can say it.
+        unknown_tensors: how many tensors count as 0 in it, because their size is not known; None
+            likewise.
         measured_peak_bytes: median over the trials of this configuration; None where there is none.
         bill: what the run takes in this configuration; None where no run is described.
         billing: what the bill rests on, the baseline's bill included; None likewise.
@@ -68,6 +71,7 @@ class Answer:
     low: float | None
     high: float | None
     setting: Setting
+    device_kind: str | None
     frozen_fraction: float
     earliest_trainable_layer: int
     baseline_step_ns: int | None
@@ -78,6 +82,7 @@ class Answer:
     held_out: int
     noise_floor: float | None
     predicted_peak_bytes: int | None
+    unknown_tensors: int | None
     measured_peak_bytes: int | None
     bill: Bill | None = None
     billing: Billing | None = None
@@ -175,6 +180,7 @@ def answered(group: PredictedGroup, figures: GroupFigures, expanded: ExpandedPol
         low=interval.low,
         high=interval.high,
         setting=key.setting,
+        device_kind=group.device_kind,
         frozen_fraction=frozen_params / facts.total_params,
         earliest_trainable_layer=earliest_trainable(facts, layers),
         baseline_step_ns=base_ns,
@@ -185,6 +191,7 @@ def answered(group: PredictedGroup, figures: GroupFigures, expanded: ExpandedPol
         held_out=error.count if error else 0,
         noise_floor=figures.noise_floor,
         predicted_peak_bytes=None if peak is None else peak.total,
+        unknown_tensors=None if peak is None else peak.unknown,
         measured_peak_bytes=figures.measured_peaks.get(frozen),
         bill=billing.predicted(interval) if billing else None,
         billing=billing,

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from statistics import median
 
 from frostline.analyse.groups import noise_floor
 from frostline.analyse.stored_memory import naive_peaks
@@ -57,9 +58,11 @@ def _peaks(
     """Each predictor's peak of a trial, in bytes, where it has one."""
     if peak is None or not isinstance(group, PredictedGroup) or group.memory is None:
         return {}
-    baseline = next((each.judged_peak_bytes for each in group.controls), None)
-    naive = {} if baseline is None or row.variant else naive_peaks(group.memory, row, baseline)
-    return {THREE_ANCHOR: peak.total, **naive}
+    baselines = [each.judged_peak_bytes for each in group.controls]
+    known = [n_bytes for n_bytes in baselines if n_bytes is not None]
+    if row.variant is not None or not known:
+        return {THREE_ANCHOR: peak.total}
+    return {THREE_ANCHOR: peak.total, **naive_peaks(group.memory, row, round(median(known)))}
 
 
 def write_predictions(sweep: Sweep) -> tuple[int, tuple[str, ...]]:

@@ -28,9 +28,9 @@ from frostline.billing.bill import Amount, steps_per_epoch
 from frostline.billing.run import Run, settled
 from frostline.errors import UsageError
 from frostline.policies import ExpandedPolicy, Granularity, Policy, expand, spelled
-from frostline.prediction.fitted_groups import PredictedGroup, sort_groups
+from frostline.prediction.fitted_groups import PredictedGroup
 from frostline.prediction.interval import spread
-from frostline.prediction.predict import known_model
+from frostline.prediction.predict import fitted_groups
 from frostline.store.sweep import Sweep, as_sweep
 from frostline.store.trial_row import TrialRow
 
@@ -70,6 +70,8 @@ class ScheduleCost:
 
     Attributes:
         key: model and setting.
+        device_kind: what the sweep measured them on; None where it is not known.
+        title: all of that in words; the device only where there are several kinds.
         stages: in order.
         total_s: of all stages, compilations included where they are known.
         compile_s: the part of it that is compiling; None where it is not known.
@@ -78,6 +80,8 @@ class ScheduleCost:
     """
 
     key: GroupKey
+    device_kind: str | None
+    title: str
     stages: tuple[Stage, ...]
     total_s: float
     compile_s: float | None
@@ -94,6 +98,7 @@ class ScheduleCost:
         """The cost for JSON."""
         values = asdict(self)
         key = values.pop("key")
+        del values["title"]
         return {**key, **key.pop("setting"), **values, "speedup": self.speedup}
 
 
@@ -132,7 +137,7 @@ def schedule_cost(
         )
     base_ns = group.baseline_step_ns
     if base_ns is None:
-        raise UsageError(f"{group.key.label}: no baseline was measured")
+        raise UsageError(f"{group.title}: no baseline was measured")
     per_epoch = steps_per_epoch(run.examples, group.examples_per_step)
     ends = [epoch for epoch, _ in stages[1:]] + [run.epochs + 1]
     found = []
@@ -158,6 +163,8 @@ def schedule_cost(
     whole = run.epochs * per_epoch * base_ns / 1e9 + (compile_s(group.controls, ()) or 0.0)
     return ScheduleCost(
         key=group.key,
+        device_kind=group.device_kind,
+        title=group.title,
         stages=tuple(found),
         total_s=stepping.value + sum(known),
         compile_s=sum(known) if len(known) == len(compiling) else None,
@@ -223,7 +230,7 @@ def predict_schedule(
 
     Raises:
         UsageError: there is no schedule or no complete run, or the schedule fits nowhere.
-        SweepError: the sweep has no study.
+        SweepError: the sweep has no anchors, or its study cannot be read.
     """
     sweep = as_sweep(sweep)
     study = study_of(sweep)
@@ -239,8 +246,8 @@ def predict_schedule(
             "a schedule needs to know how long the run is: pass --examples N and --epochs E, or "
             "set them under [run] in the study"
         )
-    fitted, rest = sort_groups(sweep, model=known_model(model, study, sweep))
-    found, notices = [], [each.notice for each in rest]
+    fitted, notices = fitted_groups(sweep, study, model)
+    found = []
     for group in fitted:
         try:
             found.append(
@@ -253,7 +260,7 @@ def predict_schedule(
                 )
             )
         except UsageError as error:
-            notices.append(f"no schedule for {group.key.label}: {error}")
+            notices.append(f"no schedule for {group.title}: {error}")
     if not found:
         raise UsageError("\n".join(["the schedule cannot be costed:", *notices]))
     return tuple(found), tuple(notices)

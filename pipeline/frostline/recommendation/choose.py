@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 
-from frostline.analyse.groups import GroupKey
+from frostline.analyse.groups import GroupKey, controls_of
 from frostline.errors import SweepError, UsageError
 from frostline.prediction import PredictedGroup, sort_groups
 from frostline.recommendation.importance import (
@@ -79,24 +79,35 @@ def importance_of(
     """The importance of a group's layers.
 
     `asked` is `params`, `gradient_norm`, or a file's path; None: gradient norms where the sweep
-    recorded them, else parameter counts.
+    recorded them for every layer, else parameter counts.
 
     Raises:
-        UsageError: the file is wrong, or no gradient norms are recorded.
+        UsageError: the file is wrong, or the gradient norms that were asked for are not recorded.
     """
     if asked == "params":
         return by_params(group.facts)
     if asked in ("gradient_norm", "gradient_norms"):
-        return by_gradient_norms(group.facts, _recorded(sweep, group))
+        return _by_norms(sweep, group)
     if asked is not None:
         return read_importance(Path(asked), group.facts)
-    norms = _recorded(sweep, group)
-    return by_gradient_norms(group.facts, norms) if norms else by_params(group.facts)
+    try:
+        return _by_norms(sweep, group)
+    except UsageError:
+        return by_params(group.facts)
+
+
+def _by_norms(sweep: Sweep, group: PredictedGroup) -> Importance:
+    if group.key.variant is not None:
+        raise UsageError(
+            f"{group.title}: gradient norms are recorded of the plain model alone; pass "
+            "--importance FILE or --importance params"
+        )
+    return by_gradient_norms(group.facts, _recorded(sweep, group))
 
 
 def _recorded(sweep: Sweep, group: PredictedGroup) -> dict[str, float]:
-    """Mean recorded gradient norm by layer; empty where none is recorded."""
-    controls = [row.trial_id for row in group.rows if row.is_control]
+    """Mean recorded gradient norm by layer, on any device; empty where none is recorded."""
+    controls = [row.trial_id for row in controls_of(sweep.trial_rows(), group.key)]
     found: dict[str, list[float]] = defaultdict(list)
     for row in sweep.table("layers", ["layer", "gradient_norm"], trials=controls).to_pylist():
         if row["gradient_norm"] is not None:

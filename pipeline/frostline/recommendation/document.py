@@ -35,7 +35,9 @@ def _object(
     answer, interval = found.answer, found.share_interval
     return {
         "model": found.key.model,
+        "variant": found.key.variant,
         "setting": asdict(found.key.setting),
+        "device_kind": found.device_kind,
         "budget": found.pick.budget,
         "policy": answer.policy,
         "frozen_layers": list(found.pick.frozen_layers),
@@ -60,6 +62,7 @@ def _object(
         "code": found.code,
         "memory_bytes": found.memory_bytes,
         "predicted_peak_bytes": None if found.peak is None else found.peak.total,
+        "unknown_tensors": None if found.peak is None else found.peak.unknown,
         "largest_batch": found.largest_batch,
         "largest_batch_peak_bytes": found.largest_batch_peak,
         "measured": None if verified is None else _measured(verified),

@@ -19,6 +19,7 @@ from frostline.recommendation.importance import Importance
 from frostline.recommendation.keras_code import keras_code
 from frostline.recommendation.optimise import BudgetError, optimise
 from frostline.recommendation.recommendation import Recommendation
+from frostline.recommendation.solve import SolverError
 from frostline.store.sweep import Sweep
 from frostline.words import (
     counted,
@@ -69,6 +70,8 @@ class FirstAnswer:
         facts: of the model; None likewise.
         prefix: the shortest prefix that is as fast; None where there is none below the head.
         error: of the held-out predictions; None where nothing was held out.
+        least: step of the fastest configuration / the baseline's, where even that takes longer than
+            the baseline; None elsewhere.
         why_not: why nothing is found; empty where something is.
     """
 
@@ -78,6 +81,7 @@ class FirstAnswer:
     facts: ModelFacts | None
     error: HeldOutError | None
     prefix: Prefix | None = None
+    least: float | None = None
     why_not: str = ""
 
     def numbers_of(self, frozen: Sequence[str]) -> tuple[int, ...]:
@@ -99,14 +103,14 @@ def first_answers(
     """
     wanted = summary.groups[:MOST_GROUPS]
     fitted, rest = sort_groups(sweep)
-    by_key = {group.key: group for group in fitted}
-    why = {each.key: each.notice for each in rest}
-    kinds = [group.key for group in summary.groups]
+    fits = {(each.key, each.device_kind): each for each in fitted}
+    why = {(each.key, each.device_kind): each.notice for each in rest}
     found: list[FirstAnswer | None] = []
     for group in wanted:
-        fit = by_key.get(group.key) if kinds.count(group.key) == 1 else None
+        which = group.key, group.device_kind
+        fit = fits.get(which)
         if fit is None:
-            found.append(_nothing(why.get(group.key, "there is no cost model of it")))
+            found.append(_nothing(why.get(which, "there is no cost model of it")))
         else:
             found.append(_answered(sweep, fit, frontier=frontier))
     return (*found, *[None] * (len(summary.groups) - len(wanted)))
@@ -115,9 +119,14 @@ def first_answers(
 def what_to_freeze(answer: FirstAnswer) -> str:
     """What to freeze for half the step time, in a sentence or two."""
     found = answer.found
+    if found is None and answer.least is not None:
+        return (
+            "No freeze halves the step time: every configuration takes longer than the plain "
+            f"model's baseline. The fastest is predicted at {answer.least:.2f} of its step."
+        )
     if found is None:
         return f"What to freeze for half the step time is not known: {answer.why_not}."
-    if not found.pick.frozen_layers:  # the baseline's own step is no half of itself
+    if not found.pick.frozen_layers and not answer.halves:
         return "No freeze of whole layers is predicted to shorten a step while the head trains."
     predicted = found.answer
     speed = (
@@ -126,6 +135,11 @@ def what_to_freeze(answer: FirstAnswer) -> str:
     )
     if predicted.measured_speedup is not None:
         speed += f" (measured {ratio(predicted.measured_speedup)})"
+    if not found.pick.frozen_layers:
+        return (
+            "With everything training, a step takes half the time of the plain model's baseline "
+            f"or less. Predicted: {speed}."
+        )
     numbers = answer.numbers_of(found.pick.frozen_layers)
     total = len(found.importance.by_layer)
     simple = answer.prefix
@@ -199,22 +213,25 @@ def first_sentences(answer: FirstAnswer | None, group: GroupSummary) -> tuple[st
     return tuple(filter(None, said))
 
 
-def _nothing(why: str) -> FirstAnswer:
+def _nothing(why: str, *, least: float | None = None) -> FirstAnswer:
     return FirstAnswer(
-        found=None, halves=False, most=None, facts=None, error=None, why_not=why.rstrip(".")
+        found=None,
+        halves=False,
+        most=None,
+        facts=None,
+        error=None,
+        least=least,
+        why_not=why.rstrip("."),
     )
 
 
 def _answered(sweep: Sweep, group: PredictedGroup, *, frontier: bool) -> FirstAnswer:
     try:
         worth = importance_of(sweep, group, None)
-        found, halves = optimise(group, worth, HALF, frontier=frontier), True
+        found, halves = _half_or_fastest(group, worth, frontier=frontier)
     except BudgetError as error:
-        if error.least is None:
-            return _nothing(str(error))
-        found = optimise(group, worth, min(1.0, error.least), frontier=frontier)
-        halves = False
-    except UsageError as error:
+        return _nothing(str(error), least=error.least)
+    except (UsageError, SolverError) as error:
         return _nothing(str(error))
     return FirstAnswer(
         found=found,
@@ -224,6 +241,23 @@ def _answered(sweep: Sweep, group: PredictedGroup, *, frontier: bool) -> FirstAn
         error=held_out_error(group.judged()),
         prefix=_prefix(group, worth, found.pick.budget),
     )
+
+
+def _half_or_fastest(
+    group: PredictedGroup, worth: Importance, *, frontier: bool
+) -> tuple[Recommendation, bool]:
+    """The pick for half the step time, else the fastest; and which of them it is.
+
+    Raises:
+        BudgetError: even the fastest takes longer than the baseline.
+        UsageError: as `optimise`.
+    """
+    try:
+        return optimise(group, worth, HALF, frontier=frontier), True
+    except BudgetError as error:
+        if error.least is None:
+            raise
+        return optimise(group, worth, min(1.0, error.least), frontier=frontier), False
 
 
 def _prefix(group: PredictedGroup, worth: Importance, budget: float) -> Prefix | None:

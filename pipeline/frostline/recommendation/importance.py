@@ -19,8 +19,7 @@ import duckdb
 from frostline.errors import PolicyError, UsageError
 from frostline.facts.model_facts import LayerFacts, ModelFacts
 from frostline.listing import listed, quoted
-from frostline.policies.units import layer_names, resolve
-from frostline.suggest import advice
+from frostline.policies.units import resolve
 
 Measure = Literal["file", "gradient_norm", "params"]
 _COLUMNS = ("layer", "importance")
@@ -90,7 +89,7 @@ def read_importance(path: Path, facts: ModelFacts) -> Importance:
     for where, name, given in _rows(path):
         full, layers = _meant(where, name, facts)
         number = _number(given, where, full)
-        if len(layers) > 1:
+        if [layer.name for layer in layers] != [full]:
             holders.append((where, full, number, layers))
             continue
         if full in values:
@@ -124,10 +123,9 @@ def _meant(where: str, name: str, facts: ModelFacts) -> tuple[str, tuple[LayerFa
     """
     try:
         full, paths = resolve(name, facts, variables=False)
-    except PolicyError:
+    except PolicyError as error:
         raise UsageError(
-            f"{where}: model `{facts.name}` has no layer `{name}` that owns trainable weights. "
-            f"{advice(name, layer_names(facts))} With several models, choose one with --model."
+            f"{where}: {error} With several models, choose one with --model."
         ) from None
     meant = (layer for layer in facts.layers if any(each.path in paths for each in layer.variables))
     return full, tuple(meant)

@@ -20,7 +20,7 @@ from frostline.billing.run import Run
 from frostline.errors import UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.listing import listed, quoted
-from frostline.policies.units import resolve, variables_of
+from frostline.policies.units import paths_of, resolve, variables_of
 from frostline.prediction import PredictedGroup, answer
 from frostline.recommendation.importance import Importance
 from frostline.recommendation.keras_code import keras_code
@@ -88,10 +88,8 @@ def optimise(
     refuse_budget(budget)
     facts = group.facts
     names = [layer.name for layer in facts.layers]
-    asked_to_train = bool(must_train)
-    if not freeze_head and facts.head is not None:
-        must_train = [*must_train, facts.head.name]
-    kept_in = _positions(facts, must_train)
+    implied = [] if freeze_head or facts.head is None else [facts.head.name]
+    kept_in = _positions(facts, [*must_train, *implied])
     values = np.array([importance.by_layer[layer.name] for layer in facts.layers])
 
     def price(training: tuple[bool, ...]) -> float:
@@ -120,24 +118,20 @@ def optimise(
     )
     with quiet_stdout(), ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0)))) as pool:
         fastest = solver.fastest()
-        free = None if freeze_head else Solver(program, values, price, limit=limit).fastest()
-        if fastest is None:
-            raise BudgetError(_no_room(group, memory_bytes, must_train))
+        free = Solver(program, values, price, limit=limit).fastest() if kept_in else fastest
+        if fastest is None or free is None:
+            kept = _kept_words(must_train, head=bool(implied)) if free else ""
+            raise BudgetError(_no_room(group, memory_bytes, kept))
         if fastest.share > budget * (1 + TOLERANCE):
             least = point(fastest.share, fastest)
-            raise BudgetError(
-                _too_small(
-                    group,
-                    least,
-                    budget,
-                    asked_as,
-                    others=[
-                        *(["for fewer layers under --train"] if asked_to_train else []),
-                        *([] if freeze_head else ["for less with --freeze-head"]),
-                    ],
-                ),
-                fastest.share * (1 + TOLERANCE),
+            others = ["for fewer layers under --train"] if must_train else []
+            others += ["for less with --freeze-head"] if implied else []
+            said = (
+                _too_small(group, least, budget, asked_as, others)
+                if fastest.share <= 1 + TOLERANCE
+                else _never(group, least, others if free.share <= 1 else ())
             )
+            raise BudgetError(said, fastest.share * (1 + TOLERANCE))
         budgets = _budgets(fastest.share, budget) if frontier else [budget]
         if limit is not None:  # each search takes several runs of the solver
             budgets = sorted({budgets[0], budget})
@@ -154,6 +148,8 @@ def optimise(
     head = facts.head
     return Recommendation(
         key=group.key,
+        device_kind=group.device_kind,
+        title=group.title,
         importance=importance,
         pick=pick,
         answer=predicted,
@@ -163,7 +159,7 @@ def optimise(
         head_frozen=head.name if head is not None and head.name in pick.frozen_layers else None,
         fastest=point(fastest.share, fastest),
         frontier=tuple(_distinct(points, pick)),
-        most=1 / min(fastest.share, free.share if free else fastest.share),
+        most=1 / min(fastest.share, free.share),
         code=keras_code(facts, pick.frozen_layers),
         memory_bytes=memory_bytes,
         peak=group.peak(_frozen_variables(facts, [n not in pick.frozen_layers for n in names])),
@@ -176,7 +172,7 @@ def _program(group: PredictedGroup, memory_bytes: int | None) -> tuple[Program, 
         return program_of(group.model), None
     if group.memory is None:
         raise UsageError(
-            f"{group.key.label}: nothing is known of its memory, because the tensors of its step "
+            f"{group.title}: nothing is known of its memory, because the tensors of its step "
             "were not recorded; `frostline reattribute OUT --retrace` traces it again and fills "
             "them in"
         )
@@ -184,19 +180,26 @@ def _program(group: PredictedGroup, memory_bytes: int | None) -> tuple[Program, 
     return program, MemoryLimit(group.memory, group.facts, program, memory_bytes)
 
 
-def _no_room(group: PredictedGroup, memory_bytes: int | None, must_train: Collection[str]) -> str:
-    """What to say where nothing fits into the memory."""
+def _kept_words(must_train: Collection[str], *, head: bool) -> str:
+    """What has to train, in words; empty where nothing has to."""
+    named = ["the layers under --train"] if must_train else []
+    return " and ".join([*named, *(["the head"] if head else [])])
+
+
+def _no_room(group: PredictedGroup, memory_bytes: int | None, kept: str) -> str:
+    """What to say where nothing fits into the memory; `kept` has to train, and others could."""
     if group.memory is None or memory_bytes is None:
-        return f"{group.key.label}: no configuration at all is possible"
+        return f"{group.title}: no configuration at all is possible"
     every = frozenset(variable.path for variable in group.facts.variables)
     forward = group.memory.peak_bytes(every)
-    beside = "" if forward > memory_bytes else ", and no layer can train in what is left"
-    if beside and must_train:
-        beside = ", and the layers under --train cannot train in what is left"
+    beside, ask = "", ""
+    if forward <= memory_bytes:
+        beside = f", and {kept or 'no layer'} can{'not' if kept else ''} train in what is left"
+        ask = ", or try --freeze-head" if kept.endswith("the head") else ""
     return (
-        f"{group.key.label}: no configuration fits into {size(memory_bytes)}: the forward pass "
+        f"{group.title}: no configuration fits into {size(memory_bytes)}: the forward pass "
         f"alone needs {size(forward)}{beside}. Lower batch_size in the study, or ask for more "
-        "--memory"
+        f"--memory{ask}"
     )
 
 
@@ -234,8 +237,7 @@ def policy_of(frozen_layers: Sequence[str], facts: ModelFacts) -> str:
     named = (resolve(name, facts, variables=True)[1] for name in frozen_layers)
     if paths.isdisjoint(frozen_layers) and frozenset().union(*named) == own:
         return f"list:{','.join(frozen_layers)}"
-    variables = (v.path for name in frozen_layers for v in facts.by_name[name].variables)
-    return f"list:{','.join(variables)}"
+    return f"list:{','.join(paths_of(facts, frozen_layers))}"
 
 
 def _positions(facts: ModelFacts, names: Collection[str]) -> tuple[int, ...]:
@@ -250,13 +252,9 @@ def _positions(facts: ModelFacts, names: Collection[str]) -> tuple[int, ...]:
     )
 
 
-def _frozen_variables(facts: ModelFacts, training: Sequence[bool]) -> list[str]:
-    return [
-        variable.path
-        for layer, trains in zip(facts.layers, training, strict=True)
-        if not trains
-        for variable in layer.variables
-    ]
+def _frozen_variables(facts: ModelFacts, training: Sequence[bool]) -> tuple[str, ...]:
+    named = zip(facts.layers, training, strict=True)
+    return paths_of(facts, (layer.name for layer, trains in named if not trains))
 
 
 def _budgets(fastest: float, asked: float) -> list[float]:
@@ -269,14 +267,22 @@ def _budgets(fastest: float, asked: float) -> list[float]:
     return sorted({fastest * (1 + TOLERANCE), *grid, asked} - {0.0})
 
 
+def _never(group: PredictedGroup, fastest: Point, others: Sequence[str]) -> str:
+    """What to say where even the fastest configuration takes longer than the baseline."""
+    baseline = "the baseline" if group.key.variant is None else "the plain model's baseline"
+    return (
+        f"{group.title}: every configuration takes longer than {baseline}. The fastest is "
+        f"predicted at {fastest.share:.3f} of its step, so no budget can be met"
+        + (f". Ask {' or '.join(others)}" if others else "")
+    )
+
+
 def _too_small(
     group: PredictedGroup, fastest: Point, budget: float, asked_as: AskedAs, others: Sequence[str]
 ) -> str:
     """What to say where nothing is fast enough, in the words of the option that asked."""
     training = [each.name for each in group.facts.layers if each.name not in fastest.frozen_layers]
-    prices = group.model.prices(
-        [v.path for name in fastest.frozen_layers for v in group.facts.by_name[name].variables]
-    )
+    prices = group.model.prices(paths_of(group.facts, fastest.frozen_layers))
     forward = sum(price.forward for price in prices) / group.model.baseline
     least = math.ceil(fastest.share * 1000) / 1000
     most = math.floor(1000 / fastest.share) / 1000
@@ -292,7 +298,7 @@ def _too_small(
     ask = f"{instead} {most:g} or less" if asked_as == "speedup" else f"{instead} {least:g} or more"
     also = "".join(f", or {other}" for other in others)
     return (
-        f"{group.key.label}: freezing cannot {asked}. The fastest configuration is predicted at "
+        f"{group.title}: freezing cannot {asked}. The fastest configuration is predicted at "
         f"{reached}; it trains {listed(quoted(training), noun='layers')}, and {forward:.3f} of "
         f"the baseline's step is the forward pass and other parts that no freeze removes. "
         f"Ask for {ask}{also}"

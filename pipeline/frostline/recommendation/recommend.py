@@ -14,6 +14,7 @@ from frostline.analyse.stored_run import run_of
 from frostline.billing.run import Run
 from frostline.errors import UsageError
 from frostline.memory.peak_prediction import PeakPrediction
+from frostline.policies.units import paths_of
 from frostline.prediction import PredictedGroup
 from frostline.recommendation.choose import NO_SETTING, chosen_groups, importance_of
 from frostline.recommendation.optimise import AskedAs, optimise, refuse_budget
@@ -89,14 +90,13 @@ def _other_batches(
     best: Recommendation, group: PredictedGroup, groups: Iterable[PredictedGroup]
 ) -> dict[int, PeakPrediction]:
     """The pick's predicted peak under settings that differ in the batch size alone."""
-    frozen = [
-        v.path for name in best.pick.frozen_layers for v in group.facts.by_name[name].variables
-    ]
+    frozen = paths_of(group.facts, best.pick.frozen_layers)
     found = {}
     for other in groups:
         size = other.key.setting.batch_size
-        alike = replace(other.key.setting, batch_size=group.key.setting.batch_size)
-        if other is group or other.key.model != group.key.model or alike != group.key.setting:
+        setting = replace(other.key.setting, batch_size=group.key.setting.batch_size)
+        alike = replace(other.key, setting=setting), other.device_kind
+        if other is group or alike != (group.key, group.device_kind):
             continue
         if (peak := other.peak(frozen)) is not None:
             found[size] = peak

@@ -46,6 +46,8 @@ class Recommendation:
 
     Attributes:
         key: model and setting.
+        device_kind: what the sweep measured them on; None where it is not known.
+        title: all of that in words; the device only where there are several kinds.
         importance: of the layers; as much of it as possible was kept.
         pick: the configuration.
         answer: its prediction, with an interval from the sweep's held-out errors.
@@ -63,6 +65,8 @@ class Recommendation:
     """
 
     key: GroupKey
+    device_kind: str | None
+    title: str
     importance: Importance
     pick: Point
     answer: Answer
@@ -83,7 +87,7 @@ class Recommendation:
             "predicted step": f"{self.pick.share:.3f} of the baseline's",
             "kept": kept_words(self.pick.kept),
         }
-        return one_line("Recommendation", self.key.label, facts)
+        return one_line("Recommendation", self.title, facts)
 
     def _repr_html_(self) -> str:
         answer = self.answer
@@ -93,7 +97,7 @@ class Recommendation:
             f"predicted speedup is {speedup}, and {kept_words(self.pick.kept)} of what matters "
             f"({self.importance.words}) goes on training."
         )
-        table = html_table(FRONTIER, self.frontier_rows(), caption=self.key.label)
+        table = html_table(FRONTIER, self.frontier_rows(), caption=self.title)
         return table + html_text(words) + html_text(self.code, "pre")
 
     @property

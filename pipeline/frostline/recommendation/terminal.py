@@ -5,6 +5,7 @@ In: `Recommendation`, and `Verified` where it was measured. Out: things that Ric
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,10 @@ if TYPE_CHECKING:  # verifying brings the scheduler along
     from frostline.recommendation.verify import Verified
     from frostline.recommendation.verify_batch import VerifiedBatch
 
-_DEFAULT = {
-    "params": " Pass --importance FILE for what matters to you, or set gradient_norms = true under "
-    "[measure] in the study and run it on the same --out again.",
-    "gradient_norm": " Pass --importance FILE for what matters to you.",
-    "file": "",
-}
+_YOURS = " Pass --importance FILE for what matters to you"
+_NORMS = (
+    ", or set gradient_norms = true under [measure] in the study and run it on the same --out again"
+)
 _VERDICTS = {
     "within": ("within the budget", "green"),
     "above": ("above the budget", "red"),
@@ -84,10 +83,8 @@ def verified_words(verified: Verified, found: Recommendation) -> Text:
 
 def _parts(found: Recommendation) -> Iterator[RenderableType]:
     pick, total = found.pick, len(found.importance.by_layer)
-    yield Text(f"\n{found.key.label}", style="bold")
-    yield Text(
-        f"A layer counts by: {found.importance.words}.{_DEFAULT[found.importance.measure]}\n"
-    )
+    yield Text(f"\n{found.title}", style="bold")
+    yield Text(f"A layer counts by: {found.importance.words}.{_other_importance(found)}\n")
     yield _frontier(found)
     yield Text("Each row keeps the most that any choice of layers within its budget keeps.\n")
     if not pick.frozen_layers:
@@ -117,6 +114,14 @@ def _parts(found: Recommendation) -> Iterator[RenderableType]:
             f"train: add --train {found.head_frozen}.",
             style="yellow",
         )
+
+
+def _other_importance(found: Recommendation) -> str:
+    """What else layers could count by; gradient norms are those of the plain model."""
+    if found.importance.measure == "file":
+        return ""
+    norms = found.importance.measure == "params" and found.key.variant is None
+    return f"{_YOURS}{_NORMS if norms else ''}."
 
 
 def _freeze_nothing(found: Recommendation) -> str:
@@ -158,11 +163,11 @@ def _prediction(found: Recommendation) -> str:
         f"is from {answer.held_out} held-out predictions of this sweep."
     )
     if interval[1] > found.pick.budget:
-        safe = found.pick.budget * found.pick.share / interval[1]
+        safe = math.floor(1000 * found.pick.budget * found.pick.share / interval[1]) / 1000
         words += f" It exceeds the budget of {found.pick.budget:g}: --verify measures the pick, "
         words += (
-            f"--budget {safe:.2g} leaves room."
-            if safe > found.fastest.share
+            f"--budget {safe:g} leaves room."
+            if safe >= found.fastest.share
             else "and no configuration is fast enough to leave that much room."
         )
     return words
@@ -175,7 +180,7 @@ def _memory(found: Recommendation, peak: PeakPrediction) -> str:
         words += f" of the {size(found.memory_bytes)} that were asked for"
     largest = sorted(peak.parts.items(), key=lambda part: -part[1])[:3]
     said = ", ".join(f"{name} {size(count)}" for name, count in largest if count > 0)
-    words = f"{words} ({said})."
+    words = " ".join(filter(None, (f"{words} ({said}).", peak.left_out)))
     if found.largest_batch is not None:
         how = "In proportion"
         if found.other_batches:

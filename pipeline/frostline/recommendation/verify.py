@@ -21,6 +21,7 @@ from frostline.billing.trials import counted_joules
 from frostline.errors import FrostlineError, UsageError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure.messages import Failed
+from frostline.policies.units import paths_of
 from frostline.recommendation.recommendation import Recommendation
 from frostline.schedule.listener import SweepListener
 from frostline.store.sweep import Sweep, as_sweep, open_sweep
@@ -111,14 +112,10 @@ def verify(
     """
     sweep = as_sweep(sweep)
     facts = load_facts(sweep, found.key.model_key)
-    frozen = frozenset(
-        v.path for name in found.pick.frozen_layers for v in facts.by_name[name].variables
-    )
+    frozen = frozenset(paths_of(facts, found.pick.frozen_layers))
     if not frozen:
-        raise UsageError(
-            f"{found.key.label}: the recommendation freezes nothing: nothing to verify"
-        )
-    known = _measured(_rows(sweep, found.key), frozen)
+        raise UsageError(f"{found.title}: the recommendation freezes nothing: nothing to verify")
+    known = _measured(_rows(sweep, found.key), frozen, found.device_kind)
     if known is None:
         run_sweep(
             _cut_down(sweep, found, None if study is None else Path(study), trust_study),
@@ -132,7 +129,7 @@ def verify(
         )
     now = open_sweep(sweep.out.address)
     rows = _rows(now, found.key)
-    row = _measured(rows, frozen) if known is None else known
+    row = _measured(rows, frozen, found.device_kind) if known is None else known
     if row is None or row.speedup is None:
         raise _failed(rows, frozen, sweep)
     low = row.speedup if row.speedup_low is None else row.speedup_low
@@ -156,12 +153,16 @@ def _rows(sweep: Sweep, key: GroupKey) -> list[TrialRow]:
     return [row for row in sweep.trial_rows() if GroupKey.of(row) == key]
 
 
-def _measured(rows: Sequence[TrialRow], frozen: frozenset[str]) -> TrialRow | None:
-    """The latest measured trial of a configuration."""
+def _measured(
+    rows: Sequence[TrialRow], frozen: frozenset[str], device_kind: str | None
+) -> TrialRow | None:
+    """The latest measured trial of a configuration, if there is one on this kind of device."""
     measured = [
         row for row in rows if frozenset(row.frozen_variables) == frozen and row.speedup is not None
     ]
-    return max(measured, key=lambda row: row.started_at, default=None)
+    return max(
+        measured, key=lambda row: (row.device_kind == device_kind, row.started_at), default=None
+    )
 
 
 def _failed(rows: list[TrialRow], frozen: frozenset[str], sweep: Sweep) -> VerifyError:

@@ -23,6 +23,7 @@ from frostline.machine import this_machine
 from frostline.measure.client import DeadlineExceeded, MeasureProcess, ProcessDied
 from frostline.measure.messages import OUT_OF_MEMORY, Failed, RanAlone, Reply, RunAlone
 from frostline.plan.trials import as_measured
+from frostline.policies.units import paths_of
 from frostline.recommendation.recommendation import Recommendation
 from frostline.recommendation.verify import VerifyError
 from frostline.results.memory_columns import peak_columns
@@ -89,20 +90,20 @@ def verify_batch(
     sweep = as_sweep(sweep)
     examples, peak_bytes = found.largest_batch, found.largest_batch_peak
     if examples is None or peak_bytes is None or found.memory_bytes is None:
-        raise UsageError(f"{found.key.label}: no largest batch to run: nothing predicts its memory")
+        raise UsageError(f"{found.title}: no largest batch to run: nothing predicts its memory")
     if examples == 0:
-        raise UsageError(f"{found.key.label}: not one example fits, so there is nothing to run")
+        raise UsageError(f"{found.title}: not one example fits, so there is nothing to run")
     run = study_to_run(sweep, None if study is None else Path(study), trusted=trust_study)
     here = this_machine()
-    gpus = _gpus(sweep, found.key)
+    gpus = _gpus(sweep, found)
     if gpus > here.gpus:
         raise UsageError(
-            f"{found.key.label}: the sweep's trials held {counted(gpus, 'GPU')}, and this machine "
+            f"{found.title}: the sweep's trials held {counted(gpus, 'GPU')}, and this machine "
             f"has {here.gpus}: run the largest batch where there are enough"
         )
     if not gpus and peak_bytes > here.memory_bytes:
         raise UsageError(
-            f"{found.key.label}: {examples} examples are predicted to need {size(peak_bytes)}, and "
+            f"{found.title}: {examples} examples are predicted to need {size(peak_bytes)}, and "
             f"this machine has {size(here.memory_bytes)}: pass a smaller --memory"
         )
     spec = next((each for each in run.model_specs() if each.name == found.key.model_key), None)
@@ -116,9 +117,7 @@ def verify_batch(
             model=as_measured(run, spec, setting, facts),
             setting=replace(setting, batch_size=examples),
             seed=run.seed,
-            frozen_variables=tuple(
-                v.path for name in frozen for v in facts.by_name[name].variables
-            ),
+            frozen_variables=paths_of(facts, frozen),
             frozen_layers=frozen,
             profile_steps=_PROFILE_STEPS,
             scratch=str(scratch),
@@ -136,9 +135,13 @@ def verify_batch(
         return _verified(reply, examples, found.memory_bytes, peak_bytes, scratch, deadline_s)
 
 
-def _gpus(sweep: Sweep, key: GroupKey) -> int:
-    """How many GPUs each trial of a group held."""
-    rows = (row for row in sweep.trial_rows() if GroupKey.of(row) == key)
+def _gpus(sweep: Sweep, found: Recommendation) -> int:
+    """How many GPUs each trial held that the recommendation rests on."""
+    rows = (
+        row
+        for row in sweep.trial_rows()
+        if GroupKey.of(row) == found.key and row.device_kind == found.device_kind
+    )
     device_id = next((row.device_id for row in rows if row.device_id is not None), None)
     return 0 if device_id is None or is_cpu(device_id) else gpu_count(device_id)
 

@@ -39,7 +39,11 @@ def bill_table(
 
     `run` has examples and epochs.
     """
-    bills = {} if run is None else trial_bills([item.row for item in group.trials], run)
+    bills = (
+        {}
+        if run is None
+        else trial_bills([item.row for item in group.trials], run, group.control_rows)
+    )
     rows = [item.row for item in shown if item.row.trial_id in bills]
     if run is None or not rows:
         return None

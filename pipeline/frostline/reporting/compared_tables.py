@@ -65,7 +65,7 @@ def compared_tables(
         )
     found += [
         ComparedTable(
-            title=f"Freezing over time: {cost.key.label}",
+            title=f"Freezing over time: {cost.title}",
             caption=(
                 "The study's schedule, from the cost model: each stage takes its steps, and "
                 "compiling its step."

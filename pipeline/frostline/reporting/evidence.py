@@ -7,10 +7,9 @@ anchors, rows of a table) is left out, with a notice that says why.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from frostline.analyse import GroupKey, GroupSummary, Summary, TrialSummary
 from frostline.analyse.backward_flops import LayerWork, flops_saved
@@ -29,6 +28,8 @@ PREDICTED = 400
 """The most held-out configurations of a group from which errors of predictors are computed."""
 UNATTRIBUTED = 20
 _CONTROLS = 8
+
+_Fitted: TypeAlias = Mapping[tuple[GroupKey, str | None], PredictedGroup | Unpredicted]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,6 @@ def gather(
     stored = _stored_predictions(sweep, shown)
     fitted = None if stored else _fitted(sweep)
     unattributed = _unattributed(sweep, summary)
-    keys = Counter(group.key for group in summary.groups)
     found = []
     for number, group in enumerate(summary.groups):
         rows = [item.row for item in shown[number] if item.row.speedup is not None]
@@ -115,16 +115,14 @@ def gather(
                 order=_order(layers, facts),
                 flops_saved=saved,
                 flops_known=(sum(work.forward_flops is not None for work in works), len(works)),
-                predicted=(
-                    tuple(_predicted(group, _judged(rows, notices), stored, fitted, unpredicted))
-                    if keys[group.key] == 1
-                    else ()
+                predicted=tuple(
+                    _predicted(group, _judged(rows, notices), stored, fitted, unpredicted)
                 ),
                 predicted_peaks=_peaks(rows, stored),
                 unattributed=ops,
                 unattributed_share=other / op_time if op_time else None,
                 unattributed_ops=count,
-                unpredicted=(_SEVERAL_DEVICES,) if keys[group.key] > 1 else tuple(unpredicted),
+                unpredicted=tuple(unpredicted),
                 notices=tuple(notices),
             )
         )
@@ -132,7 +130,8 @@ def gather(
 
 
 def _layers(sweep: Sweep, group: GroupSummary) -> tuple[LayerCost, ...]:
-    controls = group.control_rows[:_CONTROLS]
+    # A variant has layers of its own, which the plain model's controls say nothing of.
+    controls = group.control_rows[:_CONTROLS] if group.key.variant is None else ()
     rows = sweep.table("layers", trials=[row.trial_id for row in controls]).to_pylist()
     ids = [row.trial_id for row in controls]
     known = {row["layer"] for row in rows}
@@ -198,23 +197,17 @@ def _stored_predictions(
     return found
 
 
-def _fitted(sweep: Sweep) -> dict[GroupKey, PredictedGroup | Unpredicted]:
+def _fitted(sweep: Sweep) -> _Fitted:
     fitted, rest = sort_groups(sweep)
     everything: list[PredictedGroup | Unpredicted] = [*fitted, *rest]
-    return {group.key: group for group in everything}
-
-
-_SEVERAL_DEVICES = (
-    "No predictions: this setting was measured on several kinds of devices, and anchors of one say "
-    "nothing about another."
-)
+    return {(group.key, group.device_kind): group for group in everything}
 
 
 def _predicted(
     group: GroupSummary,
     judged: Sequence[TrialRow],
     stored: Mapping[str, Sequence[Mapping[str, Any]]],
-    fitted: Mapping[GroupKey, PredictedGroup | Unpredicted] | None,
+    fitted: _Fitted | None,
     unpredicted: list[str],
 ) -> Iterable[PredictedTrial]:
     """Every predictor's answers for these trials; why there are none goes to `unpredicted`."""
@@ -227,7 +220,7 @@ def _predicted(
             yield from _one(row, answer["predictor"], answer["predicted_speedup"],
                             is_anchor=answer["is_anchor"])  # fmt: skip
         return
-    model = fitted.get(group.key)
+    model = fitted.get((group.key, group.device_kind))
     if model is None:
         return
     if isinstance(model, Unpredicted):

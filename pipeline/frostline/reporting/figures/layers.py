@@ -41,9 +41,11 @@ def layer_costs_figure(costs: Sequence[LayerCost], work_ns: float | None) -> Fig
         rows += _cells(name, cost.kind, cost.params / total_params, dict(cost.shares), work_ns)
     if rest:
         names.append(name := f"{len(rest)} cheaper layers together")
-        sums: dict[str, float | None] = {
-            each: sum(cost.shares[each] or 0.0 for cost in rest) for each in LAYER_PASSES
+        known = {
+            each: [share for cost in rest if (share := cost.shares[each]) is not None]
+            for each in LAYER_PASSES
         }
+        sums = {each: sum(shares) if shares else None for each, shares in known.items()}
         rows += _cells(name, "", sum(cost.params for cost in rest) / total_params, sums, work_ns)
     there = [label for label in _COLUMNS.values() if any(row["column"] == label for row in rows)]
     y = alt.Y(
@@ -136,7 +138,7 @@ def _cells(
         for each, label in _COLUMNS.items()
         if (value := values.get(each)) is not None and not (each == "params" and not kind)
     ]
-    if work_ns is not None:
+    if work_ns is not None and any(value is not None for value in shares.values()):
         whole = sum(value or 0.0 for value in shares.values())
         ms = whole * work_ns / 1e6
         column = {
