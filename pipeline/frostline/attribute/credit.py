@@ -35,18 +35,19 @@ class ForwardNames:
     def __init__(self) -> None:
         self._by_name: dict[str, Credit] = {}
         self._by_scope: dict[str, Credit] = {}
-        self._all: dict[str, Credit] = {}
+        self._layers: set[str | None] = set()
 
     def add(self, name: str, layer: str | None) -> None:
         """Note a forward op by its name in the function that holds it."""
         _note(self._by_name, name, layer)
         _note(self._by_scope, name.rpartition("/")[0], layer)
-        _note(self._all, "", layer)
+        self._layers.add(layer)
 
     @property
     def only_layer(self) -> Credit:
         """The layer of all of them; `UNKNOWN` where they are of several, or of none."""
-        return self._all.get("") or UNKNOWN
+        layers = list(self._layers)
+        return layers[0] if len(layers) == 1 and layers[0] is not None else UNKNOWN
 
     def layer_of_gradient(self, name: str) -> Credit:
         """The layer whose op a backward op differentiates, told from its name.

@@ -1,7 +1,7 @@
 """A step's graph, indexed for look-up by names as profiled.
 
 XLA also compiles single functions inside of a step that it does not compile itself: those with
-`jit_compile=True`, and Keras's grouped convolutions on a CPU. Its program then bears the function's
+`jit_compile=True`, and Keras's grouped convolutions. Its program then bears the function's
 name, and its instructions name ops as the function does, so that they are looked for in the call.
 
 In: `StepGraph`. Out: `GraphIndex`. Pure.
@@ -83,6 +83,7 @@ class GraphIndex:
         self._vanished = [
             op for op in graph.ops if op.pass_ == "forward" and op.op_name not in seen
         ]
+        self._inside: dict[str, list[GraphOp]] = defaultdict(list)
         self._calls: dict[str, tuple[str, ...]] = {}
         self._fill_calls()
 
@@ -115,14 +116,15 @@ class GraphIndex:
     def _fill_calls(self) -> None:
         """The calls of each function that is part of a single pass, by what XLA would call it."""
         callers = {op.op_name for op in self._ops if op.calls is not None}
-        passes: dict[str, set[str]] = defaultdict(set)
         for op in self._ops:
             for scope in scopes(op.op_name):
                 if scope in callers:
-                    passes[scope].add(_PHASES[op.pass_])
+                    self._inside[scope].append(op)
         calls: dict[str, list[str]] = defaultdict(list)
         for op in self._ops:
-            if op.calls is not None and len(passes[op.op_name] - {""}) == 1:
+            if op.calls is None:
+                continue
+            if len({_PHASES[each.pass_] for each in self._inside[op.op_name]} - {""}) == 1:
                 calls[_program_of(op.calls)].append(op.op_name)
         self._calls = {program: tuple(names) for program, names in calls.items()}
 
@@ -149,10 +151,8 @@ class GraphIndex:
             return replace(match, rule="call:scope")
         inside = [
             op
-            for op in self._ops
-            if op.op_name.startswith(f"{call}/")
-            and op.op_type not in _IDLE
-            and op.op_name.removeprefix(f"{call}/") not in named
+            for op in self._inside[call]
+            if op.op_type not in _IDLE and op.op_name.removeprefix(f"{call}/") not in named
         ]
         if len({(op.layer, op.pass_) for op in inside}) == 1:
             return Match(inside[0].layer, inside[0].pass_, "call:rest")

@@ -240,7 +240,9 @@ class _Flattener:
         Where it reads none, as the gradient of a sum, the function's only call.
         """
         name = differentiated_name(operation)
-        calls = self._calls.get(name, []) if name is not None else []
+        if name is None:
+            return None
+        calls = self._calls.get(name, [])
         read = {tensor.op.name for tensor in operation.inputs}
         found = [each for each in calls if each.operation.name in read] or calls
         return found[0].position if len(found) == 1 else None
