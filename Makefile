@@ -49,7 +49,7 @@ test: lint  ## the linters and all tests
 coverage: $(INSTALLED_DEV)  ## the tests again, with the lines and branches that none of them ran
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
 
-bench: bench-script bench-noise bench-growth bench-overhead bench-fit bench-attribution bench-held-out  ## all benchmarks, into bench/results.json; takes hours on 2 cores
+bench: bench-script bench-noise bench-growth bench-overhead bench-fit bench-attribution bench-held-out  ## all benchmarks; comparisons go to bench/results.json; takes hours on 2 cores
 	$(BIN)/python bench/results.py
 
 bench-script: $(INSTALLED_DEV)  ## against the script that people write, and every prefix of ResNet50; half an hour
@@ -92,6 +92,7 @@ sentences: $(INSTALLED_DEV)  ## every sentence about 10,000 drawn sweeps, agains
 	$(BIN)/python tests/sentences.py $(SENTENCES_ARGS)
 
 matrix: $(INSTALLED_DEV)  ## short sweeps over every kind of model; MODELS="ResNet50 residual"; hours on 2 cores
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[hub]'
 	$(BIN)/python bench/matrix.py $(MODELS)
 
 docs: $(INSTALLED_DEV)  ## the documentation as a site, in site/; a link that leads nowhere ends it

@@ -3,9 +3,9 @@
     python bench/results.py            # the table, as Markdown
 
 Benchmarks that compare put their rows here with `record`. A row of the same name is replaced, so
-each may be run alone. Every figure was measured side by side with what it is compared with, in one
-run, and has the spread of that run; times of their own are not recorded, since they say more about
-the machine than about the program.
+each may be run alone. Every ratio was measured side by side, in one run, and has the spread of that
+run. Seconds are recorded only where an aim is one of seconds, since they say more about the machine
+than about the program.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Row:
     Attributes:
         name: what is compared, in words; unique.
         value: the median over the repeats, in `unit`.
-        low, high: least and most of them, or an interval that `spread` names; None for one value.
-        n: how many repeats.
+        low, high: least and most of them, or an interval that `note` names; None for one value.
+        n: how many repeats; a benchmark's own number is in its `--help`, and may be another.
         unit: `x` (a ratio), `%`, `exponent`, `s`, `KB`.
         aim: what is wanted of the value, as `<= 1.0` or `>= 3`; None: no aim.
         command: repeats it, from the project's folder.
@@ -72,9 +72,11 @@ def row_of(
     command: str,
     note: str = "",
 ) -> Row:
-    """A row from repeats: their median, the least and the most."""
+    """A row from repeats: their median, the least and the most; one repeat has no spread."""
+    several = len(values) > 1
     return Row(
-        name=name, value=statistics.median(values), low=min(values), high=max(values),
+        name=name, value=statistics.median(values),
+        low=min(values) if several else None, high=max(values) if several else None,
         n=len(values), unit=unit, aim=aim, command=command, note=note,
     )  # fmt: skip
 

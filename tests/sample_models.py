@@ -409,3 +409,111 @@ def siamese_spectral() -> Any:
     a, b = keras.Input((6,), name="a"), keras.Input((6,), name="b")
     apart = keras.layers.Subtract()([encoder(a), encoder(b)])
     return keras.Model([a, b], dense(1, activation="sigmoid", name="head")(apart))
+
+
+def clears_keras() -> Any:
+    """Begins as scripts do that build models in a loop."""
+    import keras
+
+    keras.backend.clear_session()
+    return dense()
+
+
+def kept_elsewhere() -> Any:
+    """The same layer in every model, and importing this module again does not change it."""
+    import builtins
+
+    import keras
+
+    layer = getattr(builtins, "_frostline_kept", None) or keras.layers.Dense(3, name="kept")
+    builtins._frostline_kept = layer  # type: ignore[attr-defined]
+    return keras.Sequential([keras.Input((6,)), layer])
+
+
+def trained_with_schedule() -> Any:
+    """Fitted by its builder, under a schedule that cannot be serialised."""
+    import keras
+    import numpy as np
+
+    class Halving(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: Any) -> Any:
+            return 0.1 * 0.5 ** keras.ops.cast(step, "float32")
+
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, name="first")])
+    optimizer = keras.optimizers.AdamW(Halving())
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer, "mse")
+    model.fit(np.zeros((4, 6)), np.zeros((4, 3)), verbose=0)
+    return model
+
+
+def adds_loss() -> Any:
+    """Compiled without a loss: a layer adds it."""
+    import keras
+
+    class Adds(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            self.add_loss(keras.ops.mean(keras.ops.square(inputs)))
+            return inputs
+
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, name="first"), Adds()])
+    model.compile("adam")
+    return model
+
+
+def trains_beside() -> Any:
+    """Its step gives the optimizer a variable that is not the model's."""
+    import keras
+    import tensorflow as tf
+
+    class Weighted(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            variables = [*self.trainable_variables, weight]
+            with tf.GradientTape() as tape:
+                missed = tf.reduce_mean(tf.square(self(x, training=True) - y))
+                loss = missed * tf.exp(-weight) + weight
+            self.optimizer.apply_gradients(
+                zip(tape.gradient(loss, variables), variables, strict=True)
+            )
+            return {"loss": loss}
+
+    weight = tf.Variable(0.0)
+    plain = dense(compiled=False)
+    model = Weighted(plain.inputs, plain.outputs)
+    model.compile("adam")
+    return model
+
+
+def counts_and_resets(after: int = 3) -> Any:
+    """Adds gradients up, and updates when its counter says so."""
+    import keras
+    import tensorflow as tf
+
+    class Adding(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            variables = self.trainable_variables
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+            for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+                added[variable.path].assign_add(gradient)
+            counter.assign_add(1)
+            tf.cond(tf.equal(counter, after), self.update, lambda: None)
+            return {"loss": loss}
+
+        def update(self) -> None:
+            variables = self.trainable_variables
+            self.optimizer.apply_gradients(
+                [(added[each.path].read_value(), each) for each in variables]
+            )
+            for each in variables:
+                added[each.path].assign(tf.zeros(each.shape))
+            counter.assign(0)
+
+    plain = dense(compiled=False)
+    model = Adding(plain.inputs, plain.outputs)
+    counter = tf.Variable(0, trainable=False)
+    added = {each.path: tf.Variable(tf.zeros(each.shape)) for each in model.trainable_variables}
+    model.compile("adam", "mse")
+    return model

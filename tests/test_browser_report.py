@@ -1,12 +1,12 @@
 """The report in a real browser, in one session: what it shows, what it asks for, how it reacts."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import chromium
 from conftest import demo_rows
 from report_kit import EVIL_LAYER, hostile, on_another, write_sweep
 
@@ -53,13 +53,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, rows) -> str:
 @pytest.fixture(scope="module")
 def pages(address: str) -> Iterator[dict[int, Shown]]:
     """The page at each width, with every figure drawn."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium on the PATH (Debian: apt install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with chromium() as browser:
         found = {}
         for width in WIDTHS:
             scheme = "light" if width == 1280 else "dark"
@@ -72,7 +66,6 @@ def pages(address: str) -> Iterator[dict[int, Shown]]:
             page.goto(address)
             page.evaluate("frostline.drawAll()")
         yield found
-        browser.close()
 
 
 @pytest.fixture

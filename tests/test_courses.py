@@ -18,7 +18,7 @@ from predict_kit import (
 from frostline.attribute.step_graph import GraphOp, StepGraph
 from frostline.billing.run import Run
 from frostline.cli import main
-from frostline.cli.predict_courses import parsed_schedule
+from frostline.cli.predict_over_time import parsed_schedule
 from frostline.errors import PolicyError, StudyError, SweepError, UsageError
 from frostline.policies import expand
 from frostline.prediction import predict_cached, predict_schedule, sort_groups

@@ -11,6 +11,8 @@ import yaml
 from ray._private.label_utils import validate_node_label_syntax
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from frostline.version import __version__
+
 ROOT = Path(__file__).parents[1]
 CLUSTERS = ("cluster.yaml", "deploy/gcp.yaml", "deploy/on_premise.yaml")
 CLOUDS = CLUSTERS[:2]
@@ -85,6 +87,16 @@ def test_on_aws_metadata_takes_a_token_and_the_security_group_is_the_users() -> 
         assert node_type["node_config"]["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is True
 
 
+def test_on_aws_the_head_keeps_rays_profile_and_workers_have_a_place_for_one() -> None:
+    """Ray's own profile, which it gives to a head without one, may start machines."""
+    types = read("cluster.yaml")["available_node_types"]
+    assert "IamInstanceProfile" not in types["head"]["node_config"]
+    text = (ROOT / "cluster.yaml").read_text()
+    offered = yaml.safe_load(text.replace("# IamInstanceProfile:", "IamInstanceProfile:"))
+    for name, node_type in offered["available_node_types"].items():
+        assert ("IamInstanceProfile" in node_type["node_config"]) == (name != "head")
+
+
 def test_on_google_cloud_no_node_has_a_public_address() -> None:
     cluster = read("deploy/gcp.yaml")
     assert cluster["provider"]["use_internal_ips"] is True
@@ -131,3 +143,16 @@ def test_the_image_has_the_pinned_ray() -> None:
     assert f"FROM rayproject/ray:{pinned_ray()}-py312\n" in text
     copied = re.findall(r"^COPY --chown=\S+ (.+) \S+$", text, re.M)
     assert all((ROOT / name).exists() for line in copied for name in line.split())
+
+
+def test_every_file_that_names_the_version_names_this_one() -> None:
+    named = {
+        "CITATION.cff": r"^version: (.+)$",
+        "CHANGELOG.md": r"\A# Changelog\n\n## (\S+) ",
+        "deploy/Dockerfile": r"REGISTRY/frostline:(\S+)",
+        "deploy/rayjob.yaml": r"REGISTRY/frostline:(\S+)",
+    }
+    for name, pattern in named.items():
+        found = re.findall(pattern, (ROOT / name).read_text(), re.M)
+        assert found
+        assert set(found) == {__version__}

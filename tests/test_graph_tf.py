@@ -522,7 +522,9 @@ def owned_variables(zoo: Any, make: Any) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("kind", "cycle"), [("remainder", 3), ("mask", 4), ("flag", 2), ("no", 1)])
+@pytest.mark.parametrize(
+    ("kind", "cycle"), [("remainder", 3), ("mask", 4), ("flag", 2), ("no", 1), ("random", 1)]
+)
 def test_a_step_that_alternates_says_after_how_many_steps_it_repeats(
     zoo: Any, kind: str, cycle: int
 ) -> None:
@@ -533,12 +535,14 @@ def test_a_step_that_alternates_says_after_how_many_steps_it_repeats(
         def build_counters(self) -> None:
             self.counter = tf.Variable(0, trainable=False)
             self.flag = tf.Variable(False, trainable=False)
+            self.seed = keras.random.SeedGenerator(3)
 
         def train_step(self, data: Any) -> Any:
             turn = {
                 "remainder": lambda: self.counter % 3 == 0,
                 "mask": lambda: tf.bitwise.bitwise_and(self.counter, 3) == 0,
                 "flag": lambda: self.flag.value(),
+                "random": lambda: keras.random.uniform((), seed=self.seed) < 0.5,
                 "no": lambda: tf.shape(data[0])[0] % 5 == 0,
             }[kind]()
             self.counter.assign_add(1)

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import psutil
 import pytest
+from browsers import chromium
 from local_executor import LocalExecutor
 from schedule_kit import FAKE, Fake, facts, install_fake, listening
 from tensorboard.compat.proto.event_pb2 import Event
@@ -296,11 +297,6 @@ def test_a_model_that_builds_after_all_leaves_no_events_of_its_failure(
 @pytest.mark.tf
 @pytest.mark.browser
 def test_a_browser_shows_sessions_tools_and_hyperparameters(fake: Fake, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium on the PATH (Debian: apt install chromium)")
-    from playwright.sync_api import sync_playwright
-
     shutil.copyfile(PROFILE, fake.folder / "recorded.xplane.pb")
     fake.behave({"layer:2": ["fail"]})
     out = tmp_path / "out"
@@ -327,15 +323,11 @@ def test_a_browser_shows_sessions_tools_and_hyperparameters(fake: Fake, tmp_path
             assert f"{home[0]}#hparams" in said
             _check_listening(server.pid)
             _check_answers(home[0], kept)
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(
-                    executable_path=chromium, args=["--no-sandbox"]
-                )
+            with chromium() as browser:
                 page = browser.new_page(viewport={"width": 1600, "height": 900})
                 page.set_default_timeout(60_000)
                 _check_table(page, home[0], rows)
                 _check_profile(page, home[0], kept)
-                browser.close()
         finally:
             children = psutil.Process(server.pid).children(recursive=True)
             server.send_signal(signal.SIGINT)

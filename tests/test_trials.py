@@ -255,6 +255,15 @@ def test_a_dtype_policy_that_the_builder_sets_is_the_settings_and_the_ids_stay()
     assert [trial.trial_id for trial in found.trials] == [trial.trial_id for trial in asked.trials]
 
 
+def test_an_optimizer_that_the_step_does_not_apply_makes_no_settings():
+    own = dataclasses.replace(CONV, own_optimizers=True)
+    found = plan("prefix:1", facts=own, train='optimizer = ["adam", "sgd"]')
+    (group,) = found.groups
+    assert group.setting.optimizer is None
+    assert any("applies optimizers of its own" in each for each in found.notices)
+    assert not any("optimizers of its own" in each for each in plan("prefix:1", facts=own).notices)
+
+
 def test_an_optimizers_arguments_make_another_trial():
     ids = {
         optimizer: plan("prefix:1", train=f"optimizer = [{optimizer}]").trials[0].trial_id

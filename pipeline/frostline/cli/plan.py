@@ -10,13 +10,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from frostline.cli.console import complain, out
+from frostline.cli.console import complain, note, out
 from frostline.cli.documents import AsJson, print_document
 from frostline.cli.inspected import inspected
 from frostline.cli.tables import FittedTable
 from frostline.errors import StudyError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from frostline.facts.model_facts import ModelFacts
@@ -60,15 +62,16 @@ def plan(
     most = limits_of(asked).trials_per_process
     leases = [chunk.trials for chunk in chunks_of(planned.groups, done=(), slots=slots, most=most)]
     estimated = estimate(planned, facts, asked, workers=slots, leases=leases)
+    notices = (*planned.notices, *tight)
     if as_json:
-        print_document("plan", _document(asked, planned, estimated, failures))
+        print_document("plan", _document(asked, planned, estimated, notices, failures))
         raise typer.Exit(1 if failures else 0)
     console = out()
     for group in planned.groups:
         console.print(_heading(group, facts[group.model.name]))
         console.print(_table(group))
-    for notice in (*planned.notices, *tight):
-        console.print(Text.assemble(("note: ", "yellow"), notice))
+    for notice in notices:
+        note(notice)
     held = _held(asked, here, on_cluster=workers is not None)
     together = estimated.side_by_side
     console.print(Text(f"\n{len(planned.trials)} trials, each on {held}, {together} at a time."))
@@ -80,7 +83,11 @@ def plan(
 
 
 def _document(
-    study: Study, planned: TrialPlan, estimated: PlanEstimate, failures: list[str]
+    study: Study,
+    planned: TrialPlan,
+    estimated: PlanEstimate,
+    notices: Sequence[str],
+    failures: list[str],
 ) -> dict[str, Any]:
     """The plan as JSON: every trial, and what all of them take."""
     return {
@@ -107,7 +114,7 @@ def _document(
         "expected_bytes": estimated.expected_bytes,
         "disk_bytes": estimated.disk_bytes,
         "assumptions": list(estimated.assumptions),
-        "notices": list(planned.notices),
+        "notices": list(notices),
         "failures": failures,
     }
 

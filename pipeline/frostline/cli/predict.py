@@ -56,7 +56,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict the speedup of any configuration, measured or not."""
-    from frostline.cli import predict_courses as courses
+    from frostline.cli import predict_over_time as courses
     from frostline.errors import UsageError
     from frostline.prediction import predict as predicted_of
 

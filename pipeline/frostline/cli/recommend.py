@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from frostline.cli.common import refuse_given
-from frostline.cli.console import complain, err, out
+from frostline.cli.console import complain, err, note, out
 from frostline.cli.documents import AsJson, print_document
 from frostline.cli.run_options import Epochs, Examples, Price, Watts, run_asked
 from frostline.errors import FrostlineError, UsageError
@@ -110,6 +110,11 @@ def recommend(
     for notice in found.notices:
         err().print(notice, style="yellow", markup=False)
     answers = []
+    if verify and address is not None and any(one.largest_batch for one in found):
+        note(
+            "the largest batch is not run: that is done where the command runs, and --address "
+            "names a cluster; leave --address out on a machine of that kind"
+        )
     failures = list(found.failures)
     console = out()
     for one in found:
@@ -127,9 +132,9 @@ def recommend(
                 failures.append(error)
         if verified is not None and not as_json:
             console.print(verified_words(verified, one))
-        if verify and one.largest_batch:
+        if verify and one.largest_batch and address is None:
             try:
-                batch = _ran(sweep, one, study=study, trust_study=trust_study, address=address)
+                batch = _ran(sweep, one, study=study, trust_study=trust_study)
             except FrostlineError as error:
                 failures.append(error)
         if batch is not None and not as_json:
@@ -166,20 +171,10 @@ def _verified(
 
 
 def _ran(
-    sweep: str,
-    found: Recommendation,
-    *,
-    study: Path | None,
-    trust_study: bool,
-    address: str | None,
+    sweep: str, found: Recommendation, *, study: Path | None, trust_study: bool
 ) -> VerifiedBatch:
     from frostline.recommendation.verify_batch import verify_batch
 
-    if address is not None:
-        raise UsageError(
-            "the largest batch was not run: it runs where the command does, and --address names a "
-            "cluster; leave --address out on a machine of that kind"
-        )
     return verify_batch(sweep, found, study=study, trust_study=trust_study)
 
 

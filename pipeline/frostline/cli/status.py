@@ -50,6 +50,8 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show what a sweep has done so far, from its OUT; with --address how a job is doing."""
+    if as_json:
+        refuse_given({"--log": log}, "prints text: leave --json out")
     if address is not None:
         if asked is None:
             refuse_given(
@@ -150,7 +152,8 @@ def _job(
             found = api.follow(job, progress.take)
     else:
         found = api.job(job)
-        lines = [] if as_json else api.log(job).splitlines()
+    if log or not (wait or as_json):
+        lines = api.log(job).splitlines()
         for line in lines if log else lines[-_LINES:]:
             console.print(line, markup=False, soft_wrap=True)
     if as_json:

@@ -120,6 +120,7 @@ class ModelFacts:
         builder_frozen_params: those among them that the builder froze.
         own_precision: the dtype policy that the builder sets itself; None where it keeps the one
             that it was called under.
+        own_optimizers: the training step applies optimizers, and the model's own is none of them.
         inputs_alone: its own `train_step` takes inputs and no targets.
         also_holds: by the name of a layer that holds others: paths of variables that it holds and
             that go by another name, because another layer holds them as well.
@@ -144,6 +145,7 @@ class ModelFacts:
     builder_frozen_params: int = 0
     own_precision: str | None = None
     inputs_alone: bool = False
+    own_optimizers: bool = False
     also_holds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     must_train: tuple[tuple[str, ...], ...] = ()
     step_bytes: int | None = None

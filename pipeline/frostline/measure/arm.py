@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -17,16 +17,22 @@ import tensorflow as tf
 
 from frostline.errors import TrialError
 from frostline.measure.blocks import block_steps, settling_steps
+from frostline.measure.build import unbuilt
 from frostline.measure.eager import is_compiled_by_xla, runs_eagerly
+from frostline.measure.graph.cycles import Counter
 from frostline.measure.graph.wrapped_methods import without_updates
 from frostline.measure.placement import Placement
 from frostline.measure.variants import vary
 from frostline.variant import Variant
 from frostline.words import counted
 
+Result = TypeVar("Result")
+
 LONGEST_CYCLE = 128
 """Steps of the longest cycle that samples cover as a whole: a block of more would take too long."""
 
+_LEAST_WATCHED, _WATCHED_S = 16, 30.0
+_UNKNOWN_TO_OPTIMIZER = "Unknown variable"  # as Keras says it
 _WARM_CYCLES = 3
 _LEAST_MARKS = 3  # a median needs some
 
@@ -57,6 +63,7 @@ class Arm:
         batches: what the train function takes.
         steps: steps run so far.
         block_steps: steps in a block that lasts 20 ms or more; set by `warm_up`.
+        optimizers: those that the step applies; the model's own until `applies` says it.
         cycle: steps after which the work repeats. A call of the train function may run several
             steps, the work may alternate from step to step, and batches may differ in shape; every
             sample and every profiled window is a multiple of it.
@@ -84,9 +91,12 @@ class Arm:
         self.steps = 0
         self.block_steps = 1
         self.batches = batches
+        self.optimizers = () if model.optimizer is None else (model.optimizer,)
         self._strategy = strategy
         self._variant = variant
-        self._placement: Placement | None = Placement(model, strategy)
+        self._built_ahead = False
+        self._movable = True
+        self._placement: Placement | None = None
         self._steps_per_call = max(1, int(getattr(model, "steps_per_execution", None) or 1))
         self._cycle_of_batches = cycle
         self.cycle = math.lcm(self._steps_per_call, cycle)
@@ -156,12 +166,60 @@ class Arm:
         if self.model.optimizer is not None and not self.model.optimizer.built:
             with self._strategy.scope():
                 self.model.optimizer.build(self.model.trainable_variables)
+            self._built_ahead = True
         batch = self.looks_like()
         try:
             with self._strategy.scope():
                 self.model._symbolic_build(data_batch=batch)
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
             print(f"state is built during the first step: {_first_line(error)}", flush=True)
+
+    def first(self, step: Callable[[], Result]) -> Result:
+        """What `step` returns, which makes the training function and calls or traces it.
+
+        A step may apply the model's optimizer to variables that are not the model's, and an
+        optimizer refuses those that it was not built for. It is then called once more with an
+        optimizer that is not built yet.
+        """
+        try:
+            return step()
+        except ValueError as error:
+            if not (self._built_ahead and _UNKNOWN_TO_OPTIMIZER in str(error)):
+                raise
+        self._built_ahead = False
+        with self._strategy.scope():
+            self.model.optimizer = unbuilt(self.model.optimizer)
+        return step()
+
+    def applies(self, optimizers: Sequence[keras.Optimizer]) -> None:
+        """Take note of the optimizers that the step applies, none where it is not known.
+
+        Slots of the model's own are given up where the step applies others.
+        """
+        if not optimizers:
+            return
+        self.optimizers = tuple(optimizers)
+        self._placement = None
+        own = self.model.optimizer
+        if self._built_ahead and all(own is not each for each in optimizers):
+            with self._strategy.scope():
+                self.model.optimizer = unbuilt(own)
+
+    def observed_cycle(self, counters: Sequence[Counter]) -> int | None:
+        """Steps after which these counters hold what they held before; None where none was seen.
+
+        It runs as many steps, `LONGEST_CYCLE` at most, and no more than 16 that take over 30 s.
+        """
+        before, first = [each.value() for each in counters], self.steps
+        started = time.perf_counter()
+        while (ran := self.steps - first) < LONGEST_CYCLE:
+            if ran >= _LEAST_WATCHED and time.perf_counter() - started > _WATCHED_S:
+                break
+            self.run(1)
+            now = [each.value() for each in counters]
+            if all(map(np.array_equal, before, now)):
+                return self.steps - first
+        return None
 
     def looks_like(self) -> Any:
         """What a batch on one device looks like; takes none where a pipeline tells its shape."""
@@ -247,13 +305,15 @@ class Arm:
         Returns:
             Whether they were moved.
         """
-        if self._placement is None or tf.config.list_physical_devices("GPU"):
+        if not self._movable or tf.config.list_physical_devices("GPU"):
             return False
+        if self._placement is None:
+            self._placement = Placement(self.model, self.optimizers, self._strategy)
         try:
             self._placement.draw()
         except Exception as error:  # noqa: BLE001 - a foreign variable; it can be measured in place
             print(f"variables stay where they are: {_first_line(error)}", flush=True)
-            self._placement = None
+            self._movable = False
             return False
         return True
 
@@ -302,4 +362,6 @@ def _to_host(logs: Any) -> float:
             "NoLoss",
             "the training step returns nothing; let train_step return its metrics",
         )
+    if tf.is_tensor(value) and value.dtype == tf.bfloat16:  # NumPy makes no array of one number
+        value = tf.cast(value, tf.float32)
     return float(np.mean(keras.ops.convert_to_numpy(value), dtype=np.float64))

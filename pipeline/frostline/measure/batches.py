@@ -21,16 +21,10 @@ import tensorflow as tf
 
 from frostline.errors import TrialError
 from frostline.measure.arm import LONGEST_CYCLE
-from frostline.measure.build import (
-    A_DATASET,
-    dataset_of,
-    full_name,
-    load_callable,
-    returned_dataset,
-    user_code,
-)
+from frostline.measure.build import A_DATASET, dataset_of, full_name, returned_dataset
 from frostline.measure.memory_release import kept
 from frostline.measure.synthetic import synthetic_batch
+from frostline.measure.user_modules import load_callable, user_code
 from frostline.trial import ModelSpec, Setting
 
 _MOST_COUNTING_S = 20.0

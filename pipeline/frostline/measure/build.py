@@ -8,14 +8,9 @@ raises, one that returns no `keras.Model`, a model that was never built.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import json
 import os
-import sys
-import traceback
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -24,15 +19,17 @@ from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from frostline.errors import TrialError
 from frostline.measure.called_with import remembered_calls
-from frostline.measure.eager import forget_eager_functions, keep_eager_functions
-from frostline.measure.fresh_state import fresh_state
+from frostline.measure.fresh_state import fresh_state, outlasting_clears, reseed
 from frostline.measure.fresh_step import forget_traces
 from frostline.measure.short_error import short_error
+from frostline.measure.user_modules import anew_where_shared, load_builder, user_code
 from frostline.measure.variants import refuse_unwrappable, remat_scope
 from frostline.optimizers import taken_apart
 from frostline.trial import ModelSpec, Setting
 
 DEFAULT_OPTIMIZER = "adam"
+_NOT_IN_CONFIG = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
+"""What `exclude_from_weight_decay` sets."""
 A_DATASET = (
     "a tf.data.Dataset (arrays: tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)) or a "
     "keras.utils.PyDataset"
@@ -63,18 +60,13 @@ def build(
     Raises:
         TrialError: the builder failed or gave something that cannot be trained.
     """
-    fresh_state(seed=seed, precision=spec.called_under or setting.precision)
-    with (strategy or strategy_for(setting)).scope():
-        forget_eager_functions()
-        builder = load_callable(spec.builder, spec.search_path, "builder")
-        kwargs = json.loads(spec.kwargs_json)
-        if spec.builder.startswith("keras."):
-            kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
-        # A `tf.function` of the module has made its variables for the last model.
-        forget_traces(getattr(builder, "__globals__", {}).values())
-        with user_code(spec.builder), remat_scope(spec.variant), remembered_calls():
-            model, dataset = _with_dataset(builder(**kwargs))
-        keep_eager_functions(spec)
+    strategy = strategy or strategy_for(setting)
+
+    def call() -> Any:
+        return _called(spec, spec.called_under or setting.precision, seed, strategy)
+
+    model, dataset = _with_dataset(anew_where_shared(call, spec.builder, spec.search_path))
+    with strategy.scope():
         _refuse_other_backend(spec)
         if not isinstance(model, keras.Model):
             raise _not_a_model(model, spec)
@@ -90,6 +82,26 @@ def build(
         if dataset is not None:
             _datasets[model] = dataset
         return model, _compile(model, spec, setting)
+
+
+def _called(spec: ModelSpec, precision: str, seed: int, strategy: tf.distribute.Strategy) -> Any:
+    """What the builder returns, called as in a new process."""
+    fresh_state(seed=seed)
+    with strategy.scope():
+        builder = load_builder(spec.builder, spec.search_path, precision=precision)
+        reseed(seed)  # the import may have drawn
+        kwargs = json.loads(spec.kwargs_json)
+        if spec.builder.startswith("keras."):
+            kwargs = {name: _keras_argument(name, value) for name, value in kwargs.items()}
+        # A `tf.function` of the module has made its variables for the last model.
+        forget_traces(getattr(builder, "__globals__", {}).values())
+        with (
+            user_code(spec.builder),
+            remat_scope(spec.variant),
+            remembered_calls(),
+            outlasting_clears(precision),
+        ):
+            return builder(**kwargs)
 
 
 def returned_dataset(model: keras.Model) -> tf.data.Dataset | None:
@@ -155,45 +167,11 @@ def full_name(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
 
 
-def load_callable(path: str, search_path: tuple[str, ...], what: str) -> Any:
-    """Import `module:callable`, the study's folder first on the module path.
-
-    Raises:
-        TrialError: it cannot be imported, has no such attribute, or is not callable.
-    """
-    sys.path[:] = [*search_path, *(each for each in sys.path if each not in search_path)]
-    module_name, _, attribute = path.partition(":")
-    with user_code(f"import of {module_name}"):
-        module = importlib.import_module(module_name)
-    found = getattr(module, attribute, None)
-    if not callable(found):
-        raise TrialError(
-            "build", "NotCallable", f"{what} {path!r}: {module_name} has no callable {attribute!r}"
-        )
-    return found
-
-
 def _keras_argument(name: str, value: Any) -> Any:
     """A value as Keras takes it: TOML has no null (`weights = "none"`) and no tuples (lists)."""
     if name == "weights" and value == "none":
         return None
     return tuple(value) if isinstance(value, list) else value
-
-
-@contextlib.contextmanager
-def user_code(what: str) -> Iterator[None]:
-    """Turn what the user's code raises into a TrialError that says where it was raised."""
-    try:
-        yield
-    except TrialError:
-        raise
-    except (Exception, SystemExit) as error:  # `sys.exit`, as where a script reads its arguments
-        traceback.print_exc()
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        name = type(error).__name__
-        where = f"{frame.filename}:{frame.lineno}"
-        said = short_error(error)
-        raise TrialError("build", name, f"{what} raised {name} at {where}: {said}") from error
 
 
 def _compile(model: keras.Model, spec: ModelSpec, setting: Setting) -> tuple[str, ...]:
@@ -207,11 +185,12 @@ def _compile(model: keras.Model, spec: ModelSpec, setting: Setting) -> tuple[str
         )
     jit: Any = {"auto": "auto", "true": True, "false": False}[setting.jit_compile]
     if model.compiled and spec.loss is None and not spec.metrics:
-        model.optimizer = _scaled(model, optimizer)
+        model.optimizer = optimizer if setting.optimizer is None else _scaled(model, optimizer)
         if jit != "auto":
             model.jit_compile = jit
     else:
-        loss = spec.loss or (model.loss if model.compiled else None) or default_loss(model)
+        # A model that was compiled without a loss adds its own.
+        loss = spec.loss or (model.loss if model.compiled else default_loss(model))
         kept = _compiled_with(model) if model.compiled else {}
         if jit != "auto" or not kept:
             kept["jit_compile"] = jit
@@ -257,10 +236,39 @@ def _optimizer(model: keras.Model, setting: Setting) -> keras.optimizers.Optimiz
             message = f"optimizer {setting.optimizer!r} cannot be made: {short_error(error)}"
             raise TrialError("build", "UnknownOptimizer", message) from error
     own = model.optimizer if model.compiled else None
-    if own is None or not own.built:
-        return own
-    # One that has already seen variables would refuse a different set of them.
-    return type(own).from_config(own.get_config())
+    return own if own is None or not own.built else unbuilt(own)
+
+
+def unbuilt(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The same optimizer, for other variables: one refuses those that it was not built with.
+
+    Raises:
+        TrialError: its class cannot make it again from its `get_config`.
+    """
+    name = type(optimizer).__name__
+    rate = getattr(optimizer, "_learning_rate", None)
+    is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+    try:
+        if is_schedule:  # which may have no `get_config`
+            optimizer._learning_rate = None
+        made = type(optimizer).from_config(optimizer.get_config())
+    except Exception as error:
+        raise TrialError(
+            "build",
+            "UnknownOptimizer",
+            f"the optimizer {name} has trained already and cannot be made again from its "
+            f"`get_config` ({short_error(error)}): compile the model once more at the end of the "
+            "builder, or give it a `get_config`",
+        ) from error
+    finally:
+        if is_schedule:
+            optimizer._learning_rate = rate
+    if is_schedule:
+        made._learning_rate = rate
+    for kept in _NOT_IN_CONFIG:
+        if hasattr(optimizer, kept):
+            setattr(made, kept, getattr(optimizer, kept))
+    return made
 
 
 def _scaled(

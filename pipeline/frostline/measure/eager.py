@@ -15,26 +15,6 @@ import tensorflow as tf
 
 from frostline.trial import ModelSpec
 
-_eager_modules: set[str] = set()
-"""Modules whose import, which happens once, made functions run eagerly."""
-
-
-def forget_eager_functions() -> None:
-    """Let functions be compiled again, before a builder runs: an earlier one may have changed it.
-
-    What `tf.config.run_functions_eagerly` sets holds for the whole process.
-    """
-    tf.config.run_functions_eagerly(False)
-
-
-def keep_eager_functions(spec: ModelSpec) -> None:
-    """Let functions run eagerly again where the import of the builder's module had said so."""
-    module = spec.builder.partition(":")[0]
-    if tf.config.functions_run_eagerly():
-        _eager_modules.add(module)
-    elif module in _eager_modules:
-        tf.config.run_functions_eagerly(True)
-
 
 def runs_eagerly(model: keras.Model) -> bool:
     """Whether a training step of the model is not compiled."""

@@ -15,6 +15,7 @@ from frostline.measure.arm import Arm
 from frostline.measure.batches import Feed, feed
 from frostline.measure.build import build
 from frostline.measure.learning_rate import slow_down
+from frostline.measure.precision import refuse_other_precision
 from frostline.trial import ModelSpec, Setting
 
 
@@ -59,6 +60,8 @@ def fed_arm(
         TrialError: it cannot be built, fed, or made the variant.
     """
     model, warnings = build(spec, setting, seed=seed, strategy=strategy)
+    called_under = spec.called_under or setting.precision
+    refuse_other_precision(model, called_under=called_under, wanted=setting.precision)
     if slowed and (slower := slow_down(model)) is not None:
         warnings = (*warnings, slower)
     with strategy.scope():

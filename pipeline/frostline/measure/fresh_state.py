@@ -1,8 +1,8 @@
 """Names and random numbers as in a new process, for every model that is built in the same one.
 
-In: the seed and the dtype policy. Out: Keras counts names from the start and draws the same numbers
-again. Models that exist go on working, and their compiled steps stay compiled. Keras and TensorFlow
-would throw away the kernels of all functions, and a warm baseline would be optimised and
+In: the seed. Out: Keras counts names from the start, has its own settings, and draws the same
+numbers again. Models that exist go on working, and their compiled steps stay compiled. Keras and
+TensorFlow would throw away the kernels of all functions, and a warm baseline would be optimised and
 instantiated again at its next step: 3 to 4 s of every trial of Xception on an H200, 5 s of every
 trial of ResNet50 on two cores. The kernels also hold the state of stateful random ops; after one of
 these has run, they are thrown away as Keras does.
@@ -11,17 +11,22 @@ these has run, they are thrown away as Keras does.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import keras
+import tensorflow as tf
+from keras.src.backend.common import global_state
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager import context
 from tensorflow.python.framework import random_seed
 
 _CLEAR = "TFE_ContextClearCaches"
 _IMAGE_DATA_FORMAT = keras.config.image_data_format()
+_EPSILON = keras.config.epsilon()
 
 
 class _Draws:
@@ -54,31 +59,57 @@ class _Draws:
 _DRAWS = _Draws()
 
 
-def fresh_state(*, seed: int, precision: str) -> None:
-    """Reset Keras's name counters, dtype policy, `floatx` and random seeds; breaks open scopes.
+def fresh_state(*, seed: int) -> None:
+    """Reset Keras's name counters and settings and all random seeds; breaks open scopes.
+
+    Without a dtype policy of its own, as there is none then, Keras follows `floatx`.
 
     Args:
         seed: of Python, NumPy and TensorFlow.
-        precision: Keras's dtype policy from here on.
     """
     _DRAWS.watch()
     with nullcontext() if _DRAWS.seen else _kernels_kept():
         keras.utils.clear_session(free_memory=False)
-        _set_precision(precision)
+    # An earlier builder may have set these, which stay whatever is cleared.
+    keras.config.set_image_data_format(_IMAGE_DATA_FORMAT)
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(_EPSILON)
+    tf.config.run_functions_eagerly(False)
+    reseed(seed)
+
+
+def reseed(seed: int) -> None:
+    """Begin all random numbers anew: of Python, NumPy and TensorFlow."""
+    with nullcontext() if _DRAWS.seen else _kernels_kept():
         keras.utils.set_random_seed(seed)
     _DRAWS.clears += _DRAWS.seen
     _DRAWS.seen = False
 
 
-def _set_precision(policy: str) -> None:
-    """What a builder finds; an earlier one in this process may have changed it.
+@contextmanager
+def outlasting_clears(precision: str) -> Iterator[None]:
+    """Let the dtype policy and the kernels of other models outlast a builder's `clear_session`.
 
-    Without a policy of its own Keras follows `floatx`, which the builder may set.
+    Builders begin with it to get the same names each time. It would also drop the policy that the
+    setting asks for, and stop the baseline beside which the model is measured.
     """
-    keras.config.set_image_data_format(_IMAGE_DATA_FORMAT)
-    keras.config.set_floatx("float32")
-    if policy != "float32":
-        keras.config.set_dtype_policy(policy)
+
+    def local() -> Any:
+        made = threading.local()
+        if precision != "float32":
+            made.dtype_policy = keras.dtype_policies.get(precision)
+        return made
+
+    # `clear_session` is known by many names, and under each it takes these.
+    reset = tf.compat.v1.reset_default_graph
+    global_state.threading = SimpleNamespace(local=local)
+    tf.compat.v1.reset_default_graph = lambda: None  # it would end the strategy's scope
+    try:
+        with _kernels_kept():
+            yield
+    finally:
+        global_state.threading = threading
+        tf.compat.v1.reset_default_graph = reset
 
 
 def clears() -> int:

@@ -16,12 +16,17 @@ import tensorflow as tf
 from frostline.measure.messages import HeldBytes
 
 
-def held_bytes(model: keras.Model, batch: Any) -> HeldBytes:
-    """Count what a model holds; `batch` is a batch, or what stands for one."""
-    optimizer = model.optimizer
+def held_bytes(model: keras.Model, batch: Any, optimizers: Iterable[keras.Optimizer]) -> HeldBytes:
+    """Count what a model holds.
+
+    Args:
+        model: compiled, with its state.
+        batch: a batch, or what stands for one.
+        optimizers: those that its step applies.
+    """
     return HeldBytes(
         weights=_bytes(model.weights),
-        optimizer_slots=_bytes(optimizer.variables) if optimizer is not None else 0,
+        optimizer_slots=_bytes(each for one in optimizers for each in one.variables),
         batch=_batch_bytes(batch),
     )
 

@@ -31,14 +31,21 @@ _SEEDS = count()
 class Placement:
     """The places of a model's variables."""
 
-    def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy) -> None:
-        """Prepare to move the variables of a model and of its optimizer.
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizers: Iterable[keras.Optimizer],
+        strategy: tf.distribute.Strategy,
+    ) -> None:
+        """Prepare to move the variables of a model and of its optimizers.
 
         Args:
             model: compiled, with its variables.
+            optimizers: those that its step applies.
             strategy: that it was built under.
         """
         self._model = model
+        self._optimizers = tuple(optimizers)
         self._strategy = strategy
         # Two models that moved alike would go on lying alike.
         self._random = random.Random(next(_SEEDS))
@@ -63,8 +70,8 @@ class Placement:
 
     def _variables(self) -> Iterator[tf.Variable]:
         """Each once; under a strategy those of every replica."""
-        optimizer = getattr(self._model, "optimizer", None)
-        known: Iterable[Any] = chain(self._model.variables, getattr(optimizer, "variables", ()))
+        slots = (each.variables for each in self._optimizers)
+        known: Iterable[Any] = chain(self._model.variables, *slots)
         for variable in {id(each): each for each in known}.values():
             value = getattr(variable, "value", variable)
             for part in self._strategy.experimental_local_results(value):

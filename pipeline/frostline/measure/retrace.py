@@ -58,20 +58,21 @@ def retrace(request: RetraceStep, enter: Callable[[str], None]) -> Retraced:
     enter("trace")
     arm.build_state()
     with StepRecorder(model) as recorder:
-        fresh_train_function(model)
-        traced = None if runs_eagerly(model) else _traced(arm)
+        traced = None if runs_eagerly(model) else arm.first(functools.partial(_traced, arm))
+    arm.applies(recorder.optimizers)
     graph, _, unseen = analyse_step(recorder, owned, batch_size=setting.batch_size)
     if graph is None:
         raise TrialError("trace", "NoGraph", "; ".join(unseen))
     graph.save(Path(request.graph_path))
-    held = held_bytes(model, arm.looks_like())
+    held = held_bytes(model, arm.looks_like(), arm.optimizers)
     del traced, recorder, arm, model
     release_memory()
     return Retraced(held=held)
 
 
 def _traced(arm: Arm) -> Any:
-    """What the training function's call traces; keeps the graph alive."""
+    """What the training function, made anew, traces when it is called; keeps the graph alive."""
+    fresh_train_function(arm.model)
     with _tracing_only():
         try:
             arm.model.train_function(arm.batches)

@@ -7,6 +7,7 @@ nothing frozen: what its step trains is what a trial's step has to train but for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import keras
 
 from frostline.attribute.step_graph import StepGraph
 from frostline.measure import device, freeze_check
-from frostline.measure.arm import Arm
+from frostline.measure.arm import LONGEST_CYCLE, Arm
 from frostline.measure.eager import runs_eagerly
 from frostline.measure.fresh_step import fresh_train_function
 from frostline.measure.graph.recorder import StepRecorder
@@ -112,8 +113,8 @@ def _trace(
         before = freeze_check.digests(watched)
     with phases.timed("trace", "trace"):
         with StepRecorder(arm.model) as recorder:
-            fresh_train_function(arm.model)
             first_step(arm)
+        arm.applies(recorder.optimizers)
         graph: StepGraph | None = None
         if trains is None:
             facts, unseen = facts_of_step(recorder, owned)
@@ -121,7 +122,7 @@ def _trace(
             graph, facts, unseen = analyse_step(recorder, owned, batch_size=batch_size)
         if runs_eagerly(arm.model):
             unseen = ()  # the row says so, and what to change
-        cycle = arm.repeat_after(facts.cycle)
+        cycle = _repeat(arm, facts)
     every = frozenset(variable.path for entry in owned for variable in entry.variables)
     known = every if facts.gradient_variables is None else every & facts.gradient_variables
     if trains is not None and varied:  # kernels under LoRA do not train, and its products do
@@ -148,7 +149,7 @@ def _trace(
         graph=graph,
         warnings=(*warnings, *unseen, *cycle, *moved),
         peak_memory_bytes=None if peak is None or resident is None else peak - resident,
-        held=held_bytes(arm.model, arm.looks_like()),
+        held=held_bytes(arm.model, arm.looks_like(), arm.optimizers),
     )
 
 
@@ -167,14 +168,33 @@ def _check_step(facts: StepFacts, expected: frozenset[str], frozen: frozenset[st
         )
 
 
+def _repeat(arm: Arm, facts: StepFacts) -> tuple[str, ...]:
+    """Let the arm know after how many steps its work repeats; returns warnings."""
+    observed = arm.observed_cycle(facts.counters) if facts.counters else 1
+    warnings = arm.repeat_after(math.lcm(facts.cycle, observed or 1))
+    if observed is None:
+        warnings = (
+            *warnings,
+            "a counter chooses what the training step does, and did not come back to its value "
+            f"within {LONGEST_CYCLE} steps or half a minute; samples and profiles do not cover "
+            "whole cycles, so what happens in some steps only is seen by chance",
+        )
+    return warnings
+
+
 def first_step(arm: Arm) -> None:
-    """Run the step that traces and compiles.
+    """Make the training function and run the step that traces and compiles.
 
     Raises:
         TrialError: Keras found no gradient to apply.
     """
-    try:
+
+    def run() -> None:
+        fresh_train_function(arm.model)
         arm.run(1)
+
+    try:
+        arm.first(run)
     except ValueError as error:
         refused = freeze_check.refused_by_keras(error)
         if refused is None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any
 
 from frostline.digest import DIGITS, digest_of
 from frostline.errors import StudyError
@@ -172,18 +173,25 @@ def _of_variant(study: Study, facts: ModelFacts, notices: list[str]) -> list[Con
 def settings_of(study: Study, facts: ModelFacts, notices: list[str]) -> dict[Setting, Setting]:
     """The settings that a model runs under, each with the setting of the study that asks for it.
 
-    A dtype policy that the builder sets stands, whatever the study says.
+    A dtype policy that the builder sets stands, whatever the study says, and so do the optimizers
+    that a training step of the model's own applies.
     """
-    own = facts.own_precision
-    if own is None:
-        return {setting: setting for setting in study.settings()}
-    notices.append(
-        f"model `{facts.name}`: its builder sets the dtype policy {own}, which is kept; "
-        f"`precision` in the results says {own}."
-    )
+    kept: dict[str, Any] = {}
+    if (own := facts.own_precision) is not None:
+        kept["precision"] = own
+        notices.append(
+            f"model `{facts.name}`: its builder sets the dtype policy {own}, which is kept; "
+            f"`precision` in the results says {own}."
+        )
+    if facts.own_optimizers and any(each.optimizer for each in study.settings()):
+        kept["optimizer"] = None
+        notices.append(
+            f"model `{facts.name}`: its training step applies optimizers of its own, so "
+            "`optimizer` of the study is left out, and null in the results."
+        )
     found: dict[Setting, Setting] = {}
     for setting in study.settings():
-        found.setdefault(replace(setting, precision=own), setting)
+        found.setdefault(replace(setting, **kept), setting)
     return found
 
 

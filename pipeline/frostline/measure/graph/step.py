@@ -19,7 +19,7 @@ from frostline.attribute.step_ops import PlainOp, PlainStep, graph_ops
 from frostline.listing import listed, quoted
 from frostline.measure.graph.called_functions import called_name, is_compiled
 from frostline.measure.graph.captured_variables import CapturedVariables
-from frostline.measure.graph.cycles import cycle_of_graph, cycle_of_optimizers
+from frostline.measure.graph.cycles import cycle_of_graph, cycle_of_optimizers, reset_counters
 from frostline.measure.graph.flatten import FlatGraph, FlatOp, flatten
 from frostline.measure.graph.flops import OpenShapeError, flops_of
 from frostline.measure.graph.landmarks import (
@@ -137,6 +137,7 @@ def flat_step(recorder: StepRecorder, owned: tuple[OwnedLayer, ...]) -> FlatStep
             self_assigned_variables=written(variables, handles, writes, own_writes),
             unconnected_variables=unconnected(calls, variables, positions),
             cycle=math.lcm(cycle_of_graph(flat), cycle_of_optimizers(optimizers)),
+            counters=reset_counters(flat, _counted_by_keras(captured, optimizers)),
         ),
         returned=frozenset(
             positions[gradient.variable]
@@ -147,6 +148,20 @@ def flat_step(recorder: StepRecorder, owned: tuple[OwnedLayer, ...]) -> FlatStep
         paths=tuple(entry.path for entry in variables),
         warnings=(*flat.warnings, *unseen_gradients(flat, calls), *_whole_gradients(ops)),
     )
+
+
+def _counted_by_keras(
+    captured: CapturedVariables, optimizers: Iterable[keras.Optimizer]
+) -> frozenset[int]:
+    """Vertices of the optimizers' step numbers, and of what loss scaling counts.
+
+    The former never come back; the latter does when a larger scale is tried, after 2,000 steps.
+    """
+    found: list[keras.Variable] = []
+    for each in optimizers:
+        scales = isinstance(each, keras.optimizers.LossScaleOptimizer)
+        found += each.variables if scales else [each._iterations]
+    return frozenset().union(*map(captured.of, found))
 
 
 def model_path(model: keras.Model, owned: tuple[OwnedLayer, ...]) -> str:

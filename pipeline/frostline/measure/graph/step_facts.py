@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from frostline.measure.graph.cycles import cycle_of_optimizers
+from frostline.measure.graph.cycles import Counter, cycle_of_optimizers
 from frostline.measure.graph.recorder import StepRecorder, TapeCall, variable_key
 from frostline.measure.layers import OwnedLayer, OwnedVariable
 
@@ -27,6 +27,8 @@ class StepFacts:
             called (spectral normalisation), frozen or not.
         unconnected_variables: asked for, but the loss does not depend on them.
         cycle: steps after which the work repeats; 1 where every step does the same.
+        counters: variables that a step sets back and that choose its work; `cycle` knows nothing of
+            these.
     """
 
     gradient_variables: frozenset[str] | None
@@ -34,6 +36,7 @@ class StepFacts:
     self_assigned_variables: frozenset[str] = frozenset()
     unconnected_variables: frozenset[str] = frozenset()
     cycle: int = 1
+    counters: tuple[Counter, ...] = ()
 
 
 def facts_without_graph(recorder: StepRecorder, owned: tuple[OwnedLayer, ...]) -> StepFacts:

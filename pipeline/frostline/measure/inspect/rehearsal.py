@@ -11,6 +11,7 @@ little memory) is none.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import keras
@@ -20,7 +21,6 @@ from frostline.errors import TrialError
 from frostline.measure import freeze_check
 from frostline.measure.arm import Arm
 from frostline.measure.batches import rows_of
-from frostline.measure.fresh_step import fresh_train_function
 from frostline.measure.graph.recorder import StepRecorder
 from frostline.measure.layers import owned_layers
 from frostline.measure.short_error import short_error
@@ -51,7 +51,9 @@ def rehearse(model: keras.Model, batch: Any, *, source: str | None) -> None:
         TrialError: the step does not run on a synthetic batch (stage `rehearse`) or on another one
             (stage `build`), or it trains nothing.
     """
-    if not owned_layers(model) or model.count_params() > MOST_PARAMETERS:
+    # Keras counts no parameters of a model that has no `call` and counts as not built.
+    parameters = sum(math.prod(each.shape) for each in model.weights)
+    if not owned_layers(model) or parameters > MOST_PARAMETERS:
         return
     if source is None and _is_all_of_keras(model, batch):
         return
@@ -119,7 +121,6 @@ def _step(model: keras.Model, batch: Any) -> None:
     }
     arm.build_state()
     with StepRecorder(model) as recorder:
-        fresh_train_function(model)
         before = freeze_check.digests(watched)
         first_step(arm)
     if not recorder.tape_calls and freeze_check.digests(watched) == before:

@@ -61,7 +61,7 @@ def inspect_training(
     eager = runs_eagerly(model)
     try:
         arm.build_state()
-        function = _trace(model, batch, recorder)
+        function = arm.first(lambda: _trace(model, batch, recorder))
     except Exception as error:
         if not (eager and _has_call(model)):
             raise _untraceable(model, error) from error
@@ -81,8 +81,9 @@ def inspect_training(
     ops = graph_ops(step.plain)
     wiring = Wiring.read(step.flat, recorder.credits, model, trained, ops)
     trace_s = time.perf_counter() - started
+    applied = recorder.optimizers
     del function
-    return facts_of(
+    facts = facts_of(
         model,
         trained,
         wiring,
@@ -95,6 +96,8 @@ def inspect_training(
         must_train=tuple(_must_train(recorder, trained, make)),
         step_bytes=_step_bytes(with_tensors(ops, step.flat, batch_size)),
     )
+    own = bool(applied) and all(model.optimizer is not each for each in applied)
+    return replace(facts, own_optimizers=own)
 
 
 def _trace(model: keras.Model, batch: Any, recorder: StepRecorder) -> Any:
@@ -107,6 +110,12 @@ def _trace(model: keras.Model, batch: Any, recorder: StepRecorder) -> Any:
             return model.train_function(itertools.repeat(data))
 
         return tf.function(step, autograph=False).get_concrete_function(batch)
+
+
+def _traced_alone(arm: Arm) -> None:
+    """Trace an arm's step, to see whether that works."""
+    model, batch = arm.model, next(arm.batches)
+    arm.first(lambda: _trace(model, batch, StepRecorder(model)))
 
 
 def _step_bytes(ops: Sequence[GraphOp]) -> int:
@@ -180,7 +189,7 @@ def _must_train(
         try:
             freeze(other.model, group)
             other.build_state()
-            _trace(other.model, next(other.batches), StepRecorder(other.model))
+            _traced_alone(other)
         except Exception as error:  # noqa: BLE001 - foreign code
             print(f"the step fails where none of {sorted(group)} trains: {error}", flush=True)
             yield tuple(sorted(group))
