@@ -89,6 +89,14 @@ def test_names_count_on_from_what_the_import_made(build: Any) -> None:
     assert len(set(names)) == len(names) == 3
 
 
+@pytest.mark.parametrize("precision", ["mixed_float16", "float32", "mixed_bfloat16"])
+def test_a_layer_made_at_import_sets_no_policy(build: Any, precision: str) -> None:
+    setting = replace(OWN, precision=precision)
+    asked = replace(at_import("augmented"), builder="import_layers:augmented")
+    model, _ = build(asked, setting, seed=1)
+    assert model.get_layer("head").dtype_policy.name == precision
+
+
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_a_builder_that_clears_keras_keeps_policy_and_other_models(
     build: Any, precision: str

@@ -31,7 +31,8 @@ from keras.src.backend.common import global_state
 from frostline.errors import TrialError
 from frostline.measure.short_error import short_error
 
-_KEPT = ("dtype_policy", "flash_attention", "safe_mode_saving", "object_name_uids")
+_POLICY = "dtype_policy"
+_KEPT = ("flash_attention", "safe_mode_saving", "object_name_uids")
 """What Keras keeps for the process and forgets with `clear_session`, and an import may set."""
 _LIBRARIES = frozenset({"frostline", "keras", "keras_hub", "tensorflow"})
 
@@ -83,19 +84,21 @@ def load_builder(path: str, search_path: tuple[str, ...], *, precision: str) -> 
     Args:
         path: `module:callable`.
         search_path: as for `load_callable`.
-        precision: the dtype policy that stands when the builder is called, unless the import of its
-            module has set another one.
+        precision: the dtype policy that stands at import and when the builder is called, unless the
+            import of its module has set another one.
 
     Raises:
         TrialError: as `load_callable`.
     """
     module_name = path.partition(":")[0]
     is_first = module_name not in sys.modules
+    # Without a policy Keras follows `floatx`, which a builder may set.
+    policy = None if precision == "float32" else keras.dtype_policies.get(precision)
+    global_state.set_global_attribute(_POLICY, policy)
     found = load_callable(path, search_path, "builder")
     if is_first:
-        _left_by[module_name] = _standing()
-    if precision != "float32":
-        keras.config.set_dtype_policy(precision)
+        _left_by[module_name] = _standing(policy)
+    global_state.set_global_attribute(_POLICY, policy)
     if (left := _left_by.get(module_name)) is not None:
         _restore(left)
     return found
@@ -110,8 +113,13 @@ def _restore(left: _Left) -> None:
     tf.config.run_functions_eagerly(left.eager)
 
 
-def _standing() -> _Left:
+def _standing(given: Any) -> _Left:
+    """What stands after an import; `given` is the dtype policy that stood before."""
     kept = {name: global_state.get_global_attribute(name) for name in _KEPT}
+    policy = global_state.get_global_attribute(_POLICY)
+    # The first layer that is made gives Keras the policy that it would have had anyway.
+    if policy is not given and not (given is None and policy.name == keras.config.floatx()):
+        kept[_POLICY] = policy
     return _Left(
         attributes={name: copy.deepcopy(each) for name, each in kept.items() if each is not None},
         floatx=keras.config.floatx(),
