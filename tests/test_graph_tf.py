@@ -559,6 +559,29 @@ def test_a_step_that_alternates_says_after_how_many_steps_it_repeats(
     assert zoo.trace(make).facts.cycle == cycle
 
 
+def test_ops_of_loops_that_have_no_graph_are_of_their_loop(zoo: Any) -> None:
+    """The loops of TensorFlow's CTC loss are functions as TensorFlow 1 kept them."""
+    import keras
+    import numpy as np
+
+    from frostline.measure.graph.recorder import StepRecorder
+    from frostline.measure.graph.step import analyse_step
+    from frostline.measure.layers import owned_layers
+
+    model = keras.Sequential([keras.Input((12, 6)), keras.layers.Dense(5, name="letters")])
+    model.compile("adam", keras.losses.CTC())
+    batch = (np.zeros((2, 12, 6), "float32"), np.ones((2, 3), "int32"))
+    with StepRecorder(model) as recorder:
+        model.make_train_function()
+        model.train_function(iter([batch]))
+    graph, _, warnings = analyse_step(recorder, owned_layers(model))
+    assert warnings == ()
+    (inner,) = (op for op in graph.ops if op.op_name == "TensorScatterUpdate")
+    loops = {op.pass_ for op in graph.ops if op.op_type in ("While", "StatelessWhile")}
+    assert inner.pass_ in loops
+    assert graph.has_tensors
+
+
 def test_accumulated_gradients_are_the_optimizers_and_repeat(zoo: Any) -> None:
     import keras
 

@@ -75,15 +75,44 @@ def _function(
     """The body of a function, or None where it is gone or does not fit the op's signature."""
     takes = len(operation.inputs) - (operation.type in BRANCHES)
     returns = len(operation.outputs) if outputs is None else outputs
-    graph: ops.Graph | None = operation.graph
+    body = getattr(_found(operation.graph, name), "graph", None)
+    if not isinstance(body, func_graph.FuncGraph):  # of TensorFlow 1, if there is one
+        return None
+    fits = len(body.inputs) == takes and len(body.outputs) == returns
+    return body if fits else None
+
+
+def nodes_without_graph(operation: ops.Operation) -> Iterator[tuple[str, str]]:
+    """Name and type of each op in functions that TensorFlow 1 made, as for its CTC loss.
+
+    These have no graph, so what flows between their ops is not known. Nothing for functions that
+    have one.
+    """
+    waiting = [
+        operation.get_attr(name).name
+        for name in ("body", "cond", "f", "then_branch", "else_branch")
+        if name in operation.node_def.attr
+    ]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        definition = getattr(_found(operation.graph, name), "definition", None)
+        if name in seen or definition is None:
+            continue
+        seen.add(name)
+        for node in definition.node_def:
+            if _found(operation.graph, node.op) is None:
+                yield node.name, node.op
+            else:
+                waiting.append(node.op)
+
+
+def _found(graph: ops.Graph | None, name: str) -> Any:
+    """The function of that name which a graph or one around it knows; None where none does."""
     while isinstance(graph, func_graph.FuncGraph):
         found = graph._get_function(name)
         if found is not None:
-            body = getattr(found, "graph", None)
-            if not isinstance(body, func_graph.FuncGraph):  # of TensorFlow 1, as in its CTC loss
-                return None
-            fits = len(body.inputs) == takes and len(body.outputs) == returns
-            return body if fits else None
+            return found
         graph = graph.outer_graph
     return None
 

@@ -24,6 +24,7 @@ from frostline.measure.graph.called_functions import (
     called_name,
     differentiated_name,
     loop_rounds,
+    nodes_without_graph,
 )
 from frostline.measure.graph.recorder import OpCredits, TensorRef
 
@@ -77,6 +78,8 @@ class FlatGraph:
         arguments: vertices of the outermost function's own arguments.
         captures: per vertex of a captured tensor, the tensor outside.
         outputs: vertices of the outermost function's outputs.
+        hidden: per op that calls functions without a graph, by its position, name and type of each
+            op in these.
         warnings: what could not be seen, in words.
     """
 
@@ -88,6 +91,7 @@ class FlatGraph:
     arguments: frozenset[int] = frozenset()
     captures: dict[int, tf.Tensor] = field(default_factory=dict)
     outputs: frozenset[int] = frozenset()
+    hidden: dict[int, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     _scopes: dict[int, list[_Scope]] = field(default_factory=dict)
 
@@ -260,7 +264,11 @@ class _Flattener:
         operation = flat_op.operation
         graphs = list(called_functions(operation))
         if any(graph is None for graph in graphs):
-            self._flat.warnings.append(f"the function called by {flat_op.name} cannot be entered")
+            hidden = tuple(nodes_without_graph(operation))
+            self._flat.hidden[flat_op.position] = hidden
+            if not hidden:
+                said = f"the function called by {flat_op.name} cannot be entered"
+                self._flat.warnings.append(said)
             return []
         trips: list[int | None] = [flat_op.trips] * len(graphs)
         if operation.type in LOOPS:

@@ -81,12 +81,27 @@ def analyse_step(
     if step is None:
         facts = facts_without_graph(recorder, owned)
         return None, facts, (_NO_GRAPH,)
+    seen = with_tensors(_with_flops(graph_ops(step.plain), step.flat.ops), step.flat, batch_size)
     graph = StepGraph(
         variables=step.paths,
         trained=tuple(step.paths[position] for position in sorted(step.returned)),
-        ops=with_tensors(_with_flops(graph_ops(step.plain), step.flat.ops), step.flat, batch_size),
+        ops=(*seen, *_hidden(step.flat, seen)),
     )
     return graph, step.facts, step.warnings
+
+
+def _hidden(flat: FlatGraph, ops: Sequence[GraphOp]) -> Iterator[GraphOp]:
+    """Ops of functions without a graph: of the caller's layer and pass, behind all others."""
+    names = {op.op_name for op in ops}
+    for position, nodes in flat.hidden.items():
+        caller = ops[position]
+        for name, op_type in nodes:
+            if name not in names:
+                names.add(name)
+                yield GraphOp(
+                    op_name=name, op_type=op_type, layer=caller.layer, pass_=caller.pass_,
+                    needed_by=caller.needed_by, inputs=(), output_bytes=(),
+                )  # fmt: skip
 
 
 def facts_of_step(
