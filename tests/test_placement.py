@@ -30,7 +30,7 @@ def trained(*, moved: bool) -> tuple[list[float], list[Any], int]:
     losses = [float(model.train_on_batch(examples, targets)[0])]
     known = [each.value for each in (*model.variables, *model.optimizer.variables)]
     before = [place(each) for each in known]
-    placement = Placement(model, tf.distribute.get_strategy())
+    placement = Placement(model, [model.optimizer], tf.distribute.get_strategy())
     for _ in range(5):
         if moved:
             placement.draw()
@@ -75,7 +75,7 @@ def test_each_replica_keeps_its_own_values() -> None:
     model: Any = Model()
     model.variables, model.optimizer = [parts, counter, words], None
     for _ in range(3):
-        Placement(model, Parts()).draw()  # type: ignore[arg-type]
+        Placement(model, (), Parts()).draw()  # type: ignore[arg-type]
     np.testing.assert_array_equal(
         parts[0].numpy().view("int32"), np.float32([1, -0.0]).view("int32")
     )

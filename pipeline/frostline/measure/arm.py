@@ -91,7 +91,8 @@ class Arm:
         self.steps = 0
         self.block_steps = 1
         self.batches = batches
-        self.optimizers = () if model.optimizer is None else (model.optimizer,)
+        own = getattr(model, "optimizer", None)  # a model that is not compiled has not even None
+        self.optimizers = () if own is None else (own,)
         self._strategy = strategy
         self._variant = variant
         self._built_ahead = False
