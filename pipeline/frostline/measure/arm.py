@@ -202,7 +202,7 @@ class Arm:
         self.optimizers = tuple(optimizers)
         self._placement = None
         own = self.model.optimizer
-        if self._built_ahead and all(own is not each for each in optimizers):
+        if self._built_ahead and leaves_out(optimizers, own):
             with self._strategy.scope():
                 self.model.optimizer = unbuilt(own)
 
@@ -333,6 +333,11 @@ class Arm:
             with tf.profiler.experimental.Trace("train", step_num=number, _r=1):
                 blocks.append(self.run(self.cycle))
         return blocks
+
+
+def leaves_out(applied: Sequence[keras.Optimizer], own: keras.Optimizer) -> bool:
+    """Whether a step applies optimizers, and this one is none of them."""
+    return bool(applied) and all(own is not each for each in applied)
 
 
 def trace_step(model: keras.Model, batch: Any, strategy: tf.distribute.Strategy) -> Any:

@@ -58,12 +58,13 @@ def reset_counters(flat: FlatGraph, known: Collection[int]) -> tuple[Counter, ..
     for op in flat.ops:
         if op.op_type in BRANCHES:
             above = upstream(flat.sources, flat.vertices_of(op.operation.inputs[0]))
-            positions = (flat.op_of[vertex] for vertex in above)
-            types = {flat.ops[each].op_type for each in positions if each is not None}
-            fed = any(is_input(each) or is_random(each) for each in types)
+            fed = any(is_input(each) or is_random(each) for each in _types(flat, above))
             if not fed and not above & flat.arguments:
-                deciding |= (above & flat.captures.keys()) - set(known)
+                deciding |= above & flat.captures.keys()
+    deciding.difference_update(known)
     found: dict[int, Counter] = {}
+    if not deciding:
+        return ()
     for op in flat.ops:
         if op.op_type != "AssignVariableOp":
             continue
@@ -117,10 +118,14 @@ def _period(flat: FlatGraph, op: FlatOp) -> Iterator[int]:
 def _is_counter(flat: FlatGraph, op: FlatOp) -> bool:
     """Whether a value follows from variables alone, and not from data."""
     above = upstream(flat.sources, op.vertices)
-    positions = (flat.op_of[vertex] for vertex in above)
-    types = {flat.ops[position].op_type for position in positions if position is not None}
-    fed = any(map(is_input, types))
+    fed = any(map(is_input, _types(flat, above)))
     return bool(above & flat.captures.keys()) and not fed and not above & flat.arguments
+
+
+def _types(flat: FlatGraph, vertices: Iterable[int]) -> set[str]:
+    """TensorFlow's types of the ops behind these vertices."""
+    positions = (flat.op_of[vertex] for vertex in vertices)
+    return {flat.ops[position].op_type for position in positions if position is not None}
 
 
 def _inverted_flags(flat: FlatGraph) -> set[int]:
@@ -130,9 +135,7 @@ def _inverted_flags(flat: FlatGraph) -> set[int]:
         if op.op_type != "AssignVariableOp" or op.operation.get_attr("dtype") != tf.bool:
             continue
         above = upstream(flat.sources, op.vertices)
-        positions = (flat.op_of[vertex] for vertex in above)
-        types = {flat.ops[position].op_type for position in positions if position is not None}
-        if "LogicalNot" in types and _is_counter(flat, op):
+        if "LogicalNot" in _types(flat, above) and _is_counter(flat, op):
             found |= above & flat.captures.keys()
     return found
 

@@ -23,7 +23,7 @@ from frostline.attribute.step_ops import graph_ops
 from frostline.errors import TrialError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure import freeze_check
-from frostline.measure.arm import Arm
+from frostline.measure.arm import Arm, leaves_out
 from frostline.measure.batches import rows_of
 from frostline.measure.eager import runs_eagerly
 from frostline.measure.fresh_step import fresh_train_function
@@ -96,8 +96,7 @@ def inspect_training(
         must_train=tuple(_must_train(recorder, trained, make)),
         step_bytes=_step_bytes(with_tensors(ops, step.flat, batch_size)),
     )
-    own = bool(applied) and all(model.optimizer is not each for each in applied)
-    return replace(facts, own_optimizers=own)
+    return replace(facts, own_optimizers=leaves_out(applied, model.optimizer))
 
 
 def _trace(model: keras.Model, batch: Any, recorder: StepRecorder) -> Any:
