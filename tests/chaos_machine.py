@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from chaos_scene import HERE, MARK, Scene
+from chaos_scene import AGENTS_OF_RAY, HERE, MARK, Scene
 
 from frostline.schedule.interrupts import END_S
 
@@ -26,8 +26,6 @@ KINDS = ("measuring", "converter", "worker", "raylet", "gcs_server", "agent", "d
 _AGENTS = ("log_monitor.py", "runtime_env/agent/main.py", "dashboard/agent.py")
 _GOES_ON_S = 240.0
 _GONE_S = 20.0
-_OUTLIVE_A_DRIVER = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
-"""Ray's own: they look for their GCS for a minute after the driver of an embedded Ray is killed."""
 
 
 class DriverEndedError(Exception):
@@ -242,7 +240,7 @@ class Machine(Scene):
         for process in self.marked():
             with suppress(psutil.Error):
                 said = " ".join(process.cmdline())
-                if after_a_kill and said.startswith(_OUTLIVE_A_DRIVER):
+                if after_a_kill and said.startswith(AGENTS_OF_RAY):
                     self._waiting.add(process)
                 if process not in self._waiting:
                     found.append(process)

@@ -29,6 +29,8 @@ MARK = "FROSTLINE_CHAOS"
 NODES = 3
 _MEASURING = ("frostline.measure.process", "fake_measure", "frostline.trace.process")
 _LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+AGENTS_OF_RAY = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""Ray's own: they look for their GCS for a minute after it, or their raylet, was killed."""
 
 
 class Scene:
@@ -311,5 +313,6 @@ def _is_ours(process: psutil.Process) -> bool:
     """Everything but the daemons and idle workers of Ray, which end in their own time."""
     with suppress(psutil.Error):
         said = " ".join(process.cmdline())
-        return bool(said) and "/site-packages/ray/" not in said and not said.startswith("ray::IDLE")
+        of_ray = "/site-packages/ray/" in said or said.startswith((*AGENTS_OF_RAY, "ray::IDLE"))
+        return bool(said) and not of_ray
     return False
