@@ -51,9 +51,9 @@ def main(target: str, events: str) -> None:
     strategy = strategy_for(setting)
     model, _ = build(model_spec, setting, seed=0)
     arm = Arm(model, feed(model, model_spec, setting, strategy, seed=0).batches, strategy)
-    arm.build_variables()
+    arm.state.build_variables()
     owned = owned_layers(model)
-    arm.build_state()
+    arm.state.build()
     with StepRecorder(model) as recorder:
         model.make_train_function()
         arm.run(1)

@@ -37,8 +37,8 @@ def main() -> None:
         with strategy.scope():
             found = feed(model, entry, setting, strategy, seed=0)
             arm = Arm(model, found.batches, strategy, cycle=found.cycle)
-            arm.build_variables()
-        arm.build_state()
+            arm.state.build_variables()
+        arm.state.build()
         fresh_train_function(model)
         assert arm.run(2).n_steps == 2
         sys.stdout.write(f"{name}\n")

@@ -241,7 +241,7 @@ def test_tracing_a_prepared_step_happens_once(built: Any) -> None:
             return step(data)
 
         model.train_step = counting
-        arm.build_state()
+        arm.state.build()
         model.make_train_function()
         arm.run(3)
         assert len(traces) == 1, name

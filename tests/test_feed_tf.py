@@ -328,7 +328,7 @@ def test_a_dataset_without_drop_remainder_is_fed_in_whole_cycles(data: str) -> N
     assert "whole cycles of its 3 batches with 10 examples" in warning
 
     arm = Arm(model, found.batches, strategy, cycle=found.cycle)
-    arm.build_state()
+    arm.state.build()
     model.make_train_function()
     blocks = arm.warm_up()
     assert arm.block_steps % 3 == 0
@@ -371,7 +371,7 @@ def test_lists_of_inputs_and_outputs_under_a_strategy() -> None:
     with strategy.scope():
         found = feed(model, entry, setting, strategy, seed=0)
     arm = Arm(model, found.batches, strategy)
-    arm.build_state()
+    arm.state.build()
     model.make_train_function()
     assert arm.run(2).n_steps == 2
 

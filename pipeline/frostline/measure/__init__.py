@@ -5,6 +5,7 @@ The rest of the program uses `messages`, `client` and `inspect_client`, which im
 process         the measuring process: requests in, replies out
 baseline        a warm baseline, and the trials measured against it
 build           a study's model entry -> a compiled Keras model
+user_modules    a builder and its module: loaded, and made anew where models would share layers
 called_with     what a builder called its model with
 batches         what feeds it: a dataset of the user's, or `synthetic` batches
 synthetic       batches that suit a model: `id_ranges` of its inputs, `targets` of its losses
@@ -13,6 +14,7 @@ compilations    how often a step was compiled
 layers          which layers own what trains, and how to freeze it
 variants        LoRA, quantised kernels, recomputed activations
 arm, trial_arm  one side of the comparison: model, train function, batches
+first_state     the variables of a model, its optimizer and its metrics, by its first step
 fed_arm         a model's entry -> an arm, built and fed
 fresh_step      a training function made anew, with no trace of an earlier one
 freeze_check    whether the freeze took effect

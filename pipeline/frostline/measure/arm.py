@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,22 +17,18 @@ import tensorflow as tf
 
 from frostline.errors import TrialError
 from frostline.measure.blocks import block_steps, settling_steps
-from frostline.measure.build import unbuilt
 from frostline.measure.eager import is_compiled_by_xla, runs_eagerly
+from frostline.measure.first_state import FirstState
 from frostline.measure.graph.cycles import Counter
-from frostline.measure.graph.wrapped_methods import without_updates
 from frostline.measure.placement import Placement
-from frostline.measure.variants import vary
+from frostline.measure.short_error import short_error
 from frostline.variant import Variant
 from frostline.words import counted
-
-Result = TypeVar("Result")
 
 LONGEST_CYCLE = 128
 """Steps of the longest cycle that samples cover as a whole: a block of more would take too long."""
 
 _LEAST_WATCHED, _WATCHED_S = 16, 30.0
-_UNKNOWN_TO_OPTIMIZER = "Unknown variable"  # as Keras says it
 _WARM_CYCLES = 3
 _LEAST_MARKS = 3  # a median needs some
 
@@ -61,6 +57,7 @@ class Arm:
     Attributes:
         model: the compiled model.
         batches: what the train function takes.
+        state: what the model holds by its first step; builds it.
         steps: steps run so far.
         block_steps: steps in a block that lasts 20 ms or more; set by `warm_up`.
         optimizers: those that the step applies; the model's own until `applies` says it.
@@ -85,7 +82,7 @@ class Arm:
             batches: what its train function takes.
             strategy: that it was built under.
             cycle: after how many batches their shapes repeat.
-            variant: what `build_variables` makes of the model.
+            variant: what `state.build_variables` makes of the model.
         """
         self.model = model
         self.steps = 0
@@ -93,9 +90,8 @@ class Arm:
         self.batches = batches
         own = getattr(model, "optimizer", None)  # a model that is not compiled has not even None
         self.optimizers = () if own is None else (own,)
+        self.state = FirstState(model, batches, strategy, variant=variant)
         self._strategy = strategy
-        self._variant = variant
-        self._built_ahead = False
         self._movable = True
         self._placement: Placement | None = None
         self._steps_per_call = max(1, int(getattr(model, "steps_per_execution", None) or 1))
@@ -117,94 +113,13 @@ class Arm:
         self.cycle = math.lcm(self._steps_per_call, self._cycle_of_batches, steps)
         return ()
 
-    def build_variables(self) -> tuple[str, ...]:
-        """Give a subclassed model its variables, and make a variant of a model that is to be one.
-
-        Layers are named and frozen before the first step, so the variables are needed by then, and
-        a subclassed model has them only once it has been called, even if it says that it is built:
-        of a shape alone, Keras makes none. What the model's `call` does not
-        reach, or a model without one, gets them from a training step that is traced and never run.
-        So does a model that cannot be called on the first part of a batch, where the training step
-        is its own and may take the batch as a whole (three images, for instance).
-
-        Returns:
-            Warnings about the variant.
-
-        Raises:
-            TrialError: it cannot be made a variant.
-        """
-        model = self.model
-        layers = model._flatten_layers(include_self=False)
-        if type(model).call is not keras.Model.call and not _all_built(model, *layers):
-            batch = self._of_one_device(next(self.batches))
-            inputs = batch[0] if isinstance(batch, tuple) else batch
-            try:
-                with self._strategy.scope():
-                    model(inputs)
-            except Exception as error:
-                if type(model).train_step is keras.Model.train_step:
-                    raise
-                print(f"the model is not called on a batch: {_first_line(error)}", flush=True)
-        if not _all_built(*model._flatten_layers(include_self=False)):
-            try:
-                with self._strategy.scope(), without_updates():
-                    trace_step(model, next(self.batches), self._strategy)
-            except Exception as error:  # noqa: BLE001 - foreign code; the first step will say
-                print(f"variables are built in the first step: {_first_line(error)}", flush=True)
-        variant, self._variant = self._variant, None
-        if variant is None:
-            return ()
-        with self._strategy.scope():
-            return vary(model, variant)
-
-    def build_state(self) -> None:
-        """Create metric and optimizer variables before the step is traced.
-
-        As `fit` does under a strategy. Without it the first call creates them while tracing, and
-        TensorFlow traces the whole step a second time. A model whose state cannot be built
-        symbolically (a custom train step, for instance) is left to pay for that.
-        """
-        if self.model.optimizer is not None and not self.model.optimizer.built:
-            with self._strategy.scope():
-                self.model.optimizer.build(self.model.trainable_variables)
-            self._built_ahead = True
-        batch = self.looks_like()
-        try:
-            with self._strategy.scope():
-                self.model._symbolic_build(data_batch=batch)
-        except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-            print(f"state is built during the first step: {_first_line(error)}", flush=True)
-
-    def first(self, step: Callable[[], Result]) -> Result:
-        """What `step` returns, which makes the training function and calls or traces it.
-
-        A step may apply the model's optimizer to variables that are not the model's, and an
-        optimizer refuses those that it was not built for. It is then called once more with an
-        optimizer that is not built yet.
-        """
-        try:
-            return step()
-        except ValueError as error:
-            if not (self._built_ahead and _UNKNOWN_TO_OPTIMIZER in str(error)):
-                raise
-        self._built_ahead = False
-        with self._strategy.scope():
-            self.model.optimizer = unbuilt(self.model.optimizer)
-        return step()
-
     def applies(self, optimizers: Sequence[keras.Optimizer]) -> None:
-        """Take note of the optimizers that the step applies, none where it is not known.
-
-        Slots of the model's own are given up where the step applies others.
-        """
+        """Take note of the optimizers that the step applies, none where it is not known."""
         if not optimizers:
             return
         self.optimizers = tuple(optimizers)
         self._placement = None
-        own = self.model.optimizer
-        if self._built_ahead and leaves_out(optimizers, own):
-            with self._strategy.scope():
-                self.model.optimizer = unbuilt(own)
+        self.state.keep_slots_of(optimizers)
 
     def observed_cycle(self, counters: Sequence[Counter]) -> int | None:
         """Steps after which these counters hold what they held before; None where none was seen.
@@ -221,20 +136,6 @@ class Arm:
             if all(map(np.array_equal, before, now)):
                 return self.steps - first
         return None
-
-    def looks_like(self) -> Any:
-        """What a batch on one device looks like; takes none where a pipeline tells its shape."""
-        spec = getattr(self.batches, "element_spec", None)
-        if spec is None:
-            return next(self.batches)
-        if not isinstance(self._strategy, tf.distribute.MirroredStrategy):
-            return spec
-        return self._of_one_device(next(self.batches))
-
-    def _of_one_device(self, batch: Any) -> Any:
-        """The part of a batch that the first device gets."""
-        parts = self._strategy.experimental_local_results
-        return tf.nest.map_structure(lambda value: parts(value)[0], batch)
 
     def run(self, n_steps: int) -> Block:
         """Run `n_steps` training steps and wait for the last one's loss.
@@ -313,7 +214,7 @@ class Arm:
         try:
             self._placement.draw()
         except Exception as error:  # noqa: BLE001 - a foreign variable; it can be measured in place
-            print(f"variables stay where they are: {_first_line(error)}", flush=True)
+            print(f"variables stay where they are: {short_error(error)}", flush=True)
             self._movable = False
             return False
         return True
@@ -333,28 +234,6 @@ class Arm:
             with tf.profiler.experimental.Trace("train", step_num=number, _r=1):
                 blocks.append(self.run(self.cycle))
         return blocks
-
-
-def leaves_out(applied: Sequence[keras.Optimizer], own: keras.Optimizer) -> bool:
-    """Whether a step applies optimizers, and this one is none of them."""
-    return bool(applied) and all(own is not each for each in applied)
-
-
-def trace_step(model: keras.Model, batch: Any, strategy: tf.distribute.Strategy) -> Any:
-    """The function that a model's training step on a batch is traced into; nothing is run."""
-
-    def step(data: Any) -> Any:
-        return strategy.run(model.train_step, args=(data,))
-
-    return tf.function(step, autograph=False).get_concrete_function(batch)
-
-
-def _all_built(*layers: keras.Layer) -> bool:
-    return all(layer.built for layer in layers)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _to_host(logs: Any) -> float:

@@ -67,7 +67,7 @@ def fed_arm(
     with strategy.scope():
         found = feed(model, spec, setting, strategy, seed=seed, known=known, counted=counted)
         arm = Arm(model, found.batches, strategy, cycle=found.cycle, variant=spec.variant)
-        left_whole = arm.build_variables()
+        left_whole = arm.state.build_variables()
     return FedArm(
         arm=arm,
         feed=replace(found, batches=iter(())),

@@ -56,15 +56,15 @@ def retrace(request: RetraceStep, enter: Callable[[str], None]) -> Retraced:
     owned = owned_layers(model)
     freeze(model, frozenset(request.frozen_variables))
     enter("trace")
-    arm.build_state()
+    arm.state.build()
     with StepRecorder(model) as recorder:
-        traced = None if runs_eagerly(model) else arm.first(functools.partial(_traced, arm))
+        traced = None if runs_eagerly(model) else arm.state.first(functools.partial(_traced, arm))
     arm.applies(recorder.optimizers)
     graph, _, unseen = analyse_step(recorder, owned, batch_size=setting.batch_size)
     if graph is None:
         raise TrialError("trace", "NoGraph", "; ".join(unseen))
     graph.save(Path(request.graph_path))
-    held = held_bytes(model, arm.looks_like(), arm.optimizers)
+    held = held_bytes(model, arm.state.looks_like(), arm.optimizers)
     del traced, recorder, arm, model
     release_memory()
     return Retraced(held=held)

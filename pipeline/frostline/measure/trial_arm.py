@@ -107,7 +107,7 @@ def _trace(
     owned = owned_layers(arm.model)
     freeze(arm.model, frozen)
     with phases.timed("trace", "trace"):
-        arm.build_state()
+        arm.state.build()
         watched, still = _watched(owned, frozen, frozen_layers)
     with phases.timed("check", "check"):
         before = freeze_check.digests(watched)
@@ -149,7 +149,7 @@ def _trace(
         graph=graph,
         warnings=(*warnings, *unseen, *cycle, *moved),
         peak_memory_bytes=None if peak is None or resident is None else peak - resident,
-        held=held_bytes(arm.model, arm.looks_like(), arm.optimizers),
+        held=held_bytes(arm.model, arm.state.looks_like(), arm.optimizers),
     )
 
 
@@ -194,7 +194,7 @@ def first_step(arm: Arm) -> None:
         arm.run(1)
 
     try:
-        arm.first(run)
+        arm.state.first(run)
     except ValueError as error:
         refused = freeze_check.refused_by_keras(error)
         if refused is None:

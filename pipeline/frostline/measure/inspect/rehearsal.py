@@ -119,7 +119,7 @@ def _step(model: keras.Model, batch: Any) -> None:
         for layer in owned_layers(model)
         for variable in layer.variables
     }
-    arm.build_state()
+    arm.state.build()
     with StepRecorder(model) as recorder:
         before = freeze_check.digests(watched)
         first_step(arm)

@@ -23,9 +23,10 @@ from frostline.attribute.step_ops import graph_ops
 from frostline.errors import TrialError
 from frostline.facts.model_facts import ModelFacts
 from frostline.measure import freeze_check
-from frostline.measure.arm import Arm, leaves_out
+from frostline.measure.arm import Arm
 from frostline.measure.batches import rows_of
 from frostline.measure.eager import runs_eagerly
+from frostline.measure.first_state import leaves_out
 from frostline.measure.fresh_step import fresh_train_function
 from frostline.measure.graph.recorder import StepRecorder, variable_key
 from frostline.measure.graph.step import FlatStep, flat_step, with_tensors
@@ -53,15 +54,15 @@ def inspect_training(
     model = arm.model
     batch = next(arm.batches)
     batch_size = rows_of(batch) or batch_size
-    left_whole = arm.build_variables()
+    left_whole = arm.state.build_variables()
     owned = owned_layers(model)
     if not owned:
         return _of_call(arm, batch, spec_name, build_s, batch_size)
     recorder = StepRecorder(model)
     eager = runs_eagerly(model)
     try:
-        arm.build_state()
-        function = arm.first(lambda: _trace(model, batch, recorder))
+        arm.state.build()
+        function = arm.state.first(lambda: _trace(model, batch, recorder))
     except Exception as error:
         if not (eager and _has_call(model)):
             raise _untraceable(model, error) from error
@@ -114,7 +115,7 @@ def _trace(model: keras.Model, batch: Any, recorder: StepRecorder) -> Any:
 def _traced_alone(arm: Arm) -> None:
     """Trace an arm's step, to see whether that works."""
     model, batch = arm.model, next(arm.batches)
-    arm.first(lambda: _trace(model, batch, StepRecorder(model)))
+    arm.state.first(lambda: _trace(model, batch, StepRecorder(model)))
 
 
 def _step_bytes(ops: Sequence[GraphOp]) -> int:
@@ -184,10 +185,10 @@ def _must_train(
     apart = sorted((group for group in groups if group and group != every), key=sorted)
     for group in apart[:_MOST_GROUPS]:
         other = make()
-        other.build_variables()
+        other.state.build_variables()
         try:
             freeze(other.model, group)
-            other.build_state()
+            other.state.build()
             _traced_alone(other)
         except Exception as error:  # noqa: BLE001 - foreign code
             print(f"the step fails where none of {sorted(group)} trains: {error}", flush=True)
