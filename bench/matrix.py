@@ -82,8 +82,8 @@ LONG_COMPILED = frozenset(
 these meet XLA once, on one device, and `mirrored` without it."""
 
 NOT_COMPILED = frozenset({"InceptionResNetV2", "NASNetMobile"})
-"""Models that XLA had not compiled for a CPU after a quarter of an hour, in 7 GB and more: they run
-without it. (NASNetMobile: 25 minutes, 10 GB; InceptionResNetV2: 14 minutes, two side by side.)"""
+"""Models that run without XLA, which had not compiled them for a CPU after 25 minutes in 10 GB
+(NASNetMobile) or, two side by side, after 12 in 7 GB (InceptionResNetV2)."""
 
 OWN = {
     "mlp_sequential": "",
