@@ -62,9 +62,9 @@ def reset_counters(flat: FlatGraph, known: Collection[int]) -> tuple[Counter, ..
             if not fed and not above & flat.arguments:
                 deciding |= above & flat.captures.keys()
     deciding.difference_update(known)
-    found: dict[int, Counter] = {}
     if not deciding:
         return ()
+    found: dict[int, Counter] = {}
     for op in flat.ops:
         if op.op_type != "AssignVariableOp":
             continue
